@@ -1,0 +1,71 @@
+"""The functions for notebooks and scripts that need no suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from simbench.errors import SimbenchError
+from simbench.metrics.metric import Metric
+from simbench.metrics.resolve import as_metric, resolve_metrics
+from simbench.parameters import checked_parameters
+from simbench.representations.representation import Representation
+
+
+def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **parameters: Any) -> float:
+    """The value of one metric on two representations of the same inputs.
+
+    Args:
+        x: `(inputs, features)` as a NumPy array, a torch tensor or a `Representation`; 3-D `(inputs, tokens, features)`
+            and 4-D `(inputs, channels, height, width)` arrays are read as activations with positions.
+        y: as `x`; the number of features may differ.
+        metric: a registered name, `file.py:attr`, `pkg.mod:attr`, a decorated function, or any function of two matrices.
+        parameters: the metric's parameters.
+
+    Raises:
+        SimbenchError: the metric, a parameter or an array is not as it should be; the message says why.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(50, 4))
+    >>> round(score(x, 2 * x + 1, "cka"), 6)
+    1.0
+    """
+    from simbench.metrics.scoring import score_pairs
+
+    chosen = _metric(metric)
+    chosen = chosen.with_parameters({**chosen.parameters, **parameters})
+    representations = [_representation(x, "x"), _representation(y, "y")]
+    result = score_pairs(chosen, representations, [(0, 1)])[0]
+    if result.status != "ok" or result.value is None:
+        raise SimbenchError(f"{chosen.label}: {result.reason}")
+    return result.value
+
+
+def _metric(metric: str | Callable[..., Any] | Metric) -> Metric:
+    if isinstance(metric, str):
+        found = resolve_metrics([metric])
+        if len(found) != 1:
+            names = ", ".join(one.name for one in found)
+            raise SimbenchError(f"{metric} defines several metrics ({names}); name one of them")
+        return found[0]
+    registered = as_metric(metric)
+    if registered is not None:
+        return registered
+    if not callable(metric):
+        raise SimbenchError(f"a metric is a name or a function of two matrices; got {type(metric).__name__}")
+    # A value has no direction: only a test that orders values needs to be told which way is similar.
+    return Metric(
+        getattr(metric, "__name__", type(metric).__name__),
+        metric,
+        higher_is_more_similar=True,
+        parameters=checked_parameters(metric, {}),
+    )
+
+
+def _representation(array: Any, name: str) -> Representation:
+    if isinstance(array, Representation):
+        return array
+    try:
+        return Representation.from_array(array, name)
+    except (TypeError, ValueError) as error:
+        raise SimbenchError(str(error)) from None

@@ -1,0 +1,185 @@
+"""Every component and bundled suite as one plain record: what `list` and `describe` show."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from simbench.cli.options import ListedKind
+from simbench.errors import SimbenchError, UnknownNameError
+from simbench.registry import (
+    ARCHITECTURES,
+    DATASETS,
+    METRICS,
+    TEST_KINDS,
+    TRANSFORMS,
+    Origin,
+    Registry,
+    broken_plugins,
+    load_installed_plugins,
+)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a component; `default` is None where it has to be given."""
+
+    name: str
+    type: str
+    default: str | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One component or suite. `facts` are its declared properties, in the order in which they are shown."""
+
+    kind: str
+    name: str
+    summary: str
+    module: str
+    file: str
+    line: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()
+    doc: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as JSON types; the facts stand beside the rest."""
+        record = asdict(self)
+        return {**record.pop("facts"), **record}
+
+
+def entries(kind: ListedKind) -> list[Entry]:
+    """All entries of a kind; installed plugins are loaded first."""
+    load_installed_plugins()
+    return list(_suites() if kind is ListedKind.suites else _components(kind))
+
+
+def find(name: str) -> list[Entry]:
+    """Every entry called `name`, of any kind; `UnknownNameError` with the nearest name if there is none."""
+    known = [entry for kind in ListedKind for entry in entries(kind)]
+    found = [entry for entry in known if entry.name == name]
+    if not found:
+        raise UnknownNameError("component or suite", name, {entry.name for entry in known})
+    return found
+
+
+def broken() -> dict[str, str]:
+    """The installed plugins that could not be imported, and why."""
+    load_installed_plugins()
+    return dict(broken_plugins)
+
+
+def metric_entry(metric: Any) -> Entry:
+    """The entry of a metric, registered or not."""
+    return _entry("metric", metric.name, metric, metric.origin, metric.function, _metric_facts(metric))
+
+
+def _components(kind: ListedKind) -> Iterator[Entry]:
+    registry, facts = _REGISTRIES[kind]
+    for name, component in registry:
+        implementation = component if inspect.isclass(component) else component.function
+        yield _entry(registry.kind, name, component, registry.origin(name), implementation, facts(component))
+
+
+def _entry(kind: str, name: str, component: Any, origin: Origin, implementation: Any, facts: dict[str, Any]) -> Entry:
+    doc = inspect.getdoc(implementation) or ""
+    parameters = _fields(implementation) if inspect.isclass(implementation) else _keywords(implementation)
+    summary = doc.partition("\n")[0]
+    return Entry(kind, name, summary, origin.module, origin.file, origin.line, facts, tuple(parameters), doc)
+
+
+def _keywords(function: Callable[..., Any]) -> Iterator[Parameter]:
+    """A function's keyword-only arguments."""
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            required = parameter.default is parameter.empty
+            yield Parameter(
+                parameter.name, _type_name(parameter.annotation), None if required else repr(parameter.default)
+            )
+
+
+def _fields(model: Any) -> Iterator[Parameter]:
+    """A test kind's own keys."""
+    for name, info in model.model_fields.items():
+        if name not in ("id", "kind"):
+            default = None if info.is_required() else repr(info.get_default(call_default_factory=True))
+            yield Parameter(name, _type_name(info.annotation), default)
+
+
+def _type_name(annotation: Any) -> str:
+    """
+    >>> _type_name("float"), _type_name(int), _type_name(list[str])
+    ('float', 'int', 'list[str]')
+    """
+    if annotation is inspect.Parameter.empty:
+        return ""
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation).replace("typing.", "")
+
+
+def _metric_facts(metric: Any) -> dict[str, Any]:
+    low, high = metric.value_range
+    return {
+        "family": metric.family,
+        "formula": metric.formula,
+        "reference": metric.reference,
+        "higher_is_more_similar": metric.higher_is_more_similar,
+        # JSON has no infinity: null is an open end.
+        "value_range": [low if low > float("-inf") else None, high if high < float("inf") else None],
+        "symmetric": metric.symmetric,
+        "invariant_to": sorted(metric.invariant_to),
+        "needs": sorted(metric.needs),
+        "level": metric.level,
+        "default": metric.default,
+        "identity": metric.identity,
+    }
+
+
+def _test_facts(kind: Any) -> dict[str, Any]:
+    return {"pass_if": kind.model_fields["pass_if"].get_default()}
+
+
+def _transform_facts(transform: Any) -> dict[str, Any]:
+    return {"function_preserving": transform.function_preserving}
+
+
+def _dataset_facts(dataset: Any) -> dict[str, Any]:
+    return {"version": dataset.version}
+
+
+def _architecture_facts(architecture: Any) -> dict[str, Any]:
+    try:
+        layers = architecture.layers()
+    except SimbenchError:  # a parameter without a default decides
+        layers = None
+    return {"layers": list(layers) if layers is not None else None}
+
+
+def _suites() -> Iterator[Entry]:
+    from simbench.suite.load import bundled_suites, load_suite
+
+    for name, path in bundled_suites().items():
+        try:
+            suite = load_suite(str(path))
+        except SimbenchError as error:
+            yield Entry("suite", name, f"broken: {str(error).partition(chr(10))[0]}", "", str(path), 1)
+            continue
+        facts = {
+            "version": suite.version,
+            "models": {group: len(spec.seeds) for group, spec in suite.models.items()},
+            "tests": [test.id for test in suite.tests],
+        }
+        about = " ".join(suite.about.split())
+        summary = about.partition(". ")[0].rstrip(".")
+        yield Entry("suite", name, summary, "", str(path), 1, facts, doc=about)
+
+
+_REGISTRIES: dict[ListedKind, tuple[Registry[Any], Callable[[Any], dict[str, Any]]]] = {
+    ListedKind.metrics: (METRICS, _metric_facts),
+    ListedKind.tests: (TEST_KINDS, _test_facts),
+    ListedKind.transforms: (TRANSFORMS, _transform_facts),
+    ListedKind.datasets: (DATASETS, _dataset_facts),
+    ListedKind.architectures: (ARCHITECTURES, _architecture_facts),
+}

@@ -1,0 +1,129 @@
+"""`simbench check`: a suite file is validated; a metric's declared properties are measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simbench.cli.options import JsonOption
+from simbench.errors import ExitCode, SimbenchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+    from simbench.suite.schema import Suite
+    from simbench.testing.conformance import Finding
+
+
+def command(
+    target: Annotated[
+        str, typer.Argument(metavar="SUITE|METRIC", help="A suite, or a metric: a name, file.py, file.py:attr, pkg.mod:attr.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Validate a suite, or measure what a metric declares."""
+    from simbench.cli.output import print_json, stdout_reserved
+
+    with stdout_reserved(json):
+        subject = _subject(target)
+        findings = None if not isinstance(subject, list) else _findings(subject)
+    if findings is None:
+        document = _suite_as_json(subject)
+        print_json(document) if json else _show_suite(document)
+        return
+    print_json(_findings_as_json(findings)) if json else _show_findings(findings)
+    if any(finding.ok is False for _, found in findings for finding in found):
+        raise typer.Exit(int(ExitCode.VERDICT_FAILED))
+
+
+def _subject(target: str) -> Any:
+    """A suite, or a list of metrics."""
+    from simbench.metrics.resolve import is_location, resolve_metrics
+    from simbench.registry import METRICS
+    from simbench.suite.load import bundled_suites, load_suite
+
+    if target.endswith((".yaml", ".yml")) or target in bundled_suites():
+        return load_suite(target)
+    if is_location(target) or target in METRICS:
+        return resolve_metrics([target])
+    raise UnknownNameError("suite or metric", target, [*bundled_suites(), *METRICS.names()])
+
+
+def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
+    from simbench.testing.conformance import check_metric
+
+    found: list[tuple[Metric, list[Finding]]] = []
+    for metric in metrics:
+        try:
+            found.append((metric, list(check_metric(metric))))
+        except SimbenchError as error:
+            raise SimbenchError(f"{metric.name}: {error}") from None
+    return found
+
+
+def _suite_as_json(suite: Suite) -> dict[str, Any]:
+    metrics = suite.metrics if isinstance(suite.metrics, str) else [choice.name for choice in suite.metrics]
+    return {
+        "suite": suite.suite,
+        "version": suite.version,
+        "about": " ".join(suite.about.split()),
+        "probe": f"{suite.probe.inputs} inputs of {suite.probe.dataset.name} ({suite.probe.split})",
+        "models": {name: len(spec.seeds) for name, spec in suite.models.items()},
+        "metrics": metrics,
+        "tests": [
+            {"id": test.id, "kind": test.kind, "models": test.models, "pass_if": test.pass_if} for test in suite.tests
+        ],
+    }
+
+
+def _show_suite(document: dict[str, Any]) -> None:
+    models = ", ".join(f"{name} ({seeds} seeds)" for name, seeds in document["models"].items()) or "none"
+    metrics = document["metrics"] if isinstance(document["metrics"], str) else ", ".join(document["metrics"])
+    print(f"{document['suite']}@{document['version']} is valid")
+    print(f"  probe    {document['probe']}")
+    print(f"  models   {models}")
+    print(f"  metrics  {metrics}")
+    print(f"  tests    {len(document['tests'])}")
+    for test in document["tests"]:
+        models = ", ".join(test["models"]) or "constructed models"
+        print(f"    {test['id']}: {test['kind']} on {models}, passes if {test['pass_if']}")
+
+
+def _findings_as_json(findings: list[tuple[Metric, list[Finding]]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "metric": metric.name,
+            "ok": all(finding.ok is not False for finding in found),
+            "findings": [
+                {key: _json_value(getattr(finding, key)) for key in ("property", "declared", "measured", "ok", "detail")}
+                for finding in found
+            ],
+        }
+        for metric, found in findings
+    ]
+
+
+def _json_value(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | str) else str(value)
+
+
+def _show_findings(findings: list[tuple[Metric, list[Finding]]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from simbench.cli.output import results_console
+
+    console = results_console()
+    marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
+    for metric, found in findings:
+        failed = sum(finding.ok is False for finding in found)
+        verdict = f"{failed} of {len(found)} properties do not hold" if failed else "everything declared holds"
+        console.print(Text(f"{metric.name}: {verdict}", style="bold"))
+        table = Table(box=None, pad_edge=False)
+        for heading in ("", "property", "declared", "measured", ""):
+            table.add_column(heading)
+        for finding in found:
+            mark, colour = marks[finding.ok]
+            texts = (finding.property, finding.declared, finding.measured, finding.detail or "")
+            table.add_row(Text(mark, style=colour), *(Text(str(text)) for text in texts))
+        console.print(table)

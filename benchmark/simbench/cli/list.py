@@ -1,0 +1,49 @@
+"""`simbench list`: what there is of one kind, and where it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simbench.cli.options import JsonOption, ListedKind
+
+if TYPE_CHECKING:
+    from simbench.cli.catalogue import Entry
+
+
+def command(
+    kind: Annotated[
+        ListedKind, typer.Argument(metavar="KIND", help="metrics, tests, transforms, datasets, architectures or suites.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """List what there is of one kind, and where it comes from."""
+    from simbench.cli import catalogue
+    from simbench.cli.output import print_json, stdout_reserved
+
+    with stdout_reserved(json):
+        entries, broken = catalogue.entries(kind), catalogue.broken()
+    if json:
+        problems = [{"plugin": name, "reason": reason} for name, reason in broken.items()]
+        print_json({kind.value: [entry.as_json() for entry in entries], "broken_plugins": problems})
+    else:
+        _show(entries, broken)
+
+
+def _show(entries: list[Entry], broken: dict[str, str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from simbench.cli.output import results_console
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True, style="dim")
+    for entry in entries:
+        table.add_row(Text(entry.name), Text(entry.summary), Text(entry.module or entry.file))
+    console = results_console()
+    console.print(table)
+    for name, reason in broken.items():
+        console.print(Text(f"broken plugin {name}: {reason}", style="red"))

@@ -1,0 +1,90 @@
+"""The `simbench` command.
+
+Each verb is a module of this folder with a function `command`: its signature is the verb's options, its docstring the
+help. The modules are light, so that `simbench --help` is quick; what a verb needs it imports in its body.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from simbench.errors import ExitCode, SimbenchError
+
+VERBS = ("run", "plan", "list", "describe", "check", "new", "score", "publish", "schema")
+"""In the order in which people use them."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from simbench import __version__
+
+        print(f"simbench {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Put representational similarity indices to the test, and publish the leaderboard."""
+
+
+def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with what the user can mend as one line per problem on standard error, and no traceback."""
+
+    @functools.wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except SimbenchError as error:
+            for line in str(error).splitlines() or [type(error).__name__]:
+                print(f"error: {line}", file=sys.stderr)
+            raise typer.Exit(int(error.exit_code)) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+
+    return guarded
+
+
+def build_app() -> typer.Typer:
+    """The application with all its verbs."""
+    # Plain help and plain usage errors: they start in half the time of framed ones, and a log file keeps them readable.
+    app = typer.Typer(
+        name="simbench",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        epilog="A suite is the name of a bundled one (`simbench list suites`) or a YAML file. "
+        "Exit codes: 0 all well, 1 a check or --fail-on did not hold, 2 usage or suite error, 3 incomplete, "
+        "130 interrupted.",
+    )
+    app.callback()(_root)
+    for verb in VERBS:
+        if importlib.util.find_spec(f"simbench.cli.{verb}") is None:
+            continue
+        command = importlib.import_module(f"simbench.cli.{verb}").command
+        app.command(verb, short_help=inspect.getdoc(command))(reporting_errors(command))
+    return app
+
+
+def main() -> None:
+    """Entry point of the `simbench` script."""
+    try:
+        build_app()(prog_name="simbench")
+    except KeyboardInterrupt:
+        sys.exit(int(ExitCode.INTERRUPTED))
+
+
+if __name__ == "__main__":
+    main()

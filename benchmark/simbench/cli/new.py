@@ -1,0 +1,85 @@
+"""`simbench new`: a file to start from, which passes `simbench check` untouched."""
+
+from __future__ import annotations
+
+import keyword
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simbench.errors import SimbenchError
+
+
+class Scaffold(str, Enum):
+    """What can be started."""
+
+    metric = "metric"
+    suite = "suite"
+
+
+METRIC = '''\
+"""What {name} measures, and the paper it comes from."""
+
+import simbench
+
+
+@simbench.metric(
+    "{name}",
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0, 1),
+    invariant_to={{"orthogonal", "isotropic_scaling", "translation"}},
+    formula="‖YᵀX‖² / (‖XᵀX‖ · ‖YᵀY‖), columns centred",
+    reference="",
+)
+def {name}(x, y):
+    """The similarity of two (rows, features) matrices whose rows are the same inputs. Put your own definition here."""
+    x = x.double() - x.double().mean(dim=0)
+    y = y.double() - y.double().mean(dim=0)
+    return (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())
+'''
+
+SUITE = """\
+suite: {name}
+version: 1                        # raise it when results stop being comparable
+about: What this suite asks of a similarity index, and the paper it comes from.
+probe: {{dataset: digits, split: test, inputs: 300, fit: {{split: train, inputs: 1000}}}}
+models:
+  mlp:
+    architecture: {{name: mlp}}
+    train: {{dataset: digits, epochs: 5, learning_rate: 0.01}}
+    seeds: [0, 1, 2]
+metrics: default                  # or a list: [cka, {{name: svcca, variance: 0.99}}, my_metric.py]
+tests:
+  - id: identity
+    kind: identity                # within a network, nothing is more similar to a layer than itself
+    models: [mlp]
+    pass_if: ">= 0.95"
+  - id: invariance
+    kind: invariance              # a map that the rest of the network undoes changes no similarity
+    models: [mlp]
+    transforms: [permutation, isotropic_scaling, orthogonal]
+"""
+
+
+def command(
+    what: Annotated[Scaffold, typer.Argument(metavar="metric|suite")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Becomes NAME.py or NAME.yaml in this folder.")],
+) -> None:
+    """Write a metric or a suite to start from."""
+    from simbench.files import write_text
+    from simbench.registry import METRICS
+    from simbench.suite.load import bundled_suites
+
+    path = Path(f"{name}.py" if what is Scaffold.metric else f"{name}.yaml")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise SimbenchError(f'"{name}" is not a Python name (letters, digits and underscores)')
+    if name in (METRICS if what is Scaffold.metric else bundled_suites()):
+        raise SimbenchError(f'there is a {what.value} "{name}" already; choose another name')
+    if path.exists():
+        raise SimbenchError(f"{path} exists already; it is left as it is")
+    write_text(path, (METRIC if what is Scaffold.metric else SUITE).format(name=name))
+    suite_argument = "quick --metric " if what is Scaffold.metric else ""
+    print(f"wrote {path}\nnext: simbench check {path}\n      simbench run {suite_argument}{path}")

@@ -1,0 +1,83 @@
+"""Options that several verbs share: one name, one meaning, one help text."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Device(str, Enum):
+    """Where tensors live."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Engine(str, Enum):
+    """What executes the work."""
+
+    processes = "processes"
+    serial = "serial"
+
+
+class FailOn(str, Enum):
+    """Which verdicts make the exit code 1."""
+
+    never = "never"
+    fail = "fail"
+
+
+class ListedKind(str, Enum):
+    """What can be listed."""
+
+    metrics = "metrics"
+    tests = "tests"
+    transforms = "transforms"
+    datasets = "datasets"
+    architectures = "architectures"
+    suites = "suites"
+
+
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A bundled suite (`simbench list suites`) or a YAML file.", show_default=False)
+]
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        "-m",
+        metavar="METRIC",
+        help="A name, file.py, file.py:attr or pkg.mod:attr; repeatable.",
+        show_default=False,
+    ),
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="TEST", help="Only this test of the suite; repeatable.", show_default=False),
+]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU if there is one.")
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, metavar="N", help="Worker processes [default: one per core].", show_default=False),
+]
+EngineOption = Annotated[
+    Engine, typer.Option("--engine", metavar="processes|serial", help="Worker processes, or everything in this one.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Compute again what the store already holds.")]
+FailOnOption = Annotated[
+    FailOn,
+    typer.Option("--fail-on", metavar="never|fail", help="`fail`: exit 1 if any metric fails any test it was graded on."),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="FOLDER", help="The folder of models, representations and scores.", show_default=False),
+]

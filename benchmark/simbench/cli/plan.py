@@ -1,0 +1,70 @@
+"""`simbench plan`: what a run would do, what is in the store already, and why the rest is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simbench.cli.options import JsonOption, MetricOption, OnlyOption, StoreOption, SuiteArgument
+
+if TYPE_CHECKING:
+    from simbench.plan.plan import Plan
+    from simbench.plan.status import PlanStatus
+
+
+def command(
+    suite: SuiteArgument,
+    metric: MetricOption = None,
+    only: OnlyOption = None,
+    store: StoreOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a run would do, and what is cached already. Runs nothing."""
+    from simbench.cli.output import print_json, results_console, stdout_reserved
+    from simbench.metrics.resolve import gather_metrics
+    from simbench.plan.plan import make_plan
+    from simbench.plan.status import plan_status
+    from simbench.results.store import Store
+    from simbench.suite.load import load_suite
+
+    with stdout_reserved(json):
+        loaded = load_suite(suite)
+        plan = make_plan(loaded, gather_metrics(loaded, metric or ()), only or ())
+        status = plan_status(plan, Store(store))
+    if json:
+        print_json(_document(plan, status))
+        return
+    console = results_console()
+    for table in _tables(plan, status):
+        console.print(table)
+
+
+def _document(plan: Plan, status: PlanStatus) -> dict[str, Any]:
+    tests = [
+        {
+            "id": test.id,
+            "kind": test.kind,
+            "pass_if": test.pass_if,
+            "comparisons": {level: len(test.expand(plan.groups_of(test), level)) for level in ("layers", "head")},
+        }
+        for test in plan.tests
+    ]
+    return {"schema_version": 1, "suite": plan.suite.suite, "version": plan.suite.version, "tests": tests, **status.to_dict()}
+
+
+def _tables(plan: Plan, status: PlanStatus) -> list[Any]:
+    from rich.table import Table
+
+    tests = Table("test", "kind", "passes if", "comparisons of layers", "of heads", title=plan.suite.title)
+    for test in plan.tests:
+        groups = plan.groups_of(test)
+        counts = [str(len(test.expand(groups, level))) for level in ("layers", "head")]
+        tests.add_row(test.id, test.kind, test.pass_if, *counts)
+    models = Table("model", "state", "why", "key")
+    for model in status.models:
+        models.add_row(model.name, model.state, model.why, model.key[:12])
+    metrics = Table("metric", "scores", "cached", "missing", "why")
+    for metric in status.metrics:
+        metrics.add_row(
+            metric.metric, str(metric.total), str(metric.cached), str(metric.total - metric.cached), metric.why
+        )
+    return [tests, models, metrics]

@@ -1,0 +1,1 @@
+"""Datasets: embedded ones first, torchvision's, and arrays from files."""

@@ -1,0 +1,46 @@
+"""A dataset from one npz file of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simbench.data.dataset import Dataset, Split, dataset, existing_file
+from simbench.errors import SimbenchError, suggestion
+
+KEYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+
+
+@dataset("arrays", version=1, files=["path"])
+def arrays(cache: Path, *, path: str) -> Dataset:
+    """Arrays train_inputs, train_targets, test_inputs, test_targets from the npz file at `path`.
+
+    Inputs are `(n, ...)`, the same shape in both splits; targets are integers from 0 on, `(n,)`.
+    """
+    try:
+        with np.load(existing_file(path), allow_pickle=False) as file:
+            missing = [key for key in KEYS if key not in file]
+            if missing:
+                raise SimbenchError(f'{path}: no array "{missing[0]}"{suggestion(missing[0], file.files)}')
+            read = {key: file[key] for key in KEYS}
+    except (ValueError, OSError, EOFError) as error:
+        raise SimbenchError(f"{path}: not an npz file of plain arrays: {error}") from None
+    for split in ("train", "test"):
+        targets = read[f"{split}_targets"]
+        if targets.dtype.kind not in "iu" or targets.size == 0 or targets.min() < 0:
+            raise SimbenchError(f"{path}: {split}_targets must be integers from 0 on, at least one")
+    if read["train_inputs"].shape[1:] != read["test_inputs"].shape[1:]:
+        raise SimbenchError(
+            f"{path}: inputs differ in shape: {read['train_inputs'].shape[1:]} and {read['test_inputs'].shape[1:]}"
+        )
+    classes = int(max(read["train_targets"].max(), read["test_targets"].max())) + 1
+    try:
+        return Dataset(
+            "arrays",
+            Split(read["train_inputs"], read["train_targets"]),
+            Split(read["test_inputs"], read["test_targets"]),
+            classes,
+        )
+    except ValueError as error:
+        raise SimbenchError(f"{path}: {error}") from None

@@ -1,0 +1,107 @@
+"""What one cell of a board says: the same verdict, mark, number and reason in every rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from simbench.leaderboard.board import Board, Row, TestColumn
+from simbench.sanity.verdict import Verdict
+
+PASSED, FAILED, PARTLY = "✓", "✗", "~"
+LEGEND = (
+    f"{PASSED} passed, {FAILED} failed, {PARTLY} some of it could not be compared, so it is no pass. "
+    "Grades are in [0, 1], 1 is perfect; brackets hold 95 % intervals over models. "
+    "Rows that were not graded on every test stand below the line, unranked."
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why one metric has no full grade in some columns."""
+
+    metric: str
+    columns: tuple[str, ...]
+    status: str
+    reason: str
+
+
+def cell(row: Row, column: TestColumn) -> Verdict:
+    """The verdict of a row in a column; a column of a test without a verdict of its own shares the test's fate."""
+    found = row.verdicts.get(column.id)
+    if found is not None:
+        return found
+    parent = row.verdicts.get(column.parent) if column.parent is not None else None
+    if parent is None or parent.status == "ok":
+        return Verdict("missing", reason="not graded")
+    return Verdict(parent.status, reason=parent.reason)
+
+
+def mark(verdict: Verdict) -> str:
+    """A sign that is readable without colour: ✓, ✗, ~, or the status in a word."""
+    if verdict.status != "ok":
+        return verdict.status
+    return {True: PASSED, False: FAILED, None: PARTLY}[verdict.passed]
+
+
+def state(verdict: Verdict) -> str:
+    """The same as a word, for colours and classes: passed, failed, partly, skip, error, missing."""
+    if verdict.status != "ok":
+        return verdict.status
+    return {True: "passed", False: "failed", None: "partly"}[verdict.passed]
+
+
+def grade_text(verdict: Verdict) -> str:
+    """
+    >>> grade_text(Verdict("ok", grade=0.9494)), grade_text(Verdict("skip"))
+    ('0.949', '')
+    """
+    return "" if verdict.grade is None else f"{verdict.grade:.3f}"
+
+
+def interval_text(verdict: Verdict) -> str:
+    """
+    >>> interval_text(Verdict("ok", grade=0.5, interval=(0.25, 1.0)))
+    '[0.25, 1.00]'
+    """
+    return "" if verdict.interval is None else f"[{verdict.interval[0]:.2f}, {verdict.interval[1]:.2f}]"
+
+
+def seconds_text(seconds: float) -> str:
+    """
+    >>> [seconds_text(s) for s in (0.004, 2.5, 42, 600)]
+    ['<0.1', '2.5', '42', '600']
+    """
+    return "<0.1" if 0 < seconds < 0.05 else f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
+
+
+def rank_text(rank: float | None) -> str:
+    """The mean rank, or a dash for a partial row."""
+    return "–" if rank is None else f"{rank:.2f}"
+
+
+def short_id(column: TestColumn) -> str:
+    """The column's name within its test, or the test's id."""
+    return column.id if column.parent is None else column.id.removeprefix(f"{column.parent}/")
+
+
+def problems(board: Board) -> list[Problem]:
+    """Every reason for a missing or partial grade, columns with the same reason together."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for label, column, verdict in _unfinished(board):
+        key = (label, "partly" if verdict.status == "ok" else verdict.status, verdict.reason or "no reason was given")
+        found.setdefault(key, []).append(column)
+    return [Problem(label, tuple(columns), status, reason) for (label, status, reason), columns in found.items()]
+
+
+def _unfinished(board: Board) -> Iterator[tuple[str, str, Verdict]]:
+    """Tests with a reason, and the columns whose reason is not just that of their test."""
+    for ranked in board.rows:
+        of_test: dict[str, Verdict] = {}
+        for column in board.columns:
+            verdict = cell(ranked.row, column)
+            of_test[column.id] = verdict
+            above = of_test.get(column.parent) if column.parent is not None else None
+            own = above is None or (above.status == "ok" and above.reason is None)
+            if own and (verdict.status != "ok" or verdict.reason is not None):
+                yield ranked.row.metric.label, column.id, verdict

@@ -1,0 +1,198 @@
+"""A board as a JSON document and back. The document is the published record: its shape has a version."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from simbench.errors import SimbenchError
+from simbench.leaderboard.board import SCHEMA_VERSION, Board, CellStatus, MetricInfo, RankedRow, Row, TestColumn
+from simbench.leaderboard.cells import cell
+from simbench.leaderboard.ranking import board_of
+from simbench.sanity.verdict import Offender, Verdict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class OffenderRecord(_Part):
+    """A trial that did not hold."""
+
+    where: str
+    margin: float | None
+
+
+class CellRecord(_Part):
+    """A metric's verdict on a test, or on one column of a test."""
+
+    status: CellStatus
+    grade: float | None = Field(ge=0, le=1)
+    interval: tuple[float, float] | None
+    passed: bool | None
+    comparisons: int = Field(ge=0)
+    reason: str | None
+    companions: dict[str, float | None]
+    offenders: list[OffenderRecord]
+
+
+class ColumnRecord(_Part):
+    """A test, or one column of a test."""
+
+    id: str
+    kind: str
+    pass_if: str
+    about: str
+    parent: str | None
+
+
+class RowRecord(_Part):
+    """One metric: what it declares, its verdicts by column id, its aggregates."""
+
+    metric: str
+    identity: str
+    family: str
+    summary: str
+    formula: str
+    reference: str
+    origin: str
+    higher_is_more_similar: bool
+    level: str
+    tests: dict[str, CellRecord]
+    mean_rank: float | None
+    mean_grade: float | None
+    passed: int
+    graded: int
+    coverage: float
+    comparisons: int
+    seconds: float
+
+
+class Document(_Part):
+    """A whole leaderboard."""
+
+    schema_version: Literal[1]
+    suite: str
+    version: int
+    about: str
+    columns: list[ColumnRecord]
+    rows: list[RowRecord]
+    provenance: dict[str, Any]
+
+
+def to_document(board: Board) -> dict[str, Any]:
+    """The board in JSON types; what is not finite becomes null."""
+    document: dict[str, Any] = json_safe(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "suite": board.suite,
+            "version": board.version,
+            "about": board.about,
+            "columns": [{name: getattr(column, name) for name in ColumnRecord.model_fields} for column in board.columns],
+            "rows": [_row_record(ranked, board) for ranked in board.rows],
+            "provenance": board.provenance,
+        }
+    )
+    return document
+
+
+def from_document(document: Mapping[str, Any]) -> Board:
+    """The board a document records, its aggregates derived anew.
+
+    Raises:
+        SimbenchError: another schema version, or not such a document; says what to do.
+    """
+    version = document.get("schema_version")
+    if not isinstance(version, int):
+        raise SimbenchError("not a leaderboard of simbench: it has no schema_version")
+    if version > SCHEMA_VERSION:
+        raise SimbenchError(
+            f"this leaderboard has schema version {version}, newer than {SCHEMA_VERSION}, which this simbench reads; "
+            "upgrade simbench"
+        )
+    if version < SCHEMA_VERSION:
+        raise SimbenchError(
+            f"this leaderboard has schema version {version}, older than {SCHEMA_VERSION}, which this simbench reads; "
+            "publish it again from its suite"
+        )
+    try:
+        checked = Document.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SimbenchError(f"not a leaderboard of simbench: {where}: {first['msg']}") from None
+    columns = [TestColumn(**column.model_dump()) for column in checked.columns]
+    rows = [_row(record) for record in checked.rows]
+    return board_of(checked.suite, checked.version, checked.about, columns, rows, checked.provenance)
+
+
+def json_safe(value: Any) -> Any:
+    """JSON types only: numbers that are not finite become null, anything unknown its text.
+
+    >>> json_safe({"a": (1, float("nan")), 2: {"b"}})
+    {'a': [1, None], '2': ['b']}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_safe(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(inner) for inner in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(inner) for inner in value)
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)
+
+
+def _row_record(ranked: RankedRow, board: Board) -> dict[str, Any]:
+    info = ranked.row.metric
+    return {
+        "metric": info.label,
+        **{name: getattr(info, name) for name in MetricInfo.__dataclass_fields__ if name != "label"},
+        "tests": {column.id: _cell_record(cell(ranked.row, column)) for column in board.columns},
+        "mean_rank": ranked.mean_rank,
+        "mean_grade": ranked.mean_grade,
+        "passed": ranked.passed,
+        "graded": ranked.graded,
+        "coverage": ranked.coverage,
+        "comparisons": ranked.row.comparisons,
+        "seconds": ranked.row.seconds,
+    }
+
+
+def _cell_record(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "status": verdict.status,
+        "grade": verdict.grade,
+        "interval": verdict.interval,
+        "passed": verdict.passed,
+        "comparisons": verdict.comparisons,
+        "reason": verdict.reason,
+        "companions": verdict.companions,
+        "offenders": [{"where": offender.where, "margin": offender.margin} for offender in verdict.offenders],
+    }
+
+
+def _row(record: RowRecord) -> Row:
+    info = {name: getattr(record, name) for name in MetricInfo.__dataclass_fields__ if name != "label"}
+    verdicts = {name: _verdict(one) for name, one in record.tests.items()}
+    return Row(MetricInfo(label=record.metric, **info), verdicts, record.comparisons, record.seconds)
+
+
+def _verdict(record: CellRecord) -> Verdict:
+    return Verdict(
+        record.status,
+        grade=record.grade,
+        interval=record.interval,
+        passed=record.passed,
+        comparisons=record.comparisons,
+        reason=record.reason,
+        companions={name: math.nan if value is None else value for name, value in record.companions.items()},
+        offenders=tuple(
+            Offender(one.where, math.nan if one.margin is None else one.margin) for one in record.offenders
+        ),
+    )

@@ -1,0 +1,87 @@
+"""The leaderboard as a README that reads well on a code host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from simbench.leaderboard.board import Board, RankedRow, TestColumn
+from simbench.leaderboard.cells import (
+    LEGEND,
+    cell,
+    grade_text,
+    interval_text,
+    mark,
+    problems,
+    rank_text,
+    seconds_text,
+    short_id,
+)
+from simbench.leaderboard.provenance import provenance_lines
+from simbench.sanity.verdict import Verdict
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
+
+
+def to_markdown(board: Board) -> str:
+    """The whole page: about, table, columns of tests, reasons, provenance."""
+    parts = [f"# {escaped(board.suite)}@{board.version}", escaped(" ".join(board.about.split()))]
+    parts += [_table(board, board.tests), escaped(LEGEND)]
+    parts += ["## Tests", "\n".join(_about(column) for column in board.tests)]
+    for test in board.tests:
+        own = [column for column in board.columns if column.parent == test.id]
+        if own:
+            parts += [f"## {escaped(test.id)}, by column", _table(board, own, aggregates=False)]
+    reasons = [
+        f"* {escaped(one.metric)}, {escaped(', '.join(one.columns))}: {one.status}: {escaped(one.reason)}"
+        for one in problems(board)
+    ]
+    if reasons:
+        parts += ["## What could not be graded", "\n".join(reasons)]
+    lines = [f"| {escaped(name)} | {escaped(value)} |" for name, value in provenance_lines(board.provenance)]
+    parts += ["## Provenance", "\n".join(["| | |", "| --- | --- |", *lines])]
+    parts += ["The same numbers: [page](index.html), [JSON](leaderboard.json), [CSV](leaderboard.csv)."]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Plain text that Markdown and HTML leave alone, on one line.
+
+    >>> escaped("a|b <i>")
+    'a\\\\|b \\\\<i\\\\>'
+    """
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _table(board: Board, columns: Sequence[TestColumn], aggregates: bool = True) -> str:
+    headings = ["metric", *(["mean rank"] if aggregates else []), *(short_id(column) for column in columns)]
+    headings += ["passed", "coverage", "seconds"] if aggregates else []
+    lines = [_line(escaped(heading) for heading in headings), _line("---" for _ in headings)]
+    ranked_before = False
+    for ranked in board.rows:
+        if ranked.mean_rank is None and ranked_before:
+            lines.append(_line(["*not graded on every test*", *("" for _ in headings[1:])]))
+        ranked_before = ranked.mean_rank is not None
+        lines.append(_line(_cells(ranked, columns, aggregates)))
+    return "\n".join(lines)
+
+
+def _cells(ranked: RankedRow, columns: Sequence[TestColumn], aggregates: bool) -> list[str]:
+    cells = [_cell(cell(ranked.row, column)) for column in columns]
+    label = escaped(ranked.row.metric.label)
+    if not aggregates:
+        return [label, *cells]
+    costs = [f"{ranked.passed}/{ranked.tests}", f"{ranked.coverage:.0%}", seconds_text(ranked.row.seconds)]
+    return [label, rank_text(ranked.mean_rank), *cells, *(escaped(cost) for cost in costs)]
+
+
+def _cell(verdict: Verdict) -> str:
+    return escaped(" ".join(filter(None, (mark(verdict), grade_text(verdict), interval_text(verdict)))))
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _about(column: TestColumn) -> str:
+    return f"* **{escaped(column.id)}** ({escaped(column.kind)}, passes if {escaped(column.pass_if)}): {escaped(column.about)}"

@@ -1,0 +1,90 @@
+"""Aggregates and ranks, always derived from the verdicts of the field that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from simbench.leaderboard.board import Board, RankedRow, Row, TestColumn
+from simbench.sanity.verdict import Verdict
+
+DIGITS = 12
+"""Grades that differ only by rounding errors are ties."""
+
+
+def board_of(
+    suite: str,
+    version: int,
+    about: str,
+    columns: Sequence[TestColumn],
+    rows: Sequence[Row],
+    provenance: Mapping[str, Any],
+) -> Board:
+    """The board of these rows, ordered.
+
+    Ranked rows first, by mean rank, then mean grade, then label. Below them the rows that were not graded on every
+    test, by coverage, tests passed, label.
+    """
+    tests = [column.id for column in columns if column.parent is None]
+    complete = [row for row in rows if all(_grade(row, test) is not None for test in tests)]
+    ranks = _mean_ranks(complete, tests)
+    ranked = [_aggregated(row, tests, ranks.get(index)) for row, index in _with_places(rows, complete)]
+    return Board(suite, version, about, tuple(columns), tuple(sorted(ranked, key=_place)), dict(provenance))
+
+
+def without(board: Board, labels: Collection[str]) -> Board:
+    """The board that these metrics never entered: ranks are those among the rest."""
+    rows = [ranked.row for ranked in board.rows if ranked.row.metric.label not in labels]
+    return board_of(board.suite, board.version, board.about, board.columns, rows, board.provenance)
+
+
+def average_ranks(grades: Sequence[float]) -> list[float]:
+    """Ranks from 1 for the largest; ties share the average of the ranks they take up.
+
+    >>> average_ranks([0.5, 1.0, 0.5, 0.1])
+    [2.5, 1.0, 2.5, 4.0]
+    """
+    rounded = [round(grade, DIGITS) for grade in grades]
+    return [
+        1 + sum(other > grade for other in rounded) + (sum(other == grade for other in rounded) - 1) / 2
+        for grade in rounded
+    ]
+
+
+def _mean_ranks(complete: Sequence[Row], tests: Sequence[str]) -> dict[int, float]:
+    """The mean over the tests of every complete row's rank, by position."""
+    if not complete or not tests:
+        return {}
+    per_test = [average_ranks([row.verdicts[test].grade or 0.0 for row in complete]) for test in tests]
+    return {position: fmean(ranks[position] for ranks in per_test) for position in range(len(complete))}
+
+
+def _with_places(rows: Sequence[Row], complete: Sequence[Row]) -> list[tuple[Row, int]]:
+    """Each row with its position among the complete ones, −1 for a partial row."""
+    places = {id(row): position for position, row in enumerate(complete)}
+    return [(row, places.get(id(row), -1)) for row in rows]
+
+
+def _aggregated(row: Row, tests: Sequence[str], mean_rank: float | None) -> RankedRow:
+    grades = [grade for test in tests if (grade := _grade(row, test)) is not None]
+    return RankedRow(
+        row,
+        mean_rank=mean_rank,
+        mean_grade=fmean(grades) if grades else None,
+        passed=sum(row.verdicts[test].passed is True for test in tests if test in row.verdicts),
+        graded=len(grades),
+        tests=len(tests),
+    )
+
+
+def _grade(row: Row, test: str) -> float | None:
+    verdict: Verdict | None = row.verdicts.get(test)
+    return verdict.grade if verdict is not None and verdict.status == "ok" else None
+
+
+def _place(ranked: RankedRow) -> tuple[bool, float, float, str]:
+    label = ranked.row.metric.label
+    if ranked.mean_rank is None:
+        return (True, -ranked.graded, -ranked.passed, label)
+    return (False, ranked.mean_rank, -(ranked.mean_grade or 0.0), label)

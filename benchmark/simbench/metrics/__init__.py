@@ -1,0 +1,1 @@
+"""The similarity indices: one module per family, pure functions with metadata attached."""

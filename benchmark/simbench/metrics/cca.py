@@ -1,0 +1,219 @@
+"""Canonical correlation analysis and its summaries.
+
+With Q_x and Q_y orthonormal bases of the column spaces of the centred X and Y, of ranks r_x and r_y, the canonical
+correlations ρ₁ ≥ ρ₂ ≥ … are the singular values of Q_xᵀQ_y = U diag(ρ) Vᵀ, and the canonical variates of X are Q_x U.
+
+* `cca`: Σ ρᵢ / min(r_x, r_y); `cca_squared`: Σ ρᵢ² / min(r_x, r_y);
+* `svcca`: `cca` after the smallest principal components of each side are cut;
+* `pwcca`: the mean of ρᵢ weighted by how much of X the i-th variate accounts for.
+
+The ranks are numerical (dead and duplicated units do not count). When one side's basis fills all n − 1 dimensions of
+the centred sample space, every correlation is 1 whatever the data: such a value carries the warning `saturated`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import (
+    Spectrum,
+    cross_products,
+    nuclear_cross_norms,
+    spectrum,
+    squared_cross_norms,
+    unordered,
+)
+from simbench.metrics.metric import Pairs, Score, metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+SATURATED = "saturated"
+
+
+def basis(representation: Representation) -> Spectrum:
+    """What `cca`, `cca_squared` and `pwcca` prepare: the spectrum of the centred matrix, cut at its rank."""
+    return spectrum(representation.matrix)
+
+
+def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list[float | Score]:
+    """Mean canonical correlation of many pairs of spectra."""
+    sums = nuclear_cross_norms([side.left for side in prepared], pairs).tolist()
+    return [
+        _score(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
+        for (a, b), total in zip(pairs, sums, strict=True)
+    ]
+
+
+@metric(
+    "cca",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to={"affine"},
+    family="CCA",
+    formula="Σᵢ ρᵢ / min(r_x, r_y)",
+    reference="Raghu, Gilmer, Yosinski, Sohl-Dickstein (2017), SVCCA, Section 2; Kornblith et al. (2019), Eq. 7",
+    default=True,
+    prepare=basis,
+    compare_many=cca_of_pairs,
+)
+def cca(x: Tensor, y: Tensor) -> float | Score:
+    """Mean canonical correlation.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
+    all correlations are forced to 1. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
+    >>> round(float(cca(x, x @ torch.tensor([[2.0, 1.0], [0.0, 3.0]]) + 7)), 9)
+    1.0
+    """
+    return _mean_correlation(spectrum(x), spectrum(y))
+
+
+def squared_cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | Score]:
+    """Mean squared canonical correlation of many pairs of spectra."""
+    sums = squared_cross_norms([side.left for side in prepared], pairs).tolist()
+    return [
+        _score(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
+        for (a, b), total in zip(pairs, sums, strict=True)
+    ]
+
+
+@metric(
+    "cca_squared",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to={"affine"},
+    family="CCA",
+    formula="Σᵢ ρᵢ² / min(r_x, r_y)",
+    reference="Kornblith et al. (2019), Similarity of Neural Network Representations Revisited, Eq. 6",
+    default=True,
+    prepare=basis,
+    compare_many=squared_cca_of_pairs,
+)
+def cca_squared(x: Tensor, y: Tensor) -> float | Score:
+    """Mean squared canonical correlation.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
+    all correlations are forced to 1. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
+    >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
+    >>> round(cca_squared(x, y), 9)  # the squared Pearson correlation
+    0.25
+    """
+    a, b = spectrum(x), spectrum(y)
+    return _score(float((a.left.T @ b.left).square().sum()) / min(a.rank, b.rank), a, b)
+
+
+def principal_basis(representation: Representation, *, variance: float) -> Spectrum:
+    """What `svcca` prepares: the fewest principal components that hold the share `variance` of the variance."""
+    return _principal(spectrum(representation.matrix), variance)
+
+
+@metric(
+    "svcca",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    family="CCA",
+    formula="Σᵢ ρᵢ / min(k_x, k_y) over the fewest principal components with ≥ 99 % of each side's variance",
+    reference="Raghu, Gilmer, Yosinski, Sohl-Dickstein (2017), SVCCA, Section 2",
+    default=True,
+    prepare=principal_basis,
+    compare_many=cca_of_pairs,
+)
+def svcca(x: Tensor, y: Tensor, *, variance: Annotated[float, Field(gt=0, le=1)] = 0.99) -> float | Score:
+    """Mean canonical correlation of the principal components that hold the share `variance` of each side's variance.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
+    all correlations are forced to 1. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[3.0, 0.1], [-3.0, 0.1], [3.0, -0.1], [-3.0, -0.1]])
+    >>> round(svcca(x, x[:, :1]), 9)  # of x, only the first column is kept
+    1.0
+    """
+    return _mean_correlation(_principal(spectrum(x), variance), _principal(spectrum(y), variance))
+
+
+def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | Score]:
+    """Projection-weighted CCA of many directed pairs of spectra; one decomposition serves both directions."""
+    unique, _ = unordered(pairs)
+    sides = [side.left for side in prepared]
+    found: dict[tuple[int, int], float] = {}
+    for positions, products in cross_products(sides, unique):
+        for position, product in zip(positions, products, strict=True):
+            a, b = unique[position]
+            u, correlations, vt = torch.linalg.svd(product, full_matrices=False)
+            found[a, b] = _weighted_mean(prepared[a], u, correlations)
+            if (b, a) not in found:
+                found[b, a] = _weighted_mean(prepared[b], vt.T, correlations)
+    return [_score(found[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
+
+
+@metric(
+    "pwcca",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=False,
+    value_range=(0.0, 1.0),
+    invariant_to={"permutation", "isotropic_scaling", "translation"},
+    family="CCA",
+    formula="Σᵢ αᵢρᵢ / Σᵢ αᵢ, αᵢ = Σⱼ |⟨hᵢ, x̃ⱼ⟩|, hᵢ the canonical variates of X",
+    reference="Morcos, Raghu, Bengio (2018), Insights on Representational Similarity in Neural Networks with "
+    "Canonical Correlation, Section 2.2",
+    default=True,
+    prepare=basis,
+    compare_many=pwcca_of_pairs,
+)
+def pwcca(x: Tensor, y: Tensor) -> float | Score:
+    """Projection-weighted CCA: canonical correlations weighted by what X's variates account for in X. Directed.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
+    all correlations are forced to 1. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
+    >>> round(pwcca(x, x[:, :1]), 9)
+    1.0
+    """
+    a, b = spectrum(x), spectrum(y)
+    u, correlations, _ = torch.linalg.svd(a.left.T @ b.left, full_matrices=False)
+    return _score(_weighted_mean(a, u, correlations), a, b)
+
+
+def _mean_correlation(a: Spectrum, b: Spectrum) -> float | Score:
+    """Σ ρᵢ / min(rank)."""
+    return _score(float(torch.linalg.svdvals(a.left.T @ b.left).mean()), a, b)
+
+
+def _weighted_mean(side: Spectrum, directions: Tensor, correlations: Tensor) -> float:
+    """Σ αᵢρᵢ / Σ αᵢ with the variates hᵢ = left · directionᵢ, so that ⟨hᵢ, x̃ⱼ⟩ = directionᵢᵀ · values · rightⱼ."""
+    weights = (directions.T @ (side.values[:, None] * side.right)).abs().sum(dim=1)
+    return float((weights @ correlations) / weights.sum())
+
+
+def _principal(full: Spectrum, variance: float) -> Spectrum:
+    """The fewest leading components whose share of the variance reaches `variance`."""
+    share = full.values.square().cumsum(dim=0) / full.values.square().sum()
+    return full.truncated(min(int((share < variance).sum()) + 1, full.rank))
+
+
+def _score(value: float, a: Spectrum, b: Spectrum) -> float | Score:
+    """The value, with a warning where one basis fills the centred sample space."""
+    saturated = max(a.rank, b.rank) >= a.left.shape[0] - 1
+    return Score(value, warnings=(SATURATED,)) if saturated else value

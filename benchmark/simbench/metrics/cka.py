@@ -1,0 +1,149 @@
+"""Centred kernel alignment with a linear kernel, biased and debiased.
+
+With X̃ and Ỹ the column-centred representations, K = X̃X̃ᵀ and L = ỸỸᵀ, CKA is the cosine of an estimate of the
+Hilbert-Schmidt independence criterion:
+
+    cka(X, Y) = HSIC(K, L) / √(HSIC(K, K) · HSIC(L, L)).
+
+The biased estimate is ⟨K, L⟩ = ‖ỸᵀX̃‖² (its factor 1/(n − 1)² cancels), the debiased one the U-statistic HSIC₁. As the
+rows of centred Gram matrices add up to 0, all its terms can be had from ‖ỸᵀX̃‖² and the squared row norms, without any
+n × n matrix when n > d:
+
+    n(n − 3) · HSIC₁ = ‖ỸᵀX̃‖² − n/(n − 2) · Σᵢ ‖x̃ᵢ‖²‖ỹᵢ‖² + ‖X̃‖²‖Ỹ‖² / ((n − 1)(n − 2)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import centred, squared_cross_norms
+from simbench.metrics.metric import Pairs, Score, metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+INVARIANT_TO = {"orthogonal", "isotropic_scaling", "translation"}
+MINIMUM_ROWS = 4
+
+
+class NonPositiveSelfHSICError(ValueError):
+    """The debiased self-similarity of a representation is not positive, so that it cannot be normalised by it."""
+
+
+def centre(representation: Representation) -> Tensor:
+    """What both metrics prepare: the centred matrix, float64, (rows, features)."""
+    return centred(representation.matrix)
+
+
+def cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
+    """CKA of many pairs of centred matrices, shape (pairs,)."""
+    cross, own = _cross_and_own(prepared, pairs)
+    norms = own.sqrt()
+    a, b = torch.tensor(pairs).T
+    return cross / (norms[a] * norms[b])
+
+
+@metric(
+    "cka",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="CKA",
+    formula="‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖)",
+    reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, Eq. 4",
+    default=True,
+    prepare=centre,
+    compare_many=cka_of_pairs,
+)
+def cka(x: Tensor, y: Tensor) -> Tensor:
+    """Linear CKA with the biased HSIC: the cosine of the two centred Gram matrices.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, 1]. Upwards biased for rows ≲ features.
+    Raises `NotApplicable` when x or y has no variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> float(cka(x, 3 * x[:, [1]]))  # Gram matrices with ⟨K, L⟩ = 5/9, ‖K‖² = 10/9, ‖L‖² = 4/9
+    0.79...
+    """
+    return cka_of_pairs([centred(x), centred(y)], [(0, 1)])[0]
+
+
+def debiased_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[float | Score]:
+    """Debiased CKA of many pairs of centred matrices; an error for those whose own HSIC₁ is not positive."""
+    scores: list[float | Score] = []
+    cross, own = _cross_and_own(prepared, pairs)
+    rows = [x.square().sum(dim=1) for x in prepared]
+    selves = [_hsic1(own[k], rows[k], rows[k]) for k in range(len(prepared))]
+    for (a, b), product in zip(pairs, cross, strict=True):
+        try:
+            scale = _root(selves[a], own[a], len(rows[a])) * _root(selves[b], own[b], len(rows[b]))
+            scores.append(float(_hsic1(product, rows[a], rows[b]) / scale))
+        except ValueError as error:
+            scores.append(Score.error(f"{type(error).__name__}: {error}"))
+    return scores
+
+
+@metric(
+    "cka_debiased",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(-1.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="CKA",
+    formula="HSIC₁(K, L) / √(HSIC₁(K, K) HSIC₁(L, L))",
+    reference="Song, Smola, Gretton, Bedo, Borgwardt (2012), Feature Selection via Dependence Maximization, Eq. 5; "
+    "Nguyen, Raghu, Kornblith (2021), Do Wide and Deep Networks Learn the Same Things?, Eq. 3",
+    default=True,
+    prepare=centre,
+    compare_many=debiased_cka_of_pairs,
+)
+def cka_debiased(x: Tensor, y: Tensor) -> Tensor:
+    """Linear CKA with the unbiased HSIC₁ in numerator and denominator, on all rows.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [-1, 1]; about 0, and as often negative, for
+    independent data. Raises `ValueError` for fewer than 4 rows, `NonPositiveSelfHSICError` where the normalisation
+    fails, `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
+    >>> round(float(cka_debiased(x, 2 * x + 1)), 9)
+    1.0
+    """
+    x, y = centred(x), centred(y)
+    cross, own = _cross_and_own([x, y], [(0, 1)])
+    k, l = x.square().sum(dim=1), y.square().sum(dim=1)  # noqa: E741 - as in the formula
+    scale = _root(_hsic1(own[0], k, k), own[0], len(k)) * _root(_hsic1(own[1], l, l), own[1], len(l))
+    return _hsic1(cross[0], k, l) / scale
+
+
+def _cross_and_own(centred_matrices: Sequence[Tensor], pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """⟨K, L⟩ of every pair and ⟨K, K⟩ of every matrix."""
+    selves = [(k, k) for k in range(len(centred_matrices))]
+    products = squared_cross_norms(centred_matrices, [*pairs, *selves])
+    return products[: len(pairs)], products[len(pairs) :]
+
+
+def _hsic1(product: Tensor, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741 - as in the formula
+    """HSIC₁ from ⟨K, L⟩ of centred Gram matrices and their diagonals, the squared row norms."""
+    n = len(k)
+    if n < MINIMUM_ROWS:
+        raise ValueError(f"the debiased HSIC needs at least {MINIMUM_ROWS} rows, got {n}")
+    terms = product - n / (n - 2) * (k @ l).cpu() + (k.sum() * l.sum()).cpu() / ((n - 1) * (n - 2))
+    return terms / (n * (n - 3))
+
+
+def _root(self_hsic: Tensor, self_product: Tensor, n: int) -> Tensor:
+    """√HSIC₁(K, K), if it is positive beyond the rounding error of the differences that it is made of."""
+    rounding = n * torch.finfo(torch.float64).eps * self_product / (n * (n - 3))
+    if not bool(self_hsic > rounding):
+        raise NonPositiveSelfHSICError(f"HSIC₁ of a representation with itself is {float(self_hsic):.3g}, not positive")
+    return self_hsic.sqrt()

@@ -1,0 +1,214 @@
+"""What the matrix metrics share: centring, numerical rank, and products over many pairs of matrices at once.
+
+All arithmetic is float64. Centring comes before anything else, because a mean that is large beside the spread costs
+digits in every later product; no function here knows an absolute threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simbench.errors import NotApplicable
+from simbench.lazy import lazy_import
+from simbench.metrics.metric import Pairs
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_import("torch")
+
+MEMORY_LIMIT = 256 * 2**20
+"""Bytes that a batched product may hold at once, beside its inputs."""
+
+
+def centred(x: Tensor) -> Tensor:
+    """`x` of shape (rows, features) in float64, each column with mean 0.
+
+    Raises `NotApplicable` when no column varies.
+
+    >>> centred(torch.tensor([[1.0, 7.0], [3.0, 7.0]])).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    x = x.double()
+    x = x - x[:1]  # first, so that a constant column becomes exactly 0 and not the rounding error of its mean
+    x = x - x.mean(dim=0)
+    if not bool(x.any()):
+        raise NotApplicable("no variance: all rows are equal")
+    return x
+
+
+def unit_norm(x: Tensor) -> Tensor:
+    """The centred matrix divided by its Frobenius norm."""
+    x = centred(x)
+    norm: Tensor = torch.linalg.matrix_norm(x)
+    return x / norm
+
+
+def unit_columns(x: Tensor) -> Tensor:
+    """The centred matrix with columns of norm 1; constant columns are left out."""
+    x = centred(x)
+    norms: Tensor = torch.linalg.vector_norm(x, dim=0)
+    return x[:, norms > 0] / norms[norms > 0]
+
+
+def same_gram(x: Tensor) -> Tensor:
+    """A matrix of shape (rows, ≤ rows) with the Gram matrix x xᵀ: from xᵀ = QR follows x xᵀ = RᵀR.
+
+    Whatever depends on x xᵀ only may use it in place of a wide `x`.
+    """
+    if x.shape[1] <= x.shape[0]:
+        return x
+    r: Tensor = torch.linalg.qr(x.T, mode="r").R
+    return r.T
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The singular value decomposition of a centred matrix, cut at its numerical rank: x ≈ left · values · right."""
+
+    left: Tensor
+    values: Tensor
+    right: Tensor
+
+    @property
+    def rank(self) -> int:
+        """The number of directions kept."""
+        return len(self.values)
+
+    def truncated(self, rank: int) -> Spectrum:
+        """Only the `rank` largest directions."""
+        return Spectrum(self.left[:, :rank], self.values[:rank], self.right[:rank])
+
+
+def spectrum(x: Tensor) -> Spectrum:
+    """Left vectors (rows, r), values (r,) and right vectors (r, features) of the centred `x`, r its numerical rank."""
+    left, values, right = torch.linalg.svd(centred(x), full_matrices=False)
+    full = Spectrum(left, values, right)
+    return full.truncated(int((values > rank_cut(x, float(values[0]))).sum()))
+
+
+def rank_cut(x: Tensor, largest: float) -> float:
+    """The singular value of the centred `x` below which there is only rounding error; `largest` is the first one.
+
+    Rounding is relative to the numbers as they were stored, so a column's mean counts even though centring removes it.
+    For float64 the usual worst case max(rows, features) · ε is affordable. For narrower types it is not (4,000 rows of
+    float32 would hide real directions at 5e-4 of the first): there the rounding errors are taken as independent, and a
+    matrix of independent entries of size ε has a norm of the order of ε · √max(rows, features).
+    """
+    size = max(x.shape)
+    double = torch.finfo(torch.float64).eps
+    epsilon = torch.finfo(x.dtype).eps if x.is_floating_point() else double
+    offset = math.sqrt(x.shape[0]) * float(x.double().mean(dim=0).abs().max())
+    return epsilon * (size if epsilon <= double else math.sqrt(size)) * max(largest, offset)
+
+
+def unordered(pairs: Pairs) -> tuple[list[tuple[int, int]], list[int]]:
+    """The distinct unordered pairs, and the position of each of `pairs` among them: for symmetric metrics.
+
+    >>> unordered([(0, 1), (1, 0), (1, 1)])
+    ([(0, 1), (1, 1)], [0, 0, 1])
+    """
+    position: dict[tuple[int, int], int] = {}
+    back = [position.setdefault((min(pair), max(pair)), len(position)) for pair in pairs]
+    return list(position), back
+
+
+def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs, *, memory_limit: int = MEMORY_LIMIT) -> Tensor:
+    """‖X_aᵀX_b‖² = ⟨X_a X_aᵀ, X_b X_bᵀ⟩ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ).
+
+    The left form costs rows · d_a · d_b per pair, the right one rows² per pair and rows² · d once per matrix. The
+    cheaper is taken for each group of matrices with equally many rows.
+    """
+    unique, back = unordered(pairs)
+    values = torch.empty(len(unique), dtype=torch.float64)
+    for positions in grouped(range(len(unique)), lambda k: matrices[unique[k][0]].shape[0]):
+        group = [unique[k] for k in positions]
+        used = sorted({index for pair in group for index in pair})
+        rows, widths = matrices[used[0]].shape[0], {index: matrices[index].shape[1] for index in used}
+        by_features = rows * sum(widths[a] * widths[b] for a, b in group)
+        by_rows = rows**2 * (sum(widths.values()) + len(used) ** 2) / 2
+        if by_features <= by_rows:
+            found = torch.stack([(matrices[a].T @ matrices[b]).square().sum() for a, b in group])
+        else:
+            inner = _gram_inner_products([matrices[index] for index in used], memory_limit)
+            slot = {index: k for k, index in enumerate(used)}
+            found = inner[[slot[a] for a, _ in group], [slot[b] for _, b in group]]
+        values[positions] = found.cpu()
+    return values[back]
+
+
+def _gram_inner_products(matrices: Sequence[Tensor], memory_limit: int) -> Tensor:
+    """All ⟨X_a X_aᵀ, X_b X_bᵀ⟩, shape (matrices, matrices), streamed over blocks of Gram rows.
+
+    A Gram matrix is symmetric: of each block of rows only the columns from its diagonal on are formed, and those beyond
+    the diagonal block count twice.
+    """
+    rows, count = matrices[0].shape[0], len(matrices)
+    height = max(1, min(rows, memory_limit // (8 * rows * count)))
+    total = matrices[0].new_zeros(count, count)
+    for start in range(0, rows, height):
+        stop = min(start + height, rows)
+        block = matrices[0].new_empty(count, stop - start, rows - start)
+        for slot, x in enumerate(matrices):
+            torch.matmul(x[start:stop], x[start:].T, out=block[slot])
+        block[:, :, stop - start :] *= math.sqrt(2)
+        flat = block.reshape(count, -1)
+        total += flat @ flat.T
+    return total
+
+
+def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs, *, memory_limit: int = MEMORY_LIMIT) -> Tensor:
+    """‖X_aᵀX_b‖∗ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ)."""
+    unique, back = unordered(pairs)
+    values = torch.empty(len(unique), dtype=torch.float64)
+    for positions, products in cross_products(matrices, unique, memory_limit=memory_limit):
+        values[positions] = nuclear_norms(products).cpu()
+    return values[back]
+
+
+def cross_products(
+    matrices: Sequence[Tensor], pairs: Pairs, *, memory_limit: int = MEMORY_LIMIT
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of X_aᵀX_b of one shape, each with the positions of its pairs; at most `memory_limit` bytes at a time."""
+
+    def shape(k: int) -> tuple[int, int]:
+        return matrices[pairs[k][0]].shape[1], matrices[pairs[k][1]].shape[1]
+
+    for positions in grouped(range(len(pairs)), shape):
+        wide, high = shape(positions[0])
+        size = max(1, memory_limit // (4 * 8 * wide * high))  # the products, and what a decomposition adds to them
+        for start in range(0, len(positions), size):
+            chunk = positions[start : start + size]
+            yield chunk, torch.stack([matrices[pairs[k][0]].T @ matrices[pairs[k][1]] for k in chunk])
+
+
+def nuclear_norms(products: Tensor, *, tolerance: float = 1e-10) -> Tensor:
+    """The sums of singular values of a batch of matrices (b, r, s), shape (b,), to a relative `tolerance`.
+
+    The roots of the eigenvalues of M Mᵀ are about twice as fast as singular values, but squaring halves the digits: an
+    eigenvalue λ is known to δ = r · ε · λ₁ only, hence its root to min(√δ, δ / 2√λ). Matrices for which these errors
+    could add up to more than the tolerance get a singular value decomposition.
+    """
+    if products.shape[1] > products.shape[2]:
+        products = products.mT
+    eigenvalues: Tensor = torch.linalg.eigvalsh(products @ products.mT).clamp_min(0)
+    roots = eigenvalues.sqrt()
+    error = products.shape[1] * torch.finfo(torch.float64).eps * eigenvalues.amax(dim=1, keepdim=True)
+    sums = roots.sum(dim=1)
+    doubtful = torch.minimum(error.sqrt(), error / (2 * roots)).nan_to_num(0.0).sum(dim=1) > tolerance * sums
+    if bool(doubtful.any()):
+        sums[doubtful] = torch.linalg.svdvals(products[doubtful]).sum(dim=1)
+    return sums
+
+
+def grouped(positions: range, key: Callable[[int], Hashable]) -> Iterator[list[int]]:
+    """The positions in lists of equal `key`, in order of first appearance."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for position in positions:
+        groups[key(position)].append(position)
+    yield from groups.values()

@@ -1,0 +1,119 @@
+"""Procrustes distance and normalised Bures similarity: how well a rotation carries one representation to the other.
+
+With X̃ and Ỹ column-centred and of Frobenius norm 1, the best orthogonal alignment Q, which pads the narrower side with
+zeros, attains
+
+    min_Q ‖X̃ − ỸQ‖² = 2 − 2‖ỸᵀX̃‖∗,
+
+where ‖·‖∗ is the nuclear norm. `nbs` is ‖ỸᵀX̃‖∗, the cosine of the angular shape distance, and `procrustes` the root of
+the right-hand side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import nuclear_cross_norms, same_gram, unit_norm
+from simbench.metrics.metric import Pairs, metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+INVARIANT_TO = {"orthogonal", "isotropic_scaling", "translation"}
+CLOSE = 1e-2
+"""A squared distance below which 2 − 2‖·‖∗ has lost too many digits, and the residual of the alignment is taken."""
+
+
+def shape(representation: Representation) -> Tensor:
+    """What both metrics prepare: centred, of norm 1, at most as wide as it is long; float64, (rows, ≤ rows)."""
+    return same_gram(unit_norm(representation.matrix))
+
+
+def nbs_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
+    """The normalised Bures similarity of many pairs of prepared shapes, shape (pairs,)."""
+    return nuclear_cross_norms(prepared, pairs)
+
+
+@metric(
+    "nbs",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="shape",
+    formula="‖ỸᵀX̃‖∗ / (‖X̃‖ ‖Ỹ‖)",
+    reference="Tang, Maddox, Dickens, Diethe, Damianou (2020), Similarity of Neural Networks with Gradients, Eq. 3; "
+    "Harvey, Larsen, Williams (2023), Duality of Bures and Shape Distances, Eq. 13",
+    default=True,
+    prepare=shape,
+    compare_many=nbs_of_pairs,
+)
+def nbs(x: Tensor, y: Tensor) -> Tensor:
+    """Normalised Bures similarity: the cosine of the angle that the best rotation leaves between X and Y.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, 1]. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> round(float(nbs(x, 5 * x[:, [1, 0]] - 2)), 9)
+    1.0
+    """
+    x, y = same_gram(unit_norm(x)), same_gram(unit_norm(y))
+    singular: Tensor = torch.linalg.svdvals(y.T @ x)
+    return singular.sum()
+
+
+def procrustes_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
+    """The Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
+    squared = 2 - 2 * nuclear_cross_norms(prepared, pairs)
+    distances = squared.clamp_min(0).sqrt()
+    for k in torch.nonzero(squared < CLOSE).flatten().tolist():
+        distances[k] = _residual(prepared[pairs[k][0]], prepared[pairs[k][1]])
+    return distances
+
+
+@metric(
+    "procrustes",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, 2**0.5),
+    invariant_to=INVARIANT_TO,
+    family="shape",
+    formula="√(2 − 2‖ỸᵀX̃‖∗), ‖X̃‖ = ‖Ỹ‖ = 1",
+    reference="Ding, Denain, Steinhardt (2021), Grounding Representation Similarity, Eq. 4; "
+    "Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, Eq. 3",
+    default=True,
+    prepare=shape,
+    compare_many=procrustes_of_pairs,
+)
+def procrustes(x: Tensor, y: Tensor) -> Tensor:
+    """Procrustes distance: what the best rotation leaves between the centred representations of norm 1.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, √2], a metric in the mathematical sense.
+    Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> float(procrustes(x, 5 * x[:, [1, 0]] - 2)) < 1e-12
+    True
+    """
+    return _residual(same_gram(unit_norm(x)), same_gram(unit_norm(y)))
+
+
+def _residual(x: Tensor, y: Tensor) -> Tensor:
+    """min_Q ‖x − yQ‖ measured at the optimum: near 0 the difference 2 − 2‖yᵀx‖∗ would keep half the digits only.
+
+    With yᵀx = U S Vᵀ the alignment turns yU onto xV; what lies outside U or V, on the wider side, is matched with 0.
+    """
+    u, _, vt = torch.linalg.svd(y.T @ x, full_matrices=False)
+    aligned_x, aligned_y = x @ vt.T, y @ u
+    parts = (aligned_x - aligned_y, x - aligned_x @ vt, y - aligned_y @ u.T)
+    squared: Tensor = torch.stack([part.square().sum() for part in parts]).sum()
+    return squared.sqrt()

@@ -1,0 +1,98 @@
+"""Metrics by reference: a registered name, or where a user's own metric stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+from simbench.errors import SimbenchError
+from simbench.metrics.metric import ATTRIBUTE, Metric
+from simbench.registry import METRICS, import_reference
+from simbench.suite.schema import Suite
+
+MetricLike = str | Metric | Callable[..., Any]
+"""A name, a location, a `Metric`, or a function decorated with `@simbench.metric`."""
+
+HOW_TO_REGISTER = "decorate a function with @simbench.metric(...)"
+
+
+def resolve_metrics(references: Sequence[str]) -> list[Metric]:
+    """The metrics that `references` name, each once, in order.
+
+    A reference is a registered name, `file.py` or `pkg.mod` (every metric defined there), `file.py:attr` or
+    `pkg.mod:attr`.
+    """
+    found: dict[str, Metric] = {}
+    for reference in references:
+        for metric in _resolve(reference):
+            found.setdefault(metric.name, metric)
+    return list(found.values())
+
+
+def is_location(reference: str) -> bool:
+    """Whether a reference says where a metric stands rather than what it is called.
+
+    >>> [is_location(name) for name in ("cka", "mine.py", "mine.py:cka2", "lab.metrics:cka2")]
+    [False, True, True, True]
+    """
+    return reference.endswith(".py") or ":" in reference or "." in reference
+
+
+def as_metric(component: Any) -> Metric | None:
+    """The metric that `@metric` attached to a function or class, or the metric itself; None for anything else."""
+    if isinstance(component, Metric):
+        return component
+    attached = getattr(component, ATTRIBUTE, None)
+    return attached if isinstance(attached, Metric) else None
+
+
+def gather_metrics(suite: Suite, given: Sequence[MetricLike] = ()) -> list[Metric]:
+    """The metrics that a suite declares, then those given, each once."""
+    if isinstance(suite.metrics, str):
+        own = [metric for _, metric in METRICS if metric.default]
+    else:
+        own = [
+            metric.with_parameters(choice.parameters) if choice.parameters else metric
+            for choice in suite.metrics
+            for metric in resolve_metrics([choice.name])
+        ]
+    extra = [metric for one in given for metric in _given(one)]
+    return list({metric.label: metric for metric in [*own, *extra]}.values())
+
+
+def _given(one: MetricLike) -> list[Metric]:
+    if isinstance(one, str):
+        return resolve_metrics([one])
+    metric = as_metric(one)
+    if metric is None:
+        raise SimbenchError(f"{one!r} is not a metric; {HOW_TO_REGISTER}")
+    return [metric]
+
+
+def _resolve(reference: str) -> Iterator[Metric]:
+    # The look-up loads the built-in metrics first, so that a user's metric of the same name is reported as the second.
+    if reference in METRICS or not is_location(reference):
+        yield METRICS.get(reference)
+        return
+    module, attribute = _imported(reference)
+    if attribute is not None:
+        metric = as_metric(getattr(module, attribute))
+        if metric is None:
+            raise SimbenchError(f"{reference} is not a metric; {HOW_TO_REGISTER}")
+        yield metric
+        return
+    defined = [metric for _, metric in METRICS if metric.origin.module == module.__name__]
+    if not defined:
+        raise SimbenchError(f"{reference} defines no metric; {HOW_TO_REGISTER}")
+    yield from defined
+
+
+def _imported(reference: str) -> tuple[ModuleType, str | None]:
+    try:
+        return import_reference(reference)
+    except SimbenchError:
+        raise
+    except Exception as error:  # somebody else's module may raise anything
+        reason = next(iter(str(error).splitlines()), "")
+        raise SimbenchError(f"{reference}: cannot be imported: {type(error).__name__}: {reason}") from error

@@ -1,0 +1,141 @@
+"""Score a batch of pairs with one metric: prepare each representation once, isolate what fails, never invent a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from simbench.errors import NotApplicable
+from simbench.lazy import lazy_import
+from simbench.metrics.metric import Metric, Pairs, Score
+
+if TYPE_CHECKING:
+    import torch
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+MINIMUM_ROWS = 3
+
+
+def score_pairs(metric: Metric, representations: Sequence[Representation], pairs: Pairs) -> list[Score]:
+    """The scores of `pairs` (indices into `representations`), in order.
+
+    A representation that is non-finite, constant or too short, and a metric that raises, give a `Score` with a status
+    and a reason for the pairs concerned, and leave the other pairs alone.
+    """
+    used = sorted({index for pair in pairs for index in pair})
+    prepared: dict[int, Any] = {}
+    unusable: dict[int, Score] = {}
+    for index in used:
+        outcome = _prepare(metric, representations[index])
+        if isinstance(outcome, Score):
+            unusable[index] = outcome
+        else:
+            prepared[index] = outcome[0]
+    scores: dict[int, Score] = {}
+    for position, (a, b) in enumerate(pairs):
+        problem = unusable.get(a) or unusable.get(b) or _mismatch(metric, representations[a], representations[b])
+        if problem is not None:
+            scores[position] = problem
+    open_positions = [position for position in range(len(pairs)) if position not in scores]
+    slots = {index: slot for slot, index in enumerate(prepared)}
+    open_pairs = [(slots[pairs[position][0]], slots[pairs[position][1]]) for position in open_positions]
+    found = _compare(metric, list(prepared.values()), open_pairs)
+    scores.update(zip(open_positions, found, strict=True))
+    return [scores[position] for position in range(len(pairs))]
+
+
+def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Score:
+    """What the metric compares, in a 1-tuple, or why this representation cannot be compared."""
+    try:
+        problem = _unusable(representation)
+        if problem is not None:
+            return problem
+        if metric.prepare is not None:
+            return (metric.prepare(representation, **metric.parameters),)
+        return (representation if metric.takes_representations else representation.matrix,)
+    except Exception as error:
+        return _failure(error)
+
+
+def _unusable(representation: Representation) -> Score | None:
+    """Why a representation is no input for any metric."""
+    where = representation.layer or "the representation"
+    activations = representation.activations
+    if activations.shape[0] < MINIMUM_ROWS:
+        return Score.error(f"{where} has {activations.shape[0]} rows; at least {MINIMUM_ROWS} are needed")
+    if not bool(torch.isfinite(activations).all()):
+        return Score.error(f"non-finite activations in {where}")
+    if bool((activations == activations[:1]).all()):
+        return Score.skip(f"no variance in {where}")
+    return None
+
+
+def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | None:
+    """Why two usable representations cannot be compared with each other."""
+    for need in sorted(metric.needs):
+        for side in (a, b):
+            if not side.offers(need):
+                return Score.skip(f"{metric.name} needs a {need}; {side.layer or 'the representation'} has none")
+    if a.activations.shape[0] != b.activations.shape[0]:
+        return Score.error(f"{a.activations.shape[0]} inputs against {b.activations.shape[0]}")
+    if not metric.takes_representations and a.matrix.shape[0] != b.matrix.shape[0]:
+        return Score.skip(
+            f"{a.layer} has {a.matrix.shape[0]} rows and {b.layer} {b.matrix.shape[0]}: only one of them has positions; "
+            "set `spatial: pool` or `flatten` in the suite's probe"
+        )
+    return None
+
+
+def _compare(metric: Metric, prepared: Sequence[Any], pairs: Pairs) -> list[Score]:
+    """Score usable pairs: in one batch where the metric can, else (or where the batch fails) one by one."""
+    if not pairs:
+        return []
+    if metric.compare_many is None:
+        return [_compare_one(metric, prepared[a], prepared[b]) for a, b in pairs]
+    try:
+        values = metric.compare_many(prepared, pairs, **metric.parameters)
+        if len(values) != len(pairs):
+            return [Score.error(f"compare_many returned {len(values)} scores for {len(pairs)} pairs")] * len(pairs)
+        return [_as_score(metric, value) for value in values]
+    except Exception as error:
+        if len(pairs) == 1:
+            return [_failure(error)]
+        return [score for pair in pairs for score in _compare(metric, prepared, [pair])]
+
+
+def _compare_one(metric: Metric, a: Any, b: Any) -> Score:
+    try:
+        return _as_score(metric, metric.function(a, b, **metric.parameters))
+    except Exception as error:
+        return _failure(error)
+
+
+def _as_score(metric: Metric, value: Any) -> Score:
+    """A metric's return value as a score: one finite real number, or an error that says what came instead."""
+    if isinstance(value, Score):
+        if value.status != "ok" or (value.value is not None and math.isfinite(value.value)):
+            return value
+        return Score.error(f"{metric.name} returned {value.value}")
+    shape = tuple(getattr(value, "shape", ()))
+    if shape not in ((), (1,)):
+        return Score.error(f"{metric.name} returned an array of shape {shape}, not a number")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return Score.error(f"{metric.name} returned {type(value).__name__}, not a number")
+    if not math.isfinite(number):
+        return Score.error(f"{metric.name} returned {number}")
+    low, high = metric.value_range
+    slack = 1e-6 * max(1.0, abs(number))
+    outside = not low - slack <= number <= high + slack
+    return Score(number, warnings=(f"outside the declared range [{low:g}, {high:g}]",) if outside else ())
+
+
+def _failure(error: Exception) -> Score:
+    if isinstance(error, NotApplicable):
+        return Score.skip(str(error))
+    return Score.error(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -1,0 +1,1 @@
+"""Networks: architectures, training, loading, and the `Model` through which everything else sees them."""

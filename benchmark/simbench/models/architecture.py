@@ -1,0 +1,99 @@
+"""What an architecture is: a registered function that builds a network, and the names of its layers.
+
+Importing this module imports no torch: suites are checked and planned from the names alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from simbench.parameters import checked_parameters
+from simbench.registry import ARCHITECTURES, Origin, origin_of, source_hash
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from simbench.representations.representation import Layout
+
+TRAINER_VERSION = 1
+"""Part of every trained model's key: raise it when `training.train` gives other weights."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered architecture: what builds the network and what its layers are called."""
+
+    name: str
+    function: Callable[..., nn.Module]
+    layer_names: Callable[..., Sequence[str]] | None
+    embedding: str | None
+    positions: Layout | Callable[..., Layout | None] | None
+    version: int | None
+    origin: Origin
+
+    @property
+    def identity(self) -> str:
+        """Name and version, else name and the hash of the source: what a model's key depends on."""
+        return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters, defaults filled in; `ParameterError` names every bad one."""
+        return checked_parameters(self.function, parameters)
+
+    def build(self, input_shape: tuple[int, ...], classes: int, **parameters: Any) -> nn.Module:
+        """A network for inputs of this shape (without the batch axis), freshly initialised from torch's global seed."""
+        return self.function(input_shape, classes, **self.checked(parameters))
+
+    def layers(self, **parameters: Any) -> tuple[str, ...] | None:
+        """The layers at which representations are read unless a suite lists others, in order; None when unknown."""
+        if self.layer_names is None:
+            return None
+        return tuple(self.layer_names(**self.checked(parameters)))
+
+    def embedding_layer(self, **parameters: Any) -> str | None:
+        """The layer whose output the linear head reads; None when unknown."""
+        self.checked(parameters)
+        return self.embedding
+
+    def layout(self, **parameters: Any) -> Layout | None:
+        """How activations with positions are laid out; None leaves it to their number of axes."""
+        return self.positions(**self.checked(parameters)) if callable(self.positions) else self.positions
+
+
+F = TypeVar("F", bound="Callable[..., nn.Module]")
+
+
+def architecture(
+    name: str,
+    *,
+    version: int | None = None,
+    layers: Callable[..., Sequence[str]] | None = None,
+    embedding_layer: str | None = None,
+    layout: Layout | Callable[..., Layout | None] | None = None,
+) -> Callable[[F], F]:
+    """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; returns it unchanged.
+
+    Args:
+        name: how suites call it.
+        version: raise it when the network changes; without one, the hash of the source file stands for it.
+        layers: given all parameters by keyword, the ordered names of the layers (dotted, as in `named_modules()`);
+            without it, every suite has to list them.
+        embedding_layer: the layer whose output the linear head reads.
+        layout: how activations with positions are laid out (or a function of the parameters that says so); without
+            it, those of three axes are taken for tokens and those of four for channels first.
+    """
+
+    def decorate(function: F) -> F:
+        declared = Architecture(name, function, layers, embedding_layer, layout, version, origin_of(function))
+        ARCHITECTURES.register(name, declared, declared.origin)
+        return function
+
+    return decorate

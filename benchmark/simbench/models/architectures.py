@@ -1,0 +1,157 @@
+"""The built-in architectures. Their bodies import torch; this module does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import PositiveInt
+
+from simbench.errors import SimbenchError
+from simbench.models.architecture import architecture
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from simbench.representations.representation import Layout
+
+Norm = Literal["batch", "none"]
+
+
+def _block_names(*, depth: int, **_: Any) -> list[str]:
+    """The blocks; the embedding is named apart, as it is their last output, pooled."""
+    return [f"block{number}" for number in range(1, depth + 1)]
+
+
+@architecture("mlp", version=1, layers=_block_names, embedding_layer="embedding")
+def mlp(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width: PositiveInt = 128,
+    depth: PositiveInt = 3,
+    norm: Norm = "batch",
+    embedding: PositiveInt | None = None,
+) -> nn.Module:
+    """Fully connected blocks: linear, norm, ReLU; then a linear head, after a bottleneck if `embedding` is given."""
+    from simbench.models.blocks import linear_blocks
+
+    return linear_blocks(input_shape, classes, width=width, depth=depth, norm=norm, embedding=embedding)
+
+
+@architecture("conv1d", version=1, layers=_block_names, embedding_layer="embedding", layout="channels_first")
+def conv1d(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width: PositiveInt = 24,
+    depth: PositiveInt = 7,
+    kernel_size: PositiveInt = 3,
+    norm: Norm = "batch",
+    downsample_at: list[int] = [],  # noqa: B006 - never changed, and a suite writes a list
+    embedding: PositiveInt | None = None,
+) -> nn.Module:
+    """Convolutional blocks over a sequence, mean over positions, a bottleneck if `embedding` is given, linear head."""
+    from simbench.models.blocks import convolutional_blocks
+
+    return convolutional_blocks(
+        input_shape,
+        classes,
+        axes=1,
+        width=width,
+        depth=depth,
+        kernel_size=kernel_size,
+        norm=norm,
+        downsample_at=downsample_at,
+        embedding=embedding,
+    )
+
+
+@architecture("conv2d", version=1, layers=_block_names, embedding_layer="embedding", layout="channels_first")
+def conv2d(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width: PositiveInt = 24,
+    depth: PositiveInt = 5,
+    kernel_size: PositiveInt = 3,
+    norm: Norm = "batch",
+    downsample_at: list[int] = [],  # noqa: B006 - never changed, and a suite writes a list
+    embedding: PositiveInt | None = None,
+) -> nn.Module:
+    """Convolutional blocks over an image, mean over positions, a bottleneck if `embedding` is given, linear head."""
+    from simbench.models.blocks import convolutional_blocks
+
+    return convolutional_blocks(
+        input_shape,
+        classes,
+        axes=2,
+        width=width,
+        depth=depth,
+        kernel_size=kernel_size,
+        norm=norm,
+        downsample_at=downsample_at,
+        embedding=embedding,
+    )
+
+
+def _encoder_names(*, depth: int, **_: Any) -> list[str]:
+    return [f"encoder.layers.encoder_layer_{number}" for number in range(depth)]
+
+
+@architecture("vit", version=1, layers=_encoder_names, layout="tokens")
+def vit(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    patch: PositiveInt = 4,
+    width: PositiveInt = 64,
+    depth: PositiveInt = 4,
+    heads: PositiveInt = 4,
+) -> nn.Module:
+    """A vision transformer (torchvision's) for square images of any size; the defaults suit images of 8×8 to 32×32."""
+    from torchvision.models import VisionTransformer
+
+    channels, *size = input_shape
+    if len(size) != 2 or size[0] != size[1] or size[0] % patch:
+        raise SimbenchError(
+            f"vit takes square images that patches of {patch}×{patch} tile; the dataset has {input_shape}"
+        )
+    if width % heads:
+        raise SimbenchError(f"vit: width {width} is not a multiple of heads {heads}")
+    network: nn.Module = VisionTransformer(
+        image_size=size[0],
+        patch_size=patch,
+        num_layers=depth,
+        num_heads=heads,
+        hidden_dim=width,
+        mlp_dim=4 * width,
+        num_classes=classes,
+    )
+    if channels != 3:
+        _first_convolution(network, channels)
+    return network
+
+
+def _image_layout(*, model: str, **_: Any) -> Layout | None:
+    """Swin transformers keep their channels last."""
+    return "tokens" if model.startswith("swin") else None
+
+
+@architecture("torchvision", version=1, layout=_image_layout)
+def torchvision(input_shape: tuple[int, ...], classes: int, *, model: str, small_images: bool = False) -> nn.Module:
+    """Any classification model of torchvision, by its name (`model: resnet18`); suites list its layers.
+
+    `small_images` gives a ResNet the usual stem for images of 32×32: a 3×3 convolution and no pooling.
+    """
+    from simbench.models.torchvision_models import build
+
+    return build(model, input_shape, classes, small_images=small_images)
+
+
+def _first_convolution(network: nn.Module, channels: int) -> None:
+    """Let the patch embedding read this number of channels."""
+    from torch import nn
+
+    old = network.get_submodule("conv_proj")
+    assert isinstance(old, nn.Conv2d)
+    network.add_module("conv_proj", nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride))  # type: ignore[arg-type]

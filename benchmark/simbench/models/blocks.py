@@ -1,0 +1,126 @@
+"""Plain networks of named stages, each of which is a cut point: block1 … blockN, embedding, head."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Literal
+
+from torch import Tensor, nn
+
+from simbench.errors import SimbenchError
+
+Norm = Literal["batch", "none"]
+EMBEDDING, HEAD = "embedding", "head"
+CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
+NORMS: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+POOLS: dict[int, type[nn.AdaptiveAvgPool1d] | type[nn.AdaptiveAvgPool2d]] = {
+    1: nn.AdaptiveAvgPool1d,
+    2: nn.AdaptiveAvgPool2d,
+}
+
+
+class BlockNetwork(nn.Sequential):
+    """A chain of named stages.
+
+    A block is a linear map (`linear`), a batch norm (`norm`; without it the map has a bias), and a ReLU (`relu`). The
+    embedding averages over positions and may end in a bias-free linear `bottleneck`. The head is linear.
+    """
+
+    embedding: nn.Sequential
+    head: nn.Linear
+
+    def __init__(self, blocks: list[nn.Sequential], embedding: nn.Sequential, head: nn.Linear) -> None:
+        named = [(f"block{number}", block) for number, block in enumerate(blocks, start=1)]
+        super().__init__(OrderedDict([*named, (EMBEDDING, embedding), (HEAD, head)]))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of all stages, in order."""
+        return tuple(self._modules)
+
+    @property
+    def blocks(self) -> list[nn.Sequential]:
+        """The blocks, in order."""
+        found = [self.get_submodule(name) for name in self.stages if name.startswith("block")]
+        return [block for block in found if isinstance(block, nn.Sequential)]
+
+    def forward_after(self, stage: str, activations: Tensor) -> Tensor:
+        """The logits from the output of `stage`."""
+        for name in self.stages[self.stages.index(stage) + 1 :]:
+            activations = self.get_submodule(name)(activations)
+        return activations
+
+
+def linear_blocks(
+    input_shape: tuple[int, ...], classes: int, *, width: int, depth: int, norm: Norm, embedding: int | None
+) -> BlockNetwork:
+    """Fully connected blocks on flattened inputs."""
+    features, blocks = 1, []
+    for size in input_shape:
+        features *= size
+    for number in range(depth):
+        block: OrderedDict[str, nn.Module] = OrderedDict()
+        if number == 0:
+            block["flatten"] = nn.Flatten()
+        block["linear"] = nn.Linear(features, width, bias=norm == "none")
+        if norm == "batch":
+            block["norm"] = nn.BatchNorm1d(width)
+        block["relu"] = nn.ReLU()
+        blocks.append(nn.Sequential(block))
+        features = width
+    return _with_head(blocks, OrderedDict(), width, embedding, classes)
+
+
+def convolutional_blocks(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    axes: int,
+    width: int,
+    depth: int,
+    kernel_size: int,
+    norm: Norm,
+    downsample_at: Collection[int],
+    embedding: int | None,
+) -> BlockNetwork:
+    """Convolutional blocks over one or two spatial axes; the size stays but at the blocks of `downsample_at` (from 1).
+
+    Raises:
+        SimbenchError: the inputs have another number of axes, the kernel is even, or there is no such block to
+            downsample.
+    """
+    if len(input_shape) != axes + 1:
+        shape = {1: "(channels, length)", 2: "(channels, height, width)"}[axes]
+        raise SimbenchError(f"conv{axes}d takes inputs of shape {shape}; the dataset has {input_shape}")
+    if kernel_size % 2 == 0:
+        raise SimbenchError(f"conv{axes}d: kernel_size must be odd, so that sizes stay; got {kernel_size}")
+    outside = sorted(set(downsample_at) - set(range(1, depth + 1)))
+    if outside:
+        raise SimbenchError(f"conv{axes}d: downsample_at names block {outside[0]}; there are blocks 1 to {depth}")
+    channels, blocks = input_shape[0], []
+    for number in range(1, depth + 1):
+        block: OrderedDict[str, nn.Module] = OrderedDict()
+        block["linear"] = CONVOLUTIONS[axes](
+            channels,
+            width,
+            kernel_size,
+            stride=2 if number in downsample_at else 1,
+            padding=kernel_size // 2,
+            bias=norm == "none",
+        )
+        if norm == "batch":
+            block["norm"] = NORMS[axes](width)
+        block["relu"] = nn.ReLU()
+        blocks.append(nn.Sequential(block))
+        channels = width
+    pooled: OrderedDict[str, nn.Module] = OrderedDict(pool=POOLS[axes](1), flatten=nn.Flatten())
+    return _with_head(blocks, pooled, width, embedding, classes)
+
+
+def _with_head(
+    blocks: list[nn.Sequential], pooled: OrderedDict[str, nn.Module], width: int, embedding: int | None, classes: int
+) -> BlockNetwork:
+    if embedding is not None:
+        pooled["bottleneck"] = nn.Linear(width, embedding, bias=False)
+    return BlockNetwork(blocks, nn.Sequential(pooled), nn.Linear(embedding or width, classes))

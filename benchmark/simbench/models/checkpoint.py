@@ -1,0 +1,111 @@
+"""A trained model on disk: `weights.safetensors` and, written last, `model.json`. Its presence means complete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from simbench.errors import SimbenchError
+from simbench.files import file_digest, replacing, write_text
+from simbench.models.architecture import Architecture
+from simbench.models.model import Model
+from simbench.models.training import Trained
+
+WEIGHTS, RECORD = "weights.safetensors", "model.json"
+SCHEMA_VERSION = 1
+
+
+class CorruptError(SimbenchError):
+    """A stored file is damaged or incomplete: what it held has to be made again."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `model.json` says beside the weights."""
+
+    description: Mapping[str, Any]
+    accuracy: float
+    train_accuracy: float
+    losses: list[float]
+    seconds: float
+    weights_sha256: str
+    versions: Mapping[str, str]
+
+
+def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None:
+    """Write both files, each atomically.
+
+    Args:
+        folder: made if need be.
+        trained: what to store.
+        description: the model's specification and seed; anything that JSON holds.
+    """
+    # safetensors refuses tensors that share memory, and weights on a GPU are to load without one
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in trained.model.network.state_dict().items()}
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary)
+        digest = file_digest(temporary)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "description": dict(description),
+        "accuracy": trained.accuracy,
+        "train_accuracy": trained.train_accuracy,
+        "losses": trained.losses,
+        "seconds": trained.seconds,
+        "weights_sha256": digest,
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    write_text(folder / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a model was stored here to the end."""
+    return (folder / RECORD).is_file()
+
+
+def read_record(folder: Path) -> Record:
+    """What was stored beside the weights; `CorruptError` when it is missing or damaged."""
+    try:
+        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if stored.pop("schema_version") != SCHEMA_VERSION:
+            raise CorruptError(f"{folder / RECORD} was written by another version of simbench")
+        return Record(**stored)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptError(f"{folder / RECORD} cannot be read: {error}") from None
+
+
+def load(
+    folder: Path,
+    architecture: Architecture,
+    parameters: Mapping[str, Any],
+    input_shape: tuple[int, ...],
+    classes: int,
+    layers: Sequence[str] | None = None,
+) -> Model:
+    """The stored model, its weights checked against their checksum.
+
+    Raises:
+        CorruptError: a file is missing, damaged, or holds another architecture's weights.
+    """
+    record, path = read_record(folder), folder / WEIGHTS
+    try:
+        if file_digest(path) != record.weights_sha256:
+            raise CorruptError(f"{path} fails its checksum")
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CorruptError(f"{path} cannot be read: {error}") from None
+    with torch.random.fork_rng(devices=[]):
+        network = architecture.build(input_shape, classes, **parameters)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CorruptError(f"{path} does not fit {architecture.name}: {' '.join(str(error).split())}") from None
+    return Model.of(network, architecture, parameters, input_shape, layers)

@@ -1,0 +1,112 @@
+"""Models that are written down rather than trained: the counter-example to "close in KL, hence similar".
+
+After Nielsen, Marconato, Dittadi and Gresele, "When Does Closeness in Distribution Imply Representational Similarity?"
+(NeurIPS 2025, arXiv 2506.03784), theorem 3.1 and table 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from simbench.errors import SimbenchError, UnknownNameError
+from simbench.representations.representation import Head
+from simbench.seeds import seed_for
+
+EMBEDDING = "embedding"
+CLASS_COUNTS = (5, 7, 11, 13)
+"""Numbers of classes for which π(k) = 2k + 5 leaves no linear relation: 1, 2 and 3 are coprime to each of them."""
+ANGLE_SPREAD = math.pi / 64
+LENGTH, LENGTH_SPREAD = 2.0, 0.01
+
+
+class LinearReadout:
+    """A model that is nothing but a linear head: logits = embedding · unembeddingᵀ."""
+
+    embedding_layer = EMBEDDING
+
+    def __init__(self, unembedding: Tensor) -> None:
+        """`unembedding`: (labels, features)."""
+        self.unembedding = unembedding
+
+    def layers(self) -> list[str]:
+        """The embedding."""
+        return [EMBEDDING]
+
+    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Logits `(n, labels)`; `UnknownNameError` for any other layer."""
+        if layer != EMBEDDING:
+            raise UnknownNameError("layer", layer, [EMBEDDING])
+        return activations @ self.unembedding.T.to(activations)
+
+    def head(self) -> Head:
+        """The unembedding, and a bias of zeros."""
+        return Head(self.unembedding, self.unembedding.new_zeros(len(self.unembedding)))
+
+
+@dataclass(frozen=True)
+class Constructed:
+    """A model and its embeddings `(inputs, 2)`, float64, for two draws of noise; targets are `(inputs,)`."""
+
+    model: LinearReadout
+    probe: Tensor
+    probe_targets: Tensor
+    fit: Tensor
+    fit_targets: Tensor
+
+
+def permuted_clusters(
+    *, classes: int = 7, rho: float = 20.0, permuted: bool, inputs_per_class: int = 500, seed: int = 0
+) -> Constructed:
+    """One of two models whose output distributions meet as `rho` grows and whose embeddings are not linearly related.
+
+    Each label has an unembedding of length `rho` in one of K equally spaced directions, and its inputs a cluster of
+    embeddings around the same direction, at θ + δ with δ uniform in ±π/64 and of length 2 + |N(0, 0.01²)|. The
+    permuted model puts label k, and its cluster, where label π(k) = 2k + 5 mod K is in the other one. An input keeps
+    its length and takes the angular noise of the cluster whose place it takes. With K = 7 and rho = 20 the two are
+    within 1e-4 in KL, and the canonical correlations of their embeddings are 0.
+
+    Both models of one (classes, rho, inputs_per_class, seed) are seen on the same inputs in the same order.
+
+    Args:
+        classes: 5, 7, 11 or 13.
+        rho: length of the unembeddings.
+        permuted: which of the two.
+        inputs_per_class: in `probe`, and again in `fit`.
+        seed: decides the noise. It does not depend on `rho`, so that only closeness varies along a grid of `rho`.
+
+    Raises:
+        SimbenchError: another number of classes.
+    """
+    if classes not in CLASS_COUNTS:
+        valid = ", ".join(map(str, CLASS_COUNTS))
+        raise SimbenchError(f"permuted clusters exist for {valid} classes, not for {classes}")
+    labels = torch.arange(classes)
+    place = (2 * labels + 5) % classes if permuted else labels
+    angles = place.double() * (2 * math.pi / classes)
+    targets = labels.repeat_interleave(inputs_per_class)
+    return Constructed(
+        LinearReadout(rho * _directions(angles)),
+        _clusters(angles, place, inputs_per_class, seed_for(purpose="permuted clusters", part="probe", seed=seed)),
+        targets,
+        _clusters(angles, place, inputs_per_class, seed_for(purpose="permuted clusters", part="fit", seed=seed)),
+        targets,
+    )
+
+
+def _clusters(angles: Tensor, place: Tensor, inputs_per_class: int, seed: int) -> Tensor:
+    """Embeddings `(classes · inputs_per_class, 2)`, class by class."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(angles), inputs_per_class)
+    noise = (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1) * ANGLE_SPREAD
+    lengths = LENGTH + (LENGTH_SPREAD * torch.randn(shape, generator=generator, dtype=torch.float64)).abs()
+    embeddings = lengths[..., None] * _directions(angles[:, None] + noise[place])
+    return embeddings.reshape(-1, 2)
+
+
+def _directions(angles: Tensor) -> Tensor:
+    """Unit vectors `(..., 2)`."""
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)

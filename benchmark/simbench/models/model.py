@@ -1,0 +1,291 @@
+"""The `Model`: a network in eval mode, seen through its named layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from simbench.errors import SimbenchError, UnknownNameError
+from simbench.models.blocks import EMBEDDING, BlockNetwork
+from simbench.representations.representation import Head, Layout
+
+if TYPE_CHECKING:
+    from simbench.models.architecture import Architecture
+
+EXTRACTION_BATCH = 200
+"""Inputs per forward pass. Fixed, because a batch of another size may differ in the last bits."""
+
+
+class Model:
+    """A network whose layers can be read and replaced.
+
+    Its parameters are frozen and it stays in eval mode, batch norms included.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: Sequence[str] = (),
+        embedding_layer: str | None = None,
+        layouts: Mapping[str, Layout] | None = None,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: any module from one batch of inputs to logits.
+            layers: names of the layers to compare, in order, as in `named_modules()`.
+            embedding_layer: the layer whose output the linear head reads.
+            layouts: where the features are, by layer, if not where their number of axes suggests.
+            input_shape: shape of one input; else learned from the first inputs seen.
+
+        Raises:
+            UnknownNameError: the network has no such layer.
+        """
+        self.network = network.eval().requires_grad_(False)
+        if embedding_layer is None and isinstance(network, BlockNetwork):
+            embedding_layer = EMBEDDING
+        self.embedding_layer = embedding_layer
+        self.input_shape = input_shape
+        self._layers = tuple(layers)
+        self._layouts = dict(layouts or {})
+        self._axes: dict[str, int] = {}
+        self._cut_points: dict[str, bool] = {}
+        for layer in (*self._layers, *([embedding_layer] if embedding_layer else [])):
+            self._module(layer)
+
+    @classmethod
+    def of(
+        cls,
+        network: nn.Module,
+        architecture: Architecture,
+        parameters: Mapping[str, Any],
+        input_shape: tuple[int, ...],
+        layers: Sequence[str] | None = None,
+    ) -> Model:
+        """Wrap a network of a registered architecture; `layers` are those a suite lists, if it does."""
+        named = tuple(layers) if layers is not None else architecture.layers(**parameters) or ()
+        embedding_layer = architecture.embedding_layer(**parameters)
+        layout = architecture.layout(**parameters)
+        layouts = {layer: layout for layer in (*named, embedding_layer) if layer} if layout else {}
+        return cls(network, named, embedding_layer, layouts, input_shape)
+
+    def with_network(self, network: nn.Module) -> Model:
+        """A model with the same layers and another network of the same structure."""
+        return Model(network, self._layers, self.embedding_layer, self._layouts, self.input_shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters are."""
+        return next((parameter.device for parameter in self.network.parameters()), torch.device("cpu"))
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move the network; inputs and activations may stay where they are."""
+        self.network.to(device)
+        return self
+
+    def layers(self) -> list[str]:
+        """Names of the layers to compare, in order. Any other module may be read too."""
+        return list(self._layers)
+
+    def layout(self, layer: str) -> Layout:
+        """Which axis of the layer's output holds the features."""
+        if layer not in self._axes:
+            self._module(layer)
+            self.activations(self._blank(2, "the layout of a layer"), layer)
+        if self._axes[layer] == 2:
+            return "vector"
+        if layer in self._layouts:
+            return self._layouts[layer]
+        if self._axes[layer] == 4 or isinstance(self.network, BlockNetwork):
+            return "channels_first"
+        return "tokens"
+
+    def activations(self, inputs: Tensor, layer: str) -> Tensor:
+        """The output of one layer, on the device of the inputs, without gradients."""
+        return self.activations_of(inputs, [layer])[layer]
+
+    def activations_of(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The outputs of several layers, from one pass over the inputs `(n, ...)`.
+
+        Raises:
+            UnknownNameError: the network has no such layer.
+            SimbenchError: a layer puts out no tensor, or runs not exactly once in a pass.
+        """
+        modules = {layer: self._module(layer) for layer in layers}
+        self.input_shape = self.input_shape or tuple(inputs.shape[1:])
+        batches: dict[str, list[Tensor]] = {layer: [] for layer in modules}
+        with torch.no_grad():
+            for batch in torch.split(inputs, EXTRACTION_BATCH):
+                with ExitStack() as hooks:
+                    seen = {layer: hooks.enter_context(_captured(module, layer)) for layer, module in modules.items()}
+                    self.network(self._here(batch))
+                for layer, outputs in seen.items():
+                    batches[layer].append(_only(outputs, layer).to(inputs.device))
+        gathered = {layer: torch.cat(outputs) for layer, outputs in batches.items()}
+        self._axes.update({layer: outputs.ndim for layer, outputs in gathered.items()})
+        return gathered
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """`(n, labels)`, on the device of the inputs, without gradients."""
+        self.input_shape = self.input_shape or tuple(inputs.shape[1:])
+        with torch.no_grad():
+            return torch.cat([self._run(batch).to(inputs.device) for batch in torch.split(inputs, EXTRACTION_BATCH)])
+
+    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """The logits `(n, labels)` when `activations` replace the output of `layer`.
+
+        Differentiable with respect to the activations. Where gradients are off, it runs in the batches in which
+        activations are extracted, so that continuing from a layer's own output gives `logits` bit for bit.
+
+        Args:
+            layer: any layer.
+            activations: `(n, ...)`, on any device.
+            inputs: `(n, ...)`, needed where something bypasses the layer, such as a residual connection around it.
+
+        Raises:
+            UnknownNameError: the network has no such layer.
+            ValueError: inputs are needed, or the activations have another shape than the layer's output.
+        """
+        if torch.is_grad_enabled():
+            return self._continue(layer, activations, inputs)
+        pieces = torch.split(activations, EXTRACTION_BATCH)
+        pieces_of_inputs = torch.split(inputs, EXTRACTION_BATCH) if inputs is not None else [None] * len(pieces)
+        return torch.cat(
+            [self._continue(layer, piece, beside) for piece, beside in zip(pieces, pieces_of_inputs, strict=True)]
+        )
+
+    def head(self) -> Head | None:
+        """The linear map from the embedding layer to the logits; None when there is none or it is unknown."""
+        if isinstance(self.network, BlockNetwork):
+            return Head(self.network.head.weight, self.network.head.bias)
+        if self.embedding_layer is None or self.input_shape is None:
+            return None
+        return self._measured_head(self.embedding_layer)
+
+    def _measured_head(self, embedding_layer: str) -> Head | None:
+        """The last linear module that gives the logits from the embedding, checked on random inputs."""
+        inputs = self._random_inputs(0)
+        embedding, logits = self.activations(inputs, embedding_layer), self.logits(inputs)
+        for module in reversed(list(self.network.modules())):
+            if isinstance(module, nn.Linear) and (module.in_features, module.out_features) == (
+                embedding.shape[-1],
+                logits.shape[-1],
+            ):
+                with torch.no_grad():
+                    read = module(self._here(embedding)).to(logits.device)
+                if embedding.ndim == 2 and torch.allclose(read, logits, rtol=1e-4, atol=1e-5):
+                    bias = module.bias if module.bias is not None else module.weight.new_zeros(module.out_features)
+                    return Head(module.weight, bias)
+        return None
+
+    def _continue(self, layer: str, activations: Tensor, inputs: Tensor | None) -> Tensor:
+        if isinstance(self.network, BlockNetwork) and layer in self.network.stages:
+            logits = self.network.forward_after(layer, self._here(activations))
+        else:
+            if inputs is None:
+                if not self._is_cut_point(layer):
+                    raise ValueError(f'something bypasses layer "{layer}": continuing from it needs the inputs')
+                inputs = self._blank(len(activations), f'continuing from "{layer}"')
+            logits = self._run_with(layer, activations, inputs)
+        return logits.to(activations.device)
+
+    def _is_cut_point(self, layer: str) -> bool:
+        """Whether the logits depend on the inputs through this layer only: measured once, on random inputs."""
+        if layer not in self._cut_points:
+            one, other = self._random_inputs(0), self._random_inputs(1)
+            with torch.no_grad():
+                activations = self.activations(one, layer)
+                same = torch.equal(self._run_with(layer, activations, one), self._run_with(layer, activations, other))
+            self._cut_points[layer] = same
+        return self._cut_points[layer]
+
+    def _run(self, inputs: Tensor) -> Tensor:
+        logits = self.network(self._here(inputs))
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise SimbenchError(f"{type(self.network).__name__} does not put out logits (inputs, labels)")
+        return logits
+
+    def _run_with(self, layer: str, activations: Tensor, inputs: Tensor) -> Tensor:
+        """A whole pass in which the layer's output is replaced."""
+        # later in-place operations must change neither the caller's tensor nor a leaf that needs a gradient
+        replacement = self._here(activations).clone()
+        runs: list[None] = []
+
+        def replace(_module: nn.Module, _arguments: object, output: object) -> Tensor:
+            runs.append(None)
+            if isinstance(output, Tensor) and output.shape != replacement.shape:
+                raise ValueError(
+                    f'layer "{layer}" puts out (n, *{tuple(output.shape[1:])}), got {tuple(replacement.shape)}'
+                )
+            return replacement
+
+        with _hooked(self._module(layer), replace):
+            logits = self._run(inputs)
+        _check_one_run(len(runs), layer)
+        return logits
+
+    def _module(self, layer: str) -> nn.Module:
+        try:
+            return self.network.get_submodule(layer) if layer else self._no_module(layer)
+        except AttributeError:
+            return self._no_module(layer)
+
+    def _no_module(self, layer: str) -> nn.Module:
+        raise UnknownNameError("layer", layer, [name for name, _ in self.network.named_modules() if name])
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        """On the network's device and, if it is floating point, in the network's dtype."""
+        parameter = next(self.network.parameters(), None)
+        if parameter is None:
+            return tensor
+        return tensor.to(parameter.device, parameter.dtype if tensor.is_floating_point() else tensor.dtype)
+
+    def _blank(self, count: int, purpose: str) -> Tensor:
+        """Zeros in the shape of inputs."""
+        if self.input_shape is None:
+            raise ValueError(f"{purpose} needs inputs, or to know their shape")
+        return torch.zeros(count, *self.input_shape)
+
+    def _random_inputs(self, seed: int) -> Tensor:
+        blank = self._blank(4, "measuring how a layer is connected")
+        return torch.randn(blank.shape, generator=torch.Generator().manual_seed(seed))
+
+
+@contextmanager
+def _hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Iterator[None]:
+    """A forward hook that is gone when the block ends, whatever happens in it."""
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _captured(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+    """The module's outputs during the block, one per run."""
+    outputs: list[Tensor] = []
+
+    def capture(_module: nn.Module, _arguments: object, output: object) -> None:
+        if not isinstance(output, Tensor):
+            raise SimbenchError(f'layer "{layer}" puts out a {type(output).__name__}, not a tensor')
+        # a later in-place operation would change what was seen
+        outputs.append(output.detach().clone())
+
+    with _hooked(module, capture):
+        yield outputs
+
+
+def _only(outputs: list[Tensor], layer: str) -> Tensor:
+    _check_one_run(len(outputs), layer)
+    return outputs[0]
+
+
+def _check_one_run(runs: int, layer: str) -> None:
+    if runs != 1:
+        raise SimbenchError(f'layer "{layer}" runs {runs} times in a pass: its output is not one representation')

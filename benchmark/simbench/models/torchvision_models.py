@@ -1,0 +1,73 @@
+"""torchvision's classification models by name: freshly initialised, or with its published weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torchvision.models
+from torch import nn
+
+from simbench.errors import SimbenchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# these two put out more than the logits while training, unless told not to
+WITH_AUXILIARY_LOGITS = ("googlenet", "inception_v3")
+
+
+def build(model: str, input_shape: tuple[int, ...], classes: int, *, small_images: bool = False) -> nn.Module:
+    """A freshly initialised network whose classifier has `classes` outputs.
+
+    Raises:
+        UnknownNameError: torchvision has no such classification model.
+        SimbenchError: the inputs are no colour images, or `small_images` is asked of a network that is no ResNet.
+    """
+    _check(model, input_shape)
+    options: dict[str, Any] = {"weights": None, "num_classes": classes}
+    if model in WITH_AUXILIARY_LOGITS:
+        options |= {"aux_logits": False, "init_weights": True}
+    if model.startswith("vit_"):
+        options["image_size"] = input_shape[-1]
+    network: nn.Module = torchvision.models.get_model(model, **options)
+    if small_images:
+        if not isinstance(network, torchvision.models.ResNet):
+            raise SimbenchError(f"small_images is for ResNets; {model} is none")
+        network.conv1 = nn.Conv2d(3, network.conv1.out_channels, kernel_size=3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    return network
+
+
+def with_published_weights(parameters: Mapping[str, Any], weights: str, input_shape: tuple[int, ...]) -> nn.Module:
+    """The network with torchvision's weights of this name (`DEFAULT`, `IMAGENET1K_V1`), and with their classifier.
+
+    Raises:
+        UnknownNameError: torchvision has no such model, or no such weights for it.
+        SimbenchError: the weights are not in torch's cache and cannot be downloaded.
+    """
+    model = parameters["model"]
+    if parameters.get("small_images"):
+        raise SimbenchError(f"{model}: published weights do not fit the stem for small images")
+    _check(model, input_shape)
+    known = [entry.name for entry in torchvision.models.get_model_weights(model)]
+    if weights not in (*known, "DEFAULT"):
+        raise UnknownNameError(f"weights of {model}", weights, (*known, "DEFAULT"))
+    try:
+        network: nn.Module = torchvision.models.get_model(model, weights=weights)
+    # no network, or (RuntimeError) a download that fails its checksum
+    except (OSError, RuntimeError) as error:
+        url = torchvision.models.get_model_weights(model)[weights].url
+        raise SimbenchError(
+            f"weights {weights} of {model} cannot be downloaded ({error}); "
+            f"put {url.rpartition('/')[2]} from {url} into {torch.hub.get_dir()}/checkpoints"
+        ) from None
+    return network
+
+
+def _check(model: str, input_shape: tuple[int, ...]) -> None:
+    names = torchvision.models.list_models(module=torchvision.models)
+    if model not in names:
+        raise UnknownNameError("torchvision model", model, names)
+    if len(input_shape) != 3 or input_shape[0] != 3:
+        raise SimbenchError(f"{model} takes inputs of shape (3, height, width); the dataset has {input_shape}")

@@ -1,0 +1,70 @@
+"""A component's parameters are the keyword-only arguments of its function: declared once, checked strictly."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from simbench.errors import SimbenchError, suggestion
+
+
+def parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
+    """A strict pydantic model of the keyword-only arguments of `function`.
+
+    >>> def svcca(x, y, *, variance: float = 0.99): ...
+    >>> parameters_model(svcca)(variance=0.9).variance
+    0.9
+    """
+    keyword_only = {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    hints = _type_hints(function, keyword_only)
+    fields: dict[str, Any] = {
+        name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in keyword_only.items()
+    }
+    return create_model(
+        f"{getattr(function, '__name__', 'component')}_parameters",
+        __config__=ConfigDict(extra="forbid", strict=True, validate_default=True),
+        **fields,
+    )
+
+
+def _type_hints(function: Callable[..., Any], names: Collection[str]) -> dict[str, Any]:
+    """The evaluated annotations of these arguments only: that of a tensor or a module would import torch."""
+    function = inspect.unwrap(function)
+    annotations = getattr(function, "__annotations__", {})
+    chosen = types.SimpleNamespace(__annotations__={name: annotations[name] for name in names if name in annotations})
+    return typing.get_type_hints(chosen, globalns=getattr(function, "__globals__", {}), include_extras=True)
+
+
+def checked_parameters(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters of `function`, defaults filled in; raises `ParameterError` naming every bad one."""
+    model = parameters_model(function)
+    try:
+        return model(**given).model_dump()
+    except ValidationError as error:
+        problems = {
+            str(problem["loc"][0]) if problem["loc"] else "": (
+                f'unknown parameter "{problem["loc"][0]}"{suggestion(str(problem["loc"][0]), model.model_fields)}'
+                if problem["type"] == "extra_forbidden"
+                else f'parameter "{problem["loc"][0]}": {problem["msg"]}'
+            )
+            for problem in error.errors()
+        }
+        raise ParameterError(problems) from None
+
+
+class ParameterError(SimbenchError):
+    """Every bad parameter of one component, with what is wrong with it."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        super().__init__("; ".join(self.problems.values()))

@@ -1,0 +1,37 @@
+"""Content-addressed keys: a hash of everything a result depends on, and of nothing else.
+
+| artifact | depends on | left out |
+| --- | --- | --- |
+| model | canonical spec, trainer version, data, seed | device, workers, paths |
+| activations | model key, layer, reparametrisation, probe inputs | batch size |
+| representation | activations key, spatial rule, transform | |
+| score | metric identity and parameters, both representation keys (sorted for symmetric metrics) | everything else |
+
+Keys hold no absolute path, so a store can be shared. The scheme has a version; a test pins golden values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+KEY_SCHEME = 1
+KEY_LENGTH = 24
+
+
+def digest(kind: str, content: Mapping[str, Any]) -> str:
+    """The key of `content`: the same for the same content in any order of its keys.
+
+    >>> digest("model", {"seed": 1, "width": 24}) == digest("model", {"width": 24, "seed": 1})
+    True
+    """
+    text = json.dumps({"scheme": KEY_SCHEME, "kind": kind, **content}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def score_key(metric: str, parameters: Mapping[str, Any], a: str, b: str, *, symmetric: bool) -> str:
+    """The key of one score; the order of `a` and `b` does not matter to a symmetric metric."""
+    first, second = sorted((a, b)) if symmetric else (a, b)
+    return digest("score", {"metric": metric, "parameters": dict(parameters), "a": first, "b": second})

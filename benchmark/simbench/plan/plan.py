@@ -1,0 +1,205 @@
+"""A plan: the union of what all tests of a suite ask for, under content-addressed keys. Nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simbench.errors import SimbenchError, UnknownNameError
+from simbench.files import file_digest
+from simbench.models.architecture import TRAINER_VERSION
+from simbench.plan.keys import digest, score_key
+from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.registry import ARCHITECTURES, DATASETS
+from simbench.suite.load import layers_of_model
+from simbench.suite.schema import Component, ModelSpec, Suite
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+    from simbench.sanity.kind import TestKind
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """One model to train, load or construct."""
+
+    ref: ModelRef
+    key: str
+    spec: ModelSpec | None
+    """None for constructed models."""
+
+
+@dataclass(frozen=True)
+class PlannedActivations:
+    """One layer of one model, possibly reparametrised, on one set of inputs: what extraction stores."""
+
+    model: ModelRef
+    layer: str
+    reparametrisation: Named | None
+    inputs: str
+    """`probe` or `fit`."""
+    key: str
+
+
+@dataclass(frozen=True)
+class PlannedMetric:
+    """One metric and all the comparisons it is asked for, by score key; symmetric pairs once."""
+
+    metric: Metric
+    scores: Mapping[str, Comparison]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run does, before it does it."""
+
+    suite: Suite
+    groups: Mapping[str, ModelGroup]
+    tests: Sequence[TestKind]
+    models: Mapping[ModelRef, PlannedModel]
+    activations: Mapping[str, PlannedActivations]
+    metrics: Sequence[PlannedMetric]
+    _representation_keys: dict[tuple[RepresentationRef, bool], str] = field(default_factory=dict, compare=False)
+
+    def groups_of(self, test: TestKind) -> list[ModelGroup]:
+        """The model groups a test names."""
+        return [self.groups[name] for name in test.models]
+
+    def comparisons(self, test: TestKind, metric: Metric) -> tuple[Comparison, ...]:
+        """What a test asks of a metric."""
+        return test.expand(self.groups_of(test), metric.level)
+
+    def representation_key(self, ref: RepresentationRef, *, with_fit: bool) -> str:
+        """The key of a representation: of its activations, the spatial rule and the transform."""
+        known = self._representation_keys
+        if (ref, with_fit) not in known:
+            known[ref, with_fit] = _representation_key(self.suite, self.models[ref.model].key, ref, with_fit)
+        return known[ref, with_fit]
+
+    def score_key(self, metric: Metric, comparison: Comparison) -> str:
+        """The key of one score."""
+        with_fit = needs_fit(metric)
+        return score_key(
+            metric.identity,
+            metric.parameters,
+            self.representation_key(comparison.a, with_fit=with_fit),
+            self.representation_key(comparison.b, with_fit=with_fit),
+            symmetric=metric.symmetric,
+        )
+
+
+def needs_fit(metric: Metric) -> bool:
+    """Whether a metric learns something on the fitting inputs."""
+    return "fit" in metric.needs
+
+
+def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ()) -> Plan:
+    """Expand a suite for these metrics; `only` keeps the tests with these ids."""
+    tests = _chosen(suite.tests, only)
+    groups = {name: model_group(suite, name) for name in suite.models}
+    models = {ref: _planned(suite, ref, suite.models[ref.group]) for group in groups.values() for ref in group.models}
+    skeleton = Plan(suite, groups, tests, models, {}, ())
+    asked: dict[Comparison, None] = {}
+    planned: list[PlannedMetric] = []
+    activations: dict[str, PlannedActivations] = {}
+    for metric in metrics:
+        wanted = dict.fromkeys(c for test in tests for c in skeleton.comparisons(test, metric))
+        asked.update(wanted)
+        for ref in _representations(wanted):
+            if ref.model not in models:
+                models[ref.model] = _constructed(ref.model)
+            if ref.model.construction is None:
+                for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
+                    one = _planned_activations(suite, models[ref.model].key, ref, inputs)
+                    activations[one.key] = one
+        planned.append(PlannedMetric(metric, {skeleton.score_key(metric, c): c for c in reversed(wanted)}))
+    used = {ref.model for ref in _representations(asked)}
+    needed = {ref: model for ref, model in models.items() if ref in used}
+    return Plan(suite, groups, tests, needed, activations, planned)
+
+
+def model_group(suite: Suite, name: str) -> ModelGroup:
+    """What the tests may know of a model group, without building a network."""
+    spec = suite.models[name]
+    layers = layers_of_model(suite, name)
+    if layers is None:
+        raise SimbenchError(f'models.{name}: architecture "{spec.architecture.name}" needs `layers:`, a list of names')
+    architecture = ARCHITECTURES.get(spec.architecture.name)
+    return ModelGroup(name, tuple(spec.seeds), layers, architecture.embedding_layer(**spec.architecture.parameters))
+
+
+def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
+    """Which inputs `probe` or `fit` means: dataset, split and number. The key of activations depends on it."""
+    probe = suite.probe
+    dataset = _data_spec(probe.dataset)
+    if inputs == "fit":
+        return {"dataset": dataset, "split": probe.fit.split, "inputs": probe.fit.inputs}
+    return {"dataset": dataset, "split": probe.split, "inputs": probe.inputs}
+
+
+def _chosen(tests: Sequence[TestKind], only: Sequence[str]) -> list[TestKind]:
+    known = {test.id: test for test in tests}
+    for name in only:
+        if name not in known:
+            raise UnknownNameError("test", name, known)
+    return [test for test in tests if not only or test.id in only]
+
+
+def _representations(comparisons: Iterable[Comparison]) -> list[RepresentationRef]:
+    return list(dict.fromkeys(side for comparison in comparisons for side in (comparison.a, comparison.b)))
+
+
+def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
+    architecture = ARCHITECTURES.get(spec.architecture.name)
+    content: dict[str, Any] = {
+        "architecture": {
+            "identity": architecture.identity,
+            "parameters": architecture.checked(spec.architecture.parameters),
+        },
+        "seed": ref.seed,
+    }
+    if spec.train is not None:
+        content["train"] = spec.train.model_dump(exclude={"dataset"})
+        content["data"] = _data_spec(spec.train.dataset)
+        content["trainer"] = TRAINER_VERSION
+    else:
+        path = Path(str(spec.load))
+        content["load"] = file_digest(path) if path.is_file() else str(spec.load)
+    return PlannedModel(ref, digest("model", content), spec)
+
+
+def _constructed(ref: ModelRef) -> PlannedModel:
+    assert ref.construction is not None
+    content = {"construction": ref.construction.name, "parameters": dict(ref.construction.parameters), "seed": ref.seed}
+    return PlannedModel(ref, digest("model", content), None)
+
+
+def _data_spec(component: Component) -> dict[str, Any]:
+    return DATASETS.get(component.name).identity(component.parameters)
+
+
+def _activations_content(suite: Suite, model_key: str, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
+    return {
+        "model": model_key,
+        "layer": ref.layer,
+        "reparametrisation": _plain(ref.reparametrisation),
+        "inputs": input_spec(suite, inputs) if ref.model.construction is None else None,
+    }
+
+
+def _planned_activations(suite: Suite, model_key: str, ref: RepresentationRef, inputs: str) -> PlannedActivations:
+    key = digest("activations", _activations_content(suite, model_key, ref, inputs))
+    return PlannedActivations(ref.model, ref.layer, ref.reparametrisation, inputs, key)
+
+
+def _representation_key(suite: Suite, model_key: str, ref: RepresentationRef, with_fit: bool) -> str:
+    sides = ("probe", "fit") if with_fit else ("probe",)
+    content: dict[str, Any] = {side: _activations_content(suite, model_key, ref, side) for side in sides}
+    content["spatial"] = {"mode": suite.probe.spatial, "rows": suite.probe.rows}
+    content["transform"] = _plain(ref.transform)
+    return digest("representation", content)
+
+
+def _plain(named: Named | None) -> dict[str, Any] | None:
+    return None if named is None else {"name": named.name, "parameters": dict(named.parameters)}

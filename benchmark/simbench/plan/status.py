@@ -1,0 +1,92 @@
+"""What of a plan is there already, what is missing, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from simbench.plan.plan import Plan
+from simbench.results.record import ScoreRecord
+from simbench.results.store import Store
+
+State = Literal["cached", "missing", "failed"]
+
+
+@dataclass(frozen=True)
+class ItemStatus:
+    """One artifact of the plan."""
+
+    name: str
+    key: str
+    state: State
+    why: str
+
+
+@dataclass(frozen=True)
+class MetricStatus:
+    """One metric's scores: how many are asked for, how many are there, and how many failed last time and why."""
+
+    metric: str
+    total: int
+    cached: int
+    failed: int
+    why: str
+
+
+@dataclass(frozen=True)
+class PlanStatus:
+    """A plan against a store."""
+
+    models: tuple[ItemStatus, ...]
+    activations: Counter[str]
+    metrics: tuple[MetricStatus, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "models": [vars(model) for model in self.models],
+            "activations": {"cached": self.activations["cached"], "missing": self.activations["missing"]},
+            "metrics": [vars(metric) for metric in self.metrics],
+        }
+
+
+def plan_status(plan: Plan, store: Store) -> PlanStatus:
+    """Look up every artifact of a plan."""
+    models = tuple(
+        model_status(str(model.ref), model.key, store) for model in plan.models.values() if model.spec is not None
+    )
+    activations = Counter(
+        "cached" if store.activations(key).is_file() else "missing" for key in plan.activations
+    )
+    metrics = tuple(
+        metric_status(planned.metric.label, planned.scores, store.scores(planned.metric.identity))
+        for planned in plan.metrics
+    )
+    return PlanStatus(models, activations, metrics)
+
+
+def model_status(name: str, key: str, store: Store) -> ItemStatus:
+    """Whether a model is there."""
+    if store.has_model(key):
+        return ItemStatus(name, key, "cached", "its checkpoint is in the store")
+    failure = store.failure("models", key)
+    if failure is not None:
+        return ItemStatus(name, key, "failed", f"failed last time: {failure}")
+    return ItemStatus(name, key, "missing", "nothing with this key was ever made")
+
+
+def metric_status(label: str, wanted: Mapping[str, object], known: Mapping[str, ScoreRecord]) -> MetricStatus:
+    """How many of a metric's scores are there."""
+    settled = sum(1 for key in wanted if key in known and known[key].settled)
+    failures = [known[key] for key in wanted if key in known and not known[key].settled]
+    if failures:
+        why = f"{len(failures)} failed last time: {failures[0].reason}"
+    elif settled == len(wanted):
+        why = "all in the store"
+    elif settled == 0:
+        why = "no score of this metric and version on these comparisons"
+    else:
+        why = f"{len(wanted) - settled} comparisons are new"
+    return MetricStatus(label, len(wanted), settled, len(failures), why)

@@ -1,0 +1,243 @@
+"""One generic registry for every kind of component, and the discovery of third-party ones.
+
+A registry imports nothing when it is made. Its built-in modules are imported at the first look-up, installed plugins
+(entry points of the group `simbench`) right after them. A plugin that cannot be imported is listed with its reason and
+never fatal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from simbench.errors import SimbenchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from simbench.data.dataset import DatasetSource
+    from simbench.metrics.metric import Metric
+    from simbench.models.architecture import Architecture
+    from simbench.representations.transforms import Transform
+    from simbench.suite.schema import TestSpec
+
+T = TypeVar("T")
+ENTRY_POINT_GROUP = "simbench"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a component was defined."""
+
+    module: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Registry(Generic[T]):
+    """Named components of one kind.
+
+    >>> shapes = Registry[int]("shape")
+    >>> shapes.register("square", 4, Origin("doc", "doc.py", 1))
+    4
+    >>> shapes.get("sqare")
+    Traceback (most recent call last):
+    simbench.errors.UnknownNameError: unknown shape "sqare"; did you mean "square"?
+    """
+
+    def __init__(self, kind: str, builtin_modules: tuple[str, ...] = ()) -> None:
+        self.kind = kind
+        self._builtin_modules = builtin_modules
+        self._components: dict[str, T] = {}
+        self._origins: dict[str, Origin] = {}
+        self._loaded = not builtin_modules
+
+    def register(self, name: str, component: T, origin: Origin) -> T:
+        """Add a component. The same definition may come again (a notebook cell run twice); another one may not."""
+        known = self._origins.get(name)
+        if known is not None and (known.module, known.file) != (origin.module, origin.file):
+            raise SimbenchError(f'{self.kind} "{name}" is defined twice: at {known} and at {origin}')
+        self._components[name] = component
+        self._origins[name] = origin
+        return component
+
+    def get(self, name: str) -> T:
+        """The component called `name`; `UnknownNameError` with the nearest name if there is none."""
+        self._load()
+        try:
+            return self._components[name]
+        except KeyError:
+            raise UnknownNameError(self.kind, name, self._components) from None
+
+    def origin(self, name: str) -> Origin:
+        """Where the component called `name` was defined."""
+        self.get(name)
+        return self._origins[name]
+
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order of registration: built-in ones first."""
+        self._load()
+        return tuple(self._components)
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._components
+
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        self._load()
+        return iter(tuple(self._components.items()))
+
+    @contextmanager
+    def isolated(self) -> Iterator[None]:
+        """Undo, at the end of the block, whatever was registered in it."""
+        self._load()
+        before = dict(self._components), dict(self._origins)
+        try:
+            yield
+        finally:
+            self._components, self._origins = before
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        for module in self._builtin_modules:
+            importlib.import_module(module)
+        load_installed_plugins()
+
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    (
+        "simbench.metrics.cka",
+        "simbench.metrics.cca",
+        "simbench.metrics.procrustes",
+        "simbench.metrics.stitching",
+        "simbench.metrics.identifiability",
+        "simbench.metrics.functional",
+    ),
+)
+TEST_KINDS: Registry[type[TestSpec]] = Registry(
+    "test kind",
+    (
+        "simbench.sanity.identity",
+        "simbench.sanity.correspondence",
+        "simbench.sanity.invariance",
+        "simbench.sanity.distribution_invariance",
+        "simbench.sanity.distribution_sensitivity",
+    ),
+)
+TRANSFORMS: Registry[Transform] = Registry("transform", ("simbench.representations.transforms",))
+DATASETS: Registry[DatasetSource] = Registry(
+    "dataset", ("simbench.data.embedded", "simbench.data.torchvision_datasets", "simbench.data.arrays")
+)
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", ("simbench.models.architectures",))
+
+broken_plugins: dict[str, str] = {}
+_plugins_loaded = False
+
+
+def load_installed_plugins() -> None:
+    """Import every entry point of the group `simbench`, once; remember those that fail in `broken_plugins`."""
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            entry.load()
+        except Exception as error:  # somebody else's code may raise anything; it is listed, not hidden
+            broken_plugins[entry.name] = f"{type(error).__name__}: {error}"
+
+
+def import_reference(reference: str) -> tuple[ModuleType, str | None]:
+    """Import `file.py`, `file.py:attr` or `pkg.mod[:attr]`; gives the module and the attribute's name, if any."""
+    target, _, attribute = reference.rpartition(":") if ":" in reference else (reference, "", "")
+    if target.endswith(".py"):
+        module = _import_file(Path(target))
+    else:
+        try:
+            module = importlib.import_module(target)
+        except ModuleNotFoundError as error:
+            raise SimbenchError(f'cannot import "{target}": {error}') from None
+    if attribute and not hasattr(module, attribute):
+        raise UnknownNameError(f"attribute of {target}", attribute, [name for name in vars(module) if name[0] != "_"])
+    return module, attribute or None
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a Python file under a name of its own, so that it needs to be on no path."""
+    if not path.is_file():
+        raise SimbenchError(f"no such file: {path}")
+    name = f"simbench_file_{path.stem}_{abs(hash(str(path.resolve()))):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise SimbenchError(f"not a Python file: {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SimbenchError:
+        sys.modules.pop(name, None)
+        raise
+    except Exception as error:  # the user's own file: one line, its own reason
+        sys.modules.pop(name, None)
+        line = _line_in(path, error)
+        raise SimbenchError(f"{path}:{line}: cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line_in(path: Path, error: Exception) -> int:
+    """The last line of `path` on the error's way."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return error.lineno
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == path.resolve():
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def origin_of(component: Callable[..., Any]) -> Origin:
+    """Where a function or class was defined."""
+    code = getattr(component, "__code__", None)
+    module = component.__module__
+    if code is not None:
+        return Origin(module, code.co_filename, code.co_firstlineno)
+    file = getattr(sys.modules.get(module), "__file__", None) or "<interactive>"
+    try:
+        line = inspect.getsourcelines(component)[1]
+    except (OSError, TypeError):
+        line = 1
+    return Origin(module, file, line)
+
+
+def source_hash(function: Callable[..., Any]) -> str:
+    """What stands for the version of a component that declares none.
+
+    The hash of the file that defines the function (helpers beside it count), else of its own source or byte code.
+    """
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    file = Path(function.__code__.co_filename)
+    if file.suffix == ".py" and file.is_file():
+        text = file.read_bytes()
+    else:
+        try:
+            text = inspect.getsource(function).encode()
+        except OSError:
+            text = function.__code__.co_code + repr(function.__code__.co_consts).encode()
+    return "source-" + hashlib.sha256(text).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Representations: the activations of one layer of one model on the probe inputs."""

@@ -1,0 +1,116 @@
+"""Arrays from files: npy, npz, pt and pth, safetensors. Nothing that could run code is ever unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simbench.errors import SimbenchError, UnknownNameError
+
+
+def load_array(reference: str) -> Tensor:
+    """The array at `path` or, where a file holds several, `path:name`.
+
+    Raises:
+        SimbenchError: there is no such file or array, or it cannot be read; one line.
+    """
+    path, name = _split(reference)
+    reader = READERS.get(path.suffix.lower())
+    if not path.is_file():
+        raise SimbenchError(f"no such file: {path}")
+    if reader is None:
+        raise SimbenchError(f"{path}: not a file of arrays; readable: {', '.join(READERS)}")
+    try:
+        content = reader(path, name)
+    except SimbenchError:
+        raise
+    except Exception as error:  # a damaged file may make its reader raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "pickle" in reason:  # NumPy's advice to load it unsafely is none that we pass on
+            reason = "not an array of numbers, or damaged"
+        raise SimbenchError(f"{path}: cannot be read: {reason}") from None
+    return _plain(content, reference)
+
+
+def array_files(folder: Path) -> dict[str, Path]:
+    """The readable files of a folder, by name."""
+    return {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS and path.is_file()}
+
+
+def _split(reference: str) -> tuple[Path, str | None]:
+    """Path and name; a colon that belongs to an existing path is no separator."""
+    path, separator, name = reference.rpartition(":")
+    if not separator or Path(reference).exists():
+        return Path(reference), None
+    return Path(path), name
+
+
+def _read_npy(path: Path, name: str | None) -> Any:
+    if name is not None:
+        raise SimbenchError(f"{path} holds one array without a name; leave out `:{name}`")
+    return np.load(path, allow_pickle=False)
+
+
+def _read_npz(path: Path, name: str | None) -> Any:
+    with np.load(path, allow_pickle=False) as archive:
+        if not hasattr(archive, "files"):
+            raise SimbenchError(f"{path} is a single array; call it .npy")
+        return archive[_choose(path, name, archive.files)]
+
+
+def _read_torch(path: Path, name: str | None) -> Any:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch's own message is a page about pickle
+        if "weights_only" in str(error) or "Weights only" in str(error):
+            raise SimbenchError(f"{path}: holds more than tensors, and is not unpickled; save the tensors alone") from None
+        raise
+    if not isinstance(content, Mapping):
+        if name is not None:
+            raise SimbenchError(f"{path} holds one array without a name; leave out `:{name}`")
+        return content
+    arrays = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    return arrays[_choose(path, name, list(arrays))]
+
+
+def _read_safetensors(path: Path, name: str | None) -> Any:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor(_choose(path, name, list(file.keys())))
+
+
+def _choose(path: Path, name: str | None, names: list[str]) -> str:
+    if name is None:
+        if len(names) != 1:
+            held = ", ".join(names[:12]) or "none"
+            raise SimbenchError(f"{path} holds {len(names)} arrays ({held}); name one as {path}:NAME")
+        return names[0]
+    if name not in names:
+        raise UnknownNameError(f"array in {path}", name, names)
+    return name
+
+
+def _plain(content: Any, reference: str) -> Tensor:
+    """A detached tensor on the CPU, of at least single precision."""
+    try:
+        tensor = content if isinstance(content, Tensor) else torch.as_tensor(np.asarray(content))
+    except TypeError:
+        raise SimbenchError(f"{reference}: an array of numbers is needed, got {type(content).__name__}") from None
+    tensor = tensor.detach().cpu()
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+READERS: dict[str, Callable[[Path, str | None], Any]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+    ".safetensors": _read_safetensors,
+}

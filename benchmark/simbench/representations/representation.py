@@ -1,0 +1,154 @@
+"""The `Representation`: what a metric may look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simbench.seeds import seed_for
+
+Layout = Literal["vector", "channels_first", "tokens"]
+SpatialMode = Literal["positions", "pool", "flatten"]
+
+
+@dataclass(frozen=True)
+class SpatialRule:
+    """How activations with positions become a matrix; one rule for a whole suite.
+
+    * `positions`: rows are (input, position) pairs. `rows // inputs` relative positions are drawn per input, the same
+      for every layer, and each layer is read at the nearest of its own positions, so that layers of different spatial
+      size keep corresponding rows.
+    * `pool`: rows are inputs, features are averaged over positions.
+    * `flatten`: rows are inputs, every (feature, position) pair is a column.
+    """
+
+    mode: SpatialMode = "positions"
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear read-out: logits = embedding @ unembedding.T + bias. Shapes (labels, features) and (labels,)."""
+
+    unembedding: Tensor
+    bias: Tensor
+
+
+class RepresentedModel(Protocol):
+    """What a representation knows of its model."""
+
+    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """The logits when `activations` replace the output of `layer`."""
+        ...
+
+    def head(self) -> Head | None:
+        """The linear read-out at the end, if there is one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Representation:
+    """The activations of one layer on the probe inputs.
+
+    Attributes:
+        activations: `(n, d)`, or with positions `(n, c, l)`, `(n, c, h, w)` (layout `channels_first`), `(n, t, d)`
+            (layout `tokens`).
+        layout: which axis holds the features.
+        layer: the layer's name.
+        model: the model, as long as it can continue from this layer; None for arrays from elsewhere.
+        inputs: the probe inputs, for models whose continuation needs them.
+        targets: labels of the probe inputs, `(n,)`.
+        classes: the number of labels.
+        fit: the same layer on the fitting inputs, for metrics that learn a map.
+        spatial: how `matrix` treats positions.
+        at_head: whether the model's head reads this layer, so that its logits are `head(activations)`.
+    """
+
+    activations: Tensor
+    layout: Layout = "vector"
+    layer: str = ""
+    model: RepresentedModel | None = None
+    inputs: Tensor | None = None
+    targets: Tensor | None = None
+    classes: int | None = None
+    fit: Representation | None = None
+    spatial: SpatialRule = field(default_factory=SpatialRule)
+    at_head: bool = False
+
+    @classmethod
+    def from_array(cls, array: object, layer: str = "") -> Representation:
+        """A representation brought as an array: 2-D `(n, d)`, 3-D `(n, t, d)`, 4-D `(n, c, h, w)`; model unknown."""
+        tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+        layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
+        if tensor.ndim not in layouts or tensor.is_complex():
+            raise ValueError(f"{layer or 'array'}: a real array of 2 to 4 dimensions is needed, got {tuple(tensor.shape)}")
+        if tensor.ndim == 1:
+            tensor = tensor[:, None]
+        if not tensor.is_floating_point():
+            tensor = tensor.double()
+        return cls(tensor, layouts[tensor.ndim], layer)
+
+    @property
+    def feature_axis(self) -> int:
+        """The axis of `activations` that holds the features."""
+        return self.activations.ndim - 1 if self.layout == "tokens" else 1
+
+    @property
+    def features(self) -> int:
+        """The number of features: units, channels or the width of a token."""
+        return self.activations.shape[self.feature_axis]
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """`(rows, features)` under the suite's spatial rule, in the dtype of the activations."""
+        if self.activations.ndim == 2:
+            return self.activations
+        inputs, features = self.activations.shape[0], self.features
+        positions = self.activations.movedim(self.feature_axis, -1)
+        if self.spatial.mode == "flatten":
+            return positions.reshape(inputs, -1)
+        if self.spatial.mode == "pool":
+            return positions.reshape(inputs, -1, features).mean(dim=1)
+        grid = positions.shape[1:-1]
+        chosen = relative_positions(inputs, len(grid), self.spatial.rows).to(positions.device)
+        index = [(chosen[..., axis] * size).long().clamp_max(size - 1) for axis, size in enumerate(grid)]
+        each_input = torch.arange(inputs, device=positions.device)[:, None].expand_as(index[0])
+        return positions[(each_input, *index)].reshape(-1, features)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """`(n, labels)`: what the model puts out when it continues from these activations."""
+        if self.model is None:
+            raise ValueError(f"{self.layer or 'the representation'} has no model")
+        with torch.no_grad():
+            return self.model.continue_from(self.layer, self.activations, self.inputs)
+
+    @cached_property
+    def log_probabilities(self) -> Tensor:
+        """`(n, labels)`, float64: log-softmax of the logits."""
+        return torch.log_softmax(self.logits.double(), dim=1)
+
+    def offers(self, need: str) -> bool:
+        """Whether a metric that needs `model`, `head`, `fit` or `targets` finds it here."""
+        return {
+            "model": self.model is not None,
+            "head": self.model is not None and self.at_head,
+            "fit": self.fit is not None,
+            "targets": self.targets is not None,
+        }[need]
+
+    def with_activations(self, activations: Tensor) -> Representation:
+        """The same place with other activations."""
+        return replace(self, activations=activations)
+
+
+def relative_positions(inputs: int, axes: int, rows: int | None) -> Tensor:
+    """`(inputs, k, axes)` in [0, 1): k = max(1, rows // inputs) positions per input, seeded and the same for all layers."""
+    per_input = max(1, (rows or inputs) // inputs)
+    generator = torch.Generator().manual_seed(seed_for(purpose="positions", inputs=inputs, axes=axes, rows=per_input))
+    return torch.rand(inputs, per_input, axes, generator=generator, dtype=torch.float64)

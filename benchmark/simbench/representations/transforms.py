@@ -1,0 +1,197 @@
+"""Transforms of a representation: seeded maps of its features or of its rows.
+
+A map T of the features is *function-preserving* when it is invertible: "apply T after the layer, T⁻¹ before the rest"
+is a network with the same outputs. So the transformed representation carries a model whose `continue_from` undoes T,
+and invariance tests reach stitching and head metrics as well as matrix metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from simbench.lazy import lazy_import
+from simbench.registry import TRANSFORMS, Origin, origin_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Generator, Tensor
+
+    from simbench.representations.representation import Head, Representation, RepresentedModel
+else:
+    torch = lazy_import("torch")
+
+LARGEST_CONDITION_NUMBER = 10.0
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A registered transform and what is known of it."""
+
+    name: str
+    function: Callable[..., Representation]
+    function_preserving: bool
+    summary: str
+    origin: Origin
+
+    def __call__(self, representation: Representation, *, seed: int, **parameters: Any) -> Representation:
+        """The transformed representation; the same seed gives the same map for every representation of one width."""
+        generator = torch.Generator().manual_seed(seed)
+        return self.function(representation, generator, **parameters)
+
+
+def transform(name: str, *, function_preserving: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function of a representation, a generator and keyword-only parameters as a transform."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        summary = (function.__doc__ or "").partition("\n")[0]
+        origin = origin_of(function)
+        TRANSFORMS.register(name, Transform(name, function, function_preserving, summary, origin), origin)
+        return function
+
+    return decorate
+
+
+@transform("permutation", function_preserving=True)
+def permutation(representation: Representation, generator: Generator) -> Representation:
+    """Reorders the features."""
+    order = torch.randperm(representation.features, generator=generator)
+    return mapped(representation, torch.eye(representation.features, dtype=torch.float64)[order])
+
+
+@transform("orthogonal", function_preserving=True)
+def orthogonal(representation: Representation, generator: Generator) -> Representation:
+    """Rotates (and may reflect) the features by a Haar-distributed orthogonal matrix."""
+    return mapped(representation, haar_orthogonal(representation.features, generator))
+
+
+@transform("isotropic_scaling", function_preserving=True)
+def isotropic_scaling(representation: Representation, generator: Generator) -> Representation:
+    """Multiplies everything by one factor, log-uniform in [0.1, 10]."""
+    factor = log_uniform(1, 10.0, generator)
+    return mapped(representation, factor * torch.eye(representation.features, dtype=torch.float64))
+
+
+@transform("diagonal_scaling", function_preserving=True)
+def diagonal_scaling(representation: Representation, generator: Generator) -> Representation:
+    """Multiplies each feature by a positive factor of its own, log-uniform, at most 10 apart."""
+    factors = log_uniform(representation.features, LARGEST_CONDITION_NUMBER**0.5, generator)
+    return mapped(representation, torch.diag(factors))
+
+
+@transform("sign_flip", function_preserving=True)
+def sign_flip(representation: Representation, generator: Generator) -> Representation:
+    """Flips the sign of about half of the features."""
+    signs = torch.randint(0, 2, (representation.features,), generator=generator).double() * 2 - 1
+    return mapped(representation, torch.diag(signs))
+
+
+@transform("translation", function_preserving=True)
+def translation(representation: Representation, generator: Generator) -> Representation:
+    """Adds one random vector, of the size of the activations' root mean square, to every row."""
+    size = representation.activations.double().square().mean().sqrt().item()
+    offset = size * torch.randn(representation.features, generator=generator, dtype=torch.float64)
+    return mapped(representation, torch.eye(representation.features, dtype=torch.float64), offset)
+
+
+@transform("invertible_linear", function_preserving=True)
+def invertible_linear(representation: Representation, generator: Generator) -> Representation:
+    """Mixes the features by a matrix with log-uniform singular values and a condition number of at most 10."""
+    return mapped(representation, random_invertible(representation.features, generator))
+
+
+@transform("affine", function_preserving=True)
+def affine(representation: Representation, generator: Generator) -> Representation:
+    """An invertible linear map followed by a translation."""
+    return translation(invertible_linear(representation, generator), generator)
+
+
+@transform("row_shuffle", function_preserving=False)
+def row_shuffle(representation: Representation, generator: Generator) -> Representation:
+    """Assigns the activations to other inputs: the same values, no correspondence left."""
+    order = torch.randperm(representation.activations.shape[0], generator=generator)
+    shuffled = representation.with_activations(representation.activations[order.to(representation.activations.device)])
+    fit = representation.fit
+    return replace(shuffled, fit=row_shuffle(fit, generator) if fit is not None else None)
+
+
+def mapped(representation: Representation, matrix: Tensor, offset: Tensor | None = None) -> Representation:
+    """The features `z` of every row and position become `matrix @ z + offset`; the model undoes it.
+
+    `matrix` is `(d, d)` and invertible, `offset` `(d,)`. Computed in float64, returned in the representation's dtype.
+    """
+    activations = representation.activations
+    matrix = matrix.to(activations.device)
+    offset = None if offset is None else offset.to(activations.device)
+    axis = representation.feature_axis
+    changed = apply_linear(activations, matrix, offset, axis)
+    model, fit = representation.model, representation.fit
+    return replace(
+        representation,
+        activations=changed,
+        model=UndoingModel(model, torch.linalg.inv(matrix), offset, axis) if model is not None else None,
+        fit=mapped(fit, matrix, offset) if fit is not None else None,
+    )
+
+
+def apply_linear(activations: Tensor, matrix: Tensor, offset: Tensor | None, axis: int) -> Tensor:
+    """`matrix @ z + offset` along `axis`, in float64, in the dtype of the activations."""
+    moved = activations.movedim(axis, -1).to(matrix.dtype) @ matrix.T
+    if offset is not None:
+        moved = moved + offset
+    return moved.movedim(-1, axis).to(activations.dtype)
+
+
+@dataclass(frozen=True)
+class UndoingModel:
+    """A model under a transform of one layer: it maps the activations back, then continues as before."""
+
+    base: RepresentedModel
+    inverse: Tensor
+    offset: Tensor | None
+    axis: int
+
+    def undo(self, activations: Tensor) -> Tensor:
+        """The activations that the base model expects; differentiable."""
+        inverse = self.inverse.to(activations.device, activations.dtype)
+        if self.offset is not None:
+            shape = [1] * activations.ndim
+            shape[self.axis] = -1
+            activations = activations - self.offset.to(activations.device, activations.dtype).reshape(shape)
+        return (activations.movedim(self.axis, -1) @ inverse.T).movedim(-1, self.axis)
+
+    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """The logits when `activations`, in the transformed coordinates, replace the output of `layer`."""
+        return self.base.continue_from(layer, self.undo(activations), inputs)
+
+    def head(self) -> Head | None:
+        """The base model's head in the transformed coordinates: W T⁻¹, b − W T⁻¹ offset."""
+        from simbench.representations.representation import Head
+
+        base = self.base.head()
+        if base is None:
+            return None
+        unembedding = base.unembedding.double() @ self.inverse.to(base.unembedding.device)
+        bias = base.bias.double()
+        if self.offset is not None:
+            bias = bias - unembedding @ self.offset.to(bias.device)
+        return Head(unembedding.to(base.unembedding.dtype), bias.to(base.bias.dtype))
+
+
+def haar_orthogonal(size: int, generator: Generator) -> Tensor:
+    """A Haar-distributed orthogonal matrix `(size, size)`, float64: QR of a Gaussian with the signs of R made positive."""
+    q, r = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
+    return q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
+
+
+def log_uniform(count: int, largest: float, generator: Generator) -> Tensor:
+    """`count` factors, log-uniform in [1 / largest, largest], float64."""
+    uniform = torch.rand(count, generator=generator, dtype=torch.float64) * 2 - 1
+    return torch.as_tensor(largest, dtype=torch.float64) ** uniform
+
+
+def random_invertible(size: int, generator: Generator) -> Tensor:
+    """`(size, size)`, float64: U diag(s) Vᵀ with Haar U, V and log-uniform s, condition number at most 10."""
+    left, right = haar_orthogonal(size, generator), haar_orthogonal(size, generator)
+    return left @ torch.diag(log_uniform(size, LARGEST_CONDITION_NUMBER**0.5, generator)) @ right

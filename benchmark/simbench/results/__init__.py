@@ -1,0 +1,1 @@
+"""Score records, the store they live in, and the provenance of each."""

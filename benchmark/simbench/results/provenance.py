@@ -1,0 +1,74 @@
+"""Where and how numbers were computed: commit, versions, machine, threads, device."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("simbench-leaderboard", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "mnist1d")
+
+
+def collect(*, device: str, device_name: str, jobs: int, engine: str) -> dict[str, Any]:
+    """The facts that a number may depend on beyond its key."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": _dirty(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "device": device,
+        "device_name": device_name,
+        "threads_per_worker": 1,
+        "jobs": jobs,
+        "engine": engine,
+        "dtype": "float64 for matrix metrics, float32 for networks",
+    }
+
+
+def identifier(facts: dict[str, Any]) -> str:
+    """A short id: the same facts have the same one."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout that this package runs from; None when it is an installed copy."""
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    tracked = done.returncode == 0 and "site-packages" not in str(here)
+    return done.stdout.strip() if tracked else None
+
+
+def _dirty() -> bool | None:
+    """Whether the package or the suites differ from the commit; None without a checkout."""
+    changed = _git("status", "--porcelain", "--", ":/benchmark", ":/suites")
+    return None if changed is None else bool(changed)
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

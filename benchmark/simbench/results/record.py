@@ -1,0 +1,48 @@
+"""A score record: a stored fact about one metric on one comparison, never edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+RecordStatus = Literal["ok", "skip", "error"]
+
+
+class ScoreRecord(BaseModel):
+    """One score, what it was computed from, and in which run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    key: str
+    metric: str
+    parameters: Mapping[str, Any]
+    a: str
+    b: str
+    a_key: str
+    b_key: str
+    status: RecordStatus
+    value: float | None
+    reason: str | None = None
+    standard_error: float | None = None
+    tiebreak: float | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: float
+    suite: str
+    provenance: str
+
+    @property
+    def settled(self) -> bool:
+        """Whether this record need not be computed again: failures never satisfy a look-up."""
+        return self.status != "error"
+
+
+class Block(BaseModel):
+    """The scores that one task computed together; one immutable file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = 1
+    created: float
+    records: tuple[ScoreRecord, ...]

@@ -1,0 +1,121 @@
+"""The content-addressed store: where models, activations, scores and runs lie.
+
+One immutable file per finished block of scores and no shared file that is ever appended to, so several runs may use one
+store at once, and what a killed run had finished is there for the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic_core
+from pydantic import ValidationError
+
+from simbench.files import write_text
+from simbench.results.record import Block, ScoreRecord
+
+ENVIRONMENT_VARIABLE = "SIMBENCH_STORE"
+
+
+def default_root() -> Path:
+    """`$SIMBENCH_STORE`, else the user's cache folder."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "simbench"
+
+
+class Store:
+    """Paths and records under one root folder."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or default_root()).resolve()
+
+    @property
+    def data(self) -> Path:
+        """Cached datasets."""
+        return self.root / "data"
+
+    def model(self, key: str) -> Path:
+        """The folder of one model's checkpoint."""
+        return self.root / "models" / key
+
+    def has_model(self, key: str) -> bool:
+        """Whether a checkpoint is complete: its description is written last."""
+        return (self.model(key) / "model.json").is_file()
+
+    def activations(self, key: str) -> Path:
+        """The file of one layer's activations."""
+        return self.root / "activations" / key[:2] / f"{key}.safetensors"
+
+    def failure(self, kind: str, key: str) -> str | None:
+        """Why an artifact could not be made last time, if that is known. Never counts as cached."""
+        path = self._failure(kind, key)
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def record_failure(self, kind: str, key: str, reason: str) -> None:
+        """Remember why an artifact could not be made."""
+        write_text(self._failure(kind, key), reason)
+
+    def forget_failure(self, kind: str, key: str) -> None:
+        """The artifact was made after all."""
+        self._failure(kind, key).unlink(missing_ok=True)
+
+    def _failure(self, kind: str, key: str) -> Path:
+        return self.root / "failures" / kind / f"{key}.txt"
+
+    def scores(self, metric: str) -> dict[str, ScoreRecord]:
+        """All records of a metric (its identity) by score key; the newest counts, a settled one before a failure."""
+        blocks = [block for path in self._blocks(metric) if (block := _read_block(path)) is not None]
+        found: dict[str, ScoreRecord] = {}
+        for block in sorted(blocks, key=lambda block: block.created):
+            for record in block.records:
+                known = found.get(record.key)
+                if known is None or record.settled or not known.settled:
+                    found[record.key] = record
+        return found
+
+    def write_block(self, records: Sequence[ScoreRecord]) -> Path:
+        """Store the scores of one finished task."""
+        path = self._folder(records[0].metric) / f"{uuid.uuid4().hex}.json"
+        write_text(path, Block(created=time.time(), records=tuple(records)).model_dump_json())
+        return path
+
+    def _folder(self, metric: str) -> Path:
+        return self.root / "scores" / re.sub(r"[^A-Za-z0-9_.@-]", "_", metric)
+
+    def _blocks(self, metric: str) -> list[Path]:
+        return sorted(self._folder(metric).glob("*.json"))
+
+    def write_run(self, run_id: str, document: dict[str, Any]) -> Path:
+        """Store what a run concluded, under its id."""
+        path = self.root / "runs" / f"{run_id}.json"
+        write_text(path, pydantic_core.to_json(document, indent=1).decode())
+        return path
+
+    def write_provenance(self, identifier: str, document: dict[str, Any]) -> None:
+        """Store where and how scores were computed; the same facts have the same id."""
+        path = self.root / "provenance" / f"{identifier}.json"
+        if not path.is_file():
+            write_text(path, pydantic_core.to_json(document, indent=1).decode())
+
+    def provenance(self, identifier: str) -> dict[str, Any]:
+        """The facts stored under an id; empty if they are not there."""
+        path = self.root / "provenance" / f"{identifier}.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _read_block(path: Path) -> Block | None:
+    """A block, or None for a file that is no whole block: what it held is computed again."""
+    try:
+        return Block.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError):
+        return None

@@ -1,0 +1,43 @@
+"""Cut a metric's missing scores into blocks: the unit of work, of progress, and of what a kill can lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from simbench.metrics.metric import Metric
+from simbench.plan.plan import Plan, needs_fit
+from simbench.plan.references import Comparison, RepresentationRef
+from simbench.run.tasks import ScoreBlock
+
+LARGEST_BLOCK = 2000
+
+
+def blocks_of(
+    plan: Plan,
+    metric: Metric,
+    missing: Mapping[str, Comparison],
+    unavailable: Mapping[RepresentationRef, str],
+    provenance: str,
+) -> Iterator[ScoreBlock]:
+    """Blocks of one metric.
+
+    A metric that learns maps into a network gets all senders of one receiving layer (whatever its transform) at once,
+    to be trained together; any other metric gets as many comparisons as a block may hold, so that it prepares each
+    representation once.
+    """
+    for scores in _grouped(metric, missing):
+        refs = dict.fromkeys(side for comparison in scores.values() for side in (comparison.a, comparison.b))
+        keys = {ref: plan.representation_key(ref, with_fit=needs_fit(metric)) for ref in refs}
+        failed = {ref: unavailable[ref] for ref in refs if ref in unavailable}
+        yield ScoreBlock(metric, scores, keys, failed, provenance)
+
+
+def _grouped(metric: Metric, missing: Mapping[str, Comparison]) -> Iterator[dict[str, Comparison]]:
+    groups: dict[object, dict[str, Comparison]] = {}
+    for key, comparison in missing.items():
+        receiver = (comparison.b.model, comparison.b.layer) if needs_fit(metric) else None
+        groups.setdefault(receiver, {})[key] = comparison
+    for group in groups.values():
+        items = list(group.items())
+        for start in range(0, len(items), LARGEST_BLOCK):
+            yield dict(items[start : start + LARGEST_BLOCK])

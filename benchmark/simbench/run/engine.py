@@ -1,0 +1,269 @@
+"""Engines: run independent tasks, one after the other or in worker processes, and report each as it ends.
+
+A task that raises gives a failed outcome. A worker that dies takes no other task with it: the tasks that were under way
+are tried once more, each in a process of its own, and only the one that dies again has failed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from typing import Any, Literal, Protocol
+
+import cloudpickle
+
+from simbench.errors import SimbenchError, UnknownNameError
+
+POLL_SECONDS = 0.1
+EngineName = Literal["processes", "serial"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function and its arguments, to be run anywhere. The function may call `report(units)`."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended: with a value, or with a reason (and the traceback, for the log)."""
+
+    task: Task
+    value: Any = None
+    reason: str | None = None
+    details: str = ""
+
+
+Report = Callable[[str, float], None]
+"""Called with a task's name and the units of work just done."""
+
+
+class Engine(Protocol):
+    """Runs tasks; yields their outcomes in the order in which they end."""
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
+        """Run all tasks."""
+        ...
+
+    def close(self) -> None:
+        """Stop whatever still runs."""
+        ...
+
+
+def make_engine(name: str, jobs: int) -> Engine:
+    """The engine called `name`."""
+    if name == "serial":
+        return SerialEngine()
+    if name == "processes":
+        return ProcessEngine(jobs)
+    raise UnknownNameError("engine", name, ("processes", "serial"))
+
+
+def default_jobs() -> int:
+    """One worker per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class SerialEngine:
+    """Everything in this process, one task after the other, with one torch thread; for debugging."""
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
+        """Run all tasks here."""
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            for task in tasks:
+                with _reporting(lambda units, task=task: report(task.name, units)):
+                    value, reason, details = _attempt(task.function, task.arguments)
+                yield Outcome(task, value, reason, details)
+        finally:
+            torch.set_num_threads(threads)
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class ProcessEngine:
+    """Worker processes of one torch thread each, started once and kept between calls of `run`."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._context = _context()
+        self._pool: ProcessPoolExecutor | None = None
+        self._queue: Any = None
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
+        """Run all tasks in the pool; suspects of a worker's death are tried again, alone."""
+        waiting = list(tasks)
+        under_way: dict[Future[Any], Task] = {}
+        suspects: list[Task] = []
+        while waiting or under_way:
+            while waiting and len(under_way) < self.jobs:
+                task = waiting.pop(0)
+                try:
+                    under_way[self._submit(task)] = task
+                except BrokenProcessPool:
+                    waiting.insert(0, task)
+                    if not under_way:
+                        self._stop()
+                    break
+            done, _ = wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            self._drain(report)
+            broken = False
+            for future in done:
+                task = under_way.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    suspects.append(task)
+                    broken = True
+                else:
+                    yield _outcome(task, future)
+            if broken:
+                suspects.extend(under_way.values())
+                under_way.clear()
+                self._stop()
+        for task in suspects:
+            yield self._alone(task, report)
+
+    def close(self) -> None:
+        """Stop the workers, also in the middle of a task."""
+        self._stop()
+
+    def _submit(self, task: Task) -> Future[Any]:
+        payload = cloudpickle.dumps((task.name, task.function, task.arguments))
+        if self._pool is None:
+            self._queue = self._context.SimpleQueue()
+            self._pool = ProcessPoolExecutor(
+                self.jobs, mp_context=self._context, initializer=_start_worker, initargs=(self._queue,)
+            )
+        with _main_module_hidden():
+            return self._pool.submit(_execute, payload)
+
+    def _alone(self, task: Task, report: Report) -> Outcome:
+        """Second and last try, in a pool of one, so that nobody else can be blamed."""
+        single = ProcessEngine(1)
+        try:
+            future = single._submit(task)
+            while not future.done():
+                wait([future], timeout=POLL_SECONDS)
+                single._drain(report)
+            if isinstance(future.exception(), BrokenProcessPool):
+                return Outcome(task, reason="the worker process died twice on this task (out of memory?)")
+            return _outcome(task, future)
+        finally:
+            single.close()
+
+    def _drain(self, report: Report) -> None:
+        while self._queue is not None and not self._queue.empty():
+            report(*self._queue.get())
+
+    def _stop(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        workers = list((getattr(pool, "_processes", None) or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join(timeout=5)
+
+
+def _outcome(task: Task, future: Future[Any]) -> Outcome:
+    error = future.exception()
+    if error is not None:
+        return Outcome(task, reason=f"{type(error).__name__}: {error}")
+    return Outcome(task, *future.result())
+
+
+def _context() -> BaseContext:
+    """`forkserver` with torch loaded once where there is one, else `spawn`. Plain fork deadlocks with OpenMP threads."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["simbench.run.tasks"])
+    return context
+
+
+@contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Keep new processes from importing the user's script again: tasks travel by value and need no `__main__`."""
+    main = sys.modules["__main__"]
+    saved = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(saved)
+
+
+# --- in the worker ----------------------------------------------------------------------------------------------------
+
+_send: Callable[[float], None] | None = None
+
+
+def report_progress(units: float) -> None:
+    """Tell the driver that the current task did `units` of work; nothing happens outside a task."""
+    if _send is not None:
+        _send(units)
+
+
+def _start_worker(queue: Any) -> None:
+    """Set up a worker: one thread, the driver alone handles Ctrl-C, and no worker outlives its driver."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    global _queue
+    _queue = queue
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+_queue: Any = None
+
+
+def _die_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _execute(payload: bytes) -> tuple[Any, str | None, str]:
+    name, function, arguments = cloudpickle.loads(payload)
+    with _reporting(lambda units: _queue.put((name, units))):
+        return _attempt(function, arguments)
+
+
+@contextmanager
+def _reporting(send: Callable[[float], None]) -> Iterator[None]:
+    global _send
+    before, _send = _send, send
+    try:
+        yield
+    finally:
+        _send = before
+
+
+def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str | None, str]:
+    """(value, reason, details): an exception becomes a reason; Ctrl-C and exits pass through."""
+    try:
+        return function(*arguments), None, ""
+    except SimbenchError as error:
+        return None, str(error), ""
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc()

@@ -1,0 +1,84 @@
+"""From score records to verdicts to a leaderboard: always derived, never stored as truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
+from simbench.leaderboard.ranking import board_of
+from simbench.metrics.metric import Metric
+from simbench.plan.plan import Plan, PlannedMetric
+from simbench.plan.references import Comparison
+from simbench.results.record import ScoreRecord
+from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
+from simbench.sanity.verdict import Verdict
+
+
+def grade(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]], provenance: Mapping[str, Any]) -> Board:
+    """The leaderboard of a plan; `records` holds, per metric label, the records by score key."""
+    rows = [_row(plan, planned, records[planned.metric.label]) for planned in plan.metrics]
+    return board_of(
+        suite=plan.suite.suite,
+        version=plan.suite.version,
+        about=plan.suite.about,
+        columns=_columns(plan, rows),
+        rows=rows,
+        provenance=provenance,
+    )
+
+
+def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, ScoreRecord]) -> Row:
+    verdicts: dict[str, Verdict] = {}
+    scores = lookup(plan, planned.metric, records)
+    for test in plan.tests:
+        verdict = test.grade(plan.groups_of(test), planned.metric.level, scores)
+        verdicts[test.id] = verdict
+        verdicts.update({f"{test.id}/{column}": part for column, part in verdict.columns.items()})
+    seconds = sum(records[key].seconds for key in planned.scores if key in records)
+    return Row(_info(planned.metric), verdicts, len(planned.scores), seconds)
+
+
+def lookup(plan: Plan, metric: Metric, records: Mapping[str, ScoreRecord]) -> Scores:
+    """The scores of one metric, in similarity orientation, by comparison."""
+
+    def similarity(comparison: Comparison) -> Similarity:
+        record = records.get(plan.score_key(metric, comparison))
+        if record is None:
+            raise Ungradable("missing", f"{comparison} was not scored")
+        if record.status != "ok" or record.value is None:
+            raise Ungradable("skip" if record.status == "skip" else "error", record.reason or "no reason given")
+        return Similarity(metric.similarity(record.value), record.tiebreak, record.standard_error)
+
+    return similarity
+
+
+def _columns(plan: Plan, rows: list[Row]) -> list[TestColumn]:
+    """Each test, and behind it the columns that any metric was graded on."""
+    columns: list[TestColumn] = []
+    for test in plan.tests:
+        about = _about(test)
+        columns.append(TestColumn(test.id, test.kind, test.pass_if, about))
+        parts = dict.fromkeys(part for row in rows for part in row.verdicts[test.id].columns)
+        columns.extend(
+            TestColumn(f"{test.id}/{part}", test.kind, test.pass_if, about, parent=test.id) for part in parts
+        )
+    return columns
+
+
+def _about(test: TestKind) -> str:
+    return (type(test).__doc__ or "").partition("\n")[0]
+
+
+def _info(metric: Metric) -> MetricInfo:
+    return MetricInfo(
+        label=metric.label,
+        identity=metric.identity,
+        family=metric.family,
+        summary=metric.summary,
+        formula=metric.formula,
+        reference=metric.reference,
+        origin=f"{metric.origin.module}",
+        higher_is_more_similar=metric.higher_is_more_similar,
+        level=metric.level,
+    )

@@ -1,0 +1,149 @@
+"""The three tasks of a run: train a model, extract its layers, score a block of comparisons. Each runs in any process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from simbench.data.dataset import fingerprint
+from simbench.errors import SimbenchError
+from simbench.metrics.metric import Metric, Score
+from simbench.metrics.scoring import score_pairs
+from simbench.models import checkpoint
+from simbench.models.training import train
+from simbench.plan.plan import PlannedActivations, PlannedModel, needs_fit
+from simbench.plan.references import Comparison, RepresentationRef
+from simbench.representations.representation import Representation
+from simbench.representations.storage import save_activations
+from simbench.results.record import ScoreRecord
+from simbench.run.engine import report_progress
+from simbench.run.materials import Materials
+
+LARGEST_LOG_PROBABILITY_CHANGE = 1e-4
+"""A reparametrisation that moves any log-probability by more is not one: its premise does not hold."""
+
+
+def train_model(materials: Materials, planned: PlannedModel) -> None:
+    """Train one model and store its checkpoint."""
+    spec = planned.spec
+    assert spec is not None
+    assert spec.train is not None
+    architecture, parameters, _, _ = materials.build_arguments(planned.ref)
+    dataset = materials.dataset(spec.train.dataset)
+    trained = train(
+        architecture,
+        parameters,
+        spec.train,
+        dataset,
+        seed=planned.ref.seed,
+        device=materials.device,
+        progress=lambda epoch, epochs: report_progress(1),
+    )
+    description = {
+        "name": str(planned.ref),
+        "key": planned.key,
+        "spec": spec.model_dump(mode="json"),
+        "seed": planned.ref.seed,
+        "data": fingerprint(dataset),
+    }
+    checkpoint.save(materials.store.model(planned.key), trained, description)
+    materials.store.forget_failure("models", planned.key)
+
+
+def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
+    """Read layers of one model (under one reparametrisation) on one set of inputs, in one pass, and store them."""
+    first = wanted[0]
+    model = materials.model(first.model, first.reparametrisation)
+    inputs = materials.inputs(first.inputs).inputs
+    notes = {"model": str(first.model), "inputs": first.inputs}
+    if first.reparametrisation is not None:
+        base = materials.model(first.model)
+        change = _largest_change(base.logits(inputs), model.logits(inputs))
+        if not change < LARGEST_LOG_PROBABILITY_CHANGE:
+            raise SimbenchError(
+                f"{first.reparametrisation} of {first.model} changed a log-probability by {change:.2e}: "
+                "the premise of the test does not hold"
+            )
+        notes["largest_log_probability_change"] = f"{change:.3e}"
+    layers = model.activations_of(inputs, [one.layer for one in wanted])
+    for one in wanted:
+        save_activations(materials.store.activations(one.key), layers[one.layer], notes | {"layer": one.layer})
+
+
+def _largest_change(before: torch.Tensor, after: torch.Tensor) -> float:
+    return (before.double().log_softmax(1) - after.double().log_softmax(1)).abs().max().item()
+
+
+@dataclass(frozen=True)
+class ScoreBlock:
+    """Comparisons to score together with one metric, by score key, and both representations' keys."""
+
+    metric: Metric
+    scores: Mapping[str, Comparison]
+    representation_keys: Mapping[RepresentationRef, str]
+    unavailable: Mapping[RepresentationRef, str]
+    """Representations that could not be made, and why."""
+    provenance: str
+
+
+def score_block(materials: Materials, block: ScoreBlock) -> list[ScoreRecord]:
+    """Score a block, store it as one file, and return its records."""
+    started = time.perf_counter()
+    found: dict[RepresentationRef, Representation] = {}
+    failures = dict(block.unavailable)
+    for ref in dict.fromkeys(side for comparison in block.scores.values() for side in (comparison.a, comparison.b)):
+        if ref in failures:
+            continue
+        try:
+            found[ref] = materials.representation(ref, with_fit=needs_fit(block.metric))
+        except Exception as error:
+            failures[ref] = f"{ref}: {error}".splitlines()[0]
+    index = {ref: position for position, ref in enumerate(found)}
+    possible = [c for c in block.scores.values() if c.a in found and c.b in found]
+    pairs = [(index[comparison.a], index[comparison.b]) for comparison in possible]
+    scored = dict(zip(possible, score_pairs(block.metric, list(found.values()), pairs), strict=True))
+    seconds = (time.perf_counter() - started) / max(1, len(possible))
+    records = [
+        _record(materials, block, key, comparison, scored.get(comparison) or _failed(comparison, failures), seconds)
+        for key, comparison in block.scores.items()
+    ]
+    materials.store.write_block(records)
+    return records
+
+
+def _failed(comparison: Comparison, failures: Mapping[RepresentationRef, str]) -> Score:
+    return Score.error(failures.get(comparison.a) or failures[comparison.b])
+
+
+def _record(
+    materials: Materials, block: ScoreBlock, key: str, comparison: Comparison, score: Score, seconds: float
+) -> ScoreRecord:
+    return ScoreRecord(
+        key=key,
+        metric=block.metric.identity,
+        parameters=dict(block.metric.parameters),
+        a=str(comparison.a),
+        b=str(comparison.b),
+        a_key=block.representation_keys[comparison.a],
+        b_key=block.representation_keys[comparison.b],
+        status=score.status,
+        value=score.value,
+        reason=score.reason,
+        standard_error=score.standard_error,
+        tiebreak=score.tiebreak,
+        warnings=score.warnings,
+        seconds=seconds,
+        suite=materials.suite.title,
+        provenance=block.provenance,
+    )
+
+
+def failed_records(materials: Materials, block: ScoreBlock, reason: str) -> list[ScoreRecord]:
+    """Records of a block that could not be scored at all, so that the failure is visible and tried again."""
+    return [
+        _record(materials, block, key, comparison, Score.error(reason), 0.0)
+        for key, comparison in block.scores.items()
+    ]

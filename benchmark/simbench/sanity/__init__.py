@@ -1,0 +1,1 @@
+"""The sanity tests: one module per test kind, what it expands to and how it grades."""

@@ -1,0 +1,100 @@
+"""Correspondence: across seeds, a layer's counterpart beats layers far from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Literal, TypeVar
+
+from pydantic import Field
+
+from simbench.plan.references import Comparison, ModelGroup, ModelRef, RepresentationRef
+from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, test_kind
+
+T = TypeVar("T")
+Pairing = Literal["ring", "all"]
+
+
+@test_kind("correspondence")
+class Correspondence(TestKind):
+    """Between two networks of one architecture, corresponding layers are more similar than distant ones.
+
+    For every receiving layer j′ of the second network and every layer i of the first with |i − j| ≥ `distance`, the
+    question is S(j, j′) > S(i, j′).
+
+    Source: Kornblith et al. (2019), section 6.1 (the column arg-max rate, kept as a companion); Balogh & Jelasity
+    (2024) for stitching. A metric that fails it does not measure what layers have in common across initialisations.
+    """
+
+    distance: int = Field(default=3, ge=1)
+    pairs: Pairing = "ring"
+
+    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
+        """One question per pair of models, receiving layer and distant layer."""
+        if level == "head":
+            return
+        for first, second, layers in _paired(groups, self.pairs):
+            for j, receiver_layer in enumerate(layers):
+                receiver = RepresentationRef(second, receiver_layer)
+                own = Comparison(RepresentationRef(first, receiver_layer), receiver)
+                for i, layer in enumerate(layers):
+                    if abs(i - j) >= self.distance:
+                        other = Comparison(RepresentationRef(first, layer), receiver)
+                        yield Question(
+                            f"{receiver}: {receiver_layer} against {layer} of {first}",
+                            (str(first), str(second)),
+                            (own, other),
+                            lambda scores, own=own, other=other: _beats(own, other, scores),
+                        )
+
+    def expand(self, groups: Sequence[ModelGroup], level: Level) -> tuple[Comparison, ...]:
+        """Every ordered layer pair, also the near ones: the companion and the heat map need whole columns."""
+        if level == "head":
+            return ()
+        return tuple(
+            comparison
+            for first, second, layers in _paired(groups, self.pairs)
+            for column in _columns(first, second, layers)
+            for comparison in column
+        )
+
+    def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
+        """Share of columns whose largest entry is the corresponding layer."""
+        hits = [
+            all(scores(column[j]).above(scores(other)) for i, other in enumerate(column) if i != j)
+            for first, second, layers in _paired(groups, self.pairs)
+            for j, column in enumerate(_columns(first, second, layers))
+        ]
+        return {"column_arg_max": sum(hits) / len(hits)}
+
+
+def paired(items: Sequence[T], pairing: Pairing) -> list[tuple[T, T]]:
+    """Pairs of models: each with the next one, the last with the first (`ring`), or `all`.
+
+    >>> paired([0, 1, 2], "ring")
+    [(0, 1), (1, 2), (2, 0)]
+    >>> paired([0, 1], "ring")
+    [(0, 1)]
+    """
+    if pairing == "all" or len(items) < 3:
+        return list(combinations(items, 2))
+    return [(item, items[(position + 1) % len(items)]) for position, item in enumerate(items)]
+
+
+def _paired(groups: Sequence[ModelGroup], pairing: Pairing) -> Iterator[tuple[ModelRef, ModelRef, tuple[str, ...]]]:
+    for group in groups:
+        for first, second in paired(group.models, pairing):
+            yield first, second, group.layers
+
+
+def _columns(first: ModelRef, second: ModelRef, layers: Sequence[str]) -> list[list[Comparison]]:
+    """Per receiving layer of the second model, the comparisons with every layer of the first."""
+    return [
+        [Comparison(RepresentationRef(first, sender), RepresentationRef(second, receiver)) for sender in layers]
+        for receiver in layers
+    ]
+
+
+def _beats(own: Comparison, other: Comparison, scores: Scores) -> Answer:
+    own_score, other_score = scores(own), scores(other)
+    return Answer(own_score.above(other_score), own_score.value - other_score.value)

@@ -1,0 +1,47 @@
+"""Distribution invariance: the same output distribution from other weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from simbench.plan.references import ModelGroup, Named, RepresentationRef
+from simbench.sanity.invariance import with_next, layers_of, same_similarity, shuffled
+from simbench.sanity.kind import Level, Question, TestKind, test_kind
+from simbench.seeds import seed_for
+
+Reparametrisation = Literal["head_linear", "unit_permutation", "relu_rescaling"]
+
+
+@test_kind("distribution_invariance")
+class DistributionInvariance(TestKind):
+    """Weights that give the same p(y | x) give the same similarity.
+
+    * `head_linear`: f → A f, W → A⁻ᵀ W and a common shift of all unembeddings, at the layer the head reads. This is
+      exactly the equivalence class of the identifiability theorem (Roeder et al. 2021; Nielsen et al. 2025, Thm 2.2).
+    * `unit_permutation`, `relu_rescaling`: hidden units permuted, or rescaled by positive factors through ReLU, and
+      undone in the next layer's weights.
+
+    Graded like `invariance`. Before it grades, the runner measures that max |Δ log p| < 1e-4 on the probe; where that
+    premise fails, the comparison is an error.
+    """
+
+    reparametrisations: list[Reparametrisation] = Field(
+        default=["head_linear", "unit_permutation", "relu_rescaling"], min_length=1
+    )
+    tolerance: float = Field(default=0.05, gt=0, lt=1)
+    layers: int | list[str] | None = None
+
+    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
+        """Two questions per model, reparametrisation and layer that it changes."""
+        for group in groups:
+            for name in self.reparametrisations:
+                at_head = level == "head" or name == "head_linear"
+                for layer in layers_of(group, self.layers, "head" if at_head else "layers"):
+                    unrelated = [shuffled(RepresentationRef(model, layer), self.id) for model in group.models]
+                    for a, b in with_next(group.models, layer):
+                        seed = seed_for(test=self.id, reparametrisation=name, model=str(a.model))
+                        changed = a.reparametrised(Named.of(name, seed=seed))
+                        yield from same_similarity(a, b, changed, unrelated, self.tolerance, name)

@@ -1,0 +1,69 @@
+"""Identity: nothing is more similar to a layer than the layer itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, test_kind
+
+
+@test_kind("identity")
+class Identity(TestKind):
+    """Within a network, no other layer is as similar to layer j as layer j itself.
+
+    Per receiving layer j the question is S(j, j) > S(i, j) for all i ≠ j; a tie is a failure, so that a constant index
+    passes nothing. Metrics that live at the head are asked the same of the heads of all the models.
+
+    Source: Balogh & Jelasity (2024), arXiv 2412.11299: task loss matching fails this. A metric that fails it cannot
+    tell a layer from another one, and its heat maps are not to be read as similarity.
+    """
+
+    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
+        """One question per receiver."""
+        for senders in _families(groups, level):
+            if len(senders) < 2:
+                continue
+            for receiver in senders:
+                column = tuple(Comparison(sender, receiver) for sender in senders)
+                models = tuple(dict.fromkeys(str(sender.model) for sender in senders))
+                yield Question(str(receiver), models, column, lambda scores, column=column: _is_best(column, scores))
+
+    def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
+        """Share of receivers whose self-similarity is best within one standard error, and the mean rank of self."""
+        within: list[bool] = []
+        ranks: list[float] = []
+        for question in self.questions(groups, level):
+            own, others = _split(question.comparisons)
+            own_score, other_scores = scores(own), [scores(other) for other in others]
+            slack = own_score.standard_error or 0.0
+            within.append(all(other.value <= own_score.value + slack for other in other_scores))
+            ranks.append(1 + sum(not own_score.above(other) for other in other_scores))
+        return {"within_one_standard_error": sum(within) / len(within), "mean_rank_of_self": sum(ranks) / len(ranks)}
+
+
+def _families(groups: Sequence[ModelGroup], level: Level) -> Iterator[list[RepresentationRef]]:
+    """Sets of representations that are compared with each other."""
+    if level == "head":
+        for group in groups:
+            if group.embedding_layer is not None:
+                yield [RepresentationRef(model, group.embedding_layer) for model in group.models]
+        return
+    for group in groups:
+        for model in group.models:
+            yield [RepresentationRef(model, layer) for layer in group.layers]
+
+
+def _split(column: Sequence[Comparison]) -> tuple[Comparison, list[Comparison]]:
+    own = next(comparison for comparison in column if comparison.a == comparison.b)
+    return own, [comparison for comparison in column if comparison.a != comparison.b]
+
+
+def _is_best(column: Sequence[Comparison], scores: Scores) -> Answer:
+    own, others = _split(column)
+    own_score = scores(own)
+    other_scores = [scores(other) for other in others]
+    return Answer(
+        all(own_score.above(other) for other in other_scores),
+        own_score.value - max(other.value for other in other_scores),
+    )

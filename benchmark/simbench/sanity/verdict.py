@@ -1,0 +1,135 @@
+"""Verdicts: a test's grade for one metric, with its interval, its worst offenders, and what could not be graded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from simbench.seeds import seed_for
+
+VerdictStatus = Literal["ok", "skip", "error", "missing"]
+OFFENDERS = 10
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One yes/no question that was asked of a metric. `margin` is how far on the right side (> 0) it fell."""
+
+    where: str
+    models: tuple[str, ...]
+    held: bool
+    margin: float
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Ungraded:
+    """A question that could not be answered, and why."""
+
+    where: str
+    status: Literal["skip", "error", "missing"]
+    reason: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Offender:
+    """A trial that did not hold."""
+
+    where: str
+    margin: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A grade in [0, 1] (1 is perfect) or the reason why there is none.
+
+    `passed` is None where some questions could not be answered: what could not be compared never reads as a pass.
+    """
+
+    status: VerdictStatus
+    grade: float | None = None
+    interval: tuple[float, float] | None = None
+    passed: bool | None = None
+    comparisons: int = 0
+    reason: str | None = None
+    companions: Mapping[str, float] = field(default_factory=dict)
+    offenders: tuple[Offender, ...] = ()
+    columns: Mapping[str, Verdict] = field(default_factory=dict)
+
+
+def share_held(trials: Sequence[Trial]) -> float:
+    """The share of trials that held."""
+    return sum(trial.held for trial in trials) / len(trials)
+
+
+def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RESAMPLES) -> tuple[float, float] | None:
+    """A 95 % percentile interval of the share held, resampling **models** with replacement.
+
+    Pairs share models, so pairs are not independent: a trial counts as often as all of its models were drawn together
+    (the product of their multiplicities). Draws in which no trial is left are drawn again. None for a single model.
+    """
+    models = sorted({model for trial in trials for model in trial.models})
+    if len(models) < 2:
+        return None
+    index = {model: position for position, model in enumerate(models)}
+    member = np.zeros((len(trials), len(models)))
+    for row, trial in enumerate(trials):
+        member[row, [index[model] for model in trial.models]] = 1
+    held = np.array([trial.held for trial in trials], dtype=float)
+    random = np.random.default_rng(seed)
+    shares: list[float] = []
+    for _ in range(10 * resamples):
+        counts = random.multinomial(len(models), np.full(len(models), 1 / len(models)))
+        weights = np.prod(np.where(member > 0, counts, 1), axis=1)
+        if weights.sum() > 0:
+            shares.append(float(weights @ held / weights.sum()))
+        if len(shares) == resamples:
+            break
+    if not shares:
+        return None
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def grade_trials(
+    trials: Sequence[Trial], ungraded: Sequence[Ungraded], passes: Callable[[float], bool], *, seed: int, comparisons: int
+) -> Verdict:
+    """The verdict on a set of questions: an error or a missing score outranks a skip, a skip outranks a pass."""
+    problem = next((one for status in ("error", "missing") for one in ungraded if one.status == status), None)
+    if problem is not None:
+        return Verdict(problem.status, comparisons=comparisons, reason=_counted(problem, ungraded, trials))
+    if not trials:
+        reason = ungraded[0].reason if ungraded else "nothing to compare"
+        return Verdict("skip", comparisons=comparisons, reason=reason)
+    grade = share_held(trials)
+    partial = _counted(ungraded[0], ungraded, trials) if ungraded else None
+    return Verdict(
+        "ok",
+        grade=grade,
+        interval=interval_over_models(trials, seed),
+        passed=False if not passes(grade) else None if ungraded else True,
+        comparisons=comparisons,
+        reason=partial,
+        offenders=worst(trials),
+    )
+
+
+def _counted(problem: Ungraded, ungraded: Sequence[Ungraded], trials: Sequence[Trial]) -> str:
+    alike = sum(one.status == problem.status for one in ungraded)
+    return f"{alike} of {len(ungraded) + len(trials)} {problem.status}: {problem.where}: {problem.reason}"
+
+
+def worst(trials: Iterable[Trial]) -> tuple[Offender, ...]:
+    """The trials that failed, the furthest on the wrong side first."""
+    failed = sorted((trial for trial in trials if not trial.held), key=lambda trial: trial.margin)
+    return tuple(Offender(trial.where, trial.margin) for trial in failed[:OFFENDERS])
+
+
+def seed_of_test(test_id: str) -> int:
+    """The seed of a test's resampling."""
+    return seed_for(purpose="interval", test=test_id)

@@ -1,0 +1,47 @@
+"""The JSON Schema of suite files: editors complete and check keys with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simbench.registry import TEST_KINDS
+from simbench.suite.schema import Suite
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def suite_schema() -> dict[str, Any]:
+    """A schema that knows the keys of every registered test kind.
+
+    Names of datasets, architectures and metrics are free: a plugin that the suite lists may bring them.
+    """
+    schema = Suite.model_json_schema()
+    definitions: dict[str, Any] = schema.setdefault("$defs", {})
+    kinds: list[dict[str, str]] = []
+    for name, kind in TEST_KINDS:
+        own = kind.model_json_schema()
+        definitions.update(own.pop("$defs", {}))
+        own["properties"]["kind"] = {"const": name, "description": own.get("description", name)}
+        definitions[f"test_{name}"] = own
+        kinds.append({"$ref": f"#/$defs/test_{name}"})
+    tests = schema["properties"]["tests"]
+    tests["items"] = {"anyOf": kinds}
+    schema["properties"]["extends"] = {"type": "string", "description": "The suite, by name or path, to build on."}
+    # What a suite extends may bring any of the keys.
+    extending = schema.pop("required", [])
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": extending}]
+    _allow_names(schema)
+    return {"$schema": DIALECT, **schema}
+
+
+def _allow_names(node: Any) -> None:
+    """A component may be given as its bare name wherever it may be given with parameters."""
+    if isinstance(node, dict):
+        if node.get("$ref") == "#/$defs/Component":
+            node["anyOf"] = [{"type": "string"}, {"$ref": node.pop("$ref")}]
+            return
+        for inner in node.values():
+            _allow_names(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            _allow_names(inner)

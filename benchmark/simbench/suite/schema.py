@@ -1,0 +1,122 @@
+"""Typed, strict models of a suite file. Unknown keys are errors; `load.py` says where they stand."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
+PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
+
+
+class Strict(BaseModel):
+    """Unknown keys and wrong types are errors; values are never changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Component(BaseModel):
+    """A registered component by name, with its parameters: `mnist1d` or `{name: conv1d, width: 24}`."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+ComponentChoice = Annotated[Component, BeforeValidator(_named)]
+
+
+class FitProbe(Strict):
+    """The inputs, from the training split, on which metrics that learn a map learn it."""
+
+    split: Literal["train", "test"] = "train"
+    inputs: int = Field(default=1000, ge=10)
+
+
+class Probe(Strict):
+    """The inputs on which representations are read, and how positions become rows."""
+
+    dataset: ComponentChoice
+    split: Literal["train", "test"] = "test"
+    inputs: int = Field(default=1000, ge=3)
+    spatial: Literal["positions", "pool", "flatten"] = "positions"
+    rows: int | None = Field(default=None, ge=3)
+    fit: FitProbe = FitProbe()
+
+
+class Training(Strict):
+    """How a model is trained. Every field is part of the model's key."""
+
+    dataset: ComponentChoice
+    epochs: int = Field(ge=0)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = Field(default=0.001, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    batch_size: int = Field(default=128, ge=2)
+    schedule: Literal["constant", "cosine"] = "cosine"
+
+
+class ModelSpec(Strict):
+    """One named group of models: an architecture, trained from several seeds or loaded."""
+
+    architecture: ComponentChoice
+    train: Training | None = None
+    load: str | None = None
+    seeds: list[int] = Field(default=[0], min_length=1)
+    layers: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSpec:
+        if (self.train is None) == (self.load is None):
+            raise ValueError("give either `train` or `load`")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("a seed appears twice")
+        return self
+
+
+class TestSpec(Strict):
+    """What every test declares; a test kind adds its own keys."""
+
+    # pytest would collect a class called Test*
+    __test__: ClassVar[bool] = False
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    kind: str
+    models: list[str] = []
+    pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern)
+
+    def passes(self, grade: float) -> bool:
+        """Whether a grade meets `pass_if`."""
+        match = PASS_IF.match(self.pass_if)
+        assert match is not None, self.pass_if
+        return bool(COMPARISONS[match[1]](grade, float(match[2])))
+
+
+class Suite(Strict):
+    """A whole suite file."""
+
+    suite: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    version: int = Field(ge=1)
+    about: str = ""
+    plugins: list[str] = []
+    probe: Probe
+    models: dict[str, ModelSpec] = {}
+    metrics: Literal["default"] | list[ComponentChoice] = "default"
+    tests: list[Any] = Field(min_length=1)
+    """Instances of the test kinds' own models, which extend `TestSpec`."""
+
+    @property
+    def title(self) -> str:
+        """`name@version`."""
+        return f"{self.suite}@{self.version}"

@@ -1,0 +1,146 @@
+"""YAML with positions: a document as plain data, and where each of its keys and values stands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from simbench.errors import SuiteError
+
+Location = tuple[str | int, ...]
+MERGED_TAG = "tag:yaml.org,2002:merge"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's floats (`1e-3`) and booleans (`on` and `yes` are words), which PyYAML reads otherwise."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", MERGED_TAG)]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a file, counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A mapping read from YAML, with the positions of every key and every value."""
+
+    data: dict[str, Any]
+    keys: dict[Location, Position]
+    values: dict[Location, Position]
+
+    def position(self, location: Location, *, of_key: bool = False) -> Position:
+        """Where `location` stands; the nearest enclosing place if it is not in the file (a missing key)."""
+        while location:
+            found = self.keys.get(location) if of_key else None
+            found = found or self.values.get(location)
+            if found is not None:
+                return found
+            location, of_key = location[:-1], True
+        return self.values[()]
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML mapping; raises `SuiteError` for what is no YAML, no mapping, or has a key twice."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise SuiteError([f"{where}: not valid YAML: {error.problem}"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SuiteError([f"{path}: not valid YAML: {str(error).splitlines()[0]}"]) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise SuiteError([f"{path}:1:1: a suite is a mapping of keys to values"])
+    reader = _Reader(str(path))
+    data = reader.plain(node, ())
+    if reader.problems:
+        raise SuiteError(reader.problems)
+    return Document(data, reader.keys, reader.values)
+
+
+def merged(base: Document, over: Document) -> Document:
+    """`over` on top of `base`: mappings are merged key by key, everything else is replaced."""
+    keys, values = dict(base.keys), dict(base.values)
+    data = _merge(base.data, over.data, (), keys, values)
+    return Document(data, keys | over.keys, values | over.values)
+
+
+def _merge(
+    base: dict[str, Any],
+    over: dict[str, Any],
+    location: Location,
+    keys: dict[Location, Position],
+    values: dict[Location, Position],
+) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        here = (*location, key)
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            result[key] = _merge(base[key], value, here, keys, values)
+        else:
+            result[key] = value
+            for positions in (keys, values):
+                for replaced in [known for known in positions if known[: len(here)] == here]:
+                    del positions[replaced]
+    return result
+
+
+class _Reader:
+    """Turns nodes into plain data and remembers positions."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.keys: dict[Location, Position] = {}
+        self.values: dict[Location, Position] = {}
+        self.problems: list[str] = []
+        self._constructor = _Loader("")
+
+    def plain(self, node: yaml.Node, location: Location) -> Any:
+        self.values[location] = self._position(node)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(child, (*location, index)) for index, child in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(self._scalar(key_node))
+            here = (*location, key)
+            if key in result:
+                self.problems.append(f'{self._position(key_node)}: key "{key}" appears twice')
+            self.keys[here] = self._position(key_node)
+            result[key] = self.plain(value_node, here)
+        return result
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._constructor.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            self.problems.append(f"{self._position(node)}: {str(error).splitlines()[0]}")
+            return None
+
+    def _position(self, node: yaml.Node) -> Position:
+        return Position(self.file, node.start_mark.line + 1, node.start_mark.column + 1)

@@ -1,0 +1,2 @@
+from .constructions import K
+def test_a(): assert K==1
