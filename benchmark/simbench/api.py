@@ -19,7 +19,7 @@ def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **p
         x: `(inputs, features)` as a NumPy array, a torch tensor or a `Representation`; 3-D `(inputs, tokens, features)`
             and 4-D `(inputs, channels, height, width)` arrays are read as activations with positions.
         y: as `x`; the number of features may differ.
-        metric: a registered name, `file.py:attr`, `pkg.mod:attr`, a decorated function, or any function of two matrices.
+        metric: a registered name, `file.py:attr`, `pkg.mod:attr`, a decorated function, any function of two matrices.
         parameters: the metric's parameters.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from simbench.errors import SimbenchError, suggestion
 
 
+@functools.lru_cache(maxsize=512)
 def parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
     """A strict pydantic model of the keyword-only arguments of `function`.
 

@@ -48,7 +48,8 @@ class Entry:
     def as_json(self) -> dict[str, Any]:
         """The record as JSON types; the facts stand beside the rest."""
         record = asdict(self)
-        return {**record.pop("facts"), **record}
+        facts = record.pop("facts")
+        return {**record, **facts}
 
 
 def entries(kind: ListedKind) -> list[Entry]:
@@ -172,8 +173,7 @@ def _suites() -> Iterator[Entry]:
             "tests": [test.id for test in suite.tests],
         }
         about = " ".join(suite.about.split())
-        summary = about.partition(". ")[0].rstrip(".")
-        yield Entry("suite", name, summary, "", str(path), 1, facts, doc=about)
+        yield Entry("suite", name, about, "", str(path), 1, facts, doc=about)
 
 
 _REGISTRIES: dict[ListedKind, tuple[Registry[Any], Callable[[Any], dict[str, Any]]]] = {

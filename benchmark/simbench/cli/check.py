@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def command(
     target: Annotated[
-        str, typer.Argument(metavar="SUITE|METRIC", help="A suite, or a metric: a name, file.py, file.py:attr, pkg.mod:attr.")
+        str,
+        typer.Argument(
+            metavar="SUITE|METRIC", help="A suite, or a metric: a name, file.py, file.py:attr, pkg.mod:attr."
+        ),
     ],
     json: JsonOption = False,
 ) -> None:
@@ -62,7 +65,7 @@ def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
 
 
 def _suite_as_json(suite: Suite) -> dict[str, Any]:
-    metrics = suite.metrics if isinstance(suite.metrics, str) else [choice.name for choice in suite.metrics]
+    metrics = [choice.name for choice in suite.metrics]
     return {
         "suite": suite.suite,
         "version": suite.version,
@@ -95,7 +98,10 @@ def _findings_as_json(findings: list[tuple[Metric, list[Finding]]]) -> list[dict
             "metric": metric.name,
             "ok": all(finding.ok is not False for finding in found),
             "findings": [
-                {key: _json_value(getattr(finding, key)) for key in ("property", "declared", "measured", "ok", "detail")}
+                {
+                    key: _json_value(getattr(finding, key))
+                    for key in ("property", "declared", "measured", "ok", "detail")
+                }
                 for finding in found
             ],
         }

@@ -71,7 +71,9 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
             shown.append(("direction", "higher is more similar" if value else "lower is more similar"))
         elif key == "value_range":
             low, high = value
-            shown.append(("range", f"{'(−∞' if low is None else f'[{low:g}'}, {'∞)' if high is None else f'{high:g}]'}"))
+            shown.append(
+                ("range", f"{'(−∞' if low is None else f'[{low:g}'}, {'∞)' if high is None else f'{high:g}]'}")
+            )
         elif value not in ("", None, [], {}):
             shown.append((key.replace("_", " "), _in_words(value)))
     return shown

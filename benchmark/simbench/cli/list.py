@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def command(
     kind: Annotated[
-        ListedKind, typer.Argument(metavar="KIND", help="metrics, tests, transforms, datasets, architectures or suites.")
+        ListedKind,
+        typer.Argument(metavar="KIND", help="metrics, tests, transforms, datasets, architectures or suites."),
     ],
     json: JsonOption = False,
 ) -> None:

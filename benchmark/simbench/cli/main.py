@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
@@ -71,8 +70,6 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     for verb in VERBS:
-        if importlib.util.find_spec(f"simbench.cli.{verb}") is None:
-            continue
         command = importlib.import_module(f"simbench.cli.{verb}").command
         app.command(verb, short_help=inspect.getdoc(command))(reporting_errors(command))
     return app

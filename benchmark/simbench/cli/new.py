@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import typer
 from simbench.errors import SimbenchError
 
 
-class Scaffold(str, Enum):
+class Scaffold(StrEnum):
     """What can be started."""
 
     metric = "metric"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     """Where tensors live."""
 
     auto = "auto"
@@ -17,21 +17,21 @@ class Device(str, Enum):
     cuda = "cuda"
 
 
-class Engine(str, Enum):
+class Engine(StrEnum):
     """What executes the work."""
 
     processes = "processes"
     serial = "serial"
 
 
-class FailOn(str, Enum):
+class FailOn(StrEnum):
     """Which verdicts make the exit code 1."""
 
     never = "never"
     fail = "fail"
 
 
-class ListedKind(str, Enum):
+class ListedKind(StrEnum):
     """What can be listed."""
 
     metrics = "metrics"
@@ -43,7 +43,10 @@ class ListedKind(str, Enum):
 
 
 SuiteArgument = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A bundled suite (`simbench list suites`) or a YAML file.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="SUITE", help="A bundled suite (`simbench list suites`) or a YAML file.", show_default=False
+    ),
 ]
 MetricOption = Annotated[
     list[str] | None,
@@ -60,11 +63,14 @@ OnlyOption = Annotated[
     typer.Option("--only", metavar="TEST", help="Only this test of the suite; repeatable.", show_default=False),
 ]
 DeviceOption = Annotated[
-    Device, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU if there is one.")
+    Device,
+    typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU if there is one."),
 ]
 JobsOption = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, metavar="N", help="Worker processes [default: one per core].", show_default=False),
+    typer.Option(
+        "--jobs", "-j", min=1, metavar="N", help="Worker processes [default: one per core].", show_default=False
+    ),
 ]
 EngineOption = Annotated[
     Engine, typer.Option("--engine", metavar="processes|serial", help="Worker processes, or everything in this one.")
@@ -72,12 +78,16 @@ EngineOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Compute again what the store already holds.")]
 FailOnOption = Annotated[
     FailOn,
-    typer.Option("--fail-on", metavar="never|fail", help="`fail`: exit 1 if any metric fails any test it was graded on."),
+    typer.Option(
+        "--fail-on", metavar="never|fail", help="`fail`: exit 1 if any metric fails any test it was graded on."
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
 ]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", metavar="FOLDER", help="The folder of models, representations and scores.", show_default=False),
+    typer.Option(
+        "--store", metavar="FOLDER", help="The folder of models, representations and scores.", show_default=False
+    ),
 ]

@@ -48,7 +48,13 @@ def _document(plan: Plan, status: PlanStatus) -> dict[str, Any]:
         }
         for test in plan.tests
     ]
-    return {"schema_version": 1, "suite": plan.suite.suite, "version": plan.suite.version, "tests": tests, **status.to_dict()}
+    return {
+        "schema_version": 1,
+        "suite": plan.suite.suite,
+        "version": plan.suite.version,
+        "tests": tests,
+        **status.to_dict(),
+    }
 
 
 def _tables(plan: Plan, status: PlanStatus) -> list[Any]:

@@ -61,8 +61,7 @@ def command(
 
         console = results_console()
         console.print(table(result.board, width=console.width))
-        for line in reasons(result.board):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(reasons(result.board))
     progress.print(_done(result.work, result.seconds), markup=False, highlight=False, soft_wrap=True)
     progress.print(f"written: {result.path}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(int(result.exit_code(fail_on.value)))

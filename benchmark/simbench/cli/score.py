@@ -25,7 +25,9 @@ class Scored(NamedTuple):
 
 
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", help="npy, npz, pt, pth, safetensors (file:NAME), or a folder of them.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="npy, npz, pt, pth, safetensors (file:NAME), or a folder of them.")
+    ],
     b: Annotated[str, typer.Argument(metavar="B", help="As A; rows are the same inputs in the same order.")],
     metric: MetricOption = None,
     json: JsonOption = False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,9 @@ def _split(name: str, download: Download, root: Path, split: str) -> Split:
     source = getattr(torchvision.datasets, download.class_name)
     which = {"split": split} if download.splits_by_name else {"train": split == "train"}
     try:
-        read = source(root, download=True, **which)
+        # standard output may be a JSON document, and torchvision prints
+        with redirect_stdout(sys.stderr):
+            read = source(root, download=True, **which)
     # URLError, timeouts and full disks are OSErrors; torchvision raises RuntimeError after its last mirror
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())

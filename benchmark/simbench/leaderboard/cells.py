@@ -27,13 +27,18 @@ class Problem:
 
 
 def cell(row: Row, column: TestColumn) -> Verdict:
-    """The verdict of a row in a column; a column of a test without a verdict of its own shares the test's fate."""
+    """The verdict of a row in a column.
+
+    A column of a test may have none of its own: then the test was not graded, or asks nothing of this metric there.
+    """
     found = row.verdicts.get(column.id)
     if found is not None:
         return found
     parent = row.verdicts.get(column.parent) if column.parent is not None else None
-    if parent is None or parent.status == "ok":
+    if parent is None:
         return Verdict("missing", reason="not graded")
+    if parent.status == "ok":
+        return Verdict("skip", reason=f"{column.parent} asks nothing of this metric here")
     return Verdict(parent.status, reason=parent.reason)
 
 
@@ -102,6 +107,6 @@ def _unfinished(board: Board) -> Iterator[tuple[str, str, Verdict]]:
             verdict = cell(ranked.row, column)
             of_test[column.id] = verdict
             above = of_test.get(column.parent) if column.parent is not None else None
-            own = above is None or (above.status == "ok" and above.reason is None)
+            own = above is None or (above.status == "ok" and above.reason is None and column.id in ranked.row.verdicts)
             if own and (verdict.status != "ok" or verdict.reason is not None):
                 yield ranked.row.metric.label, column.id, verdict

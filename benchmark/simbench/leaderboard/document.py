@@ -91,7 +91,9 @@ def to_document(board: Board) -> dict[str, Any]:
             "suite": board.suite,
             "version": board.version,
             "about": board.about,
-            "columns": [{name: getattr(column, name) for name in ColumnRecord.model_fields} for column in board.columns],
+            "columns": [
+                {name: getattr(column, name) for name in ColumnRecord.model_fields} for column in board.columns
+            ],
             "rows": [_row_record(ranked, board) for ranked in board.rows],
             "provenance": board.provenance,
         }

@@ -20,13 +20,14 @@ from simbench.leaderboard.cells import (
 from simbench.leaderboard.provenance import provenance_lines
 from simbench.sanity.verdict import Verdict
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
+SPECIAL = re.compile(r"[\\`*<&\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What starts markup; underscores inside a word do not."""
 
 
 def to_markdown(board: Board) -> str:
     """The whole page: about, table, columns of tests, reasons, provenance."""
     parts = [f"# {escaped(board.suite)}@{board.version}", escaped(" ".join(board.about.split()))]
-    parts += [_table(board, board.tests), escaped(LEGEND)]
+    parts += [_table(board, board.tests), LEGEND]
     parts += ["## Tests", "\n".join(_about(column) for column in board.tests)]
     for test in board.tests:
         own = [column for column in board.columns if column.parent == test.id]
@@ -47,10 +48,10 @@ def to_markdown(board: Board) -> str:
 def escaped(text: str) -> str:
     """Plain text that Markdown and HTML leave alone, on one line.
 
-    >>> escaped("a|b <i>")
-    'a\\\\|b \\\\<i\\\\>'
+    >>> print(escaped("my_metric | <i> _x_"))
+    my_metric \\| \\<i> \\_x\\_
     """
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _table(board: Board, columns: Sequence[TestColumn], aggregates: bool = True) -> str:
@@ -72,11 +73,11 @@ def _cells(ranked: RankedRow, columns: Sequence[TestColumn], aggregates: bool) -
     if not aggregates:
         return [label, *cells]
     costs = [f"{ranked.passed}/{ranked.tests}", f"{ranked.coverage:.0%}", seconds_text(ranked.row.seconds)]
-    return [label, rank_text(ranked.mean_rank), *cells, *(escaped(cost) for cost in costs)]
+    return [label, rank_text(ranked.mean_rank), *cells, *costs]
 
 
 def _cell(verdict: Verdict) -> str:
-    return escaped(" ".join(filter(None, (mark(verdict), grade_text(verdict), interval_text(verdict)))))
+    return " ".join(filter(None, (mark(verdict), grade_text(verdict), interval_text(verdict))))
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -84,4 +85,5 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _about(column: TestColumn) -> str:
-    return f"* **{escaped(column.id)}** ({escaped(column.kind)}, passes if {escaped(column.pass_if)}): {escaped(column.about)}"
+    kind = f"{escaped(column.kind)}, passes if {escaped(column.pass_if)}"
+    return f"* **{escaped(column.id)}** ({kind}): {escaped(column.about)}"

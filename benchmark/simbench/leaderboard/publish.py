@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from simbench.errors import SimbenchError
 from simbench.files import write_text
 from simbench.leaderboard.board import Board
 from simbench.leaderboard.csv import to_csv
@@ -16,6 +18,8 @@ from simbench.leaderboard.markdown import to_markdown
 
 def publish(board: Board, folder: Path) -> list[Path]:
     """Write `folder/<suite>/`, each file atomically; gives the paths."""
+    if not re.fullmatch(r"[\w.-]*\w[\w.-]*", board.suite):
+        raise SimbenchError(f'"{board.suite}" is no name for a folder; a suite has letters, digits, ".", "_" and "-"')
     written: list[Path] = []
     for name, text in rendered(board).items():
         path = folder / board.suite / name

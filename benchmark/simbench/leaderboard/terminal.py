@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,7 @@ from rich.text import Text
 from simbench.leaderboard.board import Board, RankedRow, TestColumn
 from simbench.leaderboard.cells import (
     LEGEND,
+    Problem,
     cell,
     grade_text,
     interval_text,
@@ -26,7 +27,14 @@ from simbench.leaderboard.cells import (
 )
 from simbench.sanity.verdict import Verdict
 
-STYLES = {"passed": "green", "failed": "red", "partly": "yellow", "skip": "dim", "error": "bold red", "missing": "magenta"}
+STYLES = {
+    "passed": "green",
+    "failed": "red",
+    "partly": "yellow",
+    "skip": "dim",
+    "error": "bold red",
+    "missing": "magenta",
+}
 
 
 @dataclass(frozen=True)
@@ -37,51 +45,51 @@ class Detail:
     intervals: bool
     costs: bool
     letters_per_word: int = 40
+    grades: bool = True
 
 
 DETAILS = (
     Detail(columns_of_tests=True, intervals=True, costs=True),
     Detail(columns_of_tests=False, intervals=True, costs=True),
     Detail(columns_of_tests=False, intervals=False, costs=True),
-    Detail(columns_of_tests=False, intervals=False, costs=True, letters_per_word=8),
-    Detail(columns_of_tests=False, intervals=False, costs=False, letters_per_word=6),
+    Detail(columns_of_tests=False, intervals=False, costs=True, letters_per_word=7),
+    Detail(columns_of_tests=False, intervals=False, costs=False, letters_per_word=7),
+    Detail(columns_of_tests=False, intervals=False, costs=False, letters_per_word=5, grades=False),
 )
+NARROWEST_NAME = 16
 
 
 def table(board: Board, width: int | None = None) -> Table:
     """Metrics × tests for a terminal of this width (default: the one we are in).
 
-    When it is too narrow the columns of tests go first, then intervals, then long headings, then the costs.
+    When it is too narrow the columns of tests go first, then intervals, long headings, costs, and at last the grades.
     """
-    console = Console(width=width)
-    for detail in DETAILS:
-        drawn = _drawn(board, detail)
-        if Measurement.get(console, console.options, drawn).maximum <= console.width and _natural(drawn) <= console.width:
-            return drawn
-    return drawn
+    available = Console(width=width).width
+    drawings = (_drawn(board, detail) for detail in DETAILS)
+    return next((drawn for drawn in drawings if _natural_width(drawn) <= available), _drawn(board, DETAILS[-1]))
 
 
-def reasons(board: Board) -> Group:
-    """The legend, and why grades are missing or partial: one line per metric and reason."""
-    lines = [Text(LEGEND, style="dim")]
-    for problem in problems(board):
-        line = Text.assemble(
-            (problem.status, STYLES[problem.status]), "  ", (problem.metric, "bold"), " ", ", ".join(problem.columns), ": "
-        )
-        lines.append(line.append(problem.reason))
-    return Group(*lines)
+def reasons(board: Board) -> list[Text]:
+    """The legend, then why grades are missing or partial: one line per metric and reason."""
+    return [Text(LEGEND, style="dim"), *(_reason(problem) for problem in problems(board))]
 
 
-def _natural(drawn: Table) -> int:
+def _reason(problem: Problem) -> Text:
+    said = f"{problem.metric} {', '.join(problem.columns)}: {problem.reason}"
+    return Text.assemble((f"{problem.status:<8}", STYLES[problem.status]), said)
+
+
+def _natural_width(drawn: Table) -> int:
     """The width at which nothing has to be folded."""
-    wide = Console(width=10_000)
-    return Measurement.get(wide, wide.options, drawn).maximum
+    unlimited = Console(width=10_000)
+    return Measurement.get(unlimited, unlimited.options, drawn).maximum
 
 
 def _drawn(board: Board, detail: Detail) -> Table:
     columns = [column for column in board.columns if column.parent is None or detail.columns_of_tests]
-    drawn = Table(title=Text(f"{board.suite}@{board.version}"), title_justify="left", box=box.HORIZONTALS, pad_edge=False)
-    drawn.add_column("metric", overflow="fold")
+    title = Text(f"{board.suite}@{board.version}", style="bold")
+    drawn = Table(title=title, title_justify="left", box=box.HORIZONTALS, padding=(0, 1, 0, 0))
+    drawn.add_column("metric", overflow="fold", min_width=NARROWEST_NAME)
     drawn.add_column("mean\nrank", justify="right", no_wrap=True)
     for column in columns:
         drawn.add_column(_heading(column, detail.letters_per_word), no_wrap=True)
@@ -109,7 +117,7 @@ def _cells(ranked: RankedRow, columns: Sequence[TestColumn], detail: Detail) -> 
 
 def _cell(verdict: Verdict, detail: Detail) -> Text:
     text = Text(mark(verdict), style=STYLES[state(verdict)])
-    if verdict.grade is not None and verdict.status == "ok":
+    if verdict.status == "ok" and detail.grades:
         text.append(f" {grade_text(verdict)}")
     if detail.intervals and verdict.interval is not None:
         text.append(f" {interval_text(verdict)}", style="dim")

@@ -235,7 +235,8 @@ def _label_pivot(first: Tensor, second: Tensor, dimension: int) -> tuple[int, li
     A label whose log-odds to a pivot do not vary has σ = 0 there: it is dropped, and only pivots for which the fewest
     labels are dropped compete, lest dropping be rewarded.
     """
-    terms = torch.stack([_spreads(first.T, second.T, pivot) for pivot in range(first.shape[1])])
+    p, q, rounding = _centre(first.T), _centre(second.T), (_rounding(first), _rounding(second))
+    terms = torch.stack([_spreads(p, q, pivot, rounding) for pivot in range(len(p))])
     comparable = torch.isfinite(terms)
     others = comparable.sum(dim=1)
     if int(others.max()) - 1 < dimension:
@@ -259,7 +260,8 @@ def _input_tuple(first: Tensor, second: Tensor, dimension: int, *, seed: int, tu
         raise NotApplicable(f"M + 1 = {size} inputs are needed; there are {rows}")
     generator = torch.Generator().manual_seed(seed_for(purpose="input tuples", seed=seed, rows=rows, size=size))
     drawn = torch.randperm(rows, generator=generator)[: count * size].reshape(count, size)
-    spreads = _spreads(first[drawn], second[drawn], 0)[:, 1:]
+    rounding = _rounding(first), _rounding(second)
+    spreads = _spreads(_centre(first[drawn]), _centre(second[drawn]), 0, rounding)[:, 1:]
     usable = torch.isfinite(spreads).all(dim=1)
     if not bool(usable.any()):
         raise NotApplicable("every tuple of inputs holds two with equal log-probabilities")
@@ -270,18 +272,29 @@ def _input_tuple(first: Tensor, second: Tensor, dimension: int, *, seed: int, tu
     return drawn[best].tolist(), float(worst[best])
 
 
-def _spreads(first: Tensor, second: Tensor, pivot: int) -> Tensor:
-    """The terms of t₁ and t₂ for variables in rows and samples in columns, shape (…, variables).
+def _spreads(first: Tensor, second: Tensor, pivot: int, rounding: tuple[Tensor, Tensor]) -> Tensor:
+    """The terms of t₁ and t₂ for variables in rows and samples, with mean 0, in columns; shape (…, variables).
 
     With s = Std[ℓ − ℓ_pivot] over the samples: max(Std[ℓ/s − ℓ′/s′], Std[ℓ_pivot/s − ℓ′_pivot/s′]); −∞ for the pivot
-    itself and where s or s′ is 0.
+    itself and where s or s′ is not above its `rounding`.
     """
     p, q = first[..., pivot : pivot + 1, :], second[..., pivot : pivot + 1, :]
-    s, s_ = (first - p).std(dim=-1, keepdim=True), (second - q).std(dim=-1, keepdim=True)
-    terms = torch.maximum((first / s - second / s_).std(dim=-1), (p / s - q / s_).std(dim=-1))
-    usable = ((s > _rounding(first)) & (s_ > _rounding(second))).squeeze(-1)
+    s, s_ = _std(first - p), _std(second - q)
+    terms = torch.maximum(_std(first / s - second / s_), _std(p / s - q / s_)).squeeze(-1)
+    usable = ((s > rounding[0]) & (s_ > rounding[1])).squeeze(-1)
     usable[..., pivot] = False
     return terms.masked_fill(~usable, -math.inf)
+
+
+def _centre(ell: Tensor) -> Tensor:
+    """Mean 0 over the samples, the last axis; contiguous, because what follows goes over them again and again."""
+    return (ell - ell.mean(dim=-1, keepdim=True)).contiguous()
+
+
+def _std(centred: Tensor) -> Tensor:
+    """The sample standard deviation over the last axis, which stays with length 1."""
+    norm: Tensor = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
+    return norm / math.sqrt(centred.shape[-1] - 1)
 
 
 def _rounding(ell: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -85,16 +86,16 @@ class Metric:
     prepare: Callable[..., Any] | None = None
     compare_many: Callable[..., Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    origin: Origin = Origin("", "", 0)
+    origin: Origin = field(default_factory=lambda: Origin("", "", 0))
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The name, with the parameters that differ from their defaults: `svcca(variance=0.9)`."""
         defaults = checked_parameters(self.function, {})
         changed = [f"{key}={value}" for key, value in self.parameters.items() if defaults.get(key) != value]
         return f"{self.name}({', '.join(changed)})" if changed else self.name
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Name and version, else name and the hash of the source: what a score's key depends on."""
         return f"{self.name}@{self.version if self.version is not None else _source_hash(self.function)}"
@@ -153,8 +154,8 @@ def metric(
     _check_declared("needs", needs, NEEDS, name)
 
     def decorate(component: F) -> F:
-        instance = component() if inspect.isclass(component) else component
-        function = instance.__call__ if inspect.isclass(component) else component
+        instance: Any = component() if isinstance(component, type) else component
+        function = instance.__call__ if isinstance(component, type) else component
         declared = Metric(
             name=name,
             function=function,

@@ -9,7 +9,7 @@ from typing import Any
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import ATTRIBUTE, Metric
 from simbench.registry import METRICS, import_reference
-from simbench.suite.schema import Suite
+from simbench.suite.schema import DEFAULT, Suite
 
 MetricLike = str | Metric | Callable[..., Any]
 """A name, a location, a `Metric`, or a function decorated with `@simbench.metric`."""
@@ -49,14 +49,14 @@ def as_metric(component: Any) -> Metric | None:
 
 def gather_metrics(suite: Suite, given: Sequence[MetricLike] = ()) -> list[Metric]:
     """The metrics that a suite declares, then those given, each once."""
-    if isinstance(suite.metrics, str):
-        own = [metric for _, metric in METRICS if metric.default]
-    else:
-        own = [
-            metric.with_parameters(choice.parameters) if choice.parameters else metric
-            for choice in suite.metrics
-            for metric in resolve_metrics([choice.name])
-        ]
+    named = {choice.name for choice in suite.metrics}
+    own: list[Metric] = []
+    for choice in suite.metrics:
+        if choice.name == DEFAULT:
+            own += [metric for name, metric in METRICS if metric.default and name not in named]
+        else:
+            found = resolve_metrics([choice.name])
+            own += [one.with_parameters(choice.parameters) if choice.parameters else one for one in found]
     extra = [metric for one in given for metric in _given(one)]
     return list({metric.label: metric for metric in [*own, *extra]}.values())
 

@@ -1,4 +1,4 @@
-"""Score a batch of pairs with one metric: prepare each representation once, isolate what fails, never invent a number."""
+"""Score a batch of pairs: prepare each representation once, isolate what fails, never invent a number."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | N
         return Score.error(f"{a.activations.shape[0]} inputs against {b.activations.shape[0]}")
     if not metric.takes_representations and a.matrix.shape[0] != b.matrix.shape[0]:
         return Score.skip(
-            f"{a.layer} has {a.matrix.shape[0]} rows and {b.layer} {b.matrix.shape[0]}: only one of them has positions; "
+            f"{a.layer} has {a.matrix.shape[0]} rows and {b.layer} {b.matrix.shape[0]}: only one has positions; "
             "set `spatial: pool` or `flatten` in the suite's probe"
         )
     return None

@@ -1,8 +1,8 @@
 """Stitching: how well one network works when a layer of another one, mapped affinely, replaces a layer of its own.
 
-The stitched network is h = g_{>j} ∘ T ∘ R ∘ f_i, everything frozen but T: f_i is the sender's layer, g_{>j} the rest of
-the receiver, R resizes space where sizes differ (bilinear), T is an affine map of the features (a 1 × 1 convolution with
-bias). *Direct matching* takes T = argmin ‖T R f_i − g_j‖² in closed form; *task loss matching* trains T on the task.
+The stitched network is h = g_{>j} ∘ T ∘ R ∘ f_i, everything frozen but T: f_i is the sender's layer, g_{>j} the rest
+of the receiver, R resizes space where sizes differ (bilinear), T is an affine map of the features (a 1 × 1 convolution
+with bias). *Direct matching* takes T = argmin ‖T R f_i − g_j‖² in closed form; *task loss matching* trains T.
 
 Balogh & Jelasity (2025), arXiv 2412.11299, section 3; Bansal et al. (2021); Csiszárik et al. (2021). The first argument
 is the sender, the second the receiver.
@@ -100,7 +100,7 @@ def stitch_task_many(
     representations: Sequence[Representation],
     pairs: Pairs,
     *,
-    epochs: int = 8,
+    epochs: int = 30,
     batch_size: int = 256,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-5,
@@ -127,7 +127,7 @@ def stitch_task_many(
     needs=NEEDS,
     family="stitching",
     formula="clip((acc(h) − c) / (acc(g) − c), 0, 1), h stitched by T = argmin E[CE(h(x), y)], c = chance",
-    reference="Bansal et al. (2021); Balogh & Jelasity (2025), arXiv 2412.11299, task loss matching; normalisation ours",
+    reference="Bansal et al. (2021); Balogh & Jelasity (2025), arXiv 2412.11299, task loss matching; scale ours",
     default=True,
     compare_many=stitch_task_many,
 )
@@ -135,7 +135,7 @@ def stitch_task(
     sender: Representation,
     receiver: Representation,
     *,
-    epochs: int = 8,
+    epochs: int = 30,
     batch_size: int = 256,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-5,
@@ -229,7 +229,7 @@ class _Source:
         rows = _rows(_resized(sender, receiver), sender)
         if rows.shape[0] < ROWS_PER_PARAMETER * (rows.shape[1] + 1):
             needed = ROWS_PER_PARAMETER * (rows.shape[1] + 1)
-            raise NotApplicable(f"direct matching of {rows.shape[1]} features needs {needed} rows; there are {len(rows)}")
+            raise NotApplicable(f"matching {rows.shape[1]} features needs {needed} rows; there are {len(rows)}")
         mean = rows.double().mean(dim=0)
         centred = rows.double() - mean
         values, vectors = torch.linalg.eigh(centred.T @ centred)
@@ -273,7 +273,7 @@ def trained_maps(
     order = torch.Generator().manual_seed(seed_for(purpose="stitch_task order", rows=rows))
     receivers = [receiver for _, receiver in group]
     for _ in range(epochs):
-        for batch in torch.randperm(rows, generator=order).to(sources.device).split(batch_size):
+        for batch in torch.split(torch.randperm(rows, generator=order).to(sources.device), batch_size):
             flat = sources[:, batch].flatten(1, 2)
             stitched = torch.baddbmm(bias[:, None, :], flat, weight.transpose(1, 2))
             logits = _continued(stitched, len(batch), receivers, inputs[batch] if inputs is not None else None)

@@ -139,7 +139,7 @@ class Model:
     def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
         """The logits `(n, labels)` when `activations` replace the output of `layer`.
 
-        Differentiable with respect to the activations. Where gradients are off, it runs in the batches in which
+        Differentiable with respect to the activations. Where no gradient is asked for, it runs in the batches in which
         activations are extracted, so that continuing from a layer's own output gives `logits` bit for bit.
 
         Args:
@@ -151,7 +151,7 @@ class Model:
             UnknownNameError: the network has no such layer.
             ValueError: inputs are needed, or the activations have another shape than the layer's output.
         """
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and activations.requires_grad:
             return self._continue(layer, activations, inputs)
         pieces = torch.split(activations, EXTRACTION_BATCH)
         pieces_of_inputs = torch.split(inputs, EXTRACTION_BATCH) if inputs is not None else [None] * len(pieces)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,7 +56,9 @@ def with_published_weights(parameters: Mapping[str, Any], weights: str, input_sh
     if weights not in (*known, "DEFAULT"):
         raise UnknownNameError(f"weights of {model}", weights, (*known, "DEFAULT"))
     try:
-        network: nn.Module = torchvision.models.get_model(model, weights=weights)
+        # standard output may be a JSON document, and torch announces its downloads there
+        with redirect_stdout(sys.stderr):
+            network: nn.Module = torchvision.models.get_model(model, weights=weights)
     # no network, or (RuntimeError) a download that fails its checksum
     except (OSError, RuntimeError) as error:
         url = torchvision.models.get_model_weights(model)[weights].url

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from simbench.suite.schema import Component, ModelSpec, Suite
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
     from simbench.sanity.kind import TestKind
+
 
 @dataclass(frozen=True)
 class PlannedModel:
@@ -61,6 +63,8 @@ class Plan:
     activations: Mapping[str, PlannedActivations]
     metrics: Sequence[PlannedMetric]
     _representation_keys: dict[tuple[RepresentationRef, bool], str] = field(default_factory=dict, compare=False)
+    _score_keys: dict[tuple[str, str], dict[Comparison, str]] = field(default_factory=dict, compare=False)
+    """Keys are hashed once: grading asks for each of them many times."""
 
     def groups_of(self, test: TestKind) -> list[ModelGroup]:
         """The model groups a test names."""
@@ -70,23 +74,50 @@ class Plan:
         """What a test asks of a metric."""
         return test.expand(self.groups_of(test), metric.level)
 
+    @cached_property
+    def inputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """What `probe` and `fit` mean: dataset, split and number."""
+        return {side: input_spec(self.suite, side) for side in ("probe", "fit")}
+
+    def planned_activations(
+        self, model: ModelRef, layer: str, reparametrisation: Named | None, inputs: str
+    ) -> PlannedActivations:
+        """What extraction is to store for one layer of a model."""
+        content = self._activations_content(RepresentationRef(model, layer, None, reparametrisation), inputs)
+        return PlannedActivations(model, layer, reparametrisation, inputs, digest("activations", content))
+
     def representation_key(self, ref: RepresentationRef, *, with_fit: bool) -> str:
         """The key of a representation: of its activations, the spatial rule and the transform."""
         known = self._representation_keys
         if (ref, with_fit) not in known:
-            known[ref, with_fit] = _representation_key(self.suite, self.models[ref.model].key, ref, with_fit)
+            sides = ("probe", "fit") if with_fit else ("probe",)
+            content: dict[str, Any] = {side: self._activations_content(ref, side) for side in sides}
+            content["spatial"] = {"mode": self.suite.probe.spatial, "rows": self.suite.probe.rows}
+            content["transform"] = _plain(ref.transform)
+            known[ref, with_fit] = digest("representation", content)
         return known[ref, with_fit]
+
+    def _activations_content(self, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
+        return {
+            "model": self.models[ref.model].key,
+            "layer": ref.layer,
+            "reparametrisation": _plain(ref.reparametrisation),
+            "inputs": self.inputs[inputs] if ref.model.construction is None else None,
+        }
 
     def score_key(self, metric: Metric, comparison: Comparison) -> str:
         """The key of one score."""
-        with_fit = needs_fit(metric)
-        return score_key(
-            metric.identity,
-            metric.parameters,
-            self.representation_key(comparison.a, with_fit=with_fit),
-            self.representation_key(comparison.b, with_fit=with_fit),
-            symmetric=metric.symmetric,
-        )
+        known = self._score_keys.setdefault((metric.identity, metric.label), {})
+        if comparison not in known:
+            with_fit = needs_fit(metric)
+            known[comparison] = score_key(
+                metric.identity,
+                metric.parameters,
+                self.representation_key(comparison.a, with_fit=with_fit),
+                self.representation_key(comparison.b, with_fit=with_fit),
+                symmetric=metric.symmetric,
+            )
+        return known[comparison]
 
 
 def needs_fit(metric: Metric) -> bool:
@@ -102,7 +133,7 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
     skeleton = Plan(suite, groups, tests, models, {}, ())
     asked: dict[Comparison, None] = {}
     planned: list[PlannedMetric] = []
-    activations: dict[str, PlannedActivations] = {}
+    places: dict[tuple[ModelRef, str, Named | None, str], None] = {}
     for metric in metrics:
         wanted = dict.fromkeys(c for test in tests for c in skeleton.comparisons(test, metric))
         asked.update(wanted)
@@ -111,12 +142,17 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
                 models[ref.model] = _constructed(ref.model)
             if ref.model.construction is None:
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
-                    one = _planned_activations(suite, models[ref.model].key, ref, inputs)
-                    activations[one.key] = one
+                    places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
+        # Of the two orders of a symmetric pair the one that was asked for first is kept.
         planned.append(PlannedMetric(metric, {skeleton.score_key(metric, c): c for c in reversed(wanted)}))
     used = {ref.model for ref in _representations(asked)}
-    needed = {ref: model for ref, model in models.items() if ref in used}
-    return Plan(suite, groups, tests, needed, activations, planned)
+    activations = [skeleton.planned_activations(*place) for place in places]
+    return replace(
+        skeleton,
+        models={ref: model for ref, model in models.items() if ref in used},
+        activations={one.key: one for one in activations},
+        metrics=planned,
+    )
 
 
 def model_group(suite: Suite, name: str) -> ModelGroup:
@@ -177,28 +213,6 @@ def _constructed(ref: ModelRef) -> PlannedModel:
 
 def _data_spec(component: Component) -> dict[str, Any]:
     return DATASETS.get(component.name).identity(component.parameters)
-
-
-def _activations_content(suite: Suite, model_key: str, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
-    return {
-        "model": model_key,
-        "layer": ref.layer,
-        "reparametrisation": _plain(ref.reparametrisation),
-        "inputs": input_spec(suite, inputs) if ref.model.construction is None else None,
-    }
-
-
-def _planned_activations(suite: Suite, model_key: str, ref: RepresentationRef, inputs: str) -> PlannedActivations:
-    key = digest("activations", _activations_content(suite, model_key, ref, inputs))
-    return PlannedActivations(ref.model, ref.layer, ref.reparametrisation, inputs, key)
-
-
-def _representation_key(suite: Suite, model_key: str, ref: RepresentationRef, with_fit: bool) -> str:
-    sides = ("probe", "fit") if with_fit else ("probe",)
-    content: dict[str, Any] = {side: _activations_content(suite, model_key, ref, side) for side in sides}
-    content["spatial"] = {"mode": suite.probe.spatial, "rows": suite.probe.rows}
-    content["transform"] = _plain(ref.transform)
-    return digest("representation", content)
 
 
 def _plain(named: Named | None) -> dict[str, Any] | None:

@@ -57,9 +57,7 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
     models = tuple(
         model_status(str(model.ref), model.key, store) for model in plan.models.values() if model.spec is not None
     )
-    activations = Counter(
-        "cached" if store.activations(key).is_file() else "missing" for key in plan.activations
-    )
+    activations = Counter("cached" if store.activations(key).is_file() else "missing" for key in plan.activations)
     metrics = tuple(
         metric_status(planned.metric.label, planned.scores, store.scores(planned.metric.identity))
         for planned in plan.metrics

@@ -69,7 +69,7 @@ def _read_torch(path: Path, name: str | None) -> Any:
     except Exception as error:
         # torch's own message is a page about pickle
         if "weights_only" in str(error) or "Weights only" in str(error):
-            raise SimbenchError(f"{path}: holds more than tensors, and is not unpickled; save the tensors alone") from None
+            raise SimbenchError(f"{path} holds more than tensors, so it is not unpickled; save tensors alone") from None
         raise
     if not isinstance(content, Mapping):
         if name is not None:

@@ -86,7 +86,8 @@ class Representation:
         tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
         layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
         if tensor.ndim not in layouts or tensor.is_complex():
-            raise ValueError(f"{layer or 'array'}: a real array of 2 to 4 dimensions is needed, got {tuple(tensor.shape)}")
+            shape = tuple(tensor.shape)
+            raise ValueError(f"{layer or 'array'}: a real array of at most 4 dimensions is needed, got {shape}")
         if tensor.ndim == 1:
             tensor = tensor[:, None]
         if not tensor.is_floating_point():
@@ -148,7 +149,7 @@ class Representation:
 
 
 def relative_positions(inputs: int, axes: int, rows: int | None) -> Tensor:
-    """`(inputs, k, axes)` in [0, 1): k = max(1, rows // inputs) positions per input, seeded and the same for all layers."""
+    """`(inputs, k, axes)` in [0, 1): k = max(1, rows // inputs) positions per input, the same for all layers."""
     per_input = max(1, (rows or inputs) // inputs)
     generator = torch.Generator().manual_seed(seed_for(purpose="positions", inputs=inputs, axes=axes, rows=per_input))
     return torch.rand(inputs, per_input, axes, generator=generator, dtype=torch.float64)

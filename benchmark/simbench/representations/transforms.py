@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
 from simbench.registry import TRANSFORMS, Origin, origin_of
@@ -41,10 +41,13 @@ class Transform:
         return self.function(representation, generator, **parameters)
 
 
-def transform(name: str, *, function_preserving: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+F = TypeVar("F", bound="Callable[..., Representation]")
+
+
+def transform(name: str, *, function_preserving: bool) -> Callable[[F], F]:
     """Register a function of a representation, a generator and keyword-only parameters as a transform."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: F) -> F:
         summary = (function.__doc__ or "").partition("\n")[0]
         origin = origin_of(function)
         TRANSFORMS.register(name, Transform(name, function, function_preserving, summary, origin), origin)
@@ -180,9 +183,11 @@ class UndoingModel:
 
 
 def haar_orthogonal(size: int, generator: Generator) -> Tensor:
-    """A Haar-distributed orthogonal matrix `(size, size)`, float64: QR of a Gaussian with the signs of R made positive."""
+    """A Haar-distributed orthogonal matrix `(size, size)`, float64: QR of a Gaussian, R with a positive diagonal."""
     q, r = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
-    return q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
+    signs = torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
+    rotation: Tensor = q * signs
+    return rotation
 
 
 def log_uniform(count: int, largest: float, generator: Generator) -> Tensor:

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any, Literal, Protocol
 
@@ -88,7 +89,7 @@ class SerialEngine:
         torch.set_num_threads(1)
         try:
             for task in tasks:
-                with _reporting(lambda units, task=task: report(task.name, units)):
+                with _reporting(partial(report, task.name)):
                     value, reason, details = _attempt(task.function, task.arguments)
                 yield Outcome(task, value, reason, details)
         finally:
@@ -191,7 +192,7 @@ def _outcome(task: Task, future: Future[Any]) -> Outcome:
 
 
 def _context() -> BaseContext:
-    """`forkserver` with torch loaded once where there is one, else `spawn`. Plain fork deadlocks with OpenMP threads."""
+    """`forkserver` with torch loaded once, or `spawn`. Plain fork deadlocks with OpenMP threads."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -203,7 +204,7 @@ def _context() -> BaseContext:
 def _main_module_hidden() -> Iterator[None]:
     """Keep new processes from importing the user's script again: tasks travel by value and need no `__main__`."""
     main = sys.modules["__main__"]
-    saved = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    saved: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
     main.__spec__ = None
     try:
         yield

@@ -27,7 +27,6 @@ from simbench.results.store import Store
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, Suite
 
-
 CONSTRUCTIONS = {"permuted_clusters": permuted_clusters}
 
 

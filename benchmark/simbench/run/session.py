@@ -1,10 +1,10 @@
-"""A run, from a suite to a leaderboard: plan, models, representations, scores, verdicts. Only what is missing is done."""
+"""A run, from a suite to a leaderboard: models, representations, scores, verdicts. Only what is missing is done."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from simbench.suite.schema import Suite
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
 
 @dataclass(frozen=True)
 class Work:
@@ -138,9 +139,7 @@ def prepare(suite: str | Suite, metrics: Sequence[MetricLike] = (), only: Sequen
     return make_plan(loaded, gather_metrics(loaded, metrics), only)
 
 
-def stored_board(
-    suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None
-) -> Board:
+def stored_board(suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None) -> Board:
     """The leaderboard of a suite from what is in the store; nothing is computed but the verdicts."""
     place = Store(Path(store) if store is not None else None)
     plan = prepare(suite, metrics)
@@ -167,7 +166,7 @@ def choose_device(device: str) -> tuple[str, str]:
         raise SimbenchError(f'unknown device "{device}"; valid: auto, cpu, cuda')
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise SimbenchError("--device cuda: this machine has no CUDA device (or torch is a CPU build); use --device cpu")
+        raise SimbenchError("--device cuda: there is no CUDA device here (or torch is a CPU build); use --device cpu")
     if device == "cpu" or not available:
         return "cpu", _cpu_name()
     return "cuda", torch.cuda.get_device_name()

@@ -1,4 +1,4 @@
-"""The three tasks of a run: train a model, extract its layers, score a block of comparisons. Each runs in any process."""
+"""The three tasks of a run: train a model, extract its layers, score a block of comparisons."""
 
 from __future__ import annotations
 
@@ -144,6 +144,5 @@ def _record(
 def failed_records(materials: Materials, block: ScoreBlock, reason: str) -> list[ScoreRecord]:
     """Records of a block that could not be scored at all, so that the failure is visible and tried again."""
     return [
-        _record(materials, block, key, comparison, Score.error(reason), 0.0)
-        for key, comparison in block.scores.items()
+        _record(materials, block, key, comparison, Score.error(reason), 0.0) for key, comparison in block.scores.items()
     ]

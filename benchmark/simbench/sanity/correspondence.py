@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Literal, TypeVar
 
@@ -44,7 +45,7 @@ class Correspondence(TestKind):
                             f"{receiver}: {receiver_layer} against {layer} of {first}",
                             (str(first), str(second)),
                             (own, other),
-                            lambda scores, own=own, other=other: _beats(own, other, scores),
+                            partial(_beats, own, other),
                         )
 
     def expand(self, groups: Sequence[ModelGroup], level: Level) -> tuple[Comparison, ...]:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from simbench.plan.references import ModelGroup, Named, RepresentationRef
-from simbench.sanity.invariance import with_next, layers_of, same_similarity, shuffled
+from simbench.sanity.invariance import layers_of, same_similarity, shuffled, with_next
 from simbench.sanity.kind import Level, Question, TestKind, test_kind
 from simbench.seeds import seed_for
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from statistics import median
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -26,6 +28,8 @@ class DistributionSensitivity(TestKind):
     With margin 0 an index that gives both the same value up to 1e-5 of its range would pass; KL itself does.
     """
 
+    constructs_its_models: ClassVar[bool] = True
+
     classes: list[int] = Field(default=[7], min_length=1)
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
@@ -41,7 +45,7 @@ class DistributionSensitivity(TestKind):
                         f"K = {classes}, ρ = {rho:g}, seed {seed}",
                         (f"construction/{classes}/{seed}",),
                         pair,
-                        lambda scores, pair=pair: _told_apart(scores, pair, self.margin),
+                        partial(_told_apart, pair, self.margin),
                     )
 
     def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
@@ -65,7 +69,7 @@ def _constructed(classes: int, rho: float, seed: int, *, permuted: bool) -> Repr
     return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
 
 
-def _told_apart(scores: Scores, pair: Sequence[Comparison], margin: float) -> Answer:
+def _told_apart(pair: Sequence[Comparison], margin: float, scores: Scores) -> Answer:
     dissimilar, equivalent, own, unrelated = pair
     scale = scale_of(scores, own, [unrelated])
     difference = scores(equivalent).value - scores(dissimilar).value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, test_kind
@@ -27,7 +28,7 @@ class Identity(TestKind):
             for receiver in senders:
                 column = tuple(Comparison(sender, receiver) for sender in senders)
                 models = tuple(dict.fromkeys(str(sender.model) for sender in senders))
-                yield Question(str(receiver), models, column, lambda scores, column=column: _is_best(column, scores))
+                yield Question(str(receiver), models, column, partial(_is_best, column))
 
     def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
         """Share of receivers whose self-similarity is best within one standard error, and the mean rank of self."""

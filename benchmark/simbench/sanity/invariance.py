@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -82,7 +83,7 @@ def same_similarity(
             f"{after}",
             tuple(dict.fromkeys((str(before.a.model), str(before.b.model)))),
             (before, after, own, *unrelated),
-            lambda scores, before=before, after=after: _unchanged(scores, before, after, own, unrelated, tolerance),
+            partial(_unchanged, before, after, own, unrelated, tolerance),
             column,
         )
 
@@ -93,12 +94,12 @@ def scale_of(scores: Scores, own: Comparison, unrelated: Sequence[Comparison]) -
 
 
 def _unchanged(
-    scores: Scores,
     before: Comparison,
     after: Comparison,
     own: Comparison,
     unrelated: Sequence[Comparison],
     tolerance: float,
+    scores: Scores,
 ) -> Answer:
     difference = abs(scores(after).value - scores(before).value)
     scale = scale_of(scores, own, unrelated)

@@ -116,8 +116,6 @@ def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
     return Trial(question.where, question.models, answer.held, answer.margin, question.column)
 
 
-
-
 K = TypeVar("K", bound=type[TestKind])
 
 

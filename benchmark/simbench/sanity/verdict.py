@@ -13,6 +13,8 @@ from simbench.seeds import seed_for
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
 OFFENDERS = 10
 RESAMPLES = 2000
+OVERSAMPLED = 4
+"""Draws per resample that is wanted: those that leave no trial are thrown away."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +78,28 @@ def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RE
     models = sorted({model for trial in trials for model in trial.models})
     if len(models) < 2:
         return None
-    index = {model: position for position, model in enumerate(models)}
-    member = np.zeros((len(trials), len(models)))
-    for row, trial in enumerate(trials):
-        member[row, [index[model] for model in trial.models]] = 1
-    held = np.array([trial.held for trial in trials], dtype=float)
+    groups = list(dict.fromkeys(trial.models for trial in trials))
+    total = np.array([sum(trial.models == group for trial in trials) for group in groups], dtype=float)
+    held = np.array([sum(trial.held for trial in trials if trial.models == group) for group in groups], dtype=float)
     random = np.random.default_rng(seed)
-    shares: list[float] = []
-    for _ in range(10 * resamples):
-        counts = random.multinomial(len(models), np.full(len(models), 1 / len(models)))
-        weights = np.prod(np.where(member > 0, counts, 1), axis=1)
-        if weights.sum() > 0:
-            shares.append(float(weights @ held / weights.sum()))
-        if len(shares) == resamples:
-            break
-    if not shares:
+    counts = random.multinomial(len(models), np.full(len(models), 1 / len(models)), size=OVERSAMPLED * resamples)
+    weights = np.stack(
+        [np.prod(counts[:, [models.index(one) for one in set(group)]], axis=1) for group in groups], axis=1
+    )
+    weights = weights[weights @ total > 0][:resamples]
+    if len(weights) == 0:
         return None
-    low, high = np.quantile(shares, [0.025, 0.975])
+    low, high = np.quantile(weights @ held / (weights @ total), [0.025, 0.975])
     return float(low), float(high)
 
 
 def grade_trials(
-    trials: Sequence[Trial], ungraded: Sequence[Ungraded], passes: Callable[[float], bool], *, seed: int, comparisons: int
+    trials: Sequence[Trial],
+    ungraded: Sequence[Ungraded],
+    passes: Callable[[float], bool],
+    *,
+    seed: int,
+    comparisons: int,
 ) -> Verdict:
     """The verdict on a set of questions: an error or a missing score outranks a skip, a skip outranks a pass."""
     problem = next((one for status in ("error", "missing") for one in ungraded if one.status == status), None)

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 from simbench.errors import SimbenchError, SuiteError, UnknownNameError, suggestion
 from simbench.parameters import ParameterError, checked_parameters
 from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRANSFORMS, Registry, import_reference
-from simbench.suite.schema import Component, Suite, TestSpec
+from simbench.suite.schema import DEFAULT, Component, Suite, TestSpec
 from simbench.suite.yaml_nodes import Document, Location, merged, read_document
 
 
 def bundled_suites() -> dict[str, Path]:
-    """The suites that ship with simbench, by name. In a checkout they lie in its `suites/`, in a wheel in the package."""
+    """The suites that ship with simbench, by name: in a wheel beside the package, in a checkout in `suites/`."""
     packaged = Path(str(files("simbench"))) / "suites"
     folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "suites"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -49,7 +49,7 @@ def load_suite(reference: str) -> Suite:
         data["tests"] = [None]
     if "tests" not in document.data:
         del data["tests"]
-    suite = _validated(Suite, data, (), document, problems)
+    suite: Suite | None = _validated(Suite, data, (), document, problems)
     if suite is not None:
         problems.extend(_component_problems(suite, document))
     if problems or suite is None:
@@ -94,11 +94,10 @@ def _describe(model: type[BaseModel], problem: Any, location: Location, document
     here = (*location, *inner)
     name = ".".join(str(part) for part in here) or "the suite"
     if problem["type"] == "extra_forbidden":
-        parent = _path(here[:-1])
         tail = suggestion(str(here[-1]), _fields_at(model, inner[:-1]))
-        return f'{document.position(here, of_key=True)}: unknown key "{here[-1]}"{f" in {parent}" if parent else ""}{tail}'
+        return f'{document.position(here, of_key=True)}: unknown key "{here[-1]}"{_inside(here)}{tail}'
     if problem["type"] == "missing":
-        return f'{document.position(here)}: key "{here[-1]}" is missing{f" in {_path(here[:-1])}" if here[:-1] else ""}'
+        return f'{document.position(here)}: key "{here[-1]}" is missing{_inside(here)}'
     message = problem["msg"].removeprefix("Value error, ")
     return f"{document.position(here)}: {name}: {message[0].lower()}{message[1:]}"
 
@@ -106,6 +105,11 @@ def _describe(model: type[BaseModel], problem: Any, location: Location, document
 def _is_union_branch(part: str | int) -> bool:
     """Whether a part of pydantic's location names a branch of a union rather than a key."""
     return isinstance(part, str) and ("[" in part or part in ("Component", "literal", "int", "str"))
+
+
+def _inside(location: Location) -> str:
+    """Where a key stands, unless that is the top of the file."""
+    return f" in {_path(location[:-1])}" if location[:-1] else ""
 
 
 def _path(location: Location) -> str:
@@ -171,7 +175,8 @@ def _checked_tests(document: Document, problems: list[str]) -> Iterator[TestSpec
         if test is None:
             continue
         if test.id in seen:
-            problems.append(f'{document.position((*location, "id"))}: id "{test.id}" is also that of tests[{seen[test.id]}]')
+            where = document.position((*location, "id"))
+            problems.append(f'{where}: id "{test.id}" is also that of tests[{seen[test.id]}]')
         seen[test.id] = index
         yield test
 
@@ -186,10 +191,10 @@ def _component_problems(suite: Suite, document: Document) -> Iterator[str]:
             where = (*at, "train", "dataset")
             yield from _component(DATASETS, spec.train.dataset, where, document)
         yield from _layer_problems(suite, name, document)
-    if not isinstance(suite.metrics, str):
-        for index, choice in enumerate(suite.metrics):
-            if not _is_reference(choice.name):
-                yield from _component(METRICS, choice, ("metrics", index), document)
+    for index, choice in enumerate(suite.metrics):
+        if choice.name != DEFAULT and not _is_reference(choice.name):
+            place: Location = ("metrics", index) if ("metrics", index) in document.values else ("metrics",)
+            yield from _component(METRICS, choice, place, document)
     for index, test in enumerate(suite.tests):
         if isinstance(test, TestSpec):
             yield from _test_problems(test, ("tests", index), suite, document)
@@ -236,6 +241,8 @@ def _layer_problems(suite: Suite, name: str, document: Document) -> Iterator[str
 
 
 def _test_problems(test: TestSpec, location: Location, suite: Suite, document: Document) -> Iterator[str]:
+    if not test.models and not test.constructs_its_models:
+        yield f'{document.position(location)}: test "{test.id}" names no models; a {test.kind} test needs some'
     for index, name in enumerate(test.models):
         if name not in suite.models:
             yield f"{document.position((*location, 'models', index))}: {UnknownNameError('model', name, suite.models)}"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
+DEFAULT = "default"
 PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
 
 
@@ -32,6 +33,10 @@ class Component(BaseModel):
 
 def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 ComponentChoice = Annotated[Component, BeforeValidator(_named)]
@@ -90,6 +95,8 @@ class TestSpec(Strict):
 
     # pytest would collect a class called Test*
     __test__: ClassVar[bool] = False
+    constructs_its_models: ClassVar[bool] = False
+    """Whether the kind brings models of its own, so that `models` may be empty."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     kind: str
@@ -112,7 +119,8 @@ class Suite(Strict):
     plugins: list[str] = []
     probe: Probe
     models: dict[str, ModelSpec] = {}
-    metrics: Literal["default"] | list[ComponentChoice] = "default"
+    metrics: Annotated[list[ComponentChoice], BeforeValidator(_listed), Field(min_length=1)] = [Component(name=DEFAULT)]
+    """Names with parameters, or files; `default` stands for all default metrics that the list does not name itself."""
     tests: list[Any] = Field(min_length=1)
     """Instances of the test kinds' own models, which extend `TestSpec`."""
 

@@ -1,0 +1,172 @@
+"""The leaderboard as one self-contained page: no network, no library, everything escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from simbench.leaderboard.board import Board, MetricInfo, RankedRow, TestColumn
+from simbench.leaderboard.cells import (
+    LEGEND,
+    cell,
+    grade_text,
+    interval_text,
+    mark,
+    problems,
+    rank_text,
+    seconds_text,
+    short_id,
+    state,
+)
+from simbench.leaderboard.provenance import provenance_lines
+from simbench.sanity.verdict import Verdict
+
+OFFENDERS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, ready to print. `start`, `extent` and `dot` place the interval and the grade on a bar, in percent."""
+
+    heading: str
+    of_test: bool
+    state: str
+    mark: str
+    grade: str
+    interval: str
+    title: str
+    sort: str
+    start: str
+    extent: str
+    dot: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row, ready to print."""
+
+    metric: MetricInfo
+    title: str
+    rank: str
+    rank_sort: str
+    cells: tuple[Cell, ...]
+    passed: int
+    tests: int
+    coverage: str
+    coverage_sort: float
+    seconds: str
+    seconds_sort: float
+    details: tuple[tuple[str, Cell, tuple[str, ...]], ...]
+
+
+def to_html(board: Board) -> str:
+    """The whole page."""
+    return _render("leaderboard.html.j2", board)
+
+
+def fragment(board: Board) -> str:
+    """The table alone, for a notebook; its style touches nothing else on the page."""
+    return _render("fragment.html.j2", board)
+
+
+def _render(template: str, board: Board) -> str:
+    environment = Environment(
+        loader=PackageLoader("simbench.leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    entries = [_entry(ranked, board) for ranked in board.rows]
+    count = sum(ranked.mean_rank is not None for ranked in board.rows)
+    return environment.get_template(template).render(
+        board=board,
+        ranked=entries[:count],
+        partial=entries[count:],
+        headings=[(column, short_id(column), _heading_title(column)) for column in board.columns],
+        inner_columns=len(board.columns) - len(board.tests),
+        legend=LEGEND,
+        problems=problems(board),
+        provenance=provenance_lines(board.provenance),
+    )
+
+
+def _entry(ranked: RankedRow, board: Board) -> Entry:
+    cells = tuple(_cell(column, cell(ranked.row, column)) for column in board.columns)
+    details = tuple(
+        (column.id, shown, tuple(_details(cell(ranked.row, column))))
+        for column, shown in zip(board.columns, cells, strict=True)
+    )
+    info = ranked.row.metric
+    return Entry(
+        metric=info,
+        title=_lines(info.summary, info.formula, info.reference, _direction(info), info.identity),
+        rank=rank_text(ranked.mean_rank),
+        rank_sort="" if ranked.mean_rank is None else f"{ranked.mean_rank:.6f}",
+        cells=cells,
+        passed=ranked.passed,
+        tests=ranked.tests,
+        coverage=f"{ranked.coverage:.0%}",
+        coverage_sort=round(ranked.coverage, 6),
+        seconds=seconds_text(ranked.row.seconds),
+        seconds_sort=round(ranked.row.seconds, 6),
+        details=details,
+    )
+
+
+def _cell(column: TestColumn, verdict: Verdict) -> Cell:
+    low, high = verdict.interval or (verdict.grade or 0.0, verdict.grade or 0.0)
+    return Cell(
+        heading=short_id(column),
+        of_test=column.parent is not None,
+        state=state(verdict),
+        mark=mark(verdict),
+        grade=grade_text(verdict),
+        interval=interval_text(verdict),
+        title=_lines(f"{column.id}: {_outcome(column, verdict)}", *_details(verdict)),
+        sort="" if verdict.grade is None else f"{verdict.grade:.6f}",
+        start=f"{100 * low:.1f}",
+        extent=f"{100 * (high - low):.1f}",
+        dot=f"{100 * (verdict.grade or 0.0):.1f}",
+    )
+
+
+def _outcome(column: TestColumn, verdict: Verdict) -> str:
+    return {
+        "passed": f"passed ({column.pass_if})",
+        "failed": f"failed ({column.pass_if})",
+        "partly": "graded in part",
+    }.get(state(verdict), state(verdict))
+
+
+def _details(verdict: Verdict) -> Iterator[str]:
+    """What stands behind a grade."""
+    if verdict.reason:
+        yield verdict.reason
+    if verdict.comparisons:
+        yield f"{verdict.comparisons} comparisons"
+    for name, value in verdict.companions.items():
+        yield f"{name}: {_number(value)}"
+    for offender in verdict.offenders[:OFFENDERS_SHOWN]:
+        yield f"did not hold: {offender.where} (by {_number(-offender.margin)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "unknown"
+
+
+def _heading_title(column: TestColumn) -> str:
+    return _lines(column.about, f"kind {column.kind}; passes if {column.pass_if}")
+
+
+def _direction(info: MetricInfo) -> str:
+    return "higher is more similar" if info.higher_is_more_similar else "lower is more similar"
+
+
+def _lines(*lines: Any) -> str:
+    return "\n".join(str(line) for line in lines if line)

@@ -1,0 +1,66 @@
+"""A dataset from an npz file of one's own."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simbench.data.dataset import load_dataset
+from simbench.errors import SimbenchError
+
+WHOLE = {
+    "train_inputs": np.arange(12.0).reshape(4, 3),
+    "train_targets": np.array([0, 1, 2, 0]),
+    "test_inputs": np.arange(6.0).reshape(2, 3),
+    "test_targets": np.array([1, 2]),
+}
+
+
+def saved(folder: Path, **changed: Any) -> dict[str, str]:
+    arrays = {name: array for name, array in {**WHOLE, **changed}.items() if array is not None}
+    np.savez(folder / "mine.npz", **arrays)
+    return {"path": str(folder / "mine.npz")}
+
+
+def test_the_arrays_are_read_as_they_are(tmp_path: Path) -> None:
+    data = load_dataset("arrays", saved(tmp_path), tmp_path)
+    assert np.array_equal(data.train.inputs, WHOLE["train_inputs"])
+    assert np.array_equal(data.test.targets, WHOLE["test_targets"])
+
+
+def test_the_largest_label_gives_the_number_of_classes(tmp_path: Path) -> None:
+    assert load_dataset("arrays", saved(tmp_path), tmp_path).classes == 3
+
+
+def test_the_input_shape_leaves_out_the_batch_axis(tmp_path: Path) -> None:
+    assert load_dataset("arrays", saved(tmp_path), tmp_path).input_shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"test_inputs": None}, 'no array "test_inputs"; did you mean'),
+        ({"train_targets": np.array([0.5, 1, 2, 0])}, "train_targets must be integers from 0 on"),
+        ({"test_targets": np.array([-1, 2])}, "test_targets must be integers from 0 on"),
+        ({"test_targets": np.array([1, 2, 0])}, "inputs .* and targets .* are needed"),
+        ({"test_inputs": np.zeros((2, 4))}, "inputs differ in shape"),
+        ({"train_inputs": np.array([{}] * 4, dtype=object)}, "not an npz file of plain arrays"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(SimbenchError, match=message) as caught:
+        load_dataset("arrays", saved(tmp_path, **changed), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SimbenchError, match=r"no such file: .*absent\.npz"):
+        load_dataset("arrays", {"path": str(tmp_path / "absent.npz")}, tmp_path)
+
+
+def test_a_file_that_is_no_npz_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    path.write_text("not an archive")
+    with pytest.raises(SimbenchError, match="not an npz file"):
+        load_dataset("arrays", {"path": str(path)}, tmp_path)

@@ -1,0 +1,102 @@
+"""Checkpoints: what is stored comes back, and damage is noticed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from simbench.data.dataset import Dataset
+from simbench.models import checkpoint
+from simbench.models.checkpoint import RECORD, WEIGHTS, CorruptError
+from simbench.models.model import Model
+from simbench.models.training import Trained
+from simbench.registry import ARCHITECTURES
+
+
+def load(folder: Path, width: int = 64) -> Model:
+    return checkpoint.load(folder, ARCHITECTURES.get("mlp"), {"width": width}, (1, 8, 8), 10)
+
+
+@pytest.fixture
+def stored(trained_mlp: Trained, tmp_path: Path) -> Path:
+    checkpoint.save(tmp_path / "model", trained_mlp, {"seed": 0})
+    return tmp_path / "model"
+
+
+def test_a_loaded_model_puts_out_the_same(trained_mlp: Trained, stored: Path, images: torch.Tensor) -> None:
+    assert torch.equal(load(stored).logits(images), trained_mlp.model.logits(images))
+
+
+def test_a_loaded_model_has_its_layers(trained_mlp: Trained, stored: Path) -> None:
+    assert load(stored).layers() == trained_mlp.model.layers()
+
+
+def test_the_record_says_how_training_went(trained_mlp: Trained, stored: Path) -> None:
+    record = checkpoint.read_record(stored)
+    assert (record.accuracy, record.losses, record.description) == (
+        trained_mlp.accuracy,
+        trained_mlp.losses,
+        {"seed": 0},
+    )
+
+
+def test_nothing_but_the_two_files_is_left(stored: Path) -> None:
+    assert {path.name for path in stored.iterdir()} == {WEIGHTS, RECORD}
+
+
+def test_loading_leaves_global_random_state_alone(stored: Path) -> None:
+    before = torch.get_rng_state()
+    load(stored)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_weights_without_their_record_are_incomplete(stored: Path) -> None:
+    (stored / RECORD).unlink()
+    assert not checkpoint.is_complete(stored)
+
+
+def test_a_write_that_fails_leaves_nothing_complete(
+    trained_mlp: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(tmp_path, trained_mlp, {})
+    assert not checkpoint.is_complete(tmp_path)
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_changed_bit_in_the_weights_is_noticed(stored: Path) -> None:
+    damage(stored / WEIGHTS)
+    with pytest.raises(CorruptError, match="fails its checksum"):
+        load(stored)
+
+
+def test_missing_weights_are_noticed(stored: Path) -> None:
+    (stored / WEIGHTS).unlink()
+    with pytest.raises(CorruptError, match="cannot be read"):
+        load(stored)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 99}'])
+def test_a_damaged_record_is_noticed(stored: Path, text: str) -> None:
+    (stored / RECORD).write_text(text)
+    with pytest.raises(CorruptError):
+        load(stored)
+
+
+def test_weights_of_another_architecture_are_noticed(stored: Path) -> None:
+    with pytest.raises(CorruptError, match="does not fit mlp"):
+        load(stored, width=32)
+
+
+def test_the_record_holds_no_path(stored: Path, digits: Dataset) -> None:
+    assert str(stored.parent) not in json.dumps(json.loads((stored / RECORD).read_text()))

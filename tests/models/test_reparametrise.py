@@ -1,0 +1,124 @@
+"""Reparametrisations: the same distribution from other representations."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from simbench.data.dataset import Dataset
+from simbench.errors import NotApplicable
+from simbench.models.model import Model
+from simbench.models.reparametrise import REPARAMETRISATIONS
+from simbench.models.training import train
+from simbench.registry import ARCHITECTURES
+from simbench.suite.schema import Component, Training
+
+NETWORKS: list[tuple[str, dict[str, Any]]] = [
+    ("mlp", {"width": 32}),
+    ("mlp", {"width": 32, "norm": "none", "embedding": 4}),
+    ("conv2d", {"width": 8, "depth": 3, "embedding": 3}),
+    ("conv2d", {"width": 8, "depth": 3, "norm": "none", "downsample_at": [2]}),
+]
+
+
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda network: "-".join(map(str, (network[0], *network[1]))))
+def model(request: pytest.FixtureRequest, digits: Dataset) -> Model:
+    name, parameters = request.param
+    training = Training(dataset=Component(name="digits"), epochs=2, learning_rate=0.01)
+    return train(ARCHITECTURES.get(name), parameters, training, digits, seed=0).model
+
+
+def changed(model: Model, name: str, seed: int = 0) -> Model:
+    return REPARAMETRISATIONS[name](model, torch.Generator().manual_seed(seed))
+
+
+def changed_layers(name: str, model: Model) -> list[str]:
+    return ["embedding"] if name == "head_linear" else model.layers()
+
+
+def log_probabilities(model: Model, images: Tensor) -> Tensor:
+    return model.logits(images).double().log_softmax(dim=1)
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_distribution_stays(model: Model, images: Tensor, name: str, seed: int) -> None:
+    after = log_probabilities(changed(model, name, seed), images)
+    assert (after - log_probabilities(model, images)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+def test_the_representation_changes(model: Model, images: Tensor, name: str) -> None:
+    other = changed(model, name)
+    for layer in changed_layers(name, model):
+        before, after = model.activations(images, layer), other.activations(images, layer)
+        assert (after - before).norm() > 0.1 * before.norm()
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+def test_the_given_model_stays_as_it_is(model: Model, name: str) -> None:
+    before = {key: tensor.clone() for key, tensor in model.network.state_dict().items()}
+    changed(model, name)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+def test_a_seed_gives_the_same_weights(model: Model, images: Tensor, name: str) -> None:
+    one, other = changed(model, name, 3), changed(model, name, 3)
+    assert torch.equal(one.logits(images), other.logits(images))
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+def test_the_layers_stay(model: Model, name: str) -> None:
+    assert changed(model, name).layers() == model.layers()
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+def test_the_changed_model_continues_from_its_layers(model: Model, images: Tensor, name: str) -> None:
+    other = changed(model, name)
+    for layer in (*other.layers(), "embedding"):
+        with torch.no_grad():
+            continued = other.continue_from(layer, other.activations(images, layer))
+        assert torch.equal(continued, other.logits(images))
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+def test_it_can_be_done_twice(model: Model, images: Tensor, name: str) -> None:
+    after = log_probabilities(changed(changed(model, name), name, 1), images)
+    assert (after - log_probabilities(model, images)).abs().max() < 1e-3
+
+
+def test_permuted_units_are_the_same_units(model: Model, images: Tensor) -> None:
+    before = model.activations(images, "block1")
+    after = changed(model, "unit_permutation").activations(images, "block1")
+    order = torch.cdist(after.transpose(0, 1).flatten(1), before.transpose(0, 1).flatten(1)).argmin(dim=1)
+    torch.testing.assert_close(after, before[:, order], rtol=1e-4, atol=1e-4)
+
+
+def test_rescaled_units_are_multiples_between_a_tenth_and_ten(model: Model, images: Tensor) -> None:
+    before = model.activations(images, "block2").transpose(0, 1).flatten(1)
+    after = changed(model, "relu_rescaling").activations(images, "block2").transpose(0, 1).flatten(1)
+    alive = before.norm(dim=1) > 0
+    factors = after.norm(dim=1)[alive] / before.norm(dim=1)[alive]
+    torch.testing.assert_close(after[alive], factors[:, None] * before[alive], rtol=1e-3, atol=1e-3)
+    assert 0.0999 < factors.min() < 1 < factors.max() < 10.001
+
+
+def test_the_embedding_becomes_a_linear_image_with_bounded_condition(model: Model, images: Tensor) -> None:
+    before = model.activations(images, "embedding").double()
+    after = changed(model, "head_linear").activations(images, "embedding").double()
+    mix = torch.linalg.lstsq(before, after, driver="gelsd").solution
+    torch.testing.assert_close(before @ mix, after, rtol=1e-3, atol=1e-3)
+
+
+def test_the_heads_logits_move_by_one_constant_per_input(model: Model, images: Tensor) -> None:
+    moved = changed(model, "head_linear").logits(images) - model.logits(images)
+    assert moved.abs().max() > 0.1
+    torch.testing.assert_close(moved, moved[:, :1].expand_as(moved), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+def test_other_networks_are_not_applicable(name: str) -> None:
+    with pytest.raises(NotApplicable, match="plain blocks"):
+        changed(Model(nn.Sequential(nn.Linear(2, 2))), name)
