@@ -8,7 +8,9 @@ from typing import Any
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import Metric
 from simbench.metrics.resolve import as_metric, resolve_metrics
+from simbench.metrics.scoring import score_pairs
 from simbench.parameters import checked_parameters
+from simbench.representations.array_files import as_tensor
 from simbench.representations.representation import Representation
 
 
@@ -30,8 +32,6 @@ def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **p
     >>> round(score(x, 2 * x + 1, "cka"), 6)
     1.0
     """
-    from simbench.metrics.scoring import score_pairs
-
     chosen = _metric(metric)
     chosen = chosen.with_parameters({**chosen.parameters, **parameters})
     representations = [_representation(x, "x"), _representation(y, "y")]
@@ -66,6 +66,7 @@ def _representation(array: Any, name: str) -> Representation:
     if isinstance(array, Representation):
         return array
     try:
-        return Representation.from_array(array, name)
+        return Representation.from_array(as_tensor(array), name)
     except (TypeError, ValueError) as error:
-        raise SimbenchError(str(error)) from None
+        reason = str(error).removeprefix(f"{name}: ")
+        raise SimbenchError(f"{name}: {reason}") from None

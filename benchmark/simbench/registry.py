@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from simbench.suite.schema import TestSpec
 
 T = TypeVar("T")
+INTERACTIVE = "__main__"
 ENTRY_POINT_GROUP = "simbench"
 
 
@@ -43,6 +44,11 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+
+def _redefines(known: Origin, new: Origin) -> bool:
+    """Whether a definition replaces an older one of its own: the same file, or a cell of the same notebook."""
+    return known.module == new.module and (known.file == new.file or new.module == INTERACTIVE)
 
 
 class Registry(Generic[T]):
@@ -66,7 +72,7 @@ class Registry(Generic[T]):
     def register(self, name: str, component: T, origin: Origin) -> T:
         """Add a component. The same definition may come again (a notebook cell run twice); another one may not."""
         known = self._origins.get(name)
-        if known is not None and (known.module, known.file) != (origin.module, origin.file):
+        if known is not None and not _redefines(known, origin):
             raise SimbenchError(f'{self.kind} "{name}" is defined twice: at {known} and at {origin}')
         self._components[name] = component
         self._origins[name] = origin
@@ -108,13 +114,18 @@ class Registry(Generic[T]):
         finally:
             self._components, self._origins = before
 
-    def _load(self) -> None:
+    def load_builtin(self) -> None:
+        """Import the built-in components, once."""
         if self._loaded:
             return
         self._loaded = True
         for module in self._builtin_modules:
             importlib.import_module(module)
-        load_installed_plugins()
+
+    def _load(self) -> None:
+        if not self._loaded:
+            self.load_builtin()
+            load_installed_plugins()
 
 
 METRICS: Registry[Metric] = Registry(
@@ -155,32 +166,49 @@ def load_installed_plugins() -> None:
         return
     _plugins_loaded = True
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        _load_all_builtin()
         try:
             entry.load()
         except Exception as error:  # somebody else's code may raise anything; it is listed, not hidden
             broken_plugins[entry.name] = f"{type(error).__name__}: {error}"
 
 
+def _load_all_builtin() -> None:
+    """Before anybody else's code: of two components of one name, the built-in one is the first, the other is at fault."""
+    registries: tuple[Registry[Any], ...] = (METRICS, TEST_KINDS, TRANSFORMS, DATASETS, ARCHITECTURES)
+    for registry in registries:
+        registry.load_builtin()
+
+
 def import_reference(reference: str) -> tuple[ModuleType, str | None]:
     """Import `file.py`, `file.py:attr` or `pkg.mod[:attr]`; gives the module and the attribute's name, if any."""
+    _load_all_builtin()
     target, _, attribute = reference.rpartition(":") if ":" in reference else (reference, "", "")
-    if target.endswith(".py"):
-        module = _import_file(Path(target))
-    else:
-        try:
-            module = importlib.import_module(target)
-        except ModuleNotFoundError as error:
-            raise SimbenchError(f'cannot import "{target}": {error}') from None
+    module = _import_file(Path(target)) if target.endswith(".py") else _import_module(target)
     if attribute and not hasattr(module, attribute):
         raise UnknownNameError(f"attribute of {target}", attribute, [name for name in vars(module) if name[0] != "_"])
     return module, attribute or None
 
 
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except SimbenchError:
+        raise
+    except ModuleNotFoundError as error:
+        raise SimbenchError(f'cannot import "{name}": {error}') from None
+    except Exception as error:  # the user's own module may raise anything
+        raise SimbenchError(f'cannot import "{name}": {type(error).__name__}: {error}') from error
+
+
 def _import_file(path: Path) -> ModuleType:
     """Import a Python file under a name of its own, so that it needs to be on no path."""
+    import cloudpickle
+
     if not path.is_file():
         raise SimbenchError(f"no such file: {path}")
-    name = f"simbench_file_{path.stem}_{abs(hash(str(path.resolve()))):x}"
+    # Not hash(): that of a string differs from process to process.
+    name = f"simbench_file_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())
@@ -188,6 +216,8 @@ def _import_file(path: Path) -> ModuleType:
         raise SimbenchError(f"not a Python file: {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    # No other process can import this name, so what the file defines travels to workers by value.
+    cloudpickle.register_pickle_by_value(module)
     try:
         spec.loader.exec_module(module)
     except SimbenchError:

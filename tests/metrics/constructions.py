@@ -32,7 +32,7 @@ def log_probabilities(model: Model) -> Array:
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-# --- pairs --------------------------------------------------------------------------------------------------------------
+# --- pairs -----------------------------------------------------------------------------------------------------------
 
 
 def gaussian_model(rng: np.random.Generator, inputs: int, dimension: int, labels: int, scale: float = 2.0) -> Model:
@@ -91,7 +91,7 @@ def repelled_pair(dimension: int, labels: int, closeness: float, seed: int = 0) 
 
     while bound() > closeness:
         norm *= 1.1
-    order = np.roll(rng.permutation(labels), 0)
+    order = rng.permutation(labels)
     deranged = np.empty(labels, dtype=int)
     deranged[order] = np.roll(order, 1)
     of_label = np.repeat(np.arange(labels), 100)
@@ -114,7 +114,7 @@ def perturbed_pair(labels: int, level: int, step: float, seed: int = 0, per_labe
 
 
 def separately_related_pair(seed: int = 0) -> tuple[Model, Model]:
-    """f′ is a rotation of f and g′ one of g, but not the matching one: each is perfectly related, together they are not."""
+    """f′ is a rotation of f and g′ one of g, but not the matching one: only together do they differ."""
     rng = np.random.default_rng(seed)
     angles = np.array([0, 1 / 2, 1, 5 / 4, 7 / 4]) * np.pi
     unembeddings = 8 * direction(angles)
@@ -143,7 +143,7 @@ def rotation(angle: float) -> Array:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-# --- references: slow, obvious, float64 -----------------------------------------------------------------------------------
+# --- references: slow, obvious, float64 ------------------------------------------------------------------------------
 
 
 def canonical_correlations(x: Array, y: Array) -> Array:

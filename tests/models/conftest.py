@@ -1,12 +1,9 @@
 """Small datasets and models that several model tests share. One torch thread, as in a run's workers."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from simbench.data.dataset import Dataset, load_dataset
-from simbench.models.model import Model
 from simbench.models.training import Trained, train
 from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
@@ -17,6 +14,11 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load_dataset("digits", {}, tmp_path_factory.mktemp("datasets"))
+
+
+@pytest.fixture(scope="session")
+def mnist1d(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return load_dataset("mnist1d", {}, tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +34,3 @@ def trained_mlp(digits: Dataset, brief: Training) -> Trained:
 @pytest.fixture(scope="session")
 def images(digits: Dataset) -> torch.Tensor:
     return torch.from_numpy(digits.test.inputs[:250])
-
-
-@pytest.fixture
-def mlp(trained_mlp: Trained, tmp_path: Path) -> Model:
-    return trained_mlp.model

@@ -1,12 +1,10 @@
 """Training: it learns, it is deterministic, and it touches no global random state."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from simbench.data.dataset import Dataset, Split, load_dataset
+from simbench.data.dataset import Dataset, Split
 from simbench.errors import SimbenchError
 from simbench.models.training import Trained, train
 from simbench.registry import ARCHITECTURES
@@ -97,10 +95,9 @@ def test_the_trained_network_is_in_eval_mode(trained_mlp: Trained) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("embedding", [None, 4])
-def test_seven_convolutions_learn_mnist1d(tmp_path: Path, embedding: int | None) -> None:
+def test_seven_convolutions_learn_mnist1d(mnist1d: Dataset, embedding: int | None) -> None:
     training = Training(dataset=Component(name="mnist1d"), epochs=10, learning_rate=0.01)
-    data = load_dataset("mnist1d", {}, tmp_path)
-    trained = train(ARCHITECTURES.get("conv1d"), {"embedding": embedding}, training, data, seed=0)
+    trained = train(ARCHITECTURES.get("conv1d"), {"embedding": embedding}, training, mnist1d, seed=0)
     assert trained.accuracy >= 0.95
 
 

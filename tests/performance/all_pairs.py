@@ -2,8 +2,8 @@
 
     python tests/performance/all_pairs.py [--representations 20] [--rows 2000] [--features 256] [--dtype float32]
 
-Prints, per metric: seconds of `score_pairs` for all ordered pairs, seconds of the plain function in a loop over the same
-pairs, their ratio and the largest difference between the two in value.
+Prints, per metric: seconds of `score_pairs` for all ordered pairs, seconds of the plain function in a loop over the
+same pairs, their ratio and the largest difference between the two in value.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--metric", action="append", help="repeatable; all matrix metrics with a fast door if not given")
+    parser.add_argument("--metric", action="append", help="repeatable; all that have a fast door if not given")
     given = parser.parse_args()
     torch.set_num_threads(1)
     sides = representations(given.representations, given.rows, given.features, getattr(torch, given.dtype))
     pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
-    print(f"{given.representations} representations of {given.rows} × {given.features} {given.dtype}, {len(pairs)} pairs")
+    print(f"{len(sides)} representations of {given.rows} × {given.features} {given.dtype}, {len(pairs)} pairs")
     print(f"{'metric':<22}{'all pairs, s':>14}{'loop, s':>12}{'ratio':>9}{'largest difference':>22}")
     for name in given.metric or DEFAULT:
         metric = METRICS.get(name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from simbench.cli.options import ListedKind
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.parameters import parameters_model
 from simbench.registry import (
     ARCHITECTURES,
     DATASETS,
@@ -87,37 +89,59 @@ def _components(kind: ListedKind) -> Iterator[Entry]:
 
 def _entry(kind: str, name: str, component: Any, origin: Origin, implementation: Any, facts: dict[str, Any]) -> Entry:
     doc = inspect.getdoc(implementation) or ""
-    parameters = _fields(implementation) if inspect.isclass(implementation) else _keywords(implementation)
+    parameters = _parameters(implementation)
     summary = doc.partition("\n")[0]
     return Entry(kind, name, summary, origin.module, origin.file, origin.line, facts, tuple(parameters), doc)
 
 
-def _keywords(function: Callable[..., Any]) -> Iterator[Parameter]:
-    """A function's keyword-only arguments."""
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            required = parameter.default is parameter.empty
-            yield Parameter(
-                parameter.name, _type_name(parameter.annotation), None if required else repr(parameter.default)
-            )
-
-
-def _fields(model: Any) -> Iterator[Parameter]:
-    """A test kind's own keys."""
-    for name, info in model.model_fields.items():
+def _parameters(implementation: Any) -> Iterator[Parameter]:
+    """A function's keyword-only arguments, or a test kind's own keys."""
+    if not inspect.isclass(implementation):
+        try:
+            implementation = parameters_model(implementation)
+        except NameError:  # annotations that only a type checker sees
+            yield from _keywords(implementation)
+            return
+    for name, info in implementation.model_fields.items():
         if name not in ("id", "kind"):
             default = None if info.is_required() else repr(info.get_default(call_default_factory=True))
-            yield Parameter(name, _type_name(info.annotation), default)
+            yield Parameter(name, ", ".join([type_name(info.annotation), *_bounds(info.metadata)]), default)
 
 
-def _type_name(annotation: Any) -> str:
+def _keywords(function: Callable[..., Any]) -> Iterator[Parameter]:
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            default = None if parameter.default is parameter.empty else repr(parameter.default)
+            yield Parameter(parameter.name, type_name(parameter.annotation), default)
+
+
+def type_name(annotation: Any) -> str:
     """
-    >>> _type_name("float"), _type_name(int), _type_name(list[str])
-    ('float', 'int', 'list[str]')
+    >>> type_name(list[str]), type_name(Literal["batch", "none"]), type_name("float"), type_name(int | None)
+    ('list[str]', "'batch' | 'none'", 'float', 'int | None')
     """
     if annotation is inspect.Parameter.empty:
         return ""
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation).replace("typing.", "")
+    if isinstance(annotation, str):
+        return annotation
+    if annotation is type(None):
+        return "None"
+    if get_origin(annotation) is Literal:
+        return " | ".join(repr(choice) for choice in get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(type_name(inner) for inner in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        base, *metadata = get_args(annotation)
+        return ", ".join([type_name(base), *_bounds(metadata)])
+    return inspect.formatannotation(annotation).replace("typing.", "")
+
+
+def _bounds(metadata: Sequence[Any]) -> Iterator[str]:
+    """What a parameter's value has to keep to."""
+    for name, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
+        for constraint in metadata:
+            if (bound := getattr(constraint, name, None)) is not None:
+                yield f"{sign} {bound:g}"
 
 
 def _metric_facts(metric: Any) -> dict[str, Any]:

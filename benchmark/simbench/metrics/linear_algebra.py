@@ -24,6 +24,7 @@ else:
 
 MEMORY_LIMIT = 256 * 2**20
 """Bytes that a batched product may hold at once, beside its inputs."""
+GRAM_BLOCK = 32 * 2**20
 
 
 def centred(x: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs, *, memory_limi
         by_features = rows * sum(widths[a] * widths[b] for a, b in group)
         by_rows = rows**2 * (sum(widths.values()) + len(used) ** 2) / 2
         if by_features <= by_rows:
-            found = torch.stack([(matrices[a].T @ matrices[b]).square().sum() for a, b in group])
+            found = _feature_inner_products(matrices, group, memory_limit)
         else:
             inner = _gram_inner_products([matrices[index] for index in used], memory_limit)
             slot = {index: k for k, index in enumerate(used)}
@@ -142,23 +143,40 @@ def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs, *, memory_limi
     return values[back]
 
 
+def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs, memory_limit: int) -> Tensor:
+    """‖X_aᵀX_b‖² for every pair, shape (pairs,): one product per left side and block of right sides."""
+    found = torch.empty(len(pairs), dtype=torch.float64, device=matrices[pairs[0][0]].device)
+    for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
+        left = matrices[pairs[positions[0]][0]].T
+        widest = max(matrices[pairs[k][1]].shape[1] for k in positions)
+        size = max(1, memory_limit // (8 * left.shape[1] * widest))
+        for start in range(0, len(positions), size):
+            chunk = positions[start : start + size]
+            rights = [matrices[pairs[k][1]] for k in chunk]
+            columns = (left @ torch.cat(rights, dim=1)).square().sum(dim=0)
+            found[chunk] = torch.stack([part.sum() for part in columns.split([right.shape[1] for right in rights])])
+    return found
+
+
 def _gram_inner_products(matrices: Sequence[Tensor], memory_limit: int) -> Tensor:
     """All ⟨X_a X_aᵀ, X_b X_bᵀ⟩, shape (matrices, matrices), streamed over blocks of Gram rows.
 
-    A Gram matrix is symmetric: of each block of rows only the columns from its diagonal on are formed, and those beyond
-    the diagonal block count twice.
+    A Gram matrix is symmetric: of each block of rows only the diagonal block and what lies to its right are formed, and
+    the latter counts twice. A block is written and read once, so it had better stay in the cache: smaller is faster.
     """
     rows, count = matrices[0].shape[0], len(matrices)
-    height = max(1, min(rows, memory_limit // (8 * rows * count)))
+    height = max(1, min(rows, min(memory_limit, GRAM_BLOCK) // (8 * rows * count)))
     total = matrices[0].new_zeros(count, count)
+    buffer = matrices[0].new_empty(count * height * rows)
     for start in range(0, rows, height):
         stop = min(start + height, rows)
-        block = matrices[0].new_empty(count, stop - start, rows - start)
-        for slot, x in enumerate(matrices):
-            torch.matmul(x[start:stop], x[start:].T, out=block[slot])
-        block[:, :, stop - start :] *= math.sqrt(2)
-        flat = block.reshape(count, -1)
-        total += flat @ flat.T
+        for right, weight in ((slice(start, stop), 1), (slice(stop, rows), 2)):
+            shape = (count, stop - start, right.stop - right.start)
+            block = buffer[: math.prod(shape)].view(shape)
+            for gram, x in zip(block, matrices, strict=True):
+                torch.mm(x[start:stop], x[right].T, out=gram)
+            flat = block.view(count, -1)
+            total += weight * (flat @ flat.T)
     return total
 
 

@@ -8,20 +8,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from simbench.errors import SimbenchError
 from simbench.parameters import checked_parameters
-from simbench.registry import METRICS, Origin, origin_of
+from simbench.registry import METRICS, Origin, origin_of, source_hash
 
 Status = Literal["ok", "skip", "error"]
 Level = Literal["layers", "head"]
+Cost = Literal["light", "heavy"]
+"""`heavy`: trains something for every score; such blocks are started first."""
 Pairs = Sequence[tuple[int, int]]
 
 INVARIANCES = (
@@ -83,6 +83,7 @@ class Metric:
     formula: str = ""
     reference: str = ""
     default: bool = False
+    cost: Cost = "light"
     prepare: Callable[..., Any] | None = None
     compare_many: Callable[..., Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -98,7 +99,7 @@ class Metric:
     @cached_property
     def identity(self) -> str:
         """Name and version, else name and the hash of the source: what a score's key depends on."""
-        return f"{self.name}@{self.version if self.version is not None else _source_hash(self.function)}"
+        return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
 
     @property
     def takes_representations(self) -> bool:
@@ -142,6 +143,7 @@ def metric(
     formula: str = "",
     reference: str = "",
     default: bool = False,
+    cost: Cost = "light",
     prepare: Callable[..., Any] | None = None,
     compare_many: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]:
@@ -170,6 +172,7 @@ def metric(
             formula=formula,
             reference=reference,
             default=default,
+            cost=cost,
             prepare=prepare or getattr(instance, "prepare", None),
             compare_many=compare_many or getattr(instance, "compare_many", None),
             parameters=checked_parameters(function, {}),
@@ -186,17 +189,3 @@ def _check_declared(what: str, given: Collection[str], valid: Collection[str], n
     unknown = sorted(set(given) - set(valid))
     if isinstance(given, str) or unknown:
         raise SimbenchError(f'metric "{name}": {what} takes a set of {", ".join(valid)}; got {given!r}')
-
-
-def _source_hash(function: Callable[..., Any]) -> str:
-    """Hash of the file that defines the function (helpers beside it count), else of its own source or byte code."""
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    file = Path(function.__code__.co_filename)
-    if file.suffix == ".py" and file.is_file():
-        text = file.read_bytes()
-    else:
-        try:
-            text = inspect.getsource(function).encode()
-        except OSError:
-            text = function.__code__.co_code + repr(function.__code__.co_consts).encode()
-    return "source-" + hashlib.sha256(text).hexdigest()[:12]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 from simbench.errors import SimbenchError
@@ -75,7 +74,7 @@ def _resolve(reference: str) -> Iterator[Metric]:
     if reference in METRICS or not is_location(reference):
         yield METRICS.get(reference)
         return
-    module, attribute = _imported(reference)
+    module, attribute = import_reference(reference)
     if attribute is not None:
         metric = as_metric(getattr(module, attribute))
         if metric is None:
@@ -86,13 +85,3 @@ def _resolve(reference: str) -> Iterator[Metric]:
     if not defined:
         raise SimbenchError(f"{reference} defines no metric; {HOW_TO_REGISTER}")
     yield from defined
-
-
-def _imported(reference: str) -> tuple[ModuleType, str | None]:
-    try:
-        return import_reference(reference)
-    except SimbenchError:
-        raise
-    except Exception as error:  # somebody else's module may raise anything
-        reason = next(iter(str(error).splitlines()), "")
-        raise SimbenchError(f"{reference}: cannot be imported: {type(error).__name__}: {reason}") from error

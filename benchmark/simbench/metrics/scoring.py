@@ -54,7 +54,8 @@ def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Sco
         problem = _unusable(representation)
         if problem is not None:
             return problem
-        if metric.prepare is not None:
+        # Only `compare_many` knows what `prepare` made; the plain function takes matrices or representations.
+        if metric.prepare is not None and metric.compare_many is not None:
             return (metric.prepare(representation, **metric.parameters),)
         return (representation if metric.takes_representations else representation.matrix,)
     except Exception as error:
@@ -117,9 +118,7 @@ def _compare_one(metric: Metric, a: Any, b: Any) -> Score:
 def _as_score(metric: Metric, value: Any) -> Score:
     """A metric's return value as a score: one finite real number, or an error that says what came instead."""
     if isinstance(value, Score):
-        if value.status != "ok" or (value.value is not None and math.isfinite(value.value)):
-            return value
-        return Score.error(f"{metric.name} returned {value.value}")
+        return _checked(metric, value)
     shape = tuple(getattr(value, "shape", ()))
     if shape not in ((), (1,)):
         return Score.error(f"{metric.name} returned an array of shape {shape}, not a number")
@@ -133,6 +132,18 @@ def _as_score(metric: Metric, value: Any) -> Score:
     slack = 1e-6 * max(1.0, abs(number))
     outside = not low - slack <= number <= high + slack
     return Score(number, warnings=(f"outside the declared range [{low:g}, {high:g}]",) if outside else ())
+
+
+def _checked(metric: Metric, score: Score) -> Score:
+    """A score as the metric gave it, or an error where one of its numbers is none."""
+    if score.status != "ok":
+        return score
+    if score.value is None or not math.isfinite(score.value):
+        return Score.error(f"{metric.name} returned {score.value}")
+    for name, number in (("standard error", score.standard_error), ("tie-break", score.tiebreak)):
+        if number is not None and not math.isfinite(number):
+            return Score.error(f"{metric.name} returned a {name} of {number}")
+    return score
 
 
 def _failure(error: Exception) -> Score:

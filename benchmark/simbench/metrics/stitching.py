@@ -129,6 +129,7 @@ def stitch_task_many(
     formula="clip((acc(h) − c) / (acc(g) − c), 0, 1), h stitched by T = argmin E[CE(h(x), y)], c = chance",
     reference="Bansal et al. (2021); Balogh & Jelasity (2025), arXiv 2412.11299, task loss matching; scale ours",
     default=True,
+    cost="heavy",
     compare_many=stitch_task_many,
 )
 def stitch_task(

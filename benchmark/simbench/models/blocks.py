@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Collection
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from simbench.errors import SimbenchError
 
@@ -50,6 +52,25 @@ class BlockNetwork(nn.Sequential):
         for name in self.stages[self.stages.index(stage) + 1 :]:
             activations = self.get_submodule(name)(activations)
         return activations
+
+
+def with_norms_folded(network: BlockNetwork) -> BlockNetwork:
+    """A copy in which each batch norm, in eval mode, has become part of the linear map before it.
+
+    The same function up to rounding, at about half the cost of a forward and backward pass.
+    """
+    folded = copy.deepcopy(network)
+    for block in folded.blocks:
+        linear, norm = block.get_submodule("linear"), dict(block.named_children()).get("norm")
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            fused = (
+                fuse_linear_bn_eval(linear, norm)
+                if isinstance(linear, nn.Linear)
+                else fuse_conv_bn_eval(cast("nn.Conv2d", linear), norm)
+            )
+            block.add_module("linear", fused)
+            block.add_module("norm", nn.Identity())
+    return folded.eval().requires_grad_(False)
 
 
 def linear_blocks(

@@ -82,6 +82,21 @@ def read_record(folder: Path) -> Record:
         raise CorruptError(f"{folder / RECORD} cannot be read: {error}") from None
 
 
+def verified(folder: Path) -> Path:
+    """The file of the weights, checked against their checksum.
+
+    Raises:
+        CorruptError: a file is missing or damaged.
+    """
+    record, path = read_record(folder), folder / WEIGHTS
+    try:
+        if file_digest(path) != record.weights_sha256:
+            raise CorruptError(f"{path} fails its checksum")
+    except OSError as error:
+        raise CorruptError(f"{path} cannot be read: {error}") from None
+    return path
+
+
 def load(
     folder: Path,
     architecture: Architecture,
@@ -95,10 +110,8 @@ def load(
     Raises:
         CorruptError: a file is missing, damaged, or holds another architecture's weights.
     """
-    record, path = read_record(folder), folder / WEIGHTS
+    path = verified(folder)
     try:
-        if file_digest(path) != record.weights_sha256:
-            raise CorruptError(f"{path} fails its checksum")
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CorruptError(f"{path} cannot be read: {error}") from None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.models.blocks import EMBEDDING, BlockNetwork
+from simbench.models.blocks import EMBEDDING, BlockNetwork, with_norms_folded
 from simbench.representations.representation import Head, Layout
 
 if TYPE_CHECKING:
@@ -86,7 +87,13 @@ class Model:
     def to(self, device: str | torch.device) -> Model:
         """Move the network; inputs and activations may stay where they are."""
         self.network.to(device)
+        self.__dict__.pop("_folded", None)
         return self
+
+    @cached_property
+    def _folded(self) -> BlockNetwork:
+        assert isinstance(self.network, BlockNetwork)
+        return with_norms_folded(self.network)
 
     def layers(self) -> list[str]:
         """Names of the layers to compare, in order. Any other module may be read too."""
@@ -185,7 +192,9 @@ class Model:
 
     def _continue(self, layer: str, activations: Tensor, inputs: Tensor | None) -> Tensor:
         if isinstance(self.network, BlockNetwork) and layer in self.network.stages:
-            logits = self.network.forward_after(layer, self._here(activations))
+            # Stitching trains through here; without a gradient the network itself answers, bit for bit.
+            network = self._folded if activations.requires_grad else self.network
+            logits = network.forward_after(layer, self._here(activations))
         else:
             if inputs is None:
                 if not self._is_cut_point(layer):

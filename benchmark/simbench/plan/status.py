@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from simbench.plan.plan import Plan
+from simbench.plan.plan import Plan, PlannedModel
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 
@@ -54,9 +54,7 @@ class PlanStatus:
 
 def plan_status(plan: Plan, store: Store) -> PlanStatus:
     """Look up every artifact of a plan."""
-    models = tuple(
-        model_status(str(model.ref), model.key, store) for model in plan.models.values() if model.spec is not None
-    )
+    models = tuple(model_status(model, store) for model in plan.models.values() if model.spec is not None)
     activations = Counter("cached" if store.activations(key).is_file() else "missing" for key in plan.activations)
     metrics = tuple(
         metric_status(planned.metric.label, planned.scores, store.scores(planned.metric.identity))
@@ -65,8 +63,11 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
     return PlanStatus(models, activations, metrics)
 
 
-def model_status(name: str, key: str, store: Store) -> ItemStatus:
-    """Whether a model is there."""
+def model_status(model: PlannedModel, store: Store) -> ItemStatus:
+    """Whether a model is there. One that is loaded from elsewhere never is in the store, and needs not be."""
+    name, key = str(model.ref), model.key
+    if model.spec is not None and model.spec.load is not None:
+        return ItemStatus(name, key, "cached", f"loaded from {model.spec.load}")
     if store.has_model(key):
         return ItemStatus(name, key, "cached", "its checkpoint is in the store")
     failure = store.failure("models", key)

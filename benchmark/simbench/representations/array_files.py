@@ -100,11 +100,22 @@ def _choose(path: Path, name: str | None, names: list[str]) -> str:
 def _plain(content: Any, reference: str) -> Tensor:
     """A detached tensor on the CPU, of at least single precision."""
     try:
-        tensor = content if isinstance(content, Tensor) else torch.as_tensor(np.asarray(content))
+        tensor = as_tensor(content).cpu()
     except TypeError:
-        raise SimbenchError(f"{reference}: an array of numbers is needed, got {type(content).__name__}") from None
-    tensor = tensor.detach().cpu()
+        raise SimbenchError(f"{reference}: an array of numbers is needed") from None
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def as_tensor(array: Any) -> Tensor:
+    """A tensor of anything that NumPy or torch takes for an array; reversed and foreign-endian arrays are copied.
+
+    >>> as_tensor(np.arange(3)[::-1])
+    tensor([2, 1, 0])
+    """
+    if isinstance(array, Tensor):
+        return array.detach()
+    native = np.asarray(array)
+    return torch.as_tensor(np.ascontiguousarray(native, dtype=native.dtype.newbyteorder("=")))
 
 
 READERS: dict[str, Callable[[Path, str | None], Any]] = {

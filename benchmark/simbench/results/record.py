@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 RecordStatus = Literal["ok", "skip", "error"]
 
@@ -32,6 +32,12 @@ class ScoreRecord(BaseModel):
     suite: str
     provenance: str
 
+    @model_validator(mode="after")
+    def _value_where_ok(self) -> ScoreRecord:
+        if (self.status == "ok") != (self.value is not None):
+            raise ValueError(f"a record with status {self.status} and value {self.value}")
+        return self
+
     @property
     def settled(self) -> bool:
         """Whether this record need not be computed again: failures never satisfy a look-up."""
@@ -43,6 +49,6 @@ class Block(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     created: float
     records: tuple[ScoreRecord, ...]

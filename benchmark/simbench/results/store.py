@@ -108,9 +108,12 @@ class Store:
             write_text(path, pydantic_core.to_json(document, indent=1).decode())
 
     def provenance(self, identifier: str) -> dict[str, Any]:
-        """The facts stored under an id; empty if they are not there."""
+        """The facts stored under an id; empty if they are not there, or damaged."""
         path = self.root / "provenance" / f"{identifier}.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
 
 def _read_block(path: Path) -> Block | None:

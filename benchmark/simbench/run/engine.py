@@ -204,7 +204,9 @@ def _context() -> BaseContext:
 def _main_module_hidden() -> Iterator[None]:
     """Keep new processes from importing the user's script again: tasks travel by value and need no `__main__`."""
     main = sys.modules["__main__"]
-    saved: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    saved: dict[str, Any] = {
+        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+    }
     main.__spec__ = None
     try:
         yield

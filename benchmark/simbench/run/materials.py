@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from simbench.models.constructed import permuted_clusters
 from simbench.models.loading import load_pretrained
 from simbench.models.model import Model
 from simbench.models.reparametrise import REPARAMETRISATIONS
-from simbench.plan.plan import Plan, PlannedModel, input_spec
+from simbench.plan.plan import Plan, PlannedModel
 from simbench.plan.references import ModelRef, Named, RepresentationRef
 from simbench.registry import ARCHITECTURES, TRANSFORMS
 from simbench.representations.representation import Representation, SpatialRule
@@ -26,6 +26,31 @@ from simbench.representations.storage import load_activations
 from simbench.results.store import Store
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, Suite
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """The last `size` things made, by key: what a worker keeps between tasks."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was made under this key, or what `make` makes now."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+_datasets: Recent[Dataset] = Recent(4)
+_inputs: Recent[Inputs] = Recent(8)
+_models: Recent[Model] = Recent(64)
+_tensors: Recent[Tensor] = Recent(32)
 
 CONSTRUCTIONS = {"permuted_clusters": permuted_clusters}
 
@@ -37,7 +62,6 @@ class Inputs:
     inputs: Tensor
     targets: Tensor
     classes: int
-    input_shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,19 +89,24 @@ class Materials:
 
     def dataset(self, component: Component) -> Dataset:
         """A dataset by its declaration."""
-        return _dataset(component.name, tuple(sorted(component.parameters.items())), self.store.data)
+        cache = self.store.data
+        key = (cache, component.model_dump_json())
+        return _datasets.get(key, lambda: load_dataset(component.name, component.parameters, cache))
 
     def inputs(self, side: str) -> Inputs:
         """The inputs that `probe` or `fit` names, on the device."""
-        dataset = self.dataset(self.suite.probe.dataset)
-        spec = input_spec(self.suite, side)
-        return _inputs(dataset, spec["split"], spec["inputs"], self.device)
+        probe = self.suite.probe
+        split, count = (probe.fit.split, probe.fit.inputs) if side == "fit" else (probe.split, probe.inputs)
+        key = (self.store.data, probe.dataset.model_dump_json(), split, count, self.device)
+        return _inputs.get(key, lambda: _draw(self.dataset(probe.dataset), split, count, self.device))
 
     def model(self, ref: ModelRef, reparametrisation: Named | None = None) -> Model:
-        """A trained or loaded model on the device, possibly reparametrised."""
-        planned = self.models[ref]
-        model = _model(self, planned.key, ref)
-        return model if reparametrisation is None else _reparametrised(model, reparametrisation)
+        """A trained or loaded model on the device, possibly reparametrised; one object per model and worker."""
+        key = (self.store_root, self.models[ref].key, self.device)
+        model = _models.get((*key, None), lambda: self._model(ref))
+        if reparametrisation is None:
+            return model
+        return _models.get((*key, reparametrisation), lambda: _reparametrised(model, reparametrisation))
 
     def representation(self, ref: RepresentationRef, *, with_fit: bool) -> Representation:
         """What a reference stands for: stored activations, or constructed ones, under the reference's transform."""
@@ -100,6 +129,16 @@ class Materials:
         """The suite's one spatial rule."""
         return SpatialRule(self.suite.probe.spatial, self.suite.probe.rows)
 
+    def _model(self, ref: ModelRef) -> Model:
+        planned = self.models[ref]
+        assert planned.spec is not None
+        arguments = (*self.build_arguments(ref), planned.spec.layers)
+        if planned.spec.load is not None:
+            model = load_pretrained(planned.spec.load, *arguments)
+        else:
+            model = checkpoint.load(self.store.model(planned.key), *arguments)
+        return model.to(self.device)
+
     def _stored(self, ref: RepresentationRef, with_fit: bool) -> Representation:
         model = self.model(ref.model, ref.reparametrisation)
         sides = {}
@@ -107,7 +146,7 @@ class Materials:
             key = self.activation_keys[ref.model, ref.layer, ref.reparametrisation, side]
             inputs = self.inputs(side)
             sides[side] = Representation(
-                activations=_activations(self.store.activations(key), self.device),
+                activations=self._activations(key),
                 layout=model.layout(ref.layer),
                 layer=ref.layer,
                 model=model,
@@ -119,6 +158,10 @@ class Materials:
             )
         return replace(sides["probe"], fit=sides.get("fit"))
 
+    def _activations(self, key: str) -> Tensor:
+        path = self.store.activations(key)
+        return _tensors.get((path, self.device), lambda: load_activations(path).to(self.device))
+
     def _constructed(self, ref: RepresentationRef) -> Representation:
         assert ref.model.construction is not None
         parameters = dict(ref.model.construction.parameters)
@@ -129,64 +172,21 @@ class Materials:
         return Representation(made.probe, targets=made.probe_targets, fit=fit, **common)
 
 
-@lru_cache(maxsize=4)
-def _dataset(name: str, parameters: tuple[tuple[str, Any], ...], cache: Path) -> Dataset:
-    return load_dataset(name, dict(parameters), cache)
-
-
-_input_cache: dict[tuple[int, str, int, str], Inputs] = {}
-
-
-def _inputs(dataset: Dataset, split: str, count: int, device: str) -> Inputs:
-    """`count` inputs of a split, drawn once by a seed of their own and kept in the split's order."""
-    key = (id(dataset), split, count, device)
-    if key not in _input_cache:
-        chosen = dataset.split(split)
-        available = len(chosen.inputs)
-        if count > available:
-            raise SimbenchError(f"probe asks for {count} inputs; {dataset.name} has {available} in its {split} split")
-        generator = torch.Generator().manual_seed(seed_for(purpose="probe", split=split, inputs=count))
-        order = torch.randperm(available, generator=generator)[:count].sort().values.numpy()
-        _input_cache[key] = Inputs(
-            torch.as_tensor(chosen.inputs[order]).to(device),
-            torch.as_tensor(chosen.targets[order]).to(device),
-            dataset.classes,
-            dataset.input_shape,
-        )
-    return _input_cache[key]
-
-
-_model_cache: dict[tuple[str, str], Model] = {}
-
-
-def _model(materials: Materials, key: str, ref: ModelRef) -> Model:
-    """One object per model and worker: stitching trains together what shares a receiver."""
-    cached = _model_cache.get((key, materials.device))
-    if cached is not None:
-        return cached
-    architecture, parameters, input_shape, classes = materials.build_arguments(ref)
-    spec = materials.models[ref].spec
-    assert spec is not None
-    if spec.load is not None:
-        model = load_pretrained(spec.load, architecture, parameters, input_shape, classes, spec.layers)
-    else:
-        folder = materials.store.model(key)
-        model = checkpoint.load(folder, architecture, parameters, input_shape, classes, spec.layers)
-    _model_cache[key, materials.device] = model.to(materials.device)
-    return _model_cache[key, materials.device]
-
-
-_reparametrised_cache: dict[tuple[int, Named], Model] = {}
-
-
 def _reparametrised(model: Model, how: Named) -> Model:
-    key = (id(model), how)
-    if key not in _reparametrised_cache:
-        generator = torch.Generator().manual_seed(dict(how.parameters)["seed"])
-        _reparametrised_cache[key] = REPARAMETRISATIONS[how.name](model, generator)
-    return _reparametrised_cache[key]
+    generator = torch.Generator().manual_seed(dict(how.parameters)["seed"])
+    return REPARAMETRISATIONS[how.name](model, generator)
 
 
-@lru_cache(maxsize=32)
-def _activations(path: Path, device: str) -> Tensor:
-    return load_activations(path).to(device)
+def _draw(dataset: Dataset, split: str, count: int, device: str) -> Inputs:
+    """`count` inputs of a split, drawn once by a seed of their own and kept in the split's order."""
+    chosen = dataset.split(split)
+    available = len(chosen.inputs)
+    if count > available:
+        raise SimbenchError(f"probe asks for {count} inputs; {dataset.name} has {available} in its {split} split")
+    generator = torch.Generator().manual_seed(seed_for(purpose="probe", split=split, inputs=count))
+    order = torch.randperm(available, generator=generator)[:count].sort().values.numpy()
+    return Inputs(
+        torch.as_tensor(chosen.inputs[order]).to(device),
+        torch.as_tensor(chosen.targets[order]).to(device),
+        dataset.classes,
+    )

@@ -291,12 +291,12 @@ class _Context:
 
     def _has_model(self, one: PlannedModel) -> bool:
         """Whether a checkpoint is there and whole; a damaged one is made again, with a warning."""
-        from simbench.models.checkpoint import CorruptError
+        from simbench.models.checkpoint import CorruptError, verified
 
         if not self.store.has_model(one.key):
             return False
         try:
-            self.materials.model(one.ref)
+            verified(self.store.model(one.key))
         except CorruptError as error:
             self.listener(Warned(f"{error}; it is trained again"))
             return False
@@ -338,7 +338,7 @@ def _unavailable(ref: RepresentationRef, unavailable: Mapping[tuple[Any, ...], s
 
 def _longest_first(tasks: Sequence[Task]) -> list[Task]:
     """Blocks that train maps first: the short ones fill the gaps at the end."""
-    return sorted(tasks, key=lambda task: "fit" not in task.arguments[1].metric.needs)
+    return sorted(tasks, key=lambda task: task.arguments[1].metric.cost != "heavy")
 
 
 def _board_provenance(store: Store, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, Any]:

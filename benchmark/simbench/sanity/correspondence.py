@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, test_kind
+from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, all_scored, test_kind
 
 T = TypeVar("T")
 Pairing = Literal["ring", "all"]
@@ -65,8 +65,9 @@ class Correspondence(TestKind):
             all(scores(column[j]).above(scores(other)) for i, other in enumerate(column) if i != j)
             for first, second, layers in _paired(groups, self.pairs)
             for j, column in enumerate(_columns(first, second, layers))
+            if all_scored(column, scores)
         ]
-        return {"column_arg_max": sum(hits) / len(hits)}
+        return {"column_arg_max": sum(hits) / len(hits)} if hits else {}
 
 
 def paired(items: Sequence[T], pairing: Pairing) -> list[tuple[T, T]]:

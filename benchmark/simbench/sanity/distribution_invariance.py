@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from simbench.plan.references import ModelGroup, Named, RepresentationRef
-from simbench.sanity.invariance import layers_of, same_similarity, shuffled, with_next
+from simbench.sanity.invariance import ChosenLayers, layers_of, same_similarity, shuffled, with_next
 from simbench.sanity.kind import Level, Question, TestKind, test_kind
 from simbench.seeds import seed_for
 
@@ -32,7 +32,7 @@ class DistributionInvariance(TestKind):
         default=["head_linear", "unit_permutation", "relu_rescaling"], min_length=1
     )
     tolerance: float = Field(default=0.05, gt=0, lt=1)
-    layers: int | list[str] | None = None
+    layers: ChosenLayers = None
 
     def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
         """Two questions per model, reparametrisation and layer that it changes."""

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.invariance import scale_of, shuffled
-from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, test_kind
+from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, all_scored, test_kind
 from simbench.seeds import seed_for
 
 LAYER = "embedding"
@@ -51,6 +51,9 @@ class DistributionSensitivity(TestKind):
     def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
         """Median scores of the dissimilar and of the equivalent pairs at the largest ρ."""
         pairs = [self._pair(classes, max(self.rho), seed) for classes in self.classes for seed in self.seeds]
+        pairs = [pair for pair in pairs if all_scored(pair[:2], scores)]
+        if not pairs:
+            return {}
         return {
             "dissimilar_pair_at_largest_rho": median(scores(pair[0]).value for pair in pairs),
             "equivalent_pair_at_largest_rho": median(scores(pair[1]).value for pair in pairs),

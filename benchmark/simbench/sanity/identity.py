@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, test_kind
+from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, all_scored, test_kind
 
 
 @test_kind("identity")
@@ -35,11 +35,15 @@ class Identity(TestKind):
         within: list[bool] = []
         ranks: list[float] = []
         for question in self.questions(groups, level):
+            if not all_scored(question.comparisons, scores):
+                continue
             own, others = _split(question.comparisons)
             own_score, other_scores = scores(own), [scores(other) for other in others]
             slack = own_score.standard_error or 0.0
             within.append(all(other.value <= own_score.value + slack for other in other_scores))
             ranks.append(1 + sum(not own_score.above(other) for other in other_scores))
+        if not ranks:
+            return {}
         return {"within_one_standard_error": sum(within) / len(within), "mean_rank_of_self": sum(ranks) / len(ranks)}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -14,6 +13,10 @@ from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, Re
 from simbench.sanity.correspondence import paired
 from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, test_kind
 from simbench.seeds import seed_for
+
+ChosenLayers = Annotated[int, Field(ge=1)] | Annotated[list[str], Field(min_length=1)] | None
+ROUNDING = 1e-6
+"""Relative to the scores: what single precision may leave of a constant."""
 
 
 @test_kind("invariance")
@@ -31,7 +34,7 @@ class Invariance(TestKind):
 
     transforms: list[str] = Field(min_length=1)
     tolerance: float = Field(default=0.05, gt=0, lt=1)
-    layers: int | list[str] | None = None
+    layers: ChosenLayers = None
     """Layers to test: a number of them, evenly spread, or their names; all by default."""
 
     def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
@@ -46,7 +49,7 @@ class Invariance(TestKind):
                         yield from same_similarity(a, b, changed, unrelated, self.tolerance, name)
 
 
-def layers_of(group: ModelGroup, chosen: int | list[str] | None, level: Level) -> tuple[str, ...]:
+def layers_of(group: ModelGroup, chosen: ChosenLayers, level: Level) -> tuple[str, ...]:
     """The layers a test looks at: those asked for, or at the head the one layer that the head reads."""
     if level == "head":
         return (group.embedding_layer,) if group.embedding_layer is not None else ()
@@ -89,8 +92,14 @@ def same_similarity(
 
 
 def scale_of(scores: Scores, own: Comparison, unrelated: Sequence[Comparison]) -> float:
-    """S(a, a) − median S over unrelated pairs: what a difference in similarity is measured against."""
-    return scores(own).value - median(scores(comparison).value for comparison in unrelated)
+    """S(a, a) − median S over unrelated pairs: what a difference in similarity is measured against.
+
+    0 where the two differ by no more than rounding: a constant index computed in floating point is still constant.
+    """
+    self_similarity = scores(own).value
+    baseline = median(scores(comparison).value for comparison in unrelated)
+    scale = self_similarity - baseline
+    return scale if abs(scale) > ROUNDING * max(abs(self_similarity), abs(baseline)) else 0.0
 
 
 def _unchanged(
@@ -103,8 +112,9 @@ def _unchanged(
 ) -> Answer:
     difference = abs(scores(after).value - scores(before).value)
     scale = scale_of(scores, own, unrelated)
-    if scale <= 0 or not math.isfinite(scale):
-        return Answer(False, -math.inf)
+    if scale <= 0:
+        # Nothing to measure a difference against: as if all of the similarity were lost.
+        return Answer(False, tolerance - 1)
     return Answer(difference <= tolerance * scale, tolerance - difference / scale)
 
 

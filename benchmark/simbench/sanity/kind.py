@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeVar
 
@@ -68,7 +68,7 @@ class TestKind(TestSpec):
         """The questions for metrics that compare `layers`, or for those that live at the `head`."""
 
     def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
-        """Figures shown beside the grade."""
+        """Figures shown beside the grade, over what has scores; a figure that cannot be had is left out."""
         return {}
 
     def expand(self, groups: Sequence[ModelGroup], level: Level) -> tuple[Comparison, ...]:
@@ -77,22 +77,15 @@ class TestKind(TestSpec):
 
     def grade(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Verdict:
         """The share of questions that a metric's scores answer as a sound metric's must, and per column."""
-        answers: list[Trial | Ungraded] = []
-        comparisons: dict[Comparison, str | None] = {}
-        for question in self.questions(groups, level):
-            comparisons.update(dict.fromkeys(question.comparisons, question.column))
-            answers.append(_answer(question, scores))
-        if not answers:
+        questions = list(self.questions(groups, level))
+        if not questions:
             return Verdict("skip", reason=self.nothing_to_ask(level))
-        verdict = self._graded(answers, len(comparisons))
-        columns = {
-            column: self._graded(
-                [answer for answer in answers if answer.column == column],
-                sum(owner == column for owner in comparisons.values()),
-            )
-            for column in dict.fromkeys(answer.column for answer in answers)
-            if column is not None
-        }
+        answers = [_answer(question, scores) for question in questions]
+        verdict = self._graded(questions, answers)
+        columns = {}
+        for column in dict.fromkeys(question.column for question in questions if question.column is not None):
+            chosen = [position for position, question in enumerate(questions) if question.column == column]
+            columns[column] = self._graded([questions[p] for p in chosen], [answers[p] for p in chosen])
         companions = self.companions(groups, level, scores) if verdict.status == "ok" else {}
         return replace(verdict, companions=dict(companions), columns=columns)
 
@@ -102,7 +95,8 @@ class TestKind(TestSpec):
             return f"{self.kind} compares layers; this metric is defined at the head only"
         return f"{self.kind} found nothing to compare in the models it was given"
 
-    def _graded(self, answers: Sequence[Trial | Ungraded], comparisons: int) -> Verdict:
+    def _graded(self, questions: Sequence[Question], answers: Sequence[Trial | Ungraded]) -> Verdict:
+        comparisons = len({comparison for question in questions for comparison in question.comparisons})
         trials = [answer for answer in answers if isinstance(answer, Trial)]
         ungraded = [answer for answer in answers if isinstance(answer, Ungraded)]
         return grade_trials(trials, ungraded, self.passes, seed=seed_of_test(self.id), comparisons=comparisons)
@@ -114,6 +108,16 @@ def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
     except Ungradable as problem:
         return Ungraded(question.where, problem.status, problem.reason, question.column)
     return Trial(question.where, question.models, answer.held, answer.margin, question.column)
+
+
+def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:
+    """Whether every comparison has a score."""
+    try:
+        for comparison in comparisons:
+            scores(comparison)
+    except Ungradable:
+        return False
+    return True
 
 
 K = TypeVar("K", bound=type[TestKind])

@@ -73,10 +73,11 @@ def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RE
     """A 95 % percentile interval of the share held, resampling **models** with replacement.
 
     Pairs share models, so pairs are not independent: a trial counts as often as all of its models were drawn together
-    (the product of their multiplicities). Draws in which no trial is left are drawn again. None for a single model.
+    (the product of their multiplicities). Draws in which no trial is left are drawn again. None where all trials are of
+    the same models: resampling those says nothing of others.
     """
     models = sorted({model for trial in trials for model in trial.models})
-    if len(models) < 2:
+    if len({frozenset(trial.models) for trial in trials}) < 2:
         return None
     groups = list(dict.fromkeys(trial.models for trial in trials))
     total = np.array([sum(trial.models == group for trial in trials) for group in groups], dtype=float)

@@ -27,6 +27,8 @@ def suite_schema() -> dict[str, Any]:
     tests = schema["properties"]["tests"]
     tests["items"] = {"anyOf": kinds}
     schema["properties"]["extends"] = {"type": "string", "description": "The suite, by name or path, to build on."}
+    metrics = schema["properties"]["metrics"]
+    schema["properties"]["metrics"] = {"anyOf": [{"type": "string"}, metrics]}
     # What a suite extends may bring any of the keys.
     extending = schema.pop("required", [])
     schema["anyOf"] = [{"required": ["extends"]}, {"required": extending}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -43,13 +43,34 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
+class Problem(NamedTuple):
+    """What is wrong, and where."""
+
+    position: Position
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.text}"
+
+
 @dataclass(frozen=True)
 class Document:
-    """A mapping read from YAML, with the positions of every key and every value."""
+    """A mapping read from YAML, with the positions of every key and every value, and what was wrong already in it."""
 
     data: dict[str, Any]
     keys: dict[Location, Position]
     values: dict[Location, Position]
+    problems: tuple[Problem, ...] = ()
+
+    def at(self, location: Location) -> Any:
+        """The value at `location`; None where there is none."""
+        value: Any = self.data
+        for part in location:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
 
     def position(self, location: Location, *, of_key: bool = False) -> Position:
         """Where `location` stands; the nearest enclosing place if it is not in the file (a missing key)."""
@@ -63,7 +84,7 @@ class Document:
 
 
 def read_document(path: Path) -> Document:
-    """Read one YAML mapping; raises `SuiteError` for what is no YAML, no mapping, or has a key twice."""
+    """Read one YAML mapping; raises `SuiteError` for what is no YAML or no mapping."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
     except yaml.MarkedYAMLError as error:
@@ -75,17 +96,18 @@ def read_document(path: Path) -> Document:
     if not isinstance(node, yaml.MappingNode):
         raise SuiteError([f"{path}:1:1: a suite is a mapping of keys to values"])
     reader = _Reader(str(path))
-    data = reader.plain(node, ())
-    if reader.problems:
-        raise SuiteError(reader.problems)
-    return Document(data, reader.keys, reader.values)
+    try:
+        data = reader.plain(node, ())
+    except RecursionError:
+        raise SuiteError([f"{path}:1:1: not valid YAML: an alias stands inside of what it names"]) from None
+    return Document(data, reader.keys, reader.values, tuple(reader.problems))
 
 
 def merged(base: Document, over: Document) -> Document:
     """`over` on top of `base`: mappings are merged key by key, everything else is replaced."""
     keys, values = dict(base.keys), dict(base.values)
     data = _merge(base.data, over.data, (), keys, values)
-    return Document(data, keys | over.keys, values | over.values)
+    return Document(data, keys | over.keys, values | over.values, (*base.problems, *over.problems))
 
 
 def _merge(
@@ -115,7 +137,7 @@ class _Reader:
         self.file = file
         self.keys: dict[Location, Position] = {}
         self.values: dict[Location, Position] = {}
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self._constructor = _Loader("")
 
     def plain(self, node: yaml.Node, location: Location) -> Any:
@@ -132,7 +154,7 @@ class _Reader:
             key = str(self._scalar(key_node))
             here = (*location, key)
             if key in result:
-                self.problems.append(f'{self._position(key_node)}: key "{key}" appears twice')
+                self.problems.append(Problem(self._position(key_node), f'key "{key}" appears twice'))
             self.keys[here] = self._position(key_node)
             result[key] = self.plain(value_node, here)
         return result
@@ -141,7 +163,7 @@ class _Reader:
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            self.problems.append(f"{self._position(node)}: {str(error).splitlines()[0]}")
+            self.problems.append(Problem(self._position(node), str(error).splitlines()[0]))
             return None
 
     def _position(self, node: yaml.Node) -> Position:

@@ -1,0 +1,179 @@
+"""The names in a suite: whether the registries, and the other parts of the suite, know them.
+
+These checks read the raw document, so that one mistake hides no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from simbench.errors import SimbenchError, UnknownNameError
+from simbench.parameters import ParameterError, checked_parameters
+from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRANSFORMS, Registry, import_reference
+from simbench.suite.schema import DEFAULT, Component
+from simbench.suite.yaml_nodes import Document, Location, Problem
+
+
+def imported_plugins(document: Document) -> Iterator[Problem]:
+    """Import what `plugins:` lists; a suite that names a plugin cannot do without it."""
+    for index, reference in enumerate(_strings(document.at(("plugins",)))):
+        if reference is not None:
+            yield from _imported(reference, ("plugins", index), document)
+
+
+def name_problems(document: Document) -> Iterator[Problem]:
+    """Names and parameters that are not known."""
+    yield from _component(DATASETS, ("probe", "dataset"), document)
+    for name in _models(document):
+        yield from _component(ARCHITECTURES, ("models", name, "architecture"), document)
+        yield from _component(DATASETS, ("models", name, "train", "dataset"), document)
+        yield from _layer_problems(name, document)
+    yield from _metric_problems(document)
+    yield from _test_problems(document)
+
+
+def dataset_places(document: Document) -> Iterator[Location]:
+    """Where a suite may name a dataset."""
+    yield ("probe", "dataset")
+    for name in _models(document):
+        yield ("models", name, "train", "dataset")
+
+
+def metric_places(document: Document) -> Iterator[Location]:
+    """Where a suite names a metric: each entry of the list, or the one name in its place."""
+    declared = document.at(("metrics",))
+    if isinstance(declared, list):
+        yield from (("metrics", index) for index in range(len(declared)))
+    elif declared is not None:
+        yield ("metrics",)
+
+
+def component_at(location: Location, document: Document) -> Component | None:
+    """The component declared at a place; None where there is none, or none that can be read."""
+    raw = document.at(location)
+    if isinstance(raw, str):
+        return Component(name=raw)
+    if isinstance(raw, dict) and isinstance(raw.get("name"), str):
+        return Component(**raw)
+    return None
+
+
+def is_location(name: str) -> bool:
+    """Whether a metric is named by a file or a module rather than by its registered name."""
+    return ":" in name or "." in name
+
+
+def _models(document: Document) -> list[str]:
+    models = document.at(("models",))
+    return list(models) if isinstance(models, dict) else []
+
+
+def _strings(raw: Any) -> list[str | None]:
+    """A list of names; None stands for what is no name (said elsewhere)."""
+    return [item if isinstance(item, str) else None for item in raw] if isinstance(raw, list) else []
+
+
+def _imported(reference: str, location: Location, document: Document) -> Iterator[Problem]:
+    try:
+        import_reference(reference)
+    except SimbenchError as error:
+        yield Problem(document.position(location), str(error))
+
+
+def _component(registry: Registry[Any], location: Location, document: Document) -> Iterator[Problem]:
+    component = component_at(location, document)
+    if component is None:
+        return
+    try:
+        checked_parameters(registry.get(component.name).function, component.parameters)
+    except UnknownNameError as error:
+        named = (*location, "name") if (*location, "name") in document.values else location
+        yield Problem(document.position(named), str(error))
+    except ParameterError as error:
+        for parameter, message in error.problems.items():
+            place = document.position((*location, parameter), of_key=True)
+            yield Problem(place, f"{registry.kind} {component.name}: {message}")
+
+
+def _metric_problems(document: Document) -> Iterator[Problem]:
+    for location in metric_places(document):
+        choice = component_at(location, document)
+        if choice is None or choice.name == DEFAULT:
+            continue
+        if is_location(choice.name) and choice.name not in METRICS:
+            yield from _imported(choice.name, location, document)
+        else:
+            yield from _component(METRICS, location, document)
+
+
+def _architecture_layers(name: str, document: Document) -> tuple[str, ...] | None:
+    """The layers that the architecture of a model group names; None where it names none, or is itself in error."""
+    component = component_at(("models", name, "architecture"), document)
+    if component is None or component.name not in ARCHITECTURES:
+        return None
+    try:
+        return ARCHITECTURES.get(component.name).layers(**component.parameters)
+    except ParameterError:
+        return None
+
+
+def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
+    """Layers that an architecture does not have, and a missing list where only the suite can name them."""
+    component = component_at(("models", name, "architecture"), document)
+    if component is None or component.name not in ARCHITECTURES:
+        return
+    known, listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
+    if listed is None and ARCHITECTURES.get(component.name).layer_names is None:
+        place = document.position(("models", name), of_key=True)
+        yield Problem(place, f'models.{name}: architecture "{component.name}" needs `layers:`, a list of its layers')
+    for index, layer in enumerate(_strings(listed)):
+        if known is not None and layer is not None and layer not in known:
+            error = UnknownNameError(f"layer of {component.name}", layer, known)
+            yield Problem(document.position(("models", name, "layers", index)), str(error))
+
+
+def _test_problems(document: Document) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    tests = document.at(("tests",))
+    for index, raw in enumerate(tests if isinstance(tests, list) else []):
+        if not isinstance(raw, dict):
+            continue
+        at: Location = ("tests", index)
+        test_id = raw.get("id")
+        if isinstance(test_id, str):
+            if test_id in seen:
+                text = f'id "{test_id}" is also that of tests[{seen[test_id]}]'
+                yield Problem(document.position((*at, "id")), text)
+            seen.setdefault(test_id, index)
+        yield from _needs_models(raw, at, document)
+        yield from _unknown("model", raw.get("models"), (*at, "models"), _models(document), document)
+        yield from _unknown("transform", raw.get("transforms"), (*at, "transforms"), TRANSFORMS.names(), document)
+        for name in _strings(raw.get("models")):
+            layers = _layers_of(name, document) if name is not None else None
+            if layers is not None:
+                yield from _unknown(f"layer of {name}", raw.get("layers"), (*at, "layers"), layers, document)
+
+
+def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iterator[Problem]:
+    kind = raw.get("kind")
+    if not isinstance(kind, str) or kind not in TEST_KINDS:
+        return
+    if raw.get("models", []) == [] and not TEST_KINDS.get(kind).constructs_its_models:
+        yield Problem(document.position(at), f'test "{raw.get("id", "")}" names no models; a {kind} test needs some')
+
+
+def _layers_of(name: str, document: Document) -> tuple[str, ...] | None:
+    """The layers of a model group: those it lists, else its architecture's; None where neither is known."""
+    listed = document.at(("models", name, "layers"))
+    if listed is None:
+        return _architecture_layers(name, document)
+    return tuple(layer for layer in _strings(listed) if layer is not None)
+
+
+def _unknown(
+    kind: str, names: Any, location: Location, valid: tuple[str, ...] | list[str], document: Document
+) -> Iterator[Problem]:
+    for index, name in enumerate(_strings(names)):
+        if name is not None and name not in valid:
+            yield Problem(document.position((*location, index)), str(UnknownNameError(kind, name, valid)))

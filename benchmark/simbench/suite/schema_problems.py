@@ -1,0 +1,117 @@
+"""What pydantic finds wrong with a part of a suite, each in one line with its position and the nearest valid key."""
+
+from __future__ import annotations
+
+import re
+import typing
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from simbench.errors import suggestion
+from simbench.suite.schema import Suite
+from simbench.suite.yaml_nodes import Document, Location, Problem
+
+M = TypeVar("M", bound=BaseModel)
+QUOTED = re.compile(r"'([^']*)'")
+
+
+def validated(
+    model: type[M], data: Any, location: Location, document: Document, problems: list[Problem]
+) -> M | None:
+    """An instance of `model`, or None and its problems."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems.extend(_described(model, error, location, document))
+        return None
+
+
+def path_of(location: Location) -> str:
+    """
+    >>> path_of(("tests", 1, "layers"))
+    'tests[1].layers'
+    """
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.lstrip(".")
+
+
+def _described(
+    model: type[BaseModel], error: ValidationError, location: Location, document: Document
+) -> list[Problem]:
+    """One problem for each of pydantic's; those of the branches of one union are alternatives, and make one."""
+    unknown_and_missing: list[Problem] = []
+    wrong: dict[Location, list[str]] = {}
+    for problem in error.errors():
+        inner = _without_branches(problem["loc"], document.at(location))
+        here = (*location, *inner)
+        parent = f" in {path_of(here[:-1])}" if here[:-1] else ""
+        if problem["type"] == "extra_forbidden":
+            tail = suggestion(str(here[-1]), _fields_at(model, inner[:-1]))
+            text = f'unknown key "{here[-1]}"{parent}{tail}'
+            unknown_and_missing.append(Problem(document.position(here, of_key=True), text))
+        elif problem["type"] == "missing":
+            unknown_and_missing.append(Problem(document.position(here), f'key "{here[-1]}" is missing{parent}'))
+        else:
+            wrong.setdefault(here, []).append(_message(problem))
+    return unknown_and_missing + [
+        Problem(document.position(here), f"{path_of(here) or 'the suite'}: {', or '.join(dict.fromkeys(messages))}")
+        for here, messages in wrong.items()
+    ]
+
+
+def _message(problem: ErrorDetails) -> str:
+    """pydantic's message in our words where its own speak of Python, or hide the nearest valid value."""
+    if problem["type"] in ("model_type", "dict_type"):
+        return "a mapping is needed"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if problem["type"] == "literal_error" and isinstance(problem["input"], str):
+        valid = QUOTED.findall(problem["ctx"]["expected"])
+        message += suggestion(problem["input"], valid).partition("; valid")[0]
+    return message
+
+
+def _without_branches(parts: tuple[int | str, ...], data: Any) -> Location:
+    """pydantic's location without the parts that name a branch of a union: they are keys of nothing in the data."""
+    found: list[int | str] = []
+    for part in parts:
+        if isinstance(part, str) and not isinstance(data, dict):
+            continue
+        found.append(part)
+        inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        data = (data.get(part) if isinstance(data, dict) else data[int(part)]) if inside else None
+    return tuple(found)
+
+
+def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys that are valid at a place, for the suggestion."""
+    annotation: Any = model
+    for part in location:
+        annotation = _inside(annotation, part)
+    found = next((branch for branch in _branches(annotation) if _is_model(branch)), None)
+    if found is None:
+        return []
+    return [*found.model_fields, "extends"] if found is Suite else list(found.model_fields)
+
+
+def _inside(annotation: Any, part: str | int) -> Any:
+    """The annotation one step further in."""
+    for branch in _branches(annotation):
+        if _is_model(branch) and part in branch.model_fields:
+            return branch.model_fields[part].annotation
+        if typing.get_origin(branch) in (dict, list):
+            return typing.get_args(branch)[-1]
+    return None
+
+
+def _branches(annotation: Any) -> list[Any]:
+    """What `A | B | None` or `Annotated[A, ...]` may stand for."""
+    if typing.get_origin(annotation) in (dict, list) or isinstance(annotation, type):
+        return [annotation]
+    return [branch for inner in getattr(annotation, "__args__", ()) for branch in _branches(inner)]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -1,0 +1,91 @@
+"""`check` validates suites and measures metrics; `new` writes what passes it untouched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from simbench.errors import ExitCode
+
+
+@pytest.mark.parametrize("suite", ["quick", "sanity"])
+def test_bundled_suites_are_valid(invoke, suite):
+    done = invoke("check", suite)
+    assert done.exit_code == 0, done.stderr
+    assert "is valid" in done.stdout
+
+
+def test_every_problem_of_a_suite_is_reported_with_its_place(invoke, tmp_path):
+    invoke("new", "suite", "mine")
+    path = tmp_path / "mine.yaml"
+    path.write_text(path.read_text().replace("inputs: 300", "imputs: 300").replace("kind: identity", "kind: identty"))
+    done = invoke("check", path)
+    assert done.exit_code == ExitCode.USAGE
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert all("mine.yaml:" in line and "did you mean" in line for line in lines)
+
+
+def test_a_metric_that_keeps_its_declarations_passes(invoke, metric_file):
+    body = "x, y = x.double() - x.double().mean(0), y.double() - y.double().mean(0); return float("
+    body += "(y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()))"
+    done = invoke("check", metric_file("sound", body, ', invariant_to={"orthogonal"}'))
+    assert done.exit_code == 0, done.stdout + done.stderr
+
+
+def test_a_declaration_that_does_not_hold_exits_with_1(invoke, metric_file):
+    path = metric_file("biased", "return float(x.double().mean() / (1 + x.double().abs().mean()))")
+    done = invoke("check", path)
+    assert done.exit_code == ExitCode.VERDICT_FAILED
+    assert "✗" in done.stdout
+
+
+def test_a_json_check_of_a_metric_is_one_document(shell, metric_file):
+    path = metric_file("loud", 'print("hello"); return float(x.double().mean())')
+    (checked,) = json.loads(shell("check", path, "--json").stdout)
+    assert (checked["metric"], checked["ok"]) == ("loud", False)
+    assert {"property", "declared", "measured", "ok", "detail"} == checked["findings"][0].keys()
+
+
+def test_a_file_without_a_metric_is_answered_with_what_to_do(invoke, tmp_path):
+    (tmp_path / "empty.py").write_text("def cka2(x, y):\n    return 1.0\n")
+    assert "defines no metric; decorate" in invoke("check", "empty.py").stderr
+    assert "empty.py:cka2 is not a metric; decorate" in invoke("check", "empty.py:cka2").stderr
+
+
+def test_a_file_that_cannot_be_imported_is_answered_with_its_line(invoke, tmp_path):
+    (tmp_path / "bad.py").write_text("import simbench\n\nraise ValueError('boom')\n")
+    done = invoke("check", "bad.py")
+    assert (done.exit_code, done.stderr) == (2, "error: bad.py:3: cannot be imported: ValueError: boom\n")
+
+
+def test_a_name_that_is_neither_suite_nor_metric_is_answered_with_the_nearest(invoke):
+    assert 'did you mean "sanity"?' in invoke("check", "santy").stderr
+
+
+@pytest.mark.parametrize(("what", "file"), [("metric", "mine.py"), ("suite", "mine.yaml")])
+def test_a_scaffold_passes_check_untouched(invoke, what, file):
+    assert invoke("new", what, "mine").exit_code == 0
+    done = invoke("check", file)
+    assert done.exit_code == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("what", "file"), [("metric", "mine.py"), ("suite", "mine.yaml")])
+def test_a_scaffold_never_overwrites(invoke, tmp_path, what, file):
+    (tmp_path / file).write_text("precious")
+    done = invoke("new", what, "mine")
+    assert done.exit_code == ExitCode.USAGE
+    assert (tmp_path / file).read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["my-metric", "class", "../elsewhere", "cka"])
+def test_a_scaffold_needs_a_free_name_that_python_can_use(invoke, tmp_path, name):
+    assert invoke("new", "metric", name).exit_code == ExitCode.USAGE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_schema_of_suites_is_json_and_knows_the_test_kinds(invoke):
+    schema = json.loads(invoke("schema").stdout)
+    assert {"test_identity", "test_invariance"} <= schema["$defs"].keys()
+    assert "distance" in schema["$defs"]["test_correspondence"]["properties"]

@@ -1,0 +1,76 @@
+"""`list` and `describe` show what components declare, and where they come from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from simbench.errors import ExitCode
+from simbench.registry import METRICS
+
+KINDS = ("metrics", "tests", "transforms", "datasets", "architectures", "suites")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_listed(invoke, kind):
+    done = invoke("list", kind)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_json_list_is_one_document_with_origin_and_broken_plugins(invoke, kind):
+    listed = json.loads(invoke("list", kind, "--json").stdout)
+    assert isinstance(listed["broken_plugins"], list)
+    assert all(entry["name"] and entry["file"] and entry["line"] >= 1 for entry in listed[kind])
+
+
+def test_all_registered_metrics_are_listed(invoke):
+    listed = json.loads(invoke("list", "metrics", "--json").stdout)
+    assert [entry["name"] for entry in listed["metrics"]] == list(METRICS.names())
+
+
+def test_an_unknown_kind_is_a_usage_error(invoke):
+    assert invoke("list", "metric").exit_code == ExitCode.USAGE
+
+
+def test_listing_imports_no_torch():
+    code = (
+        "import sys; from simbench.cli.catalogue import entries; from simbench.cli.options import ListedKind\n"
+        "for kind in ListedKind: entries(kind)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_describe_shows_formula_reference_range_and_origin(invoke):
+    text = invoke("describe", "cka").stdout
+    for said in ("Kornblith", "[0, 1]", "higher is more similar", "isotropic_scaling", "cka.py:"):
+        assert said in text
+
+
+def test_describe_shows_parameters_with_their_defaults(invoke):
+    (entry,) = json.loads(invoke("describe", "svcca", "--json").stdout)
+    assert entry["parameters"] == [{"name": "variance", "type": "float, > 0, ≤ 1", "default": "0.99"}]
+
+
+@pytest.mark.parametrize("name", ["identity", "orthogonal", "mnist1d", "conv1d", "quick"])
+def test_every_kind_of_name_can_be_described(invoke, name):
+    (entry,) = json.loads(invoke("describe", name, "--json").stdout)
+    assert entry["name"] == name
+    assert entry["doc"]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(invoke):
+    done = invoke("describe", "svca")
+    assert (done.exit_code, done.stdout) == (ExitCode.USAGE, "")
+    assert 'unknown component or suite "svca"; did you mean "svcca"?' in done.stderr
+
+
+def test_a_metric_in_a_file_can_be_described(invoke, metric_file):
+    done = invoke("describe", metric_file("mine"))
+    assert "A metric of the user's own." in done.stdout
+    assert "mine.py:5" in done.stdout.replace("\n", "")

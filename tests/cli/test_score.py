@@ -1,0 +1,136 @@
+"""`score` puts metrics to arrays from files; what cannot be scored has a reason, and never a number."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from simbench.errors import ExitCode
+from simbench.registry import METRICS
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """Two related arrays, as files of every kind."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 5))
+    y = x @ random.normal(size=(5, 4)) + random.normal(size=(60, 4))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    np.savez(tmp_path / "both.npz", a=x, b=y)
+    np.savez(tmp_path / "one.npz", only=y)
+    torch.save(torch.tensor(y), tmp_path / "y.pt")
+    torch.save({"a": torch.tensor(x), "b": torch.tensor(y), "epoch": 3}, tmp_path / "both.pth")
+    save_file({"a": torch.tensor(x), "b": torch.tensor(y)}, tmp_path / "both.safetensors")
+    return x, y
+
+
+def scores(done):
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_json_has_the_shape_that_others_build_on(invoke, arrays):
+    listed = scores(invoke("score", "x.npy", "y.npy", "--metric", "cka", "--metric", "svcca", "--json"))
+    assert [one["metric"] for one in listed] == ["cka", "svcca"]
+    assert all(list(one) == ["metric", "status", "value", "reason", "seconds"] for one in listed)
+    assert all(one["status"] == "ok" and one["reason"] is None and 0 <= one["value"] <= 1 for one in listed)
+
+
+@pytest.mark.parametrize(
+    "reference", ["both.npz:b", "one.npz", "one.npz:only", "y.pt", "both.pth:b", "both.safetensors:b"]
+)
+def test_every_kind_of_file_holds_the_same_array(invoke, arrays, reference):
+    expected = scores(invoke("score", "x.npy", "y.npy", "-m", "cka", "--json"))[0]["value"]
+    assert scores(invoke("score", "x.npy", reference, "-m", "cka", "--json"))[0]["value"] == expected
+
+
+def test_without_metrics_all_default_ones_that_need_two_matrices_are_scored(invoke, arrays):
+    expected = [metric.label for _, metric in METRICS if metric.default and not metric.needs]
+    assert [one["metric"] for one in scores(invoke("score", "x.npy", "y.npy", "--json"))] == expected
+
+
+def test_a_metric_that_needs_a_model_is_skipped_with_the_reason(invoke, arrays):
+    (one,) = scores(invoke("score", "x.npy", "y.npy", "-m", "stitch_task", "--json"))
+    assert (one["status"], one["value"]) == ("skip", None)
+    assert "needs a" in one["reason"]
+
+
+def test_a_metric_that_raises_is_an_error_row_and_leaves_the_others_alone(invoke, arrays, metric_file):
+    path = metric_file("raising", 'raise RuntimeError("boom")')
+    done = invoke("score", "x.npy", "y.npy", "-m", path, "-m", "cka", "--json")
+    first, second = json.loads(done.stdout)
+    assert done.exit_code == ExitCode.INCOMPLETE
+    assert (first["status"], first["value"], first["reason"]) == ("error", None, "RuntimeError: boom")
+    assert second["status"] == "ok"
+
+
+def test_a_constant_array_is_skipped_rather_than_scored(invoke, arrays, tmp_path):
+    np.save(tmp_path / "constant.npy", np.ones((60, 3)))
+    (one,) = scores(invoke("score", "x.npy", "constant.npy", "-m", "cka", "--json"))
+    assert (one["status"], one["reason"]) == ("skip", "no variance in constant.npy")
+
+
+def test_nothing_but_the_document_reaches_standard_output(shell, arrays, metric_file):
+    path = metric_file("loud", 'import os; print("print"); os.system("echo child"); return 0.5')
+    done = shell("score", "x.npy", "y.npy", "-m", path, "--json")
+    assert json.loads(done.stdout)[0]["value"] == 0.5
+    assert "print" in done.stderr
+    assert "child" in done.stderr
+
+
+def test_the_table_says_which_way_is_similar(invoke, arrays):
+    text = invoke("score", "x.npy", "y.npy", "-m", "procrustes").stdout
+    assert "lower is more similar" in text
+
+
+def test_files_of_the_same_name_in_two_folders_are_compared(invoke, arrays, tmp_path):
+    for folder, names in (("a", ("block1", "block2", "left")), ("b", ("block1", "block2", "right"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            np.save(tmp_path / folder / f"{name}.npy", arrays[folder == "b"])
+    done = invoke("score", "a", "b", "-m", "cka", "--json")
+    assert [(one["name"], one["metric"]) for one in scores(done)] == [("block1.npy", "cka"), ("block2.npy", "cka")]
+    assert "left out: left.npy is in a only" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("x.npy", "missing.npy", "no such file: missing.npy"),
+        ("x.npy", "short.npy", "x.npy has 60 rows and short.npy has 50"),
+        ("x.npy", "damaged.npy", "damaged.npy: cannot be read"),
+        ("x.npy", "damaged.safetensors", "damaged.safetensors: cannot be read"),
+        ("x.npy", "notes.txt", "not a file of arrays; readable: .npy"),
+        ("x.npy", "both.npz", "both.npz holds 2 arrays (a, b); name one as both.npz:NAME"),
+        ("x.npy", "both.npz:c", 'unknown array in both.npz "c"'),
+        ("x.npy", "y.npy:b", "holds one array without a name"),
+        ("x.npy", "objects.pt", "holds more than tensors"),
+        ("x.npy", "text.npy", "an array of numbers is needed"),
+        ("x.npy", "deep.npy", "deep.npy: a real array of at most 4 dimensions is needed"),
+        ("x.npy", "folder", "x.npy is no folder"),
+        ("folder", "folder", "no array files with the same name"),
+    ],
+)
+def test_what_cannot_be_read_is_one_clear_line(invoke, arrays, tmp_path, first, second, said):
+    np.save(tmp_path / "short.npy", arrays[1][:50])
+    np.save(tmp_path / "text.npy", np.array([["a", "b"]] * 60))
+    np.save(tmp_path / "deep.npy", np.zeros((60, 2, 2, 2, 2)))
+    torch.save(print, tmp_path / "objects.pt")
+    for name in ("damaged.npy", "damaged.safetensors", "notes.txt"):
+        (tmp_path / name).write_text("this is no array")
+    (tmp_path / "folder").mkdir()
+    done = invoke("score", first, second, "--metric", "cka")
+    assert done.exit_code == ExitCode.USAGE
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_metric_is_a_usage_error_with_the_nearest_name(invoke, arrays):
+    done = invoke("score", "x.npy", "y.npy", "-m", "prcrustes", "--json")
+    assert (done.exit_code, done.stdout) == (ExitCode.USAGE, "")
+    assert 'did you mean "procrustes"?' in done.stderr

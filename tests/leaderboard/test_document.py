@@ -1,0 +1,77 @@
+"""The JSON document is the published record of a leaderboard."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from simbench.errors import SimbenchError
+from simbench.leaderboard.document import Document, from_document, to_document
+from simbench.sanity.verdict import Offender
+
+
+def test_the_document_has_the_shape_that_others_build_on(make):
+    document = to_document(make.board())
+    assert (document["schema_version"], document["suite"]) == (1, "sanity")
+    first = document["rows"][0]
+    assert {"metric", "tests", "mean_rank", "passed", "coverage", "seconds"} <= first.keys()
+    assert first["tests"]["identity"].keys() == {
+        "status", "grade", "interval", "passed", "comparisons", "reason", "companions", "offenders",
+    }  # fmt: skip
+
+
+def test_a_column_of_a_test_has_an_entry_beside_its_test(make):
+    tests = to_document(make.board())["rows"][0]["tests"]
+    assert {"invariance", "invariance/permutation", "invariance/orthogonal"} <= tests.keys()
+
+
+def test_every_row_has_an_entry_for_every_column(make):
+    document = to_document(make.board())
+    columns = [column["id"] for column in document["columns"]]
+    assert all(list(row["tests"]) == columns for row in document["rows"])
+
+
+def test_a_column_shares_the_fate_of_a_test_that_was_not_graded(make):
+    rows = {row["metric"]: row["tests"] for row in to_document(make.board())["rows"]}
+    column = rows["my_metric"]["invariance/orthogonal"]
+    assert (column["status"], column["reason"]) == ("error", "ValueError: boom")
+
+
+def test_a_document_validates_against_its_model(make):
+    Document.model_validate(to_document(make.board()))
+
+
+def test_a_document_survives_json_and_back(make):
+    document = json.loads(json.dumps(to_document(make.board())))
+    assert to_document(from_document(document)) == document
+
+
+def test_no_number_that_is_not_json_reaches_a_document(make):
+    odd = make.graded(1.0, companions={"nothing": math.nan}, offenders=(Offender("here", -math.inf),))
+    row = make.full_row("a", 1.0, 1.0, 1.0, 1.0)
+    board = make.board([replace(row, verdicts={**row.verdicts, "identity": odd})], provenance={"load": math.inf})
+    document = json.loads(json.dumps(to_document(board), allow_nan=False))
+    assert document["rows"][0]["tests"]["identity"]["companions"] == {"nothing": None}
+    assert document["rows"][0]["tests"]["identity"]["offenders"] == [{"where": "here", "margin": None}]
+    assert document["provenance"] == {"load": None}
+    assert to_document(from_document(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [(2, "newer than 1.*upgrade simbench"), (0, "older than 1.*publish it again"), (None, "no schema_version")],
+)
+def test_another_schema_version_is_refused_with_what_to_do(make, version, said):
+    document = {**to_document(make.board()), "schema_version": version}
+    with pytest.raises(SimbenchError, match=said):
+        from_document(document)
+
+
+def test_a_damaged_document_is_refused_with_the_place(make):
+    document = to_document(make.board())
+    document["rows"][0]["tests"]["identity"]["grade"] = 1.7
+    with pytest.raises(SimbenchError, match=r"rows\.0\.tests\.identity\.grade"):
+        from_document(document)

@@ -1,0 +1,150 @@
+"""Publishing writes the same numbers four times: Markdown, JSON, CSV and a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from simbench.errors import SimbenchError
+from simbench.leaderboard.csv import to_csv
+from simbench.leaderboard.document import to_document
+from simbench.leaderboard.html import fragment, to_html
+from simbench.leaderboard.markdown import to_markdown
+from simbench.leaderboard.publish import publish
+from simbench.sanity.verdict import Verdict
+
+HOSTILE = '<script>alert("x")</script>\'"> | `x` [y](javascript:z)'
+
+
+class Reader(HTMLParser):
+    """Tags with attributes, and the text of every table cell."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def hostile_board(make):
+    """Names, reasons and provenance as somebody ill-meaning would choose them."""
+    bad = Verdict("error", reason=HOSTILE)
+    row = make.full_row(HOSTILE, 1.0, 1.0, 1.0, 1.0, summary=HOSTILE, formula=HOSTILE, origin=HOSTILE)
+    row = replace(row, verdicts={**row.verdicts, "identity": bad})
+    return make.board([row], about=HOSTILE, provenance={HOSTILE: HOSTILE})
+
+
+def test_four_files_are_written_into_the_folder_of_the_suite(make, tmp_path):
+    paths = publish(make.board(), tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
+        "sanity/README.md", "sanity/index.html", "sanity/leaderboard.csv", "sanity/leaderboard.json",
+    ]  # fmt: skip
+    assert sorted((tmp_path / "sanity").iterdir()) == sorted(paths)
+
+
+def test_the_same_board_gives_the_same_bytes(make, tmp_path):
+    first = [path.read_bytes() for path in publish(make.board(), tmp_path / "one")]
+    assert first == [path.read_bytes() for path in publish(make.board(), tmp_path / "two")]
+
+
+def test_nothing_is_written_outside_the_folder(make, tmp_path):
+    with pytest.raises(SimbenchError, match="no name for a folder"):
+        publish(make.board(suite="../elsewhere"), tmp_path / "inside")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_published_json_is_the_document(make, tmp_path):
+    publish(make.board(), tmp_path)
+    assert json.loads((tmp_path / "sanity/leaderboard.json").read_text()) == to_document(make.board())
+
+
+def test_csv_has_one_line_per_metric_and_column(make):
+    lines = list(csv.DictReader(io.StringIO(to_csv(make.board()))))
+    assert len(lines) == 7 * len(make.columns)
+    line = next(line for line in lines if line["metric"] == "cka" and line["column"] == "orthogonal")
+    assert (line["test"], line["grade"], line["passed"], line["status"]) == ("invariance", "0.8", "false", "ok")
+
+
+def test_csv_leaves_unknown_values_empty(make):
+    lines = list(csv.DictReader(io.StringIO(to_csv(make.board()))))
+    line = next(line for line in lines if line["metric"] == "my_metric" and line["test"] == "identity")
+    assert (line["grade"], line["low"], line["passed"], line["mean_rank"]) == ("", "", "", "")
+
+
+def test_markdown_tables_keep_their_columns_whatever_the_names(hostile_board):
+    lines = [line for line in to_markdown(hostile_board).splitlines() if line.startswith("| ")]
+    headings, rule, row = (len(re.findall(r"(?<!\\)\|", line)) for line in lines[:3])
+    assert headings == rule == row
+
+
+def test_markdown_shows_marks_reasons_and_provenance(make):
+    text = to_markdown(make.board())
+    assert "| cka | 2.12 | ✓ 1.000 [0.95, 1.00] |" in text
+    assert "identifiability_llv, identity, correspondence: skip: compares layers" in text
+    assert "| versions | simbench 0.1.0, torch 2.4.0 |" in text
+
+
+def test_names_and_reasons_cannot_put_html_into_markdown(hostile_board):
+    assert not re.search(r"(?<!\\)<script", to_markdown(hostile_board))
+
+
+@pytest.mark.parametrize("render", [to_html, fragment])
+def test_names_and_reasons_cannot_put_a_script_into_the_page(hostile_board, render):
+    reader = Reader(render(hostile_board))
+    assert sum(tag == "script" for tag, _ in reader.tags) == (1 if render is to_html else 0)
+    assert not any(name.startswith("on") for _, attributes in reader.tags for name in attributes)
+    assert any(HOSTILE in text for text in reader.text)
+
+
+@pytest.mark.parametrize("render", [to_html, fragment])
+def test_the_page_needs_no_network(make, render):
+    reader = Reader(render(make.board()))
+    assert not {"link", "img", "iframe"} & {tag for tag, _ in reader.tags}
+    targets = [value for _, attributes in reader.tags for name, value in attributes.items() if name in ("src", "href")]
+    assert all(re.fullmatch(r"[\w.]+", target) for target in targets)
+    assert "http" not in re.sub(r"http-equiv", "", render(make.board()))
+    assert "url(" not in render(make.board())
+
+
+def test_the_page_shows_grade_interval_mark_and_reason(make):
+    text = " ".join(" ".join(Reader(to_html(make.board())).text).split())
+    assert "✓ 0.987 [0.94, 1.00]" in text
+    assert "12 of 12 error: cnn/0 block1: ValueError: boom" in text
+    assert "not graded on every test, so not ranked" in text
+
+
+def test_the_page_says_which_layers_did_worst(make):
+    assert "did not hold: cnn/0 block3 (by 0.3)" in to_html(make.board())
+
+
+def test_hover_texts_come_from_the_metric_and_the_test(make):
+    titles = [attributes.get("title") or "" for _, attributes in Reader(to_html(make.board())).tags]
+    assert any("Kornblith et al. (2019)" in title and "higher is more similar" in title for title in titles)
+    assert any("passes if >= 0.95" in title for title in titles)
+
+
+def test_the_page_follows_light_and_dark(make):
+    assert "prefers-color-scheme: dark" in to_html(make.board())
+
+
+def test_ranked_and_partial_rows_are_bodies_of_their_own_so_that_sorting_keeps_them_apart(make):
+    body = to_html(make.board()).split("<tbody")
+    assert len(body) == 4
+    assert 'data-sort="my_metric"' in body[3]
+    assert 'data-sort="cka"' in body[1]
+
+
+def test_a_board_without_rows_can_be_published(make, tmp_path):
+    assert len(publish(make.board([]), tmp_path)) == 4

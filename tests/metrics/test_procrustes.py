@@ -1,0 +1,201 @@
+"""Procrustes distance and normalised Bures similarity, and the nuclear norms below them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from simbench.errors import NotApplicable
+from simbench.metrics.linear_algebra import nuclear_norms, same_gram
+from simbench.metrics.procrustes import nbs, procrustes
+from simbench.metrics.scoring import score_pairs
+from simbench.registry import METRICS
+from simbench.representations.representation import Representation
+
+Array = NDArray[np.float64]
+BOTH = [nbs, procrustes]
+SHAPES = [(40, 6, 6), (40, 6, 9), (40, 9, 6), (12, 30, 25), (20, 1, 3)]
+
+
+def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, width))
+    return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
+
+
+def value(metric, x: Array, y: Array) -> float:
+    return float(metric(torch.as_tensor(x), torch.as_tensor(y)))
+
+
+def aligned(x: Array, y: Array) -> tuple[Array, Array]:
+    """Centred, of norm 1, padded to one width, y rotated onto x."""
+    width = max(x.shape[1], y.shape[1])
+    sides = []
+    for side in (x, y):
+        side = side - side.mean(axis=0)
+        sides.append(np.pad(side / np.linalg.norm(side), ((0, 0), (0, width - side.shape[1]))))
+    rotation, _ = scipy.linalg.orthogonal_procrustes(sides[1], sides[0])
+    return sides[0], sides[1] @ rotation
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_procrustes_is_what_the_best_rotation_leaves(shape: tuple[int, int, int]) -> None:
+    x, y = pair(*shape)
+    first, second = aligned(x, y)
+    assert value(procrustes, x, y) == pytest.approx(np.linalg.norm(first - second), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_nbs_is_the_cosine_after_the_best_rotation(shape: tuple[int, int, int]) -> None:
+    x, y = pair(*shape)
+    first, second = aligned(x, y)
+    assert value(nbs, x, y) == pytest.approx(np.sum(first * second), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_nbs_is_the_fidelity_of_the_gram_matrices(shape: tuple[int, int, int]) -> None:
+    x, y = (side - side.mean(axis=0) for side in pair(*shape))
+    root = scipy.linalg.sqrtm(x @ x.T + 0j)
+    fidelity = np.trace(scipy.linalg.sqrtm(root @ (y @ y.T) @ root)).real
+    assert value(nbs, x, y) == pytest.approx(fidelity / (np.linalg.norm(x) * np.linalg.norm(y)), abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_two_are_one_quantity(shape: tuple[int, int, int]) -> None:
+    x, y = pair(*shape)
+    assert value(procrustes, x, y) ** 2 == pytest.approx(2 - 2 * value(nbs, x, y), abs=1e-12)
+
+
+def test_single_units_give_their_absolute_correlation() -> None:
+    x, y = pair(30, 1, 1)
+    assert value(nbs, x, -y) == pytest.approx(abs(np.corrcoef(x[:, 0], y[:, 0])[0, 1]), rel=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(40, 6), (8, 30)])
+def test_the_distance_from_oneself_is_zero(dtype: torch.dtype, shape: tuple[int, int]) -> None:
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    assert float(procrustes(x, x)) < 1e-12
+
+
+def test_the_distance_from_oneself_is_zero_in_a_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sides = [Representation(torch.randn(40, 6, generator=generator)) for _ in range(3)]
+    scores = score_pairs(METRICS.get("procrustes"), sides, [(k, k) for k in range(3)])
+    assert max(score.value for score in scores) < 1e-12
+
+
+def test_the_distance_from_oneself_is_small_for_a_steep_spectrum() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 30)) * np.geomspace(1, 1e-12, 30)
+    assert value(procrustes, x, x) < 1e-7
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-9])
+def test_small_distances_keep_their_digits(size: float) -> None:
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(100, 5)), rng.normal(size=(100, 5))
+    exact = value(procrustes, x, x + 1e-2 * noise) / 1e-2
+    assert value(procrustes, x, x + size * noise) / size == pytest.approx(exact, rel=0.02)
+
+
+def test_small_distances_keep_their_digits_in_a_batch() -> None:
+    rng = np.random.default_rng(0)
+    x, noise = (torch.tensor(rng.normal(size=(100, 5))) for _ in range(2))
+    sides = [Representation(x), *(Representation(x + size * noise) for size in (1e-3, 1e-6, 1e-9))]
+    scores = score_pairs(METRICS.get("procrustes"), sides, [(0, k) for k in (1, 2, 3)])
+    expected = [float(procrustes(x, side.matrix)) for side in sides[1:]]
+    assert [score.value for score in scores] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_triangle_inequality_holds() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(20, 4))
+    violations = 0
+    for _ in range(300):
+        a, c = base + rng.normal(size=(20, 4)), base + rng.normal(size=(20, 4))
+        b = (a + c) / 2 if rng.random() < 0.5 else base + rng.normal(size=(20, 4))
+        violations += value(procrustes, a, c) > value(procrustes, a, b) + value(procrustes, b, c) + 1e-9
+    assert violations == 0
+
+
+@pytest.mark.parametrize("metric", BOTH)
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), exponent=st.floats(-6, 6), offset=st.floats(-1e3, 1e3))
+def test_rotation_scale_and_translation_do_not_matter(metric, seed: int, exponent: float, offset: float) -> None:
+    x, y = pair(25, 6, 4, seed)
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(6, 6)))[0]
+    assert value(metric, 10**exponent * (x @ rotation + offset), y) == pytest.approx(value(metric, x, y), rel=1e-7)
+
+
+@pytest.mark.parametrize("metric", BOTH)
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(3, 30), width=st.integers(1, 40), other=st.integers(1, 40), seed=st.integers(0, 10**6))
+def test_symmetric_and_within_its_range(metric, rows: int, width: int, other: int, seed: int) -> None:
+    x, y = pair(rows, width, other, seed)
+    forwards = value(metric, x, y)
+    assert forwards == pytest.approx(value(metric, y, x), abs=1e-10)
+    assert 0 <= forwards <= (1 if metric is nbs else 2**0.5) + 1e-12
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_single_precision_agrees_at_an_offset_of_a_hundred(metric) -> None:
+    x, y = (side + 100 for side in pair(300, 30, 20))
+    single = float(metric(torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)))
+    assert single == pytest.approx(value(metric, x, y), abs=1e-4)
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_integers_memory_layout_and_dead_units_do_not_matter(metric) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(-5, 5, size=(40, 8)), rng.integers(-5, 5, size=(40, 3))
+    padded = np.asfortranarray(np.column_stack([x, np.full(40, 0.1)]).astype(float))
+    assert value(metric, x, y) == pytest.approx(value(metric, padded, y), abs=1e-10)
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_a_constant_matrix_is_not_applicable(metric) -> None:
+    with pytest.raises(NotApplicable, match="no variance"):
+        metric(torch.randn(10, 3), torch.full((10, 3), 0.1))
+
+
+@pytest.mark.parametrize("name", ["nbs", "procrustes"])
+def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    shapes = [(30, 4), (30, 50), (30, 4), (30, 1), (12, 20), (12, 3)]
+    sides = [Representation(torch.randn(*shape, generator=generator)) for shape in shapes]
+    pairs = [(a, b) for a in range(6) for b in range(6) if shapes[a][0] == shapes[b][0]]
+    metric = METRICS.get(name)
+    scores = score_pairs(metric, sides, pairs)
+    expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
+    assert [score.value for score in scores] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_wide_matrix_is_replaced_by_one_with_the_same_gram_matrix() -> None:
+    x = torch.randn(10, 200, dtype=torch.float64)
+    narrow = same_gram(x)
+    assert narrow.shape == (10, 10)
+    assert torch.allclose(narrow @ narrow.T, x @ x.T)
+
+
+SPECTRA = {
+    "gaussian": None,
+    "one direction": np.r_[1.0, np.zeros(127)],
+    "geometric": np.geomspace(1, 1e-14, 128),
+    "half below the root of rounding": np.r_[np.ones(64), np.full(64, 1e-9)],
+    "zero": np.zeros(128),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_nuclear_norms_are_right_whatever_the_spectrum(name: str) -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(128, 128))
+    if SPECTRA[name] is not None:
+        matrix = np.linalg.qr(matrix)[0] * SPECTRA[name] @ np.linalg.qr(rng.normal(size=(128, 128)))[0]
+    batch = torch.tensor(np.stack([matrix, 2 * matrix]))
+    assert nuclear_norms(batch).tolist() == pytest.approx(torch.linalg.svdvals(batch).sum(dim=1).tolist(), rel=1e-9)

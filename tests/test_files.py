@@ -1,0 +1,72 @@
+"""Atomic writes: a reader sees the old file or the whole new one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from simbench.files import file_digest, replacing, write_text
+
+
+def test_a_file_is_written_with_its_folders(tmp_path):
+    write_text(tmp_path / "a/b/c.txt", "grüße\n")
+    assert (tmp_path / "a/b/c.txt").read_bytes() == "grüße\n".encode()
+
+
+def test_an_existing_file_is_replaced(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old and longer")
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(TypeError), replacing(path) as temporary:
+        temporary.write_text(b"not a text")
+    assert [one.name for one in tmp_path.iterdir()] == ["file.txt"]
+    assert path.read_text() == "old"
+
+
+def test_the_old_file_is_there_until_the_block_ends(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == path.parent
+    assert path.read_text() == "new"
+
+
+def test_a_kill_in_the_middle_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from simbench.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)])
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_text(tmp_path / "file.txt", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+
+
+def test_a_digest_is_the_sha256_of_the_bytes(tmp_path):
+    (tmp_path / "file.bin").write_bytes(b"abc")
+    assert file_digest(tmp_path / "file.bin") == hashlib.sha256(b"abc").hexdigest()
