@@ -174,7 +174,7 @@ def load_installed_plugins() -> None:
 
 
 def _load_all_builtin() -> None:
-    """Before anybody else's code: of two components of one name, the built-in one is the first, the other is at fault."""
+    """Before anybody else's code: of two components of one name the built-in one is first, and the other at fault."""
     registries: tuple[Registry[Any], ...] = (METRICS, TEST_KINDS, TRANSFORMS, DATASETS, ARCHITECTURES)
     for registry in registries:
         registry.load_builtin()

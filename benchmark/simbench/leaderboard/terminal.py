@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -41,37 +41,39 @@ STYLES = {
 class Detail:
     """What a table shows; the first of `DETAILS` that fits is taken."""
 
-    columns_of_tests: bool
-    intervals: bool
-    costs: bool
-    letters_per_word: int = 40
+    columns_of_tests: bool = False
+    intervals: bool = False
+    costs: bool = False
     grades: bool = True
+    letters_per_word: int = 40
+    letters_per_name: int = 80
 
 
 DETAILS = (
     Detail(columns_of_tests=True, intervals=True, costs=True),
-    Detail(columns_of_tests=False, intervals=True, costs=True),
-    Detail(columns_of_tests=False, intervals=False, costs=True),
-    Detail(columns_of_tests=False, intervals=False, costs=True, letters_per_word=7),
-    Detail(columns_of_tests=False, intervals=False, costs=False, letters_per_word=7),
-    Detail(columns_of_tests=False, intervals=False, costs=False, letters_per_word=5, grades=False),
+    Detail(intervals=True, costs=True),
+    Detail(costs=True),
+    Detail(costs=True, letters_per_word=7),
+    Detail(letters_per_word=7),
+    Detail(letters_per_word=6, letters_per_name=16),
+    Detail(letters_per_word=5, letters_per_name=16, grades=False),
 )
-NARROWEST_NAME = 16
 
 
 def table(board: Board, width: int | None = None) -> Table:
     """Metrics × tests for a terminal of this width (default: the one we are in).
 
-    When it is too narrow the columns of tests go first, then intervals, long headings, costs, and at last the grades.
+    When it is too narrow the columns of tests go first, then intervals, long headings, costs, long names and, at last,
+    the grades.
     """
     available = Console(width=width).width
     drawings = (_drawn(board, detail) for detail in DETAILS)
     return next((drawn for drawn in drawings if _natural_width(drawn) <= available), _drawn(board, DETAILS[-1]))
 
 
-def reasons(board: Board) -> list[Text]:
+def reasons(board: Board) -> Group:
     """The legend, then why grades are missing or partial: one line per metric and reason."""
-    return [Text(LEGEND, style="dim"), *(_reason(problem) for problem in problems(board))]
+    return Group(Text(LEGEND, style="dim"), *(_reason(problem) for problem in problems(board)))
 
 
 def _reason(problem: Problem) -> Text:
@@ -89,7 +91,7 @@ def _drawn(board: Board, detail: Detail) -> Table:
     columns = [column for column in board.columns if column.parent is None or detail.columns_of_tests]
     title = Text(f"{board.suite}@{board.version}", style="bold")
     drawn = Table(title=title, title_justify="left", box=box.HORIZONTALS, padding=(0, 1, 0, 0))
-    drawn.add_column("metric", overflow="fold", min_width=NARROWEST_NAME)
+    drawn.add_column("metric", overflow="fold")
     drawn.add_column("mean\nrank", justify="right", no_wrap=True)
     for column in columns:
         drawn.add_column(_heading(column, detail.letters_per_word), no_wrap=True)
@@ -107,7 +109,10 @@ def _cells(ranked: RankedRow, columns: Sequence[TestColumn], detail: Detail) -> 
     verdicts = [cell(ranked.row, column) for column in columns]
     costs = [Text(f"{ranked.coverage:.0%}"), Text(seconds_text(ranked.row.seconds))] if detail.costs else []
     return [
-        Text(ranked.row.metric.label, style="" if ranked.mean_rank is not None else "dim"),
+        Text(
+            _folded(ranked.row.metric.label, detail.letters_per_name),
+            style="" if ranked.mean_rank is not None else "dim",
+        ),
         Text(rank_text(ranked.mean_rank)),
         *(_cell(verdict, detail) for verdict in verdicts),
         Text(f"{ranked.passed}/{ranked.tests}"),
@@ -122,6 +127,20 @@ def _cell(verdict: Verdict, detail: Detail) -> Text:
     if detail.intervals and verdict.interval is not None:
         text.append(f" {interval_text(verdict)}", style="dim")
     return text
+
+
+def _folded(name: str, letters: int) -> str:
+    """A long name on several lines, broken after underscores where that is possible.
+
+    >>> _folded("logit_distance_relative", 16)
+    'logit_distance_\\nrelative'
+    """
+    lines = [""]
+    for part in name.replace("_", "_ ").split(" "):
+        if len(lines[-1] + part) > letters and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _heading(column: TestColumn, letters: int) -> Text:

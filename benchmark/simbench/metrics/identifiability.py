@@ -176,11 +176,13 @@ def logit_distance_relative(a: Representation, b: Representation) -> float:
     a, b: representations at the head → a number in [0, 2]: 0 for equal distributions, √2 for uncorrelated logits.
     Raises `NotApplicable` where both models are uniform everywhere.
     """
-    first, second = (ell - ell.mean(dim=1, keepdim=True) for ell in _log_probabilities(a, b))
-    size = (first.square().sum() + second.square().sum()) / 2
-    if not bool(size > 0):
+    ells = _log_probabilities(a, b)
+    first, second = (ell - ell.mean(dim=1, keepdim=True) for ell in ells)
+    size = ((first.square().mean() + second.square().mean()) / 2).sqrt()
+    rounding = torch.finfo(torch.float64).eps * max(float(ell.abs().max()) for ell in ells)
+    if float(size) <= 8 * rounding:
         raise NotApplicable("both models give equal probabilities to all labels")
-    return float(((first - second).square().sum() / size).sqrt())
+    return float((first - second).square().mean().sqrt() / size)
 
 
 @dataclass(frozen=True)

@@ -153,8 +153,9 @@ def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs, memory_lim
         for start in range(0, len(positions), size):
             chunk = positions[start : start + size]
             rights = [matrices[pairs[k][1]] for k in chunk]
+            widths = [right.shape[1] for right in rights]
             columns = (left @ torch.cat(rights, dim=1)).square().sum(dim=0)
-            found[chunk] = torch.stack([part.sum() for part in columns.split([right.shape[1] for right in rights])])
+            found[chunk] = torch.stack([part.sum() for part in torch.split(columns, widths)])
     return found
 
 

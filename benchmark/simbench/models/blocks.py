@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -54,23 +55,53 @@ class BlockNetwork(nn.Sequential):
         return activations
 
 
-def with_norms_folded(network: BlockNetwork) -> BlockNetwork:
-    """A copy in which each batch norm, in eval mode, has become part of the linear map before it.
+def faster_to_differentiate(network: BlockNetwork) -> BlockNetwork:
+    """A copy that computes the same function, up to rounding, at about a third of the cost of a pass and its gradient.
 
-    The same function up to rounding, at about half the cost of a forward and backward pass.
+    Batch norms in eval mode become part of the linear maps before them, convolutions run with the channels last, ReLUs
+    work in place.
     """
-    folded = copy.deepcopy(network)
-    for block in folded.blocks:
+    faster = copy.deepcopy(network)
+    for block in faster.blocks:
         linear, norm = block.get_submodule("linear"), dict(block.named_children()).get("norm")
         if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-            fused = (
+            linear = (
                 fuse_linear_bn_eval(linear, norm)
                 if isinstance(linear, nn.Linear)
                 else fuse_conv_bn_eval(cast("nn.Conv2d", linear), norm)
             )
-            block.add_module("linear", fused)
             block.add_module("norm", nn.Identity())
-    return folded.eval().requires_grad_(False)
+        # In place on a view, autograd would copy the whole tensor: the ReLU comes before the view.
+        relu = nn.ReLU(inplace=True)
+        one_dimensional = isinstance(linear, nn.Conv1d)
+        block.add_module("linear", _ChannelsLast(linear, relu) if isinstance(linear, nn.Conv1d) else linear)
+        block.add_module("relu", nn.Identity() if one_dimensional else relu)
+    return faster.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+class _ChannelsLast(nn.Module):
+    """A convolution over a sequence, as one over an image of height 1 (which has a channels-last kernel), and ReLU."""
+
+    def __init__(self, convolution: nn.Conv1d, relu: nn.ReLU) -> None:
+        super().__init__()
+        self.relu = relu
+        (width,), (stride,), padding = convolution.kernel_size, convolution.stride, convolution.padding[0]
+        self.flat = nn.Conv2d(
+            convolution.in_channels,
+            convolution.out_channels,
+            (1, width),
+            (1, stride),
+            (0, int(padding)),
+            bias=convolution.bias is not None,
+        )
+        self.flat.weight = nn.Parameter(convolution.weight[:, :, None])
+        if convolution.bias is not None:
+            self.flat.bias = nn.Parameter(convolution.bias)
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """`(n, channels, length)`, in any memory format."""
+        flat: Tensor = self.relu(self.flat(activations.unsqueeze(2).contiguous(memory_format=torch.channels_last)))
+        return flat.squeeze(2)
 
 
 def linear_blocks(

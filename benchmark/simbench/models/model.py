@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.models.blocks import EMBEDDING, BlockNetwork, with_norms_folded
+from simbench.models.blocks import EMBEDDING, BlockNetwork, faster_to_differentiate
 from simbench.representations.representation import Head, Layout
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ class Model:
     def to(self, device: str | torch.device) -> Model:
         """Move the network; inputs and activations may stay where they are."""
         self.network.to(device)
-        self.__dict__.pop("_folded", None)
+        self.__dict__.pop("_faster", None)
         return self
 
     @cached_property
-    def _folded(self) -> BlockNetwork:
+    def _faster(self) -> BlockNetwork:
         assert isinstance(self.network, BlockNetwork)
-        return with_norms_folded(self.network)
+        return faster_to_differentiate(self.network)
 
     def layers(self) -> list[str]:
         """Names of the layers to compare, in order. Any other module may be read too."""
@@ -193,7 +193,7 @@ class Model:
     def _continue(self, layer: str, activations: Tensor, inputs: Tensor | None) -> Tensor:
         if isinstance(self.network, BlockNetwork) and layer in self.network.stages:
             # Stitching trains through here; without a gradient the network itself answers, bit for bit.
-            network = self._folded if activations.requires_grad else self.network
+            network = self._faster if activations.requires_grad else self.network
             logits = network.forward_after(layer, self._here(activations))
         else:
             if inputs is None:

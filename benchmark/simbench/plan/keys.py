@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | model | canonical spec, trainer version, data, seed | device, workers, paths |
 | activations | model key, layer, reparametrisation, probe inputs | batch size |
-| representation | activations key, spatial rule, transform | |
+| representation | what its activations depend on, spatial rule, transform | |
 | score | metric identity and parameters, both representation keys (sorted for symmetric metrics) | everything else |
 
 Keys hold no absolute path, so a store can be shared. The scheme has a version; a test pins golden values.
@@ -18,6 +18,10 @@ from collections.abc import Mapping
 from typing import Any
 
 KEY_SCHEME = 1
+CONSTRUCTION_VERSION = 1
+"""Part of every constructed model's key: raise it when `models.constructed` gives other numbers."""
+REPARAMETRISATION_VERSION = 1
+"""Part of the key of reparametrised activations: raise it when `models.reparametrise` gives other weights."""
 KEY_LENGTH = 24
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import file_digest
 from simbench.models.architecture import TRAINER_VERSION
-from simbench.plan.keys import digest, score_key
+from simbench.plan.keys import CONSTRUCTION_VERSION, REPARAMETRISATION_VERSION, digest, score_key
 from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.registry import ARCHITECTURES, DATASETS
+from simbench.registry import ARCHITECTURES, DATASETS, TRANSFORMS
 from simbench.suite.load import layers_of_model
 from simbench.suite.schema import Component, ModelSpec, Suite
 
@@ -94,6 +94,8 @@ class Plan:
             content: dict[str, Any] = {side: self._activations_content(ref, side) for side in sides}
             content["spatial"] = {"mode": self.suite.probe.spatial, "rows": self.suite.probe.rows}
             content["transform"] = _plain(ref.transform)
+            if ref.transform is not None:
+                content["transform_identity"] = TRANSFORMS.get(ref.transform.name).identity
             known[ref, with_fit] = digest("representation", content)
         return known[ref, with_fit]
 
@@ -101,7 +103,7 @@ class Plan:
         return {
             "model": self.models[ref.model].key,
             "layer": ref.layer,
-            "reparametrisation": _plain(ref.reparametrisation),
+            "reparametrisation": _plain(ref.reparametrisation, version=REPARAMETRISATION_VERSION),
             "inputs": self.inputs[inputs] if ref.model.construction is None else None,
         }
 
@@ -200,14 +202,14 @@ def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
         content["data"] = _data_spec(spec.train.dataset)
         content["trainer"] = TRAINER_VERSION
     else:
-        path = Path(str(spec.load))
+        path = Path(str(spec.load)).expanduser()
         content["load"] = file_digest(path) if path.is_file() else str(spec.load)
     return PlannedModel(ref, digest("model", content), spec)
 
 
 def _constructed(ref: ModelRef) -> PlannedModel:
     assert ref.construction is not None
-    content = {"construction": ref.construction.name, "parameters": dict(ref.construction.parameters), "seed": ref.seed}
+    content = {"construction": _plain(ref.construction, version=CONSTRUCTION_VERSION), "seed": ref.seed}
     return PlannedModel(ref, digest("model", content), None)
 
 
@@ -215,5 +217,5 @@ def _data_spec(component: Component) -> dict[str, Any]:
     return DATASETS.get(component.name).identity(component.parameters)
 
 
-def _plain(named: Named | None) -> dict[str, Any] | None:
-    return None if named is None else {"name": named.name, "parameters": dict(named.parameters)}
+def _plain(named: Named | None, **more: Any) -> dict[str, Any] | None:
+    return None if named is None else {"name": named.name, "parameters": dict(named.parameters), **more}

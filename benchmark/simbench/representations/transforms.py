@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.registry import TRANSFORMS, Origin, origin_of
+from simbench.registry import TRANSFORMS, Origin, origin_of, source_hash
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +32,17 @@ class Transform:
     name: str
     function: Callable[..., Representation]
     function_preserving: bool
+    version: int | None
     summary: str
     origin: Origin
 
+    @property
+    def identity(self) -> str:
+        """Name and version, else name and the hash of the source: what a representation's key depends on."""
+        return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
+
     def __call__(self, representation: Representation, *, seed: int, **parameters: Any) -> Representation:
-        """The transformed representation; the same seed gives the same map for every representation of one width."""
+        """The transformed representation; the seed, and what is transformed, decide the map."""
         generator = torch.Generator().manual_seed(seed)
         return self.function(representation, generator, **parameters)
 
@@ -44,53 +50,57 @@ class Transform:
 F = TypeVar("F", bound="Callable[..., Representation]")
 
 
-def transform(name: str, *, function_preserving: bool) -> Callable[[F], F]:
-    """Register a function of a representation, a generator and keyword-only parameters as a transform."""
+def transform(name: str, *, function_preserving: bool, version: int | None = None) -> Callable[[F], F]:
+    """Register a function of a representation, a generator and keyword-only parameters as a transform.
+
+    Raise `version` when the map changes; without one, the hash of the source file stands for it.
+    """
 
     def decorate(function: F) -> F:
         summary = (function.__doc__ or "").partition("\n")[0]
         origin = origin_of(function)
-        TRANSFORMS.register(name, Transform(name, function, function_preserving, summary, origin), origin)
+        declared = Transform(name, function, function_preserving, version, summary, origin)
+        TRANSFORMS.register(name, declared, origin)
         return function
 
     return decorate
 
 
-@transform("permutation", function_preserving=True)
+@transform("permutation", version=1, function_preserving=True)
 def permutation(representation: Representation, generator: Generator) -> Representation:
     """Reorders the features."""
     order = torch.randperm(representation.features, generator=generator)
     return mapped(representation, torch.eye(representation.features, dtype=torch.float64)[order])
 
 
-@transform("orthogonal", function_preserving=True)
+@transform("orthogonal", version=1, function_preserving=True)
 def orthogonal(representation: Representation, generator: Generator) -> Representation:
     """Rotates (and may reflect) the features by a Haar-distributed orthogonal matrix."""
     return mapped(representation, haar_orthogonal(representation.features, generator))
 
 
-@transform("isotropic_scaling", function_preserving=True)
+@transform("isotropic_scaling", version=1, function_preserving=True)
 def isotropic_scaling(representation: Representation, generator: Generator) -> Representation:
     """Multiplies everything by one factor, log-uniform in [0.1, 10]."""
     factor = log_uniform(1, 10.0, generator)
     return mapped(representation, factor * torch.eye(representation.features, dtype=torch.float64))
 
 
-@transform("diagonal_scaling", function_preserving=True)
+@transform("diagonal_scaling", version=1, function_preserving=True)
 def diagonal_scaling(representation: Representation, generator: Generator) -> Representation:
     """Multiplies each feature by a positive factor of its own, log-uniform, at most 10 apart."""
     factors = log_uniform(representation.features, LARGEST_CONDITION_NUMBER**0.5, generator)
     return mapped(representation, torch.diag(factors))
 
 
-@transform("sign_flip", function_preserving=True)
+@transform("sign_flip", version=1, function_preserving=True)
 def sign_flip(representation: Representation, generator: Generator) -> Representation:
     """Flips the sign of about half of the features."""
     signs = torch.randint(0, 2, (representation.features,), generator=generator).double() * 2 - 1
     return mapped(representation, torch.diag(signs))
 
 
-@transform("translation", function_preserving=True)
+@transform("translation", version=1, function_preserving=True)
 def translation(representation: Representation, generator: Generator) -> Representation:
     """Adds one random vector, of the size of the activations' root mean square, to every row."""
     size = representation.activations.double().square().mean().sqrt().item()
@@ -98,19 +108,19 @@ def translation(representation: Representation, generator: Generator) -> Represe
     return mapped(representation, torch.eye(representation.features, dtype=torch.float64), offset)
 
 
-@transform("invertible_linear", function_preserving=True)
+@transform("invertible_linear", version=1, function_preserving=True)
 def invertible_linear(representation: Representation, generator: Generator) -> Representation:
     """Mixes the features by a matrix with log-uniform singular values and a condition number of at most 10."""
     return mapped(representation, random_invertible(representation.features, generator))
 
 
-@transform("affine", function_preserving=True)
+@transform("affine", version=1, function_preserving=True)
 def affine(representation: Representation, generator: Generator) -> Representation:
     """An invertible linear map followed by a translation."""
     return translation(invertible_linear(representation, generator), generator)
 
 
-@transform("row_shuffle", function_preserving=False)
+@transform("row_shuffle", version=1, function_preserving=False)
 def row_shuffle(representation: Representation, generator: Generator) -> Representation:
     """Assigns the activations to other inputs: the same values, no correspondence left."""
     order = torch.randperm(representation.activations.shape[0], generator=generator)

@@ -27,8 +27,7 @@ class Identity(TestKind):
                 continue
             for receiver in senders:
                 column = tuple(Comparison(sender, receiver) for sender in senders)
-                models = tuple(dict.fromkeys(str(sender.model) for sender in senders))
-                yield Question(str(receiver), models, column, partial(_is_best, column))
+                yield Question(str(receiver), (str(receiver.model),), column, partial(_is_best, column))
 
     def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
         """Share of receivers whose self-similarity is best within one standard error, and the mean rank of self."""

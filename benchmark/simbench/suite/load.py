@@ -16,7 +16,7 @@ from simbench.suite.yaml_nodes import Document, Location, Problem, merged, read_
 
 
 def bundled_suites() -> dict[str, Path]:
-    """The suites that ship with simbench, by name. In a checkout they lie in its `suites/`, in a wheel in the package."""
+    """The suites that ship with simbench, by name: in a checkout from its `suites/`, in a wheel from the package."""
     packaged = Path(str(files("simbench"))) / "suites"
     folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "suites"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}

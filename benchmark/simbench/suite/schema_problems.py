@@ -17,9 +17,7 @@ M = TypeVar("M", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
 
 
-def validated(
-    model: type[M], data: Any, location: Location, document: Document, problems: list[Problem]
-) -> M | None:
+def validated(model: type[M], data: Any, location: Location, document: Document, problems: list[Problem]) -> M | None:
     """An instance of `model`, or None and its problems."""
     try:
         return model.model_validate(data)
@@ -37,21 +35,20 @@ def path_of(location: Location) -> str:
     return text.lstrip(".")
 
 
-def _described(
-    model: type[BaseModel], error: ValidationError, location: Location, document: Document
-) -> list[Problem]:
+def _described(model: type[BaseModel], error: ValidationError, location: Location, document: Document) -> list[Problem]:
     """One problem for each of pydantic's; those of the branches of one union are alternatives, and make one."""
     unknown_and_missing: list[Problem] = []
     wrong: dict[Location, list[str]] = {}
     for problem in error.errors():
-        inner = _without_branches(problem["loc"], document.at(location))
+        missing = problem["type"] == "missing"
+        inner = _without_branches(problem["loc"], document.at(location), last_is_absent=missing)
         here = (*location, *inner)
         parent = f" in {path_of(here[:-1])}" if here[:-1] else ""
         if problem["type"] == "extra_forbidden":
             tail = suggestion(str(here[-1]), _fields_at(model, inner[:-1]))
             text = f'unknown key "{here[-1]}"{parent}{tail}'
             unknown_and_missing.append(Problem(document.position(here, of_key=True), text))
-        elif problem["type"] == "missing":
+        elif missing:
             unknown_and_missing.append(Problem(document.position(here), f'key "{here[-1]}" is missing{parent}'))
         else:
             wrong.setdefault(here, []).append(_message(problem))
@@ -73,11 +70,12 @@ def _message(problem: ErrorDetails) -> str:
     return message
 
 
-def _without_branches(parts: tuple[int | str, ...], data: Any) -> Location:
+def _without_branches(parts: tuple[int | str, ...], data: Any, *, last_is_absent: bool) -> Location:
     """pydantic's location without the parts that name a branch of a union: they are keys of nothing in the data."""
     found: list[int | str] = []
-    for part in parts:
-        if isinstance(part, str) and not isinstance(data, dict):
+    for position, part in enumerate(parts):
+        absent = last_is_absent and position == len(parts) - 1
+        if isinstance(part, str) and not absent and not (isinstance(data, dict) and part in data):
             continue
         found.append(part)
         inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(part, int) and part < len(data))

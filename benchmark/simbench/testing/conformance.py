@@ -169,8 +169,7 @@ def fast_door(bench: Bench) -> Iterator[Finding]:
     if bench.fast.prepare is None and bench.fast.compare_many is None:
         return
     sides = [side for case in bench.cases for side in (case.a, case.b)]
-    near = [(i, j) for i in range(len(sides)) for j in (i - 1, i, i + 1) if 0 <= j < len(sides)]
-    pairs = [(i, j) for i, j in near if len(sides[i].activations) == len(sides[j].activations)]
+    pairs = [(i, j) for i in range(len(sides)) for j in (i, i ^ 1)]  # each with itself and with its counterpart
     fast = score_pairs(bench.fast, sides, pairs)
     both = [(bench.score(sides[i], sides[j]), score) for (i, j), score in zip(pairs, fast, strict=True)]
     gaps = [_gap(slow.value, quick) if slow.value is not None else 0.0 for slow, quick in both]

@@ -63,7 +63,7 @@ def cases(seed: int) -> list[Case]:
         _case("low rank", seed, noise=0.0),
         _case("wide", seed, rows=24, widths=(32, 40)),
         _case("duplicated units", seed, change=lambda x: torch.cat([x, x[:, :2]], dim=1)),
-        _case("dead units", seed, change=lambda x: torch.nn.functional.pad(x, (0, 1)) + _constant_unit(x)),
+        _case("dead units", seed, change=_with_dead_units),
         _case("float32", seed, dtype=torch.float32),
     ]
 
@@ -122,11 +122,10 @@ def _readout(activations: Tensor, latents: Tensor, labelling: Tensor) -> LinearR
     return LinearReadout(unembedding, -unembedding @ mean)
 
 
-def _constant_unit(x: Tensor) -> Tensor:
-    """Zero but for the first of x's units and one more; there, what makes the first unit constant."""
-    change = torch.zeros(x.shape[0], x.shape[1] + 1, dtype=x.dtype)
-    change[:, 0] = 0.7 - x[:, 0]
-    return change
+def _with_dead_units(x: Tensor) -> Tensor:
+    """The first unit stuck at 0.7, and one more stuck at 0."""
+    unit = x[:, :1]
+    return torch.cat([torch.full_like(unit, 0.7), x[:, 1:], torch.zeros_like(unit)], dim=1)
 
 
 def _normal(generator: Generator, *shape: int) -> Tensor:

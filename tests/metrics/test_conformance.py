@@ -1,0 +1,210 @@
+"""Every registered metric passes the conformance kit, and the kit sees through wrong declarations."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from simbench.metrics.metric import INVARIANCES, Metric
+from simbench.registry import METRICS
+from simbench.representations.representation import Representation
+from simbench.testing import Finding, check_metric
+from simbench.testing.inputs import cases, common_shift
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_a_registered_metric_keeps_what_it_declares(name: str) -> None:
+    broken = [finding for finding in check_metric(METRICS.get(name)) if not finding.ok]
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", ["cka", "cca", "svcca", "pwcca", "procrustes", "identifiability_svd"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_declarations_hold_on_other_inputs_too(name: str, seed: int) -> None:
+    assert [finding for finding in check_metric(METRICS.get(name), seed=seed) if not finding.ok] == []
+
+
+def correlation(x: Tensor, y: Tensor) -> float:
+    """Biased linear CKA, written out: a correct metric for the kit to distort."""
+    x, y = (side.double() - side.double().mean(dim=0) for side in (x, y))
+    return float((x.T @ y).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()))
+
+
+def honest(function: Callable[..., Any] = correlation, **changes: Any) -> Metric:
+    metric = Metric(
+        "honest",
+        function,
+        higher_is_more_similar=True,
+        symmetric=True,
+        value_range=(0, 1),
+        invariant_to=frozenset({"orthogonal", "isotropic_scaling", "translation"}),
+    )
+    return replace(metric, **changes)
+
+
+def broken(metric: Metric) -> set[str]:
+    """The properties that do not hold, without what stands in brackets behind them."""
+    return {finding.property.partition(" (")[0] for finding in check_metric(metric) if not finding.ok}
+
+
+def finding(metric: Metric, name: str) -> Finding:
+    return next(found for found in check_metric(metric) if found.property == name)
+
+
+def test_an_honest_metric_has_no_broken_finding() -> None:
+    assert broken(honest()) == set()
+
+
+def test_a_wrong_direction_is_found() -> None:
+    assert "identity" in broken(honest(higher_is_more_similar=False))
+
+
+def test_a_distance_that_is_not_zero_for_identical_inputs_is_found() -> None:
+    shifted = honest(lambda x, y: 1.1 - correlation(x, y), higher_is_more_similar=False, value_range=(0, 2))
+    assert broken(shifted) == {"identity"}
+
+
+def test_a_range_that_is_too_narrow_is_found() -> None:
+    assert broken(honest(value_range=(0, 0.5))) == {"range"}
+
+
+def test_an_asymmetry_is_found() -> None:
+    def asymmetric(x: Tensor, y: Tensor) -> float:
+        return correlation(x, y) * (1 if x.shape[1] <= y.shape[1] else 0.9)
+
+    assert broken(honest(asymmetric)) == {"symmetry"}
+
+
+@pytest.mark.parametrize("name", ["invertible_linear", "affine"])
+def test_an_invariance_that_does_not_hold_is_found(name: str) -> None:
+    assert f"invariance: {name}" in broken(honest(invariant_to=frozenset({name})))
+
+
+def test_an_invariance_of_one_argument_only_is_found() -> None:
+    def one_sided(x: Tensor, y: Tensor) -> float:
+        return correlation(x, y) + 1e-3 * float((y - y.mean(dim=0)).norm().log())
+
+    assert broken(honest(one_sided, symmetric=False, value_range=(0, 2))) == {"invariance: isotropic_scaling"}
+
+
+def test_an_uncentred_metric_is_not_invariant_to_translation() -> None:
+    def uncentred(x: Tensor, y: Tensor) -> float:
+        x, y = x.double(), y.double()
+        return float((x.T @ y).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()))
+
+    assert broken(honest(uncentred)) == {"invariance: translation"}
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (lambda x, y: float("nan"), "gives a number"),
+        (lambda x, y: torch.zeros(3), "gives a number"),
+        (lambda x, y: float(torch.linalg.inv(x.double().T @ x.double()).sum()), "gives a number"),
+    ],
+    ids=["nan", "array", "singular"],
+)
+def test_what_is_not_a_finite_number_is_found(function: Callable[..., Any], found: str) -> None:
+    assert found in broken(honest(function))
+
+
+def test_a_dependence_on_the_order_of_rows_is_found() -> None:
+    assert "order of rows does not matter" in broken(honest(lambda x, y: correlation(x[:40], y[:40])))
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random, lambda: float(torch.rand(()))])
+def test_global_randomness_is_found(draw: Callable[[], float]) -> None:
+    noisy = broken(honest(lambda x, y: correlation(x, y) + 1e-3 * draw()))
+    assert {"determinism", "independence of global random state"} <= noisy
+
+
+def test_the_state_of_the_global_generators_is_left_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    check_metric(honest())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_modified_input_is_found() -> None:
+    def modifying(x: Tensor, y: Tensor) -> float:
+        value = correlation(x, y)
+        x -= 1e-3
+        return value
+
+    assert "inputs are not modified" in broken(honest(modifying))
+
+
+def test_a_fast_door_that_differs_is_found() -> None:
+    def compare_many(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
+        return [correlation(prepared[a], prepared[b]) + 1e-4 for a, b in pairs]
+
+    assert broken(honest(compare_many=compare_many)) == {"fast door equals plain function"}
+
+
+def test_a_fast_door_that_fails_is_found() -> None:
+    def compare_many(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
+        raise RuntimeError("no")
+
+    assert broken(honest(compare_many=compare_many)) == {"fast door equals plain function"}
+
+
+def test_an_undeclared_invariance_is_a_hint() -> None:
+    found = finding(honest(invariant_to=frozenset()), "invariance: orthogonal")
+    assert (found.ok, found.measured, found.detail) == (True, "yes", "could be declared")
+
+
+def test_an_undeclared_symmetry_is_a_hint() -> None:
+    found = finding(honest(symmetric=False), "symmetry")
+    assert (found.ok, found.measured, found.detail) == (True, "yes", "could be declared")
+
+
+def test_an_invariance_that_is_neither_declared_nor_there_is_reported() -> None:
+    found = finding(honest(), "invariance: invertible_linear")
+    assert (found.ok, found.declared, found.measured) == (True, "no", "no")
+
+
+@pytest.mark.parametrize("name", INVARIANCES)
+def test_every_invariance_is_measured(name: str) -> None:
+    assert finding(METRICS.get("pwcca"), f"invariance: {name}").measured in ("yes", "no")
+
+
+def test_a_head_metric_that_reads_uncentred_logits_is_found() -> None:
+    def raw(a: Representation, b: Representation) -> float:
+        return float((a.logits - b.logits).norm())
+
+    metric = honest(
+        raw,
+        higher_is_more_similar=False,
+        value_range=(0, float("inf")),
+        needs=frozenset({"head"}),
+        level="head",
+        invariant_to=frozenset({"affine"}),
+    )
+    assert "invariance: affine" in broken(metric)
+
+
+def test_the_value_for_unrelated_inputs_is_reported() -> None:
+    assert 0 < float(finding(honest(), "value for unrelated representations").measured) < 0.5
+
+
+def test_the_inputs_are_what_their_names_say() -> None:
+    by_name = {case.name: case for case in cases(0)}
+    assert torch.linalg.matrix_rank(by_name["low rank"].b.matrix - by_name["low rank"].b.matrix.mean(dim=0)) == 5
+    assert by_name["wide"].a.features > len(by_name["wide"].a.matrix)
+    assert torch.equal(by_name["duplicated units"].a.matrix[:, :2], by_name["duplicated units"].a.matrix[:, -2:])
+    assert int((by_name["dead units"].a.matrix == by_name["dead units"].a.matrix[:1]).all(dim=0).sum()) == 2
+    assert by_name["float32"].a.matrix.dtype == torch.float32
+
+
+def test_a_common_shift_of_the_unembeddings_leaves_the_distribution() -> None:
+    side = cases(0)[0].a
+    shifted = common_shift(side, seed=1)
+    assert torch.allclose(shifted.log_probabilities, side.log_probabilities)
+    assert not torch.allclose(shifted.logits, side.logits)

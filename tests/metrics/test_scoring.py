@@ -1,0 +1,220 @@
+"""Scoring a batch of pairs: what fails says why and spoils nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from simbench.errors import NotApplicable
+from simbench.metrics.metric import Metric, Pairs, Score
+from simbench.metrics.scoring import score_pairs
+from simbench.registry import METRICS
+from simbench.representations.representation import Representation, SpatialRule
+from simbench.testing.inputs import cases
+
+ALL = [(0, 1), (1, 0), (1, 2), (2, 2)]
+
+
+def difference(x: Tensor, y: Tensor) -> Tensor:
+    """A metric that any shapes will do for."""
+    return (x.mean() - y.mean()).abs()
+
+
+def simple(function: Callable[..., Any] = difference, **changes: Any) -> Metric:
+    return Metric("simple", function, higher_is_more_similar=False, **changes)
+
+
+def sides(*tensors: Tensor) -> list[Representation]:
+    return [Representation(tensor, layer=f"layer {position}") for position, tensor in enumerate(tensors)]
+
+
+def ordinary(count: int = 3, rows: int = 10) -> list[Representation]:
+    generator = torch.Generator().manual_seed(0)
+    return sides(*(torch.randn(rows, 3, generator=generator) for _ in range(count)))
+
+
+def statuses(scores: list[Score]) -> list[str]:
+    return [score.status for score in scores]
+
+
+def test_scores_come_in_the_order_of_the_pairs() -> None:
+    given = ordinary()
+    expected = [float(difference(given[a].matrix, given[b].matrix)) for a, b in ALL]
+    assert [score.value for score in score_pairs(simple(), given, ALL)] == pytest.approx(expected)
+
+
+def test_no_pairs_give_no_scores() -> None:
+    assert score_pairs(simple(), ordinary(), []) == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_non_finite_activations_are_an_error_that_names_the_layer(bad: float) -> None:
+    given = ordinary()
+    given[0].activations[4, 1] = bad
+    scores = score_pairs(simple(), given, ALL)
+    assert statuses(scores) == ["error", "error", "ok", "ok"]
+    assert scores[0].reason == "non-finite activations in layer 0"
+
+
+def test_a_constant_representation_is_a_skip_that_names_the_layer() -> None:
+    given = sides(torch.full((10, 3), 0.1), torch.randn(10, 3), torch.randn(10, 3))
+    scores = score_pairs(simple(), given, ALL)
+    assert statuses(scores) == ["skip", "skip", "ok", "ok"]
+    assert scores[0].reason == "no variance in layer 0"
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS if not metric.needs])
+def test_no_matrix_metric_invents_a_number_for_a_matrix_without_variance(name: str) -> None:
+    activations = torch.tensor([1.0, -1.0]) * torch.randn(10, 3, 1)  # varies, but its mean over positions does not
+    pooled = Representation(activations, "channels_first", spatial=SpatialRule("pool"))
+    (score,) = score_pairs(METRICS.get(name), [pooled, *ordinary(1)], [(0, 1)])
+    assert score.status == "skip"
+    assert "no variance" in (score.reason or "")
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_fewer_than_three_rows_are_an_error(rows: int) -> None:
+    (score,) = score_pairs(simple(), ordinary(2, rows), [(0, 1)])
+    assert (score.status, score.reason) == ("error", f"layer 0 has {rows} rows; at least 3 are needed")
+
+
+def test_different_numbers_of_inputs_are_an_error() -> None:
+    (score,) = score_pairs(simple(), sides(torch.randn(10, 3), torch.randn(9, 3)), [(0, 1)])
+    assert (score.status, score.reason) == ("error", "10 inputs against 9")
+
+
+def test_a_side_that_is_not_used_cannot_spoil_anything() -> None:
+    given = [*ordinary(), *sides(torch.full((10, 3), float("nan")))]
+    assert statuses(score_pairs(simple(), given, ALL)) == ["ok"] * 4
+
+
+def test_a_need_that_is_not_met_is_a_skip_with_the_reason() -> None:
+    scores = score_pairs(simple(needs=frozenset({"model"})), ordinary(), ALL)
+    assert statuses(scores) == ["skip"] * 4
+    assert "model" in (scores[0].reason or "")
+
+
+def test_a_metric_with_needs_is_given_representations() -> None:
+    case = cases(0)[0]
+    seen: list[type] = []
+
+    def spy(a: Representation, b: Representation) -> float:
+        seen.extend([type(a), type(b)])
+        return 0.0
+
+    score_pairs(simple(spy, needs=frozenset({"head"})), [case.a, case.b], [(0, 1)])
+    assert seen == [Representation, Representation]
+
+
+def fails_for_first(x: Tensor, y: Tensor, outcome: Callable[[], Any], first: Tensor) -> Any:
+    return outcome() if torch.equal(x, first) else 1.0
+
+
+def raises(error: Exception) -> Callable[[], Any]:
+    def outcome() -> Any:
+        raise error
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "reason"),
+    [
+        (raises(ValueError("too\nbad")), "error", "ValueError: too"),
+        (raises(NotApplicable("not here")), "skip", "not here"),
+        (lambda: float("nan"), "error", "simple returned nan"),
+        (lambda: torch.tensor(float("inf")), "error", "simple returned inf"),
+        (lambda: torch.zeros(2), "error", "simple returned an array of shape (2,), not a number"),
+        (lambda: None, "error", "simple returned NoneType, not a number"),
+        (lambda: Score(float("nan")), "error", "simple returned nan"),
+        (lambda: Score.skip("no"), "skip", "no"),
+    ],
+    ids=["raises", "not applicable", "nan", "inf", "array", "nothing", "score of nan", "skip"],
+)
+def test_what_fails_for_one_pair_leaves_the_others(outcome: Callable[[], Any], status: str, reason: str) -> None:
+    given = ordinary()
+    metric = simple(lambda x, y: fails_for_first(x, y, outcome, given[0].matrix))
+    scores = score_pairs(metric, given, ALL)
+    assert statuses(scores) == [status, "ok", "ok", "ok"]
+    assert scores[0].reason == reason
+
+
+@pytest.mark.parametrize("number", [2, 2.0, torch.tensor(2.0), torch.tensor([2])])
+def test_any_single_number_will_do(number: object) -> None:
+    (score,) = score_pairs(simple(lambda x, y: number), ordinary(), [(0, 1)])
+    assert (score.status, score.value) == ("ok", 2.0)
+
+
+def test_a_value_outside_the_declared_range_carries_a_warning() -> None:
+    (score,) = score_pairs(simple(lambda x, y: 1.5, value_range=(0, 1)), ordinary(), [(0, 1)])
+    assert (score.status, score.value, score.warnings) == ("ok", 1.5, ("outside the declared range [0, 1]",))
+
+
+def test_rounding_at_the_edge_of_the_range_is_no_warning() -> None:
+    (score,) = score_pairs(simple(lambda x, y: 1 + 1e-9, value_range=(0, 1)), ordinary(), [(0, 1)])
+    assert score.warnings == ()
+
+
+def test_parameters_reach_both_doors() -> None:
+    def scaled(x: Tensor, y: Tensor, *, factor: float = 1.0) -> float:
+        return factor
+
+    def prepare(representation: Representation, *, factor: float) -> float:
+        return 10 * factor
+
+    def compare_many(prepared: list[float], pairs: Pairs, *, factor: float) -> list[float]:
+        return [prepared[a] + factor for a, _ in pairs]
+
+    plain = simple(scaled, parameters={"factor": 1.0}).with_parameters({"factor": 3.0})
+    fast = simple(scaled, prepare=prepare, compare_many=compare_many).with_parameters({"factor": 3.0})
+    assert score_pairs(plain, ordinary(), [(0, 1)])[0].value == 3.0
+    assert score_pairs(fast, ordinary(), [(0, 1)])[0].value == 33.0
+
+
+def test_each_representation_is_prepared_once() -> None:
+    count = []
+
+    def prepare(representation: Representation) -> float:
+        count.append(representation.layer)
+        return 0.0
+
+    score_pairs(simple(prepare=prepare, compare_many=lambda prepared, pairs: [0.0] * len(pairs)), ordinary(), ALL)
+    assert count == ["layer 0", "layer 1", "layer 2"]
+
+
+def test_a_preparation_that_fails_spoils_only_its_own_pairs() -> None:
+    def prepare(representation: Representation) -> float:
+        if representation.layer == "layer 0":
+            raise ValueError("no")
+        return 1.0
+
+    metric = simple(prepare=prepare, compare_many=lambda prepared, pairs: [prepared[a] for a, _ in pairs])
+    assert statuses(score_pairs(metric, ordinary(), ALL)) == ["error", "error", "ok", "ok"]
+
+
+def test_a_batch_that_fails_is_scored_pair_by_pair() -> None:
+    def compare_many(prepared: list[Tensor], pairs: Pairs) -> list[float]:
+        if any(a == 0 for a, _ in pairs):
+            raise RuntimeError("one of them is bad")
+        return [7.0] * len(pairs)
+
+    scores = score_pairs(simple(compare_many=compare_many), ordinary(), ALL)
+    assert statuses(scores) == ["error", "ok", "ok", "ok"]
+    assert scores[0].reason == "RuntimeError: one of them is bad"
+    assert [score.value for score in scores[1:]] == [7.0] * 3
+
+
+def test_a_batch_of_the_wrong_length_is_an_error() -> None:
+    scores = score_pairs(simple(compare_many=lambda prepared, pairs: [1.0]), ordinary(), ALL)
+    assert statuses(scores) == ["error"] * 4
+    assert scores[0].reason == "compare_many returned 1 scores for 4 pairs"
+
+
+def test_a_batch_may_mix_values_and_scores() -> None:
+    values = [1.0, float("nan"), Score.skip("no"), torch.tensor(2.0)]
+    scores = score_pairs(simple(compare_many=lambda prepared, pairs: values), ordinary(), ALL)
+    assert statuses(scores) == ["ok", "error", "skip", "ok"]

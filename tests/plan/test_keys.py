@@ -1,0 +1,263 @@
+"""What a key depends on, and what it does not. Keys decide what is computed again: they may change only on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from simbench.metrics.metric import Metric
+from simbench.metrics.resolve import as_metric
+from simbench.models.constructed import permuted_clusters
+from simbench.plan import keys as key_scheme
+from simbench.plan.plan import Plan, make_plan
+from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.registry import METRICS, TRANSFORMS, import_reference
+from simbench.representations.representation import Representation
+from simbench.suite.load import load_suite
+from simbench.suite.schema import Suite
+
+SuiteWith = Callable[..., Suite]
+
+FIRST = RepresentationRef(ModelRef("net", 0), "block1")
+SECOND = RepresentationRef(ModelRef("net", 1), "block1")
+TURNED = FIRST.under(Named.of("orthogonal", seed=7))
+REWRITTEN = FIRST.reparametrised(Named.of("unit_permutation", seed=7))
+CLUSTERS = ModelRef("permuted_clusters", 0, Named.of("permuted_clusters", classes=7, rho=5.0, permuted=True))
+
+# When one of these changes, every store of every user is computed again. If that is meant, raise KEY_SCHEME (or the
+# version that changed) and write the new values here.
+GOLDEN = {
+    "model": "567ab6e1aeba87e0120099ee",
+    "constructed model": "d724f37bf995a5429dc616e5",
+    "activations": "59fb1b382c5ffaf7f9f6b97f",
+    "reparametrised activations": "2f4bf39047794101b73a6b57",
+    "representation": "2200bf2bb23bf16015e964d4",
+    "representation with its fitting inputs": "a570b524d075bf4dabea0b33",
+    "transformed representation": "8584d946f44bd0560a8ba450",
+    "score": "056d812fbc3b5ad231650572",
+    "symmetric score": "c64f49f1ef674996c84bc6da",
+}
+
+
+def keys_of(plan: Plan, plain: Metric) -> dict[str, str]:
+    return {
+        "model": plan.models[FIRST.model].key,
+        "constructed model": plan.models[CLUSTERS].key,
+        "activations": plan.planned_activations(FIRST.model, "block1", None, "probe").key,
+        "reparametrised activations": plan.planned_activations(
+            FIRST.model, "block1", REWRITTEN.reparametrisation, "probe"
+        ).key,
+        "representation": plan.representation_key(FIRST, with_fit=False),
+        "representation with its fitting inputs": plan.representation_key(FIRST, with_fit=True),
+        "transformed representation": plan.representation_key(TURNED, with_fit=False),
+        "score": plan.score_key(plain, Comparison(SECOND, FIRST)),
+        "symmetric score": plan.score_key(replace(plain, symmetric=True, name="symmetric"), Comparison(SECOND, FIRST)),
+    }
+
+
+def changed_keys(before: Suite, after: Suite, plain: Metric) -> set[str]:
+    """Which of the golden keys two suites do not share."""
+    old, new = (keys_of(make_plan(suite, [plain]), plain) for suite in (before, after))
+    return {name for name in old if old[name] != new[name]}
+
+
+MODEL_AND_ALL_AFTER = {
+    "model",
+    "activations",
+    "reparametrised activations",
+    "representation",
+    "representation with its fitting inputs",
+    "transformed representation",
+    "score",
+    "symmetric score",
+}
+ACTIVATIONS_AND_ALL_AFTER = MODEL_AND_ALL_AFTER - {"model"}
+REPRESENTATIONS_AND_SCORES = ACTIVATIONS_AND_ALL_AFTER - {"activations", "reparametrised activations"}
+
+
+def test_keys_are_the_golden_ones(plan: Plan, plain: Metric) -> None:
+    assert keys_of(plan, plain) == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("width: 8", "width: 9", MODEL_AND_ALL_AFTER),
+        ("epochs: 2", "epochs: 3", MODEL_AND_ALL_AFTER),
+        ("learning_rate: 0.01", "learning_rate: 0.02", MODEL_AND_ALL_AFTER),
+        ("train: {dataset: digits", "train: {dataset: {name: digits, split_seed: 1}", MODEL_AND_ALL_AFTER),
+        ("inputs: 100", "inputs: 101", ACTIVATIONS_AND_ALL_AFTER),
+        ("probe: {dataset: digits", "probe: {dataset: {name: digits, split_seed: 1}", ACTIVATIONS_AND_ALL_AFTER),
+        ("inputs: 100,", "inputs: 100, split: train,", ACTIVATIONS_AND_ALL_AFTER),
+        ("spatial: positions", "spatial: pool", REPRESENTATIONS_AND_SCORES),
+        ("rows: 400", "rows: 500", REPRESENTATIONS_AND_SCORES),
+        ("fit: {inputs: 200}", "fit: {inputs: 300}", {"representation with its fitting inputs"}),
+        ("fit: {inputs: 200}", "fit: {inputs: 200, split: test}", {"representation with its fitting inputs"}),
+        ("suite: planned", "suite: renamed", set()),
+        ("version: 1", "version: 2", set()),
+        ("seeds: [0, 1, 2]", "seeds: [2, 1, 0]", set()),
+        ("distance: 2", "distance: 1", set()),
+        ("id: same", "id: itself", set()),
+        ("id: same,", "id: same, pass_if: '> 0.1',", set()),
+        ("net:", "net:\n    layers: [block1, block2, block3]", set()),
+        ("learning_rate: 0.01", "learning_rate: 0.01, optimizer: adamw, batch_size: 128", set()),
+        ("width: 8", "width: 8, norm: batch", set()),
+        ("spatial: positions, ", "", set()),
+    ],
+)
+def test_a_setting_changes_the_keys_that_depend_on_it_and_no_others(
+    old: str, new: str, changed: set[str], suite_with: SuiteWith, plain: Metric
+) -> None:
+    assert changed_keys(suite_with(), suite_with((old, new)), plain) == changed
+
+
+def test_a_seed_is_a_model_of_its_own(plan: Plan) -> None:
+    seeds = [model.key for model in plan.models.values() if model.spec is not None]
+    assert len(set(seeds)) == 3
+
+
+def test_a_layer_is_a_representation_of_its_own(plan: Plan) -> None:
+    layers = [replace(FIRST, layer=layer) for layer in ("block1", "block2", "block3", "embedding")]
+    assert len({plan.representation_key(layer, with_fit=False) for layer in layers}) == 4
+
+
+def test_a_transform_and_its_seed_enter_the_key(plan: Plan) -> None:
+    transformed = [FIRST, TURNED, FIRST.under(Named.of("orthogonal", seed=8)), FIRST.under(Named.of("affine", seed=7))]
+    assert len({plan.representation_key(ref, with_fit=False) for ref in transformed}) == 4
+
+
+def test_the_version_of_a_transform_enters_the_keys_of_what_it_makes(suite_with: SuiteWith, plain: Metric) -> None:
+    before = keys_of(make_plan(suite_with(), [plain]), plain)
+    with TRANSFORMS.isolated():
+        orthogonal = TRANSFORMS.get("orthogonal")
+        TRANSFORMS.register("orthogonal", replace(orthogonal, version=99), orthogonal.origin)
+        after = keys_of(make_plan(suite_with(), [plain]), plain)
+    assert {name for name in before if before[name] != after[name]} == {"transformed representation"}
+
+
+def test_a_reparametrised_layer_is_not_the_layer(plan: Plan) -> None:
+    assert plan.representation_key(FIRST, with_fit=False) != plan.representation_key(REWRITTEN, with_fit=False)
+
+
+def test_the_order_of_a_pair_matters_but_to_a_symmetric_metric(plan: Plan, plain: Metric, symmetric: Metric) -> None:
+    there, back = Comparison(FIRST, SECOND), Comparison(SECOND, FIRST)
+    assert plan.score_key(plain, there) != plan.score_key(plain, back)
+    assert plan.score_key(symmetric, there) == plan.score_key(symmetric, back)
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"name": "other"}, {"parameters": {"strength": 2.0}}])
+def test_version_name_and_parameters_change_the_scores_of_that_metric_only(
+    change: dict[str, object], suite_with: SuiteWith, plain: Metric, symmetric: Metric
+) -> None:
+    before = make_plan(suite_with(), [plain, symmetric])
+    after = make_plan(suite_with(), [replace(plain, **change), symmetric])  # type: ignore[arg-type]
+    assert not set(before.metrics[0].scores) & set(after.metrics[0].scores)
+    assert set(before.metrics[1].scores) == set(after.metrics[1].scores)
+    assert set(before.activations) == set(after.activations)
+
+
+@pytest.mark.parametrize("change", [{"default": True}, {"formula": "new"}, {"value_range": (0.0, 1.0)}])
+def test_what_is_merely_said_of_a_metric_enters_no_key(
+    change: dict[str, object], suite_with: SuiteWith, plain: Metric
+) -> None:
+    before = make_plan(suite_with(), [plain])
+    after = make_plan(suite_with(), [replace(plain, **change)])  # type: ignore[arg-type]
+    assert set(before.metrics[0].scores) == set(after.metrics[0].scores)
+
+
+def test_the_source_of_an_unversioned_metric_is_its_version(tmp_path: Path, suite_with: SuiteWith) -> None:
+    text = "import simbench\n@simbench.metric('{0}', higher_is_more_similar=True)\ndef f(x, y): return {1}\n"
+    keys = []
+    with METRICS.isolated():
+        for name, value in (("one", 1.0), ("two", 1.0), ("three", 2.0)):
+            (tmp_path / f"{name}.py").write_text(text.format("unversioned", value))
+            METRICS._components.pop("unversioned", None)
+            METRICS._origins.pop("unversioned", None)
+            module, _ = import_reference(str(tmp_path / f"{name}.py"))
+            metric = as_metric(module.f)
+            assert metric is not None
+            keys.append(set(make_plan(suite_with(), [metric]).metrics[0].scores))
+    assert keys[0] == keys[1]
+    assert keys[0] != keys[2]
+
+
+def test_fitting_inputs_change_the_scores_of_metrics_that_learn_only(
+    suite_with: SuiteWith, plain: Metric, learning: Metric
+) -> None:
+    before = make_plan(suite_with(), [plain, learning])
+    after = make_plan(suite_with(("fit: {inputs: 200}", "fit: {inputs: 300}")), [plain, learning])
+    assert set(before.metrics[0].scores) == set(after.metrics[0].scores)
+    constructed = sum(c.a.model.construction is not None for c in before.metrics[1].scores.values())
+    assert len(set(before.metrics[1].scores) & set(after.metrics[1].scores)) == constructed
+
+
+def test_keys_hold_no_path(tmp_path: Path, plain: Metric) -> None:
+    text = (
+        "suite: x\nversion: 1\nprobe: {dataset: {name: arrays, path: data.npz}}\n"
+        "models: {net: {architecture: mlp, load: weights.pt}}\ntests: [{id: same, kind: identity, models: [net]}]\n"
+    )
+    plans = []
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        (folder / "suite.yaml").write_text(text)
+        (folder / "data.npz").write_bytes(b"data")
+        (folder / "weights.pt").write_bytes(b"weights")
+        plans.append(make_plan(load_suite(str(folder / "suite.yaml")), [plain]))
+    here, there = plans
+    assert set(here.metrics[0].scores) == set(there.metrics[0].scores)
+    assert [model.key for model in here.models.values()] == [model.key for model in there.models.values()]
+
+
+@pytest.mark.parametrize("file", ["data.npz", "weights.pt"])
+def test_the_content_of_a_file_enters_the_keys(file: str, tmp_path: Path, plain: Metric) -> None:
+    (tmp_path / "suite.yaml").write_text(
+        "suite: x\nversion: 1\nprobe: {dataset: {name: arrays, path: data.npz}}\n"
+        "models: {net: {architecture: mlp, load: weights.pt}}\ntests: [{id: same, kind: identity, models: [net]}]\n"
+    )
+    (tmp_path / "data.npz").write_bytes(b"data")
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    before = make_plan(load_suite(str(tmp_path / "suite.yaml")), [plain])
+    (tmp_path / file).write_bytes(b"other")
+    after = make_plan(load_suite(str(tmp_path / "suite.yaml")), [plain])
+    assert not set(before.metrics[0].scores) & set(after.metrics[0].scores)
+
+
+@pytest.mark.parametrize("version", ["KEY_SCHEME", "CONSTRUCTION_VERSION", "REPARAMETRISATION_VERSION"])
+def test_every_version_of_the_scheme_is_a_positive_number(version: str) -> None:
+    assert getattr(key_scheme, version) >= 1
+
+
+def test_constructed_models_are_those_of_their_version() -> None:
+    """Raise CONSTRUCTION_VERSION when these numbers change."""
+    assert key_scheme.CONSTRUCTION_VERSION == 1
+    made = permuted_clusters(classes=7, rho=5.0, permuted=True, seed=0)
+    assert made.probe[:2].flatten().tolist() == pytest.approx([-0.493305044, -1.938593518, -0.467732368, -1.954981174])
+    assert made.model.unembedding.abs().sum().item() == pytest.approx(44.376227)
+
+
+TRANSFORMED = {
+    "permutation@1": 110.909091,
+    "orthogonal@1": -70.823036,
+    "isotropic_scaling@1": 14.836265,
+    "diagonal_scaling@1": 55.041798,
+    "sign_flip@1": 21.090909,
+    "translation@1": 149.154079,
+    "invertible_linear@1": 180.319649,
+    "affine@1": 413.432844,
+    "row_shuffle@1": 94.818182,
+}
+
+
+@pytest.mark.parametrize("identity", TRANSFORMED)
+def test_a_transform_is_that_of_its_version(identity: str) -> None:
+    """Raise the transform's version when its number changes."""
+    name, _, version = identity.partition("@")
+    values = torch.arange(12, dtype=torch.float64).reshape(4, 3)
+    weights = torch.linspace(1, 2, 12, dtype=torch.float64).reshape(4, 3)
+    assert str(TRANSFORMS.get(name).version) == version
+    transformed = TRANSFORMS.get(name)(Representation(values), seed=1)
+    assert (transformed.activations * weights).sum().item() == pytest.approx(TRANSFORMED[identity], rel=1e-5)

@@ -1,0 +1,254 @@
+"""Every mistake in a suite is one line: file:line:column, what is wrong, the nearest valid thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simbench.errors import UnknownNameError
+from simbench.suite.load import load_suite
+
+Changed = Callable[[str, str], Path]
+Problems = Callable[[Path], list[str]]
+
+MISTAKES = {
+    "unknown key at the top": (
+        "version: 1\n",
+        "version: 1\nabuot: me\n",
+        '3:1: unknown key "abuot"; did you mean "about"?',
+    ),
+    "unknown key in a test": (
+        "kind: identity\n",
+        "kind: identity\n    pas_if: '>= 1'\n",
+        '12:5: unknown key "pas_if" in tests[0]; did you mean "pass_if"?',
+    ),
+    "unknown key in a model": (
+        "    train: {",
+        "    sedes: [1]\n    train: {",
+        '7:5: unknown key "sedes" in models.net; did you mean "seeds"?',
+    ),
+    "unknown key in train": (
+        "epochs: 1}",
+        "epochs: 1, epoch: 2}",
+        '7:41: unknown key "epoch" in models.net.train; did you mean "epochs"?',
+    ),
+    "unknown key in the fitting probe": (
+        "inputs: 100}",
+        "inputs: 100, fit: {splt: train}}",
+        '3:45: unknown key "splt" in probe.fit; did you mean "split"?',
+    ),
+    "wrong type": ("version: 1", "version: one", "2:10: version: input should be a valid integer"),
+    "wrong type in a union": (
+        "transforms: [permutation]",
+        "transforms: [permutation]\n    layers: {}",
+        "17:13: tests[1].layers: input should be a valid integer, or input should be a valid list",
+    ),
+    "a scalar for a mapping": (
+        "train: {dataset: digits, epochs: 1}",
+        "train: digits",
+        "7:12: models.net.train: a mapping is needed",
+    ),
+    "unknown choice": (
+        "inputs: 100}",
+        "inputs: 100, spatial: poll}",
+        "3:48: probe.spatial: input should be 'positions', 'pool' or 'flatten'; did you mean \"pool\"?",
+    ),
+    "number out of bounds": ("epochs: 1}", "epochs: -1}", "7:38: models.net.train.epochs: input should be greater"),
+    "missing key": ("version: 1\n", "", '1:1: key "version" is missing'),
+    "missing key in a test": ("    kind: identity\n", "", '10:5: key "kind" is missing in tests[0]'),
+    "missing key in train": (", epochs: 1", "", '7:5: key "epochs" is missing in models.net.train'),
+    "unknown metric": ("[cka]", "[cka, ckaa]", '8:16: unknown metric "ckaa"; did you mean "cka"?'),
+    "unknown metric in place of a list": ("[cka]", "ckaa", '8:10: unknown metric "ckaa"; did you mean "cka"?'),
+    "unknown metric parameter": (
+        "[cka]",
+        "[{name: svcca, varianc: 0.9}]",
+        '8:25: metric svcca: unknown parameter "varianc"; did you mean "variance"?',
+    ),
+    "metric parameter of a wrong type": (
+        "[cka]",
+        "[{name: svcca, variance: much}]",
+        '8:25: metric svcca: parameter "variance"',
+    ),
+    "unknown architecture": (
+        "name: mlp",
+        "name: mpl",
+        '6:26: unknown architecture "mpl"; did you mean "mlp"?',
+    ),
+    "unknown architecture parameter": (
+        "width: 8",
+        "widht: 8",
+        '6:31: architecture mlp: unknown parameter "widht"; did you mean "width"?',
+    ),
+    "unknown probe dataset": (
+        "probe: {dataset: digits",
+        "probe: {dataset: digit",
+        '3:18: unknown dataset "digit"; did you mean "digits"?',
+    ),
+    "unknown training dataset": (
+        "train: {dataset: digits",
+        "train: {dataset: digist",
+        '7:22: unknown dataset "digist"; did you mean "digits"?',
+    ),
+    "unknown dataset parameter": (
+        "probe: {dataset: digits",
+        "probe: {dataset: {name: digits, split_sed: 1}",
+        '3:33: dataset digits: unknown parameter "split_sed"; did you mean "split_seed"?',
+    ),
+    "unknown test kind": (
+        "kind: identity",
+        "kind: idntity",
+        '11:11: unknown test kind "idntity"; did you mean "identity"?',
+    ),
+    "unknown transform": (
+        "[permutation]",
+        "[permutaton]",
+        '16:18: unknown transform "permutaton"; did you mean "permutation"?',
+    ),
+    "unknown model": (
+        "identity\n    models: [net]",
+        "identity\n    models: [nett]",
+        '12:14: unknown model "nett"; did you mean "net"?',
+    ),
+    "unknown layer of an architecture": (
+        "    train: {",
+        "    layers: [block1, blok2]\n    train: {",
+        '7:22: unknown layer of mlp "blok2"; did you mean',
+    ),
+    "unknown layer in a test": (
+        "transforms: [permutation]",
+        "transforms: [permutation]\n    layers: [block4]",
+        '17:14: unknown layer of net "block4"; did you mean',
+    ),
+    "a layer that the suite does not list": (
+        "    train: {dataset: digits, epochs: 1}\nmetrics: [cka]\ntests:\n",
+        "    train: {dataset: digits, epochs: 1}\n    layers: [block1, block2]\nmetrics: [cka]\ntests:\n"
+        "  - {id: third, kind: invariance, models: [net], transforms: [permutation], layers: [block3]}\n",
+        '11:86: unknown layer of net "block3"; did you mean',
+    ),
+    "the same key twice": (
+        "version: 1\n",
+        "version: 1\nversion: 2\n",
+        '3:1: key "version" appears twice',
+    ),
+    "the same id twice": ("id: second", "id: first", '13:9: id "first" is also that of tests[0]'),
+    "the same seed twice": ("    train: {", "    seeds: [1, 1]\n    train: {", "6:5: models.net: a seed appears twice"),
+    "an architecture that names no layers, and none listed": (
+        "architecture: {name: mlp, width: 8, depth: 3}",
+        "architecture: {name: torchvision, model: resnet18}",
+        '5:3: models.net: architecture "torchvision" needs `layers:`',
+    ),
+    "neither train nor load": (
+        "    train: {dataset: digits, epochs: 1}\n",
+        "",
+        "6:5: models.net: give either `train` or `load`",
+    ),
+    "both train and load": (
+        "    train: {",
+        "    load: weights.pt\n    train: {",
+        "6:5: models.net: give either `train` or `load`",
+    ),
+    "a test that names no models": (
+        "kind: identity\n    models: [net]\n",
+        "kind: identity\n",
+        '10:5: test "first" names no models; a test of kind identity needs some',
+    ),
+    "a test that is no mapping": (
+        "  - id: second\n    kind: invariance\n    models: [net]\n    transforms: [permutation]\n",
+        "  - second\n",
+        "13:5: tests[1]: a test is a mapping with `id` and `kind`",
+    ),
+    "a threshold that is no comparison": (
+        "kind: identity\n",
+        "kind: identity\n    pass_if: 0.9 or so\n",
+        "12:14: tests[0].pass_if: string should match pattern",
+    ),
+    "a plugin that is not there": (
+        "version: 1\n",
+        "version: 1\nplugins: [./missing.py]\n",
+        "3:11: no such file: missing.py",
+    ),
+    "a metric's file that is not there": ("[cka]", "[cka, missing.py:mine]", "8:16: no such file: missing.py"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_with_its_place(mistake: str, changed: Changed, problems_of: Problems) -> None:
+    old, new, expected = MISTAKES[mistake]
+    found = problems_of(changed(old, new))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"suite.yaml:{expected}")
+
+
+def test_an_empty_list_of_tests_is_a_mistake(tmp_path: Path, valid: str, problems_of: Problems) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(valid[: valid.index("tests:")] + "tests: []\n")
+    assert problems_of(path) == ["suite.yaml:9:8: tests: list should have at least 1 item after validation, not 0"]
+
+
+def test_invalid_yaml_is_one_line_with_its_place(tmp_path: Path, problems_of: Problems) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("suite: x\nprobe: {dataset: digits\ntests: []\n")
+    (line,) = problems_of(path)
+    assert line.startswith("suite.yaml:3:6: not valid YAML:")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n"])
+def test_a_file_that_is_no_mapping_says_so(text: str, tmp_path: Path, problems_of: Problems) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    assert problems_of(path) == ["suite.yaml:1:1: a suite is a mapping of keys to values"]
+
+
+def test_a_file_that_is_no_text_says_so(tmp_path: Path, problems_of: Problems) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x01")
+    (line,) = problems_of(path)
+    assert line.startswith("suite.yaml: not valid YAML:")
+
+
+def test_an_alias_inside_of_what_it_names_is_one_line(tmp_path: Path, problems_of: Problems) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("suite: x\ntests: &again [*again]\n")
+    assert problems_of(path) == ["suite.yaml:1:1: not valid YAML: an alias stands inside of what it names"]
+
+
+def test_a_python_object_is_not_built(tmp_path: Path, problems_of: Problems, valid: str) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(valid.replace("suite: small", "suite: !!python/object/apply:os.getcwd []"))
+    lines = problems_of(path)
+    assert lines[0].startswith("suite.yaml:1:8: suite: input should be a valid string")
+
+
+def test_a_suite_that_does_not_exist_gets_the_nearest_name() -> None:
+    with pytest.raises(UnknownNameError, match=r'unknown suite "qiuck"; did you mean "quick"\?'):
+        load_suite("qiuck")
+
+
+TEN_MISTAKES = """\
+suite: small
+version: one
+colour: red
+probe: {dataset: digist, inputs: 100, spatial: poll}
+models:
+  net:
+    architecture: {name: mlp, widht: 8}
+    train: {dataset: digits, epochs: 1, epoch: 2}
+metrics: [ckaa]
+tests:
+  - id: first
+    kind: idntity
+    models: [nett]
+  - id: first
+    kind: invariance
+    models: [net]
+    transforms: [permutaton]
+"""
+TEN_PLACES = ["2:10", "3:1", "4:18", "4:48", "7:31", "8:41", "9:11", "12:11", "13:14", "14:9", "17:18"]
+
+
+def test_all_mistakes_of_a_file_are_reported_at_once_from_top_to_bottom(tmp_path: Path, problems_of: Problems) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(TEN_MISTAKES)
+    assert [line.split(": ")[0].removeprefix("suite.yaml:") for line in problems_of(path)] == TEN_PLACES

@@ -1,0 +1,102 @@
+"""What the bundled suites are there to show, on really trained networks. A failure here is a finding, not a nuisance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.results.store import Store
+from simbench.run.grading import lookup
+from simbench.run.session import RunResult, prepare, run, stored_records
+from simbench.suite.load import bundled_suites, load_suite
+from simbench.suite.schema import Suite
+
+EXPECTED = ["cka", "stitch_direct_r2", "stitch_task(epochs=8)"]
+
+
+def two_seeds_of_sanity() -> Suite:
+    """The sanity suite with two of its models and the three metrics of the headline."""
+    suite = load_suite("sanity")
+    cnn = suite.models["cnn"].model_copy(update={"seeds": [0, 1]})
+    metrics = [choice for choice in suite.metrics if choice.name == "stitch_task"]
+    plain = load_suite("quick").metrics[0]
+    named = [plain.model_copy(update={"name": name}) for name in ("cka", "stitch_direct_r2")]
+    return suite.model_copy(update={"models": {"cnn": cnn}, "metrics": [*named, *metrics]})
+
+
+@pytest.fixture(scope="module")
+def sanity(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    store = tmp_path_factory.mktemp("sanity")
+    return run(two_seeds_of_sanity(), only=["identity", "correspondence"], store=store, jobs=2)
+
+
+def grade(result: RunResult, label: str, test: str) -> float:
+    found = next(ranked.row.verdicts[test].grade for ranked in result.board.rows if ranked.row.metric.label == label)
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
+def test_the_headline_is_scored_with_the_three_metrics_it_is_about(sanity: RunResult) -> None:
+    assert sorted(ranked.row.metric.label for ranked in sanity.board.rows) == EXPECTED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2"])
+def test_cka_and_direct_matching_know_a_layer_from_the_others(sanity: RunResult, metric: str) -> None:
+    assert grade(sanity, metric, "identity") >= 0.95
+
+
+@pytest.mark.slow
+def test_task_loss_matching_does_not(sanity: RunResult) -> None:
+    assert grade(sanity, "stitch_task(epochs=8)", "identity") <= 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2"])
+def test_cka_and_direct_matching_find_the_corresponding_layer_of_another_seed(sanity: RunResult, metric: str) -> None:
+    assert grade(sanity, metric, "correspondence") >= 0.95
+
+
+@pytest.mark.slow
+def test_task_loss_matching_prefers_distant_layers_too_often(sanity: RunResult) -> None:
+    assert grade(sanity, "stitch_task(epochs=8)", "correspondence") <= 0.85
+
+
+def test_models_close_in_kl_may_be_unrelated_and_only_some_metrics_see_it(tmp_path: Path) -> None:
+    suite = load_suite("sanity")
+    run(suite, only=["distribution_sensitivity"], store=tmp_path, engine="serial")
+    plan = prepare(suite, (), ["distribution_sensitivity"])
+    records = stored_records(plan, Store(tmp_path))
+    pair = Comparison(_constructed(permuted=False), _constructed(permuted=True))
+    value = {
+        planned.metric.name: lookup(plan, planned.metric, records[planned.metric.label])(pair).value
+        for planned in plan.metrics
+        if planned.metric.name in ("kl", "cca", "identifiability_llv")
+    }
+    assert 0 < -value["kl"] < 1e-4
+    assert value["cca"] <= 0.01
+    assert -value["identifiability_llv"] == pytest.approx(1.317, abs=0.03)
+
+
+def _constructed(*, permuted: bool) -> RepresentationRef:
+    construction = Named.of("permuted_clusters", classes=7, rho=20.0, permuted=permuted)
+    return RepresentationRef(ModelRef("permuted_clusters", 0, construction), "embedding")
+
+
+@pytest.mark.parametrize("name", sorted(bundled_suites()))
+def test_every_bundled_suite_can_be_planned(name: str) -> None:
+    plan = prepare(name)
+    assert all(planned.scores for planned in plan.metrics)
+
+
+@pytest.mark.slow
+def test_the_quick_suite_runs_from_nothing(tmp_path: Path) -> None:
+    assert torch.get_num_threads() == 1
+    result = run("quick", store=tmp_path, jobs=2)
+    assert result.complete
+    assert grade(result, "cka", "identity") == 1.0
+    assert grade(result, "kl", "distribution_sensitivity") < 0.5
