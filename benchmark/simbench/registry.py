@@ -132,8 +132,12 @@ METRICS: Registry[Metric] = Registry(
     "metric",
     (
         "simbench.metrics.cka",
+        "simbench.metrics.cka_variants",
+        "simbench.metrics.cka_rbf",
         "simbench.metrics.cca",
         "simbench.metrics.procrustes",
+        "simbench.metrics.procrustes_forms",
+        "simbench.metrics.shape",
         "simbench.metrics.stitching",
         "simbench.metrics.identifiability",
         "simbench.metrics.functional",

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.metrics.linear_algebra import nuclear_norms, same_gram
 from simbench.metrics.procrustes import nbs, procrustes
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
@@ -173,29 +172,3 @@ def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
     scores = score_pairs(metric, sides, pairs)
     expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
     assert [score.value for score in scores] == pytest.approx(expected, abs=1e-9)
-
-
-def test_a_wide_matrix_is_replaced_by_one_with_the_same_gram_matrix() -> None:
-    x = torch.randn(10, 200, dtype=torch.float64)
-    narrow = same_gram(x)
-    assert narrow.shape == (10, 10)
-    assert torch.allclose(narrow @ narrow.T, x @ x.T)
-
-
-SPECTRA = {
-    "gaussian": None,
-    "one direction": np.r_[1.0, np.zeros(127)],
-    "geometric": np.geomspace(1, 1e-14, 128),
-    "half below the root of rounding": np.r_[np.ones(64), np.full(64, 1e-9)],
-    "zero": np.zeros(128),
-}
-
-
-@pytest.mark.parametrize("name", SPECTRA)
-def test_nuclear_norms_are_right_whatever_the_spectrum(name: str) -> None:
-    rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(128, 128))
-    if SPECTRA[name] is not None:
-        matrix = np.linalg.qr(matrix)[0] * SPECTRA[name] @ np.linalg.qr(rng.normal(size=(128, 128)))[0]
-    batch = torch.tensor(np.stack([matrix, 2 * matrix]))
-    assert nuclear_norms(batch).tolist() == pytest.approx(torch.linalg.svdvals(batch).sum(dim=1).tolist(), rel=1e-9)

@@ -14,7 +14,10 @@ CellStatus = Literal["ok", "skip", "error", "missing"]
 
 @dataclass(frozen=True)
 class TestColumn:
-    """One column of the board: a test, or one column of a test (`invariance/orthogonal`)."""
+    """One column of the board: a test, or one column of a test (`invariance/orthogonal`).
+
+    `description` is what the test's kind says of itself, with its source; `settings` are those of this test.
+    """
 
     __test__ = False
 
@@ -23,11 +26,17 @@ class TestColumn:
     pass_if: str
     about: str
     parent: str | None = None
+    description: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What the board shows of a metric, from the metric's own metadata."""
+    """What the board shows of a metric, from the metric's own metadata.
+
+    `door` says how it is written: easy (a function of two matrices), fast (prepares, then compares many), functional
+    (continues the network, or reads its head).
+    """
 
     label: str
     identity: str
@@ -38,6 +47,11 @@ class MetricInfo:
     origin: str
     higher_is_more_similar: bool
     level: str
+    door: str = ""
+    needs: tuple[str, ...] = ()
+    symmetric: bool | None = None
+    invariant_to: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,8 @@ class RankedRow:
     """A row with its aggregates over the suite's tests (columns of a test do not count twice).
 
     `mean_rank` is None for a partial row: one that was not graded on every test stands below the line, unranked.
+    Metrics that share one of `tie_groups` (numbered from 1) cannot be told apart; there are none, and no
+    `rank_interval`, where there are too few tests.
     """
 
     row: Row
@@ -63,6 +79,8 @@ class RankedRow:
     passed: int
     graded: int
     tests: int
+    rank_interval: tuple[float, float] | None = None
+    tie_groups: tuple[int, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -80,6 +98,7 @@ class Board:
     columns: Sequence[TestColumn]
     rows: Sequence[RankedRow]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    rank_note: str = ""
 
     @property
     def tests(self) -> list[TestColumn]:

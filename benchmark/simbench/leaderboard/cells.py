@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simbench.leaderboard.board import Board, Row, TestColumn
+from simbench.leaderboard.board import Board, RankedRow, Row, TestColumn
 from simbench.sanity.verdict import Verdict
 
 PASSED, FAILED, PARTLY = "✓", "✗", "~"
@@ -83,6 +83,28 @@ def seconds_text(seconds: float) -> str:
 def rank_text(rank: float | None) -> str:
     """The mean rank, or a dash for a partial row."""
     return "–" if rank is None else f"{rank:.2f}"
+
+
+def rank_interval_text(ranked: RankedRow) -> str:
+    """The 95 % interval of the mean rank, where there is one."""
+    return "" if ranked.rank_interval is None else f"[{ranked.rank_interval[0]:.1f}, {ranked.rank_interval[1]:.1f}]"
+
+
+def tie_text(ranked: RankedRow) -> str:
+    """The tie groups as letters; those after z are numbered."""
+    return " ".join(chr(ord("a") + one - 1) if one <= 26 else str(one) for one in ranked.tie_groups)
+
+
+def cost_text(row: Row) -> str:
+    """Seconds per comparison, in milliseconds.
+
+    >>> cost_text(Row(None, {}, comparisons=400, seconds=2.0))
+    '5.0'
+    """
+    if not row.comparisons:
+        return "–"
+    cost = 1000 * row.seconds / row.comparisons
+    return "<0.1" if 0 < cost < 0.05 else f"{cost:.1f}" if cost < 10 else f"{cost:.0f}"
 
 
 def short_id(column: TestColumn) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from simbench.errors import SimbenchError
 from simbench.leaderboard.board import SCHEMA_VERSION, Board, CellStatus, MetricInfo, RankedRow, Row, TestColumn
 from simbench.leaderboard.cells import cell
+from simbench.leaderboard.evidence import Evidence, evidence_of
 from simbench.leaderboard.ranking import board_of
-from simbench.sanity.verdict import Offender, Verdict
+from simbench.leaderboard.scores import ScoreRow
+from simbench.sanity.verdict import Offender, Tally, Verdict
 
 
 class _Part(BaseModel):
@@ -27,7 +29,10 @@ class OffenderRecord(_Part):
 
 
 class CellRecord(_Part):
-    """A metric's verdict on a test, or on one column of a test."""
+    """A metric's verdict on a test, or on one column of a test.
+
+    `tallies`: per set of models, how many of the trials held and how many there were.
+    """
 
     status: CellStatus
     grade: float | None = Field(ge=0, le=1)
@@ -37,6 +42,7 @@ class CellRecord(_Part):
     reason: str | None
     companions: dict[str, float | None]
     offenders: list[OffenderRecord]
+    tallies: list[tuple[list[str], int, int]]
 
 
 class ColumnRecord(_Part):
@@ -47,6 +53,8 @@ class ColumnRecord(_Part):
     pass_if: str
     about: str
     parent: str | None
+    description: str
+    settings: dict[str, Any]
 
 
 class RowRecord(_Part):
@@ -61,8 +69,15 @@ class RowRecord(_Part):
     origin: str
     higher_is_more_similar: bool
     level: str
+    door: str
+    needs: list[str]
+    symmetric: bool | None
+    invariant_to: list[str]
+    parameters: dict[str, Any]
     tests: dict[str, CellRecord]
     mean_rank: float | None
+    rank_interval: tuple[float, float] | None
+    tie_groups: list[int]
     mean_grade: float | None
     passed: int
     graded: int
@@ -72,7 +87,7 @@ class RowRecord(_Part):
 
 
 class Document(_Part):
-    """A whole leaderboard."""
+    """A whole leaderboard. `rank_note` says why there are no rank intervals; `evidence` is in published ones."""
 
     schema_version: Literal[1]
     suite: str
@@ -80,11 +95,13 @@ class Document(_Part):
     about: str
     columns: list[ColumnRecord]
     rows: list[RowRecord]
+    rank_note: str
     provenance: dict[str, Any]
+    evidence: Evidence | None = None
 
 
-def to_document(board: Board) -> dict[str, Any]:
-    """The board in JSON types; what is not finite becomes null."""
+def to_document(board: Board, scores: Sequence[ScoreRow] | None = None) -> dict[str, Any]:
+    """The board in JSON types, with the scores behind it where they are given; what is not finite becomes null."""
     document: dict[str, Any] = json_safe(
         {
             "schema_version": SCHEMA_VERSION,
@@ -95,9 +112,12 @@ def to_document(board: Board) -> dict[str, Any]:
                 {name: getattr(column, name) for name in ColumnRecord.model_fields} for column in board.columns
             ],
             "rows": [_row_record(ranked, board) for ranked in board.rows],
+            "rank_note": board.rank_note,
             "provenance": board.provenance,
         }
     )
+    if scores is not None:
+        document["evidence"] = evidence_of(board, scores).model_dump(mode="json")
     return document
 
 
@@ -157,6 +177,8 @@ def _row_record(ranked: RankedRow, board: Board) -> dict[str, Any]:
         **{name: getattr(info, name) for name in MetricInfo.__dataclass_fields__ if name != "label"},
         "tests": {column.id: _cell_record(cell(ranked.row, column)) for column in board.columns},
         "mean_rank": ranked.mean_rank,
+        "rank_interval": ranked.rank_interval,
+        "tie_groups": ranked.tie_groups,
         "mean_grade": ranked.mean_grade,
         "passed": ranked.passed,
         "graded": ranked.graded,
@@ -176,11 +198,13 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason,
         "companions": verdict.companions,
         "offenders": [{"where": offender.where, "margin": offender.margin} for offender in verdict.offenders],
+        "tallies": [(tally.models, tally.held, tally.asked) for tally in verdict.tallies],
     }
 
 
 def _row(record: RowRecord) -> Row:
     info = {name: getattr(record, name) for name in MetricInfo.__dataclass_fields__ if name != "label"}
+    info = {name: tuple(value) if isinstance(value, list) else value for name, value in info.items()}
     verdicts = {name: _verdict(one) for name, one in record.tests.items()}
     return Row(MetricInfo(label=record.metric, **info), verdicts, record.comparisons, record.seconds)
 
@@ -197,4 +221,5 @@ def _verdict(record: CellRecord) -> Verdict:
         offenders=tuple(
             Offender(one.where, math.nan if one.margin is None else one.margin) for one in record.offenders
         ),
+        tallies=tuple(Tally(tuple(models), held, asked) for models, held, asked in record.tallies),
     )

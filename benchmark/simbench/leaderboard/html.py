@@ -1,28 +1,36 @@
-"""The leaderboard as one self-contained page: no network, no library, everything escaped."""
+"""The leaderboard as one self-contained page: no network, everything inlined, everything escaped.
+
+The table is in the HTML, so that it can be read without scripts; scripts sort and filter it, and draw what is behind a
+grade from the data that lies in the page as JSON.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from simbench.leaderboard.board import Board, MetricInfo, RankedRow, TestColumn
 from simbench.leaderboard.cells import (
     LEGEND,
     cell,
+    cost_text,
     grade_text,
     interval_text,
     mark,
     problems,
+    rank_interval_text,
     rank_text,
     seconds_text,
     short_id,
     state,
+    tie_text,
 )
+from simbench.leaderboard.document import to_document
 from simbench.leaderboard.provenance import provenance_lines
+from simbench.leaderboard.rendering import render, script_json, source
+from simbench.leaderboard.scores import ScoreRow
 from simbench.sanity.verdict import Verdict
 
 OFFENDERS_SHOWN = 3
@@ -60,12 +68,34 @@ class Entry:
     coverage_sort: float
     seconds: str
     seconds_sort: float
-    details: tuple[tuple[str, Cell, tuple[str, ...]], ...]
+    grade: str
+    grade_sort: str
+    cost: str
+    cost_sort: str
+    interval: str
+    ties: str
 
 
-def to_html(board: Board) -> str:
+SCRIPTS = ("vendor/observable-plot.min.js", "charts.js", "details.js", "page.js")
+DIGITS = 6
+"""Of the numbers in the page; the files beside it have all of them."""
+
+
+def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
     """The whole page."""
-    return _render("leaderboard.html.j2", board)
+    document = _shortened(to_document(board, scores))
+    evidence = document.pop("evidence")
+    return _render(
+        "leaderboard.html.j2",
+        board,
+        data=script_json(document),
+        representations=script_json(evidence["representations"]),
+        evidence=[(block["test"], script_json(block)) for block in evidence["tests"]],
+        scripts=[source(name) for name in SCRIPTS],
+        families=sorted({ranked.row.metric.family for ranked in board.rows}),
+        doors=sorted({ranked.row.metric.door for ranked in board.rows} - {""}),
+        kinds=list(dict.fromkeys(test.kind for test in board.tests)),
+    )
 
 
 def fragment(board: Board) -> str:
@@ -73,35 +103,35 @@ def fragment(board: Board) -> str:
     return _render("fragment.html.j2", board)
 
 
-def _render(template: str, board: Board) -> str:
-    environment = Environment(
-        loader=PackageLoader("simbench.leaderboard"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+def _shortened(value: Any) -> Any:
+    """The same with fewer digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: _shortened(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(inner) for inner in value]
+    return value
+
+
+def _render(template: str, board: Board, **values: Any) -> str:
     entries = [_entry(ranked, board) for ranked in board.rows]
     count = sum(ranked.mean_rank is not None for ranked in board.rows)
-    return environment.get_template(template).render(
+    return render(
+        template,
         board=board,
         ranked=entries[:count],
         partial=entries[count:],
         headings=[(column, short_id(column), _heading_title(column)) for column in board.columns],
-        inner_columns=len(board.columns) - len(board.tests),
         legend=LEGEND,
         problems=problems(board),
         provenance=provenance_lines(board.provenance),
+        **values,
     )
 
 
 def _entry(ranked: RankedRow, board: Board) -> Entry:
     cells = tuple(_cell(column, cell(ranked.row, column)) for column in board.columns)
-    details = tuple(
-        (column.id, shown, tuple(_details(cell(ranked.row, column))))
-        for column, shown in zip(board.columns, cells, strict=True)
-    )
     info = ranked.row.metric
     return Entry(
         metric=info,
@@ -115,7 +145,12 @@ def _entry(ranked: RankedRow, board: Board) -> Entry:
         coverage_sort=round(ranked.coverage, 6),
         seconds=seconds_text(ranked.row.seconds),
         seconds_sort=round(ranked.row.seconds, 6),
-        details=details,
+        grade="" if ranked.mean_grade is None else f"{ranked.mean_grade:.3f}",
+        grade_sort="" if ranked.mean_grade is None else f"{ranked.mean_grade:.6f}",
+        cost=cost_text(ranked.row),
+        cost_sort="" if not ranked.row.comparisons else f"{ranked.row.seconds / ranked.row.comparisons:.9f}",
+        interval=rank_interval_text(ranked),
+        ties=tie_text(ranked),
     )
 
 

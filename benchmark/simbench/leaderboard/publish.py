@@ -1,39 +1,66 @@
-"""Writes a leaderboard as Markdown, JSON, CSV and a page. The same board gives the same bytes."""
+"""Writes a leaderboard as Markdown, JSON, CSV, Parquet and a page. The same board and scores give the same bytes."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from simbench.errors import SimbenchError
-from simbench.files import write_text
+from simbench.files import replacing
 from simbench.leaderboard.board import Board
 from simbench.leaderboard.csv import to_csv
 from simbench.leaderboard.document import to_document
 from simbench.leaderboard.html import to_html
 from simbench.leaderboard.markdown import to_markdown
+from simbench.leaderboard.overview import publish_overview
+from simbench.leaderboard.scores import ScoreRow
+from simbench.leaderboard.tables import scores_csv, scores_parquet
 
 
-def publish(board: Board, folder: Path) -> list[Path]:
-    """Write `folder/<suite>/`, each file atomically; gives the paths."""
+def publish(board: Board, folder: Path, scores: Sequence[ScoreRow] = ()) -> list[Path]:
+    """Write `folder/<suite>/` and the overview of all suites in `folder`, each file atomically; gives the paths."""
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", board.suite):
         raise SimbenchError(f'"{board.suite}" is no name for a folder; a suite has letters, digits, ".", "_" and "-"')
     written: list[Path] = []
-    for name, text in rendered(board).items():
+    for name, content in rendered(board, scores).items():
         path = folder / board.suite / name
-        write_text(path, text)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
         written.append(path)
-    return written
+    return [*written, *publish_overview(folder)]
 
 
-def rendered(board: Board) -> Mapping[str, str]:
-    """Every published file's text, by name. All are rendered before any is written."""
-    document = json.dumps(to_document(board), indent=2, ensure_ascii=False, allow_nan=False)
-    return {
+def rendered(board: Board, scores: Sequence[ScoreRow] = ()) -> Mapping[str, bytes]:
+    """Every published file, by name. All are rendered before any is written."""
+    document = to_document(board, scores)
+    texts = {
         "README.md": to_markdown(board),
-        "leaderboard.json": f"{document}\n",
+        "leaderboard.json": document_text(document),
         "leaderboard.csv": to_csv(board),
-        "index.html": to_html(board),
+        "scores.csv": scores_csv(scores),
+        "index.html": to_html(board, scores),
     }
+    files = {name: text.encode() for name, text in texts.items()}
+    return {**files, "scores.parquet": scores_parquet(scores)}
+
+
+def document_text(document: Mapping[str, Any]) -> str:
+    """JSON that a reader can scroll through: indented, but for the evidence, which has a line per test."""
+    head = {name: value for name, value in document.items() if name != "evidence"}
+    text = json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)
+    evidence = document.get("evidence")
+    if evidence is None:
+        return f"{text}\n"
+    places = _compact(evidence["representations"])
+    tests = ",\n".join(f"      {_compact(test)}" for test in evidence["tests"])
+    return (
+        f"{text[:-2]},\n"
+        f'  "evidence": {{\n    "representations": {places},\n    "tests": [\n{tests}\n    ]\n  }}\n}}\n'
+    )
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

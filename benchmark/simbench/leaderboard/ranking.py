@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 from simbench.leaderboard.board import Board, RankedRow, Row, TestColumn
+from simbench.leaderboard.intervals import DIGITS, note_on_ranks, rank_statistics
 from simbench.sanity.verdict import Verdict
-
-DIGITS = 12
-"""Grades that differ only by rounding errors are ties."""
 
 
 def board_of(
@@ -30,7 +29,9 @@ def board_of(
     complete = [row for row in rows if all(_grade(row, test) is not None for test in tests)]
     ranks = _mean_ranks(complete, tests)
     ranked = [_aggregated(row, tests, ranks.get(index)) for row, index in _with_places(rows, complete)]
-    return Board(suite, version, about, tuple(columns), tuple(sorted(ranked, key=_place)), dict(provenance))
+    ordered = _with_intervals(sorted(ranked, key=_place), tests)
+    note = note_on_ranks(len(tests)) if complete else ""
+    return Board(suite, version, about, tuple(columns), ordered, dict(provenance), note)
 
 
 def without(board: Board, labels: Collection[str]) -> Board:
@@ -58,6 +59,19 @@ def _mean_ranks(complete: Sequence[Row], tests: Sequence[str]) -> dict[int, floa
         return {}
     per_test = [average_ranks([row.verdicts[test].grade or 0.0 for row in complete]) for test in tests]
     return {position: fmean(ranks[position] for ranks in per_test) for position in range(len(complete))}
+
+
+def _with_intervals(ordered: Sequence[RankedRow], tests: Sequence[str]) -> tuple[RankedRow, ...]:
+    """The rows with intervals of their ranks and tie groups, where there are tests enough."""
+    complete = [ranked for ranked in ordered if ranked.mean_rank is not None]
+    if not complete or note_on_ranks(len(tests)):
+        return tuple(ordered)
+    found = rank_statistics([[ranked.row.verdicts[test] for test in tests] for ranked in complete])
+    known = [
+        replace(ranked, rank_interval=interval, tie_groups=groups)
+        for ranked, interval, groups in zip(complete, found.intervals, found.tie_groups, strict=True)
+    ]
+    return (*known, *ordered[len(known) :])
 
 
 def _with_places(rows: Sequence[Row], complete: Sequence[Row]) -> list[tuple[Row, int]]:

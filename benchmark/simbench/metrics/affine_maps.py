@@ -122,19 +122,20 @@ def trained_maps(
     were alone. Initialisation and batch order depend on shapes only, so a score does not depend on its company.
     """
     fits = [fits_of(sender, receiver) for sender, receiver in group]
-    sources = [(resized(source, target), source) for source, target in fits]
+    # Rows with their features last, once: the order in which batches are gathered, multiplied and convolved.
+    sources = [_by_input(resized(source, target), source) for source, target in fits]
     receivers = [target for _, target in fits]
     targets, inputs = receivers[0].targets, receivers[0].inputs
     assert targets is not None
     count, rows, width = len(group), len(targets), fits[0][0].features
-    weight, bias = _default_initialisation(width, receivers[0].features, sources[0][0])
+    weight, bias = _default_initialisation(width, receivers[0].features, sources[0])
     weight = weight.expand(count, -1, -1).clone().requires_grad_()
     bias = bias.expand(count, -1).clone().requires_grad_()
     optimizer = torch.optim.Adam([weight, bias], lr=learning_rate, weight_decay=weight_decay)
     order = torch.Generator().manual_seed(seed_for(purpose="stitch_task order", rows=rows))
     for _ in range(epochs):
         for batch in torch.split(torch.randperm(rows, generator=order).to(targets.device), batch_size):
-            flat = torch.stack([rows_of(activations[batch], source) for activations, source in sources])
+            flat = torch.stack([source[batch] for source in sources]).flatten(1, 2)
             stitched = torch.baddbmm(bias[:, None, :], flat, weight.transpose(1, 2))
             logits = _continued(stitched, len(batch), receivers, inputs[batch] if inputs is not None else None)
             loss = torch.nn.functional.cross_entropy(logits, targets[batch].repeat(count), reduction="sum") / len(batch)
@@ -213,6 +214,12 @@ def resized(sender: Representation, receiver: Representation) -> Tensor:
     mode = "linear" if len(wanted) == 1 else "bilinear"
     found: Tensor = torch.nn.functional.interpolate(sender.activations, size=wanted, mode=mode, align_corners=False)
     return found
+
+
+def _by_input(activations: Tensor, representation: Representation) -> Tensor:
+    """`(n, positions, features)`, contiguous."""
+    moved = activations.movedim(representation.feature_axis, -1)
+    return moved.reshape(moved.shape[0], -1, moved.shape[-1]).contiguous()
 
 
 def rows_of(activations: Tensor, representation: Representation) -> Tensor:

@@ -49,7 +49,7 @@ def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list
     """Mean canonical correlation of many pairs of spectra."""
     sums = nuclear_cross_norms([side.left for side in prepared], pairs).tolist()
     return [
-        _score(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
+        with_saturation(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
         for (a, b), total in zip(pairs, sums, strict=True)
     ]
 
@@ -85,7 +85,7 @@ def squared_cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[flo
     """Mean squared canonical correlation of many pairs of spectra."""
     sums = squared_cross_norms([side.left for side in prepared], pairs).tolist()
     return [
-        _score(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
+        with_saturation(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
         for (a, b), total in zip(pairs, sums, strict=True)
     ]
 
@@ -116,7 +116,7 @@ def cca_squared(x: Tensor, y: Tensor) -> float | Score:
     0.25
     """
     a, b = spectrum(x), spectrum(y)
-    return _score(float((a.left.T @ b.left).square().sum()) / min(a.rank, b.rank), a, b)
+    return with_saturation(float((a.left.T @ b.left).square().sum()) / min(a.rank, b.rank), a, b)
 
 
 def principal_basis(representation: Representation, *, variance: float) -> Spectrum:
@@ -163,7 +163,7 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
             found[a, b] = _weighted_mean(prepared[a], u, correlations)
             if (b, a) not in found:
                 found[b, a] = _weighted_mean(prepared[b], vt.T, correlations)
-    return [_score(found[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
+    return [with_saturation(found[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
 
 
 @metric(
@@ -193,12 +193,12 @@ def pwcca(x: Tensor, y: Tensor) -> float | Score:
     """
     a, b = spectrum(x), spectrum(y)
     u, correlations, _ = torch.linalg.svd(a.left.T @ b.left, full_matrices=False)
-    return _score(_weighted_mean(a, u, correlations), a, b)
+    return with_saturation(_weighted_mean(a, u, correlations), a, b)
 
 
 def _mean_correlation(a: Spectrum, b: Spectrum) -> float | Score:
     """Σ ρᵢ / min(rank)."""
-    return _score(float(torch.linalg.svdvals(a.left.T @ b.left).mean()), a, b)
+    return with_saturation(float(torch.linalg.svdvals(a.left.T @ b.left).mean()), a, b)
 
 
 def _weighted_mean(side: Spectrum, directions: Tensor, correlations: Tensor) -> float:
@@ -213,7 +213,7 @@ def _principal(full: Spectrum, variance: float) -> Spectrum:
     return full.truncated(min(int((share < variance).sum()) + 1, full.rank))
 
 
-def _score(value: float, a: Spectrum, b: Spectrum) -> float | Score:
-    """The value, with a warning where one basis fills the centred sample space."""
-    saturated = max(a.rank, b.rank) >= a.left.shape[0] - 1
+def with_saturation(value: float, *sides: Spectrum) -> float | Score:
+    """The value, with a warning where the basis of one of the sides fills the centred sample space."""
+    saturated = any(side.rank >= side.left.shape[0] - 1 for side in sides)
     return Score(value, warnings=(SATURATED,)) if saturated else value

@@ -44,7 +44,7 @@ def centre(representation: Representation) -> Tensor:
 
 def cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """CKA of many pairs of centred matrices, shape (pairs,)."""
-    cross, own = _cross_and_own(prepared, pairs)
+    cross, own = cross_and_own(prepared, pairs)
     norms = own.sqrt()
     a, b = torch.tensor(pairs).T
     return cross / (norms[a] * norms[b])
@@ -80,13 +80,13 @@ def cka(x: Tensor, y: Tensor) -> Tensor:
 def debiased_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[float | Score]:
     """Debiased CKA of many pairs of centred matrices; an error for those whose own HSIC₁ is not positive."""
     scores: list[float | Score] = []
-    cross, own = _cross_and_own(prepared, pairs)
+    cross, own = cross_and_own(prepared, pairs)
     rows = [x.square().sum(dim=1) for x in prepared]
-    selves = [_hsic1(own[k], rows[k], rows[k]) for k in range(len(prepared))]
+    selves = [hsic1(own[k], rows[k], rows[k]) for k in range(len(prepared))]
     for (a, b), product in zip(pairs, cross, strict=True):
         try:
-            scale = _root(selves[a], own[a], len(rows[a])) * _root(selves[b], own[b], len(rows[b]))
-            scores.append(float(_hsic1(product, rows[a], rows[b]) / scale))
+            scale = self_scale(selves[a], own[a], len(rows[a])) * self_scale(selves[b], own[b], len(rows[b]))
+            scores.append(float(hsic1(product, rows[a], rows[b]) / scale))
         except ValueError as error:
             scores.append(Score.error(f"{type(error).__name__}: {error}"))
     return scores
@@ -119,20 +119,20 @@ def cka_debiased(x: Tensor, y: Tensor) -> Tensor:
     1.0
     """
     x, y = centred(x), centred(y)
-    cross, own = _cross_and_own([x, y], [(0, 1)])
+    cross, own = cross_and_own([x, y], [(0, 1)])
     k, l = x.square().sum(dim=1), y.square().sum(dim=1)  # noqa: E741 - as in the formula
-    scale = _root(_hsic1(own[0], k, k), own[0], len(k)) * _root(_hsic1(own[1], l, l), own[1], len(l))
-    return _hsic1(cross[0], k, l) / scale
+    scale = self_scale(hsic1(own[0], k, k), own[0], len(k)) * self_scale(hsic1(own[1], l, l), own[1], len(l))
+    return hsic1(cross[0], k, l) / scale
 
 
-def _cross_and_own(centred_matrices: Sequence[Tensor], pairs: Pairs) -> tuple[Tensor, Tensor]:
+def cross_and_own(centred_matrices: Sequence[Tensor], pairs: Pairs) -> tuple[Tensor, Tensor]:
     """⟨K, L⟩ of every pair and ⟨K, K⟩ of every matrix."""
     selves = [(k, k) for k in range(len(centred_matrices))]
     products = squared_cross_norms(centred_matrices, [*pairs, *selves])
     return products[: len(pairs)], products[len(pairs) :]
 
 
-def _hsic1(product: Tensor, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741 - as in the formula
+def hsic1(product: Tensor, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741 - as in the formula
     """HSIC₁ from ⟨K, L⟩ of centred Gram matrices and their diagonals, the squared row norms."""
     n = len(k)
     if n < MINIMUM_ROWS:
@@ -141,7 +141,7 @@ def _hsic1(product: Tensor, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741 - as 
     return terms / (n * (n - 3))
 
 
-def _root(self_hsic: Tensor, self_product: Tensor, n: int) -> Tensor:
+def self_scale(self_hsic: Tensor, self_product: Tensor, n: int) -> Tensor:
     """√HSIC₁(K, K), if it is positive beyond the rounding error of the differences that it is made of."""
     rounding = n * torch.finfo(torch.float64).eps * self_product / (n * (n - 3))
     if not bool(self_hsic > rounding):

@@ -43,6 +43,13 @@ def centred(x: Tensor) -> Tensor:
     return x
 
 
+def varying(x: Tensor) -> Tensor:
+    """`x` in float64 as it is, for what is defined without centring; `NotApplicable` when no column varies."""
+    if bool((x == x[:1]).all()):
+        raise NotApplicable("no variance: all rows are equal")
+    return x.double()
+
+
 def unit_norm(x: Tensor) -> Tensor:
     """The centred matrix divided by its Frobenius norm."""
     x = centred(x)
@@ -66,6 +73,26 @@ def same_gram(x: Tensor) -> Tensor:
         return x
     r: Tensor = torch.linalg.qr(x.T, mode="r").R
     return r.T
+
+
+def gram_distance(x: Tensor, y: Tensor) -> Tensor:
+    """‖x xᵀ − y yᵀ‖, as exact for nearly equal Gram matrices as for any: the difference is taken entry by entry.
+
+    The QR decomposition of [x y] gives coordinates in which both Gram matrices are no larger than they need to be.
+
+    >>> x = torch.tensor([[3.0], [4.0]], dtype=torch.float64)
+    >>> float(gram_distance(x, -x)), round(float(gram_distance(x, 0 * x)), 9)
+    (0.0, 25.0)
+    """
+    r = torch.linalg.qr(torch.cat([x, y], dim=1), mode="r").R
+    a, b = r[:, : x.shape[1]], r[:, x.shape[1] :]
+    norm: Tensor = torch.linalg.matrix_norm(a @ a.T - b @ b.T)
+    return norm
+
+
+def angle_of_chord(chord: Tensor) -> Tensor:
+    """The angle between two unit vectors that are `chord` apart: arccos of their product would lose small angles."""
+    return 2 * torch.asin((chord / 2).clamp(max=1))
 
 
 @dataclass(frozen=True)
@@ -206,18 +233,19 @@ def cross_products(
             yield chunk, torch.stack([matrices[pairs[k][0]].T @ matrices[pairs[k][1]] for k in chunk])
 
 
-def nuclear_norms(products: Tensor, *, tolerance: float = 1e-10) -> Tensor:
+def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:
     """The sums of singular values of a batch of matrices (b, r, s), shape (b,), to a relative `tolerance`.
 
-    The roots of the eigenvalues of M Mᵀ are about twice as fast as singular values, but squaring halves the digits: an
-    eigenvalue λ is known to δ = r · ε · λ₁ only, hence its root to min(√δ, δ / 2√λ). Matrices for which these errors
-    could add up to more than the tolerance get a singular value decomposition.
+    The roots of the eigenvalues of M Mᵀ are up to twice as fast as singular values, but squaring halves the digits: an
+    eigenvalue λ is known to about δ = √r · ε · λ₁ only, hence its root to min(√δ, δ / 2√λ). Matrices for which these
+    errors, added up, exceed the tolerance get a singular value decomposition. (They mostly cancel: for layers of a ReLU
+    network the sum was 2e-8 of the value and the difference 3e-9.)
     """
     if products.shape[1] > products.shape[2]:
         products = products.mT
     eigenvalues: Tensor = torch.linalg.eigvalsh(products @ products.mT).clamp_min(0)
     roots = eigenvalues.sqrt()
-    error = products.shape[1] * torch.finfo(torch.float64).eps * eigenvalues.amax(dim=1, keepdim=True)
+    error = math.sqrt(products.shape[1]) * torch.finfo(torch.float64).eps * eigenvalues.amax(dim=1, keepdim=True)
     sums = roots.sum(dim=1)
     doubtful = torch.minimum(error.sqrt(), error / (2 * roots)).nan_to_num(0.0).sum(dim=1) > tolerance * sums
     if bool(doubtful.any()):

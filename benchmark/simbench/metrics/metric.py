@@ -107,6 +107,13 @@ class Metric:
         return bool(self.needs)
 
     @property
+    def door(self) -> str:
+        """By which of the three doors it was written: easy, fast or functional."""
+        if self.needs & {"model", "head"}:
+            return "functional"
+        return "fast" if self.compare_many is not None else "easy"
+
+    @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]

@@ -83,7 +83,8 @@ class Representation:
     @classmethod
     def from_array(cls, array: object, layer: str = "") -> Representation:
         """A representation brought as an array: 2-D `(n, d)`, 3-D `(n, t, d)`, 4-D `(n, c, h, w)`; model unknown."""
-        tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+        # torch takes no view with a negative stride; a copy has none.
+        tensor = array.detach() if isinstance(array, Tensor) else torch.as_tensor(np.array(array))
         layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
         if tensor.ndim not in layouts or tensor.is_complex():
             shape = tuple(tensor.shape)

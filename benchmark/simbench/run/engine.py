@@ -83,17 +83,10 @@ class SerialEngine:
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
         """Run all tasks here."""
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            for task in tasks:
-                with _reporting(partial(report, task.name)):
-                    value, reason, details = _attempt(task.function, task.arguments)
-                yield Outcome(task, value, reason, details)
-        finally:
-            torch.set_num_threads(threads)
+        for task in tasks:
+            with steady_arithmetic(), _reporting(partial(report, task.name)):
+                value, reason, details = _attempt(task.function, task.arguments)
+            yield Outcome(task, value, reason, details)
 
     def close(self) -> None:
         """Nothing runs."""
@@ -226,11 +219,8 @@ def report_progress(units: float) -> None:
 
 
 def _start_worker(queue: Any) -> None:
-    """Set up a worker: one thread, the driver alone handles Ctrl-C, and no worker outlives its driver."""
-    import torch
-
+    """Set up a worker: the driver alone handles Ctrl-C, and no worker outlives its driver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
     global _queue
     _queue = queue
     parent = multiprocessing.parent_process()
@@ -248,8 +238,23 @@ def _die_with(parent: Any) -> None:
 
 def _execute(payload: bytes) -> tuple[Any, str | None, str]:
     name, function, arguments = cloudpickle.loads(payload)
-    with _reporting(lambda units: _queue.put((name, units))):
+    with steady_arithmetic(), _reporting(lambda units: _queue.put((name, units))):
         return _attempt(function, arguments)
+
+
+@contextmanager
+def steady_arithmetic() -> Iterator[None]:
+    """One torch thread, and no TF32 on a GPU: the same numbers whoever else uses the machine."""
+    import torch
+
+    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[1:]
 
 
 @contextmanager

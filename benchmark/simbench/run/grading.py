@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
 from simbench.leaderboard.ranking import board_of
+from simbench.leaderboard.scores import ScoreRow
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, PlannedMetric
 from simbench.plan.references import Comparison
@@ -53,12 +55,49 @@ def lookup(plan: Plan, metric: Metric, records: Mapping[str, ScoreRecord]) -> Sc
     return similarity
 
 
+def score_table(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]]) -> list[ScoreRow]:
+    """Every score that any test asked for, in the order of metrics, tests and comparisons."""
+    return [
+        _score_row(plan, planned.metric, test.id, comparison, records[planned.metric.label])
+        for planned in plan.metrics
+        for test in plan.tests
+        for comparison in plan.comparisons(test, planned.metric)
+    ]
+
+
+def _score_row(
+    plan: Plan, metric: Metric, test: str, comparison: Comparison, records: Mapping[str, ScoreRecord]
+) -> ScoreRow:
+    key = plan.score_key(metric, comparison)
+    place = ScoreRow.place_of(comparison)
+    record = records.get(key)
+    if record is None:
+        return ScoreRow(metric.label, test, *place, "missing", None, None, None, "", "was not scored", 0.0, key)
+    return ScoreRow(
+        metric.label,
+        test,
+        *place,
+        status=record.status,
+        value=record.value,
+        standard_error=record.standard_error,
+        tiebreak=record.tiebreak,
+        warnings="; ".join(record.warnings),
+        reason=record.reason or "",
+        seconds=record.seconds,
+        key=key,
+    )
+
+
 def _columns(plan: Plan, rows: list[Row]) -> list[TestColumn]:
     """Each test, and behind it the columns that any metric was graded on."""
     columns: list[TestColumn] = []
     for test in plan.tests:
         about = _about(test)
-        columns.append(TestColumn(test.id, test.kind, test.pass_if, about))
+        settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
+        description = inspect.getdoc(type(test)) or ""
+        columns.append(
+            TestColumn(test.id, test.kind, test.pass_if, about, description=description, settings=settings)
+        )
         parts = dict.fromkeys(part for row in rows for part in row.verdicts[test.id].columns)
         columns.extend(
             TestColumn(f"{test.id}/{part}", test.kind, test.pass_if, about, parent=test.id) for part in parts
@@ -81,4 +120,9 @@ def _info(metric: Metric) -> MetricInfo:
         origin=f"{metric.origin.module}",
         higher_is_more_similar=metric.higher_is_more_similar,
         level=metric.level,
+        door=metric.door,
+        needs=tuple(sorted(metric.needs)),
+        symmetric=metric.symmetric,
+        invariant_to=tuple(sorted(metric.invariant_to)),
+        parameters=dict(metric.parameters),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.errors import ExitCode, SimbenchError
 from simbench.leaderboard.board import Board
 from simbench.leaderboard.document import to_document
+from simbench.leaderboard.scores import ScoreRow
 from simbench.metrics.metric import Metric
 from simbench.metrics.resolve import MetricLike, gather_metrics
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel, make_plan
@@ -22,7 +23,7 @@ from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.run.engine import Engine, Task, default_jobs, make_engine
 from simbench.run.events import Advanced, Listener, StageFinished, StageStarted, Warned, ignore
-from simbench.run.grading import grade
+from simbench.run.grading import grade, score_table
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 
@@ -141,10 +142,17 @@ def prepare(suite: str | Suite, metrics: Sequence[MetricLike] = (), only: Sequen
 
 def stored_board(suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None) -> Board:
     """The leaderboard of a suite from what is in the store; nothing is computed but the verdicts."""
+    return stored_results(suite, metrics=metrics, store=store)[0]
+
+
+def stored_results(
+    suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None
+) -> tuple[Board, list[ScoreRow]]:
+    """The same with the scores behind it."""
     place = Store(Path(store) if store is not None else None)
     plan = prepare(suite, metrics)
     records = stored_records(plan, place)
-    return grade(plan, records, _board_provenance(place, records))
+    return grade(plan, records, _board_provenance(place, records)), score_table(plan, records)
 
 
 def stored_records(plan: Plan, store: Store) -> dict[str, dict[str, ScoreRecord]]:

@@ -99,4 +99,5 @@ def _columns(first: ModelRef, second: ModelRef, layers: Sequence[str]) -> list[l
 
 def _beats(own: Comparison, other: Comparison, scores: Scores) -> Answer:
     own_score, other_score = scores(own), scores(other)
-    return Answer(own_score.above(other_score), own_score.value - other_score.value)
+    held = own_score.above(other_score)
+    return Answer(held, own_score.value - other_score.value, () if held else (other,))

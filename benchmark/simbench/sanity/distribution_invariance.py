@@ -40,7 +40,7 @@ class DistributionInvariance(TestKind):
             for name in self.reparametrisations:
                 at_head = level == "head" or name == "head_linear"
                 for layer in layers_of(group, self.layers, "head" if at_head else "layers"):
-                    unrelated = [shuffled(RepresentationRef(model, layer), self.id) for model in group.models]
+                    unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
                     for a, b in with_next(group.models, layer):
                         seed = seed_for(test=self.id, reparametrisation=name, model=str(a.model))
                         changed = a.reparametrised(Named.of(name, seed=seed))

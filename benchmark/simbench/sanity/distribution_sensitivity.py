@@ -46,6 +46,8 @@ class DistributionSensitivity(TestKind):
                         (f"construction/{classes}/{seed}",),
                         pair,
                         partial(_told_apart, pair, self.margin),
+                        at=rho,
+                        line=f"K = {classes}, seed {seed}",
                     )
 
     def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
@@ -64,7 +66,7 @@ class DistributionSensitivity(TestKind):
         f = _constructed(classes, rho, seed, permuted=False)
         permuted = _constructed(classes, rho, seed, permuted=True)
         mixing = Named.of("invertible_linear", seed=seed_for(test=self.id, classes=classes, seed=seed))
-        return Comparison(f, permuted), Comparison(f, f.under(mixing)), Comparison(f, f), shuffled(f, self.id)
+        return Comparison(f, permuted), Comparison(f, f.under(mixing)), Comparison(f, f), shuffled(f)
 
 
 def _constructed(classes: int, rho: float, seed: int, *, permuted: bool) -> RepresentationRef:
@@ -77,5 +79,6 @@ def _told_apart(pair: Sequence[Comparison], margin: float, scores: Scores) -> An
     scale = scale_of(scores, own, [unrelated])
     difference = scores(equivalent).value - scores(dissimilar).value
     if scale <= 0:
-        return Answer(False, -abs(difference))
-    return Answer(difference > margin * scale, difference / scale - margin)
+        return Answer(False, -abs(difference), (dissimilar,))
+    held = difference > margin * scale
+    return Answer(held, difference / scale - margin, () if held else (dissimilar,))

@@ -67,7 +67,5 @@ def _is_best(column: Sequence[Comparison], scores: Scores) -> Answer:
     own, others = _split(column)
     own_score = scores(own)
     other_scores = [scores(other) for other in others]
-    return Answer(
-        all(own_score.above(other) for other in other_scores),
-        own_score.value - max(other.value for other in other_scores),
-    )
+    offending = tuple(other for other, score in zip(others, other_scores, strict=True) if not own_score.above(score))
+    return Answer(not offending, own_score.value - max(other.value for other in other_scores), offending)

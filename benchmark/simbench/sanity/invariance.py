@@ -41,7 +41,7 @@ class Invariance(TestKind):
         """Two questions per model, layer and transform."""
         for group in groups:
             for layer in layers_of(group, self.layers, level):
-                unrelated = [shuffled(RepresentationRef(model, layer), self.id) for model in group.models]
+                unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
                 for a, b in with_next(group.models, layer):
                     for name in self.transforms:
                         seed = seed_for(test=self.id, transform=name, model=str(a.model), layer=layer)
@@ -62,9 +62,9 @@ def layers_of(group: ModelGroup, chosen: ChosenLayers, level: Level) -> tuple[st
     return tuple(group.layers[step] for step in steps)
 
 
-def shuffled(a: RepresentationRef, test: str) -> Comparison:
-    """A row-shuffled copy of `a` against `a`: the same values, no shared inputs."""
-    seed = seed_for(test=test, transform="row_shuffle", model=str(a.model), layer=a.layer)
+def shuffled(a: RepresentationRef) -> Comparison:
+    """A row-shuffled copy of `a` against `a`: the same values, no shared inputs. All tests share one shuffle."""
+    seed = seed_for(transform="row_shuffle", model=str(a.model), layer=a.layer)
     return Comparison(a.under(Named.of("row_shuffle", seed=seed)), a)
 
 
@@ -114,8 +114,9 @@ def _unchanged(
     scale = scale_of(scores, own, unrelated)
     if scale <= 0:
         # Nothing to measure a difference against: as if all of the similarity were lost.
-        return Answer(False, tolerance - 1)
-    return Answer(difference <= tolerance * scale, tolerance - difference / scale)
+        return Answer(False, tolerance - 1, (after,))
+    held = difference <= tolerance * scale
+    return Answer(held, tolerance - difference / scale, () if held else (after,))
 
 
 def with_next(models: Sequence[ModelRef], layer: str) -> list[tuple[RepresentationRef, RepresentationRef | None]]:

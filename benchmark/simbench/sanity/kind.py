@@ -43,21 +43,27 @@ Scores = Callable[[Comparison], Similarity]
 
 
 class Answer(NamedTuple):
-    """Whether a property held, and by how much (> 0: on the right side)."""
+    """Whether a property held, by how much (> 0: on the right side), and the comparisons that broke it."""
 
     held: bool
     margin: float
+    offending: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True)
 class Question:
-    """One yes/no question: the comparisons it needs and how their scores answer it."""
+    """One yes/no question: the comparisons it needs and how their scores answer it.
+
+    A test that sweeps a variable gives its value in `at`, and in `line` what the questions along one curve share.
+    """
 
     where: str
     models: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     ask: Callable[[Scores], Answer]
     column: str | None = None
+    at: float | None = None
+    line: str = ""
 
 
 class TestKind(TestSpec):
@@ -107,7 +113,7 @@ def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
         answer = question.ask(scores)
     except Ungradable as problem:
         return Ungraded(question.where, problem.status, problem.reason, question.column)
-    return Trial(question.where, question.models, answer.held, answer.margin, question.column)
+    return Trial(question.where, question.models, *answer[:2], question.column, answer.offending, question.at, question.line)
 
 
 def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:

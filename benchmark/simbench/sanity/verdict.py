@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from simbench.plan.references import Comparison
 from simbench.seeds import seed_for
 
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
@@ -19,13 +20,20 @@ OVERSAMPLED = 4
 
 @dataclass(frozen=True)
 class Trial:
-    """One yes/no question that was asked of a metric. `margin` is how far on the right side (> 0) it fell."""
+    """One yes/no question that was asked of a metric. `margin` is how far on the right side (> 0) it fell.
+
+    `offending` are the comparisons whose scores broke it; `at` is the swept variable's value where a test sweeps one,
+    and `line` names the trials that differ in nothing else.
+    """
 
     where: str
     models: tuple[str, ...]
     held: bool
     margin: float
     column: str | None = None
+    offending: tuple[Comparison, ...] = ()
+    at: float | None = None
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,15 @@ class Offender:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """How many of the trials of the same models held: what resampling models needs to know."""
+
+    models: tuple[str, ...]
+    held: int
+    asked: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A grade in [0, 1] (1 is perfect) or the reason why there is none.
 
@@ -62,11 +79,21 @@ class Verdict:
     companions: Mapping[str, float] = field(default_factory=dict)
     offenders: tuple[Offender, ...] = ()
     columns: Mapping[str, Verdict] = field(default_factory=dict)
+    tallies: tuple[Tally, ...] = ()
+    trials: tuple[Trial, ...] = field(default=(), repr=False)
 
 
 def share_held(trials: Sequence[Trial]) -> float:
     """The share of trials that held."""
     return sum(trial.held for trial in trials) / len(trials)
+
+
+def tallied(trials: Iterable[Trial]) -> tuple[Tally, ...]:
+    """The trials counted by the models they were asked of, in the order these appear."""
+    counts: dict[tuple[str, ...], list[bool]] = {}
+    for trial in trials:
+        counts.setdefault(trial.models, []).append(trial.held)
+    return tuple(Tally(models, sum(held), len(held)) for models, held in counts.items())
 
 
 def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RESAMPLES) -> tuple[float, float] | None:
@@ -79,13 +106,13 @@ def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RE
     models = sorted({model for trial in trials for model in trial.models})
     if len({frozenset(trial.models) for trial in trials}) < 2:
         return None
-    groups = list(dict.fromkeys(trial.models for trial in trials))
-    total = np.array([sum(trial.models == group for trial in trials) for group in groups], dtype=float)
-    held = np.array([sum(trial.held for trial in trials if trial.models == group) for group in groups], dtype=float)
+    tallies = tallied(trials)
+    total = np.array([tally.asked for tally in tallies], dtype=float)
+    held = np.array([tally.held for tally in tallies], dtype=float)
     random = np.random.default_rng(seed)
     counts = random.multinomial(len(models), np.full(len(models), 1 / len(models)), size=OVERSAMPLED * resamples)
     weights = np.stack(
-        [np.prod(counts[:, [models.index(one) for one in set(group)]], axis=1) for group in groups], axis=1
+        [np.prod(counts[:, [models.index(one) for one in set(tally.models)]], axis=1) for tally in tallies], axis=1
     )
     weights = weights[weights @ total > 0][:resamples]
     if len(weights) == 0:
@@ -119,6 +146,8 @@ def grade_trials(
         comparisons=comparisons,
         reason=partial,
         offenders=worst(trials),
+        tallies=tallied(trials),
+        trials=tuple(trials),
     )
 
 

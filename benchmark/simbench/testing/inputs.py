@@ -107,9 +107,7 @@ def _representation(activations: Tensor, targets: Tensor, model: LinearReadout, 
     """The first `rows` rows as the probe, the others as its fitting inputs."""
     from simbench.representations.representation import Representation
 
-    whole = Representation(
-        activations, layer="embedding", model=model, targets=targets, classes=LABELS, at_head=True
-    )
+    whole = Representation(activations, layer="embedding", model=model, targets=targets, classes=LABELS, at_head=True)
     fit = replace(whole, activations=activations[rows:], targets=targets[rows:])
     return replace(whole, activations=activations[:rows], targets=targets[:rows], fit=fit)
 

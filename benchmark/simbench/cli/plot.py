@@ -1,0 +1,3 @@
+"""`simbench plot`: pictures for papers."""
+def command() -> None:
+    """x"""

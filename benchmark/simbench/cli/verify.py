@@ -1,0 +1,72 @@
+"""`simbench verify`: what of a bundle can be believed, level by level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simbench.cli.options import Engine, EngineOption, JobsOption, JsonOption, StoreOption
+
+
+def command(
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE_OR_FOLDER", help="A bundle, zipped or not.", show_default=False)
+    ],
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Take a part of the scores again, on models of the store or the bundle.")
+    ] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Take a part of the scores again, on models trained here from scratch.")
+    ] = False,
+    sample: Annotated[
+        float, typer.Option("--sample", metavar="SHARE", help="The share of each metric's scores to take again.")
+    ] = 0.1,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", help="Of the sample [default: unforeseeable].", show_default=False),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            "-m",
+            metavar="METRIC",
+            help="Code of a metric of the bundle that you have read and trust: file.py or pkg.mod; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = Engine.processes,
+    store: StoreOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check a bundle: checksums, keys, grades, ranks; with --rescore or --retrain a part of the scores.
+
+    Nothing in the bundle is executed. Exit codes: 0 verified, 1 something differs, 2 no bundle, or an unsafe one,
+    3 something that was asked for could not be checked here.
+    """
+    from simbench.cli.output import print_json, progress_console, stdout_reserved
+    from simbench.cli.progress import listener
+    from simbench.verify.report import lines
+    from simbench.verify.verification import verify
+
+    with stdout_reserved(json), listener(progress_console()) as listen:
+        report = verify(
+            bundle,
+            rescore=rescore,
+            retrain=retrain,
+            sample=sample,
+            seed=seed,
+            store=store,
+            metrics=metric or (),
+            jobs=jobs,
+            engine=engine.value,
+            listener=listen,
+        )
+    if json:
+        print_json(report.to_dict())
+    else:
+        print("\n".join(lines(report)))
+    raise typer.Exit(int(report.exit_code))

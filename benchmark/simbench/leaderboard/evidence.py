@@ -1,0 +1,157 @@
+"""What stands behind the verdicts, compactly: the comparisons of every test, the scores, the questions, the answers.
+
+Metrics that were asked the same share the lists of comparisons and questions, so that the whole of a suite fits into a
+page. `comparisons` are pairs of positions in `representations`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from simbench.leaderboard.board import Board, Row
+from simbench.leaderboard.scores import ScoreRow
+from simbench.sanity.verdict import Trial
+
+MARGIN_DIGITS = 6
+Place = tuple[str, str, str]
+"""Model, layer, change."""
+Asked = tuple[str, tuple[str, ...], str | None, float | None, str]
+"""What a question is known by: where, models, column, the swept value, the line it lies on."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MetricEvidence(_Part):
+    """One metric's scores, by comparison, and its answers, by question.
+
+    Attributes:
+        values: as the metric returned them; null where `problems` has a status and a reason.
+        standard_errors, tiebreaks: empty where the metric gives none.
+        marked: positions of the comparisons that made an answer fail.
+        held: a letter per question: 1 held, 0 did not, - could not be asked.
+        margins: how far on the right side each answer fell, to six digits.
+    """
+
+    values: list[float | None]
+    standard_errors: list[float | None]
+    tiebreaks: list[float | None]
+    problems: dict[str, tuple[str, str]]
+    warnings: dict[str, str]
+    marked: list[int]
+    held: str
+    margins: list[float | None]
+
+
+class Questions(_Part):
+    """The questions of a test, field by field."""
+
+    where: list[str]
+    models: list[list[str]]
+    columns: list[str | None]
+    at: list[float | None]
+    lines: list[str]
+
+
+class TestEvidence(_Part):
+    """What one test asked of the metrics that were asked the same."""
+
+    __test__ = False
+
+    test: str
+    comparisons: list[tuple[int, int]]
+    questions: Questions
+    metrics: dict[str, MetricEvidence]
+
+
+class Evidence(_Part):
+    """Everything behind a board."""
+
+    representations: list[Place]
+    tests: list[TestEvidence]
+
+
+def evidence_of(board: Board, scores: Sequence[ScoreRow]) -> Evidence:
+    """The evidence for a board in the order of its tests and rows."""
+    places: dict[Place, int] = {}
+    for score in scores:
+        for place in _places(score):
+            places.setdefault(place, len(places))
+    by_test: dict[str, dict[str, list[ScoreRow]]] = {}
+    for score in scores:
+        by_test.setdefault(score.test, {}).setdefault(score.metric, []).append(score)
+    rows = {ranked.row.metric.label: ranked.row for ranked in board.rows}
+    tests: list[TestEvidence] = []
+    for test in board.tests:
+        asked = by_test.get(test.id, {})
+        tests += _of_test(test.id, {label: asked[label] for label in rows if label in asked}, rows, places)
+    return Evidence(representations=list(places), tests=tests)
+
+
+def _places(score: ScoreRow) -> tuple[Place, Place]:
+    return (score.a_model, score.a_layer, score.a_change), (score.b_model, score.b_layer, score.b_change)
+
+
+def _of_test(
+    test: str, scores: Mapping[str, Sequence[ScoreRow]], rows: Mapping[str, Row], places: Mapping[Place, int]
+) -> list[TestEvidence]:
+    """One block per list of comparisons."""
+    groups: dict[tuple[tuple[int, int], ...], list[str]] = {}
+    for label, asked in scores.items():
+        pairs = tuple((places[a], places[b]) for a, b in map(_places, asked))
+        groups.setdefault(pairs, []).append(label)
+    blocks = []
+    for pairs, labels in groups.items():
+        trials = {label: _by_question(rows[label].verdicts[test].trials) for label in labels}
+        questions = list(dict.fromkeys(asked for answers in trials.values() for asked in answers))
+        metrics = {label: _of_metric(scores[label], questions, trials[label]) for label in labels}
+        blocks.append(
+            TestEvidence(test=test, comparisons=list(pairs), questions=_questions(questions), metrics=metrics)
+        )
+    return blocks
+
+
+def _by_question(trials: Sequence[Trial]) -> dict[Asked, Trial]:
+    return {(trial.where, trial.models, trial.column, trial.at, trial.line): trial for trial in trials}
+
+
+def _questions(questions: Sequence[Asked]) -> Questions:
+    return Questions(
+        where=[asked[0] for asked in questions],
+        models=[list(asked[1]) for asked in questions],
+        columns=[asked[2] for asked in questions],
+        at=[asked[3] for asked in questions],
+        lines=[asked[4] for asked in questions],
+    )
+
+
+def _of_metric(
+    scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: Mapping[Asked, Trial]
+) -> MetricEvidence:
+    marked = {ScoreRow.place_of(one) for trial in trials.values() for one in trial.offending}
+    answers = [trials.get(asked) for asked in questions]
+    return MetricEvidence(
+        values=[score.value for score in scores],
+        standard_errors=_unless_all_none(scores, lambda score: score.standard_error),
+        tiebreaks=_unless_all_none(scores, lambda score: score.tiebreak),
+        problems={str(n): (score.status, score.reason) for n, score in enumerate(scores) if score.status != "ok"},
+        warnings={str(n): score.warnings for n, score in enumerate(scores) if score.warnings},
+        marked=[n for n, score in enumerate(scores) if (*_places(score)[0], *_places(score)[1]) in marked],
+        held="".join("-" if trial is None else "01"[trial.held] for trial in answers),
+        margins=[None if trial is None else _rounded(trial.margin) for trial in answers],
+    )
+
+
+def _unless_all_none(
+    scores: Sequence[ScoreRow], value: Callable[[ScoreRow], float | None]
+) -> list[float | None]:
+    found = [value(score) for score in scores]
+    return found if any(one is not None for one in found) else []
+
+
+def _rounded(number: float) -> float | None:
+    return float(f"{number:.{MARGIN_DIGITS}g}") if math.isfinite(number) else None

@@ -1,0 +1,145 @@
+"""How sure the order of a leaderboard is: intervals of mean ranks, and groups that cannot be told apart.
+
+A seeded, paired bootstrap over (test, model) units. One draw takes as many tests as there are, with replacement, and
+as many models of every name (`cnn/0`, `cnn/1`, … are the models of `cnn`); all metrics see the same draw. A trial
+counts as often as its models were drawn together, a test as often as it was drawn. Grades, ranks among the metrics and
+mean ranks follow as on the board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from simbench.sanity.verdict import Verdict
+from simbench.seeds import seed_for
+
+FEWEST_TESTS = 10
+"""With fewer tests than this a resample of tests says next to nothing."""
+RESAMPLES = 1000
+DIGITS = 12
+"""Grades that differ only by rounding errors are ties."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RankStatistics:
+    """Per metric, in the order given: a 95 % interval of the mean rank, and the tie groups it belongs to (from 1)."""
+
+    intervals: tuple[tuple[float, float], ...]
+    tie_groups: tuple[tuple[int, ...], ...]
+
+
+def note_on_ranks(tests: int) -> str:
+    """What is said where there are no rank intervals; nothing where there are.
+
+    >>> note_on_ranks(5)
+    'too few tests (5) for rank intervals and tie groups: they need 10'
+    >>> note_on_ranks(10)
+    ''
+    """
+    if tests >= FEWEST_TESTS:
+        return ""
+    return f"too few tests ({tests}) for rank intervals and tie groups: they need {FEWEST_TESTS}"
+
+
+def rank_statistics(graded: Sequence[Sequence[Verdict]], resamples: int = RESAMPLES) -> RankStatistics:
+    """Intervals and tie groups of metrics that are ordered by mean rank.
+
+    Args:
+        graded: per metric, its verdicts on the tests, in one order; all of them graded.
+        resamples: the number of draws.
+    """
+    ranks = resampled_mean_ranks(graded, resamples)
+    low, high = np.quantile(ranks, [0.025, 0.975], axis=0)
+    intervals = tuple((float(one), float(other)) for one, other in zip(low, high, strict=True))
+    return RankStatistics(intervals, tie_groups(ranks))
+
+
+def resampled_mean_ranks(graded: Sequence[Sequence[Verdict]], resamples: int = RESAMPLES) -> Floats:
+    """`(draws, metrics)`: every metric's mean rank in every draw that left something to grade."""
+    from scipy.stats import rankdata  # half a second to import, and most boards have too few tests to need it
+
+    tests = len(graded[0])
+    random = np.random.default_rng(seed_for(purpose="rank intervals"))
+    drawn = _drawn_models(graded, resamples, random)
+    times = random.multinomial(tests, np.full(tests, 1 / tests), size=resamples)
+    total, weight = np.zeros((resamples, len(graded))), np.zeros(resamples)
+    for position in range(tests):
+        grades, usable = _resampled_grades([verdicts[position] for verdicts in graded], drawn, resamples)
+        counted = times[:, position] * usable
+        total += counted[:, None] * rankdata(-grades.round(DIGITS), axis=1)
+        weight += counted
+    kept = weight > 0
+    ranks: Floats = total[kept] / weight[kept, None]
+    return ranks
+
+
+def tie_groups(ranks: Floats) -> tuple[tuple[int, ...], ...]:
+    """The groups each metric is in; metrics (columns) are in the order of the board.
+
+    Two metrics are tied when the 95 % interval of the difference of their mean ranks, draw by draw, holds 0. Being tied
+    is not transitive, so groups overlap: each is a longest run of neighbours that are all tied with each other.
+    """
+    metrics = ranks.shape[1]
+    tied = np.ones((metrics, metrics), dtype=bool)
+    for one in range(metrics):
+        low, high = np.quantile(ranks[:, one, None] - ranks[:, one:], [0.025, 0.975], axis=0)
+        tied[one, one:] = (low <= 0) & (high >= 0)
+    runs: list[range] = []
+    for first in range(metrics):
+        last = first
+        while last + 1 < metrics and all(tied[one, last + 1] for one in range(first, last + 1)):
+            last += 1
+        if not runs or last >= runs[-1].stop:
+            runs.append(range(first, last + 1))
+    return tuple(
+        tuple(number for number, run in enumerate(runs, start=1) if metric in run) for metric in range(metrics)
+    )
+
+
+def _drawn_models(
+    graded: Sequence[Sequence[Verdict]], resamples: int, random: np.random.Generator
+) -> Mapping[str, npt.NDArray[np.int64]]:
+    """Per model, how often each draw took it; drawn among the models of one name."""
+    models = {model for verdicts in graded for one in verdicts for tally in one.tallies for model in tally.models}
+    names: dict[str, list[str]] = {}
+    for model in sorted(models):
+        names.setdefault(model.rpartition("/")[0], []).append(model)
+    drawn: dict[str, npt.NDArray[np.int64]] = {}
+    for members in names.values():
+        counts = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+        drawn.update({model: counts[:, place] for place, model in enumerate(members)})
+    return drawn
+
+
+def _resampled_grades(
+    verdicts: Sequence[Verdict], drawn: Mapping[str, npt.NDArray[np.int64]], resamples: int
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """`(draws, metrics)` grades on one test, and the draws in which every metric has one.
+
+    A verdict that does not say which models its trials were of keeps its grade in every draw.
+    """
+    groups = list(dict.fromkeys(tally.models for one in verdicts for tally in one.tallies))
+    weights = np.ones((resamples, len(groups)))
+    for place, group in enumerate(groups):
+        for model in set(group):
+            weights[:, place] *= drawn[model]
+    grades = np.empty((resamples, len(verdicts)))
+    usable = np.ones(resamples, dtype=bool)
+    for metric, verdict in enumerate(verdicts):
+        if not verdict.tallies:
+            grades[:, metric] = verdict.grade
+            continue
+        held, asked = np.zeros(len(groups)), np.zeros(len(groups))
+        for tally in verdict.tallies:
+            held[groups.index(tally.models)] = tally.held
+            asked[groups.index(tally.models)] = tally.asked
+        trials = weights @ asked
+        usable &= trials > 0
+        grades[:, metric] = (weights @ held) / np.where(trials > 0, trials, 1)
+    return grades, usable

@@ -1,0 +1,34 @@
+"""The scores as flat files: one line per score that a test asked for. The same scores give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+
+from simbench.leaderboard.scores import ScoreRow
+
+HEADER = tuple(field.name for field in fields(ScoreRow))
+NUMBERS = ("value", "standard_error", "tiebreak", "seconds")
+
+
+def scores_csv(scores: Sequence[ScoreRow]) -> str:
+    """The text of the CSV file; what is not known is empty."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows(astuple(score) for score in scores)
+    return file.getvalue()
+
+
+def scores_parquet(scores: Sequence[ScoreRow]) -> bytes:
+    """The Parquet file, typed also where it has no rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.float64() if name in NUMBERS else pa.string()) for name in HEADER])
+    table = pa.table({name: [getattr(score, name) for score in scores] for name in HEADER}, schema=schema)
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", store_schema=False)
+    return sink.getvalue()

@@ -1,0 +1,160 @@
+"""CKA with a Gaussian kernel.
+
+    k(x, x′) = exp(−‖x − x′‖² / 2σ²),  σ = fraction · median of the distances ‖xᵢ − xⱼ‖ over pairs of rows i < j,
+
+with a σ of its own for each representation: a fixed one would mean nothing without knowing the scale of the data. The
+kernel matrices are centred, K̃ = HKH, and compared by the biased HSIC: cka = ⟨K̃, L̃⟩ / (‖K̃‖‖L̃‖).
+
+A kernel matrix is as large as the square of the rows. None is kept: blocks of rows of all kernels are made, compared,
+and forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from simbench.lazy import lazy_import
+from simbench.metrics.cka import INVARIANT_TO
+from simbench.metrics.linear_algebra import GRAM_BLOCK, centred, grouped, same_gram
+from simbench.metrics.metric import Pairs, metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+Fraction = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class GaussianKernel:
+    """The rows, divided by √2 σ, and the row means of the kernel matrix minus 1, as all that its blocks need."""
+
+    scaled: Tensor
+    squares: Tensor
+    means: Tensor
+
+    def centred_rows(self, start: int, stop: int) -> Tensor:
+        """Rows `start` to `stop` of the centred kernel matrix, those to the right of column `start`."""
+        block = _kernel_minus_one(self.scaled, self.squares, start, stop, start)
+        block += self.means.mean()
+        block -= self.means[start:stop, None]
+        block -= self.means[start:]
+        return block
+
+
+def gaussian_kernel(representation: Representation, *, fraction: float) -> GaussianKernel:
+    """What `cka_rbf` prepares."""
+    return _gaussian_kernel(representation.matrix, fraction)
+
+
+def rbf_cka_of_pairs(prepared: Sequence[GaussianKernel], pairs: Pairs, *, fraction: float) -> Tensor:
+    """CKA of many pairs of kernels, shape (pairs,)."""
+    values = torch.empty(len(pairs), dtype=torch.float64)
+    for positions in grouped(range(len(pairs)), lambda k: len(prepared[pairs[k][0]].scaled)):
+        used = sorted({index for k in positions for index in pairs[k]})
+        slot = {index: k for k, index in enumerate(used)}
+        inner = _inner_products([prepared[index] for index in used]).cpu()
+        norms = inner.diagonal().sqrt()
+        cosines = inner / (norms[:, None] * norms)
+        values[positions] = cosines[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]]
+    return values
+
+
+@metric(
+    "cka_rbf",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="CKA",
+    formula="⟨HKH, HLH⟩ / (‖HKH‖ ‖HLH‖), k(x, x′) = exp(−‖x − x′‖²/2σ²), σ = fraction · median over i < j of ‖xᵢ − xⱼ‖",
+    reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, "
+    "Section 3 (RBF kernel)",
+    prepare=gaussian_kernel,
+    compare_many=rbf_cka_of_pairs,
+)
+def cka_rbf(x: Tensor, y: Tensor, *, fraction: Fraction = 0.5) -> Tensor:
+    """CKA with a Gaussian kernel whose width is `fraction` of the median distance between rows.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, 1], near linear CKA for a large `fraction`. Where
+    more than half of the distances are 0 there is no width: `ValueError`. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
+    >>> round(float(cka_rbf(x, 5 * x[:, [1, 0]] - 2)), 9)
+    1.0
+    """
+    kernels = []
+    for side in (centred(x), centred(y)):
+        distances = torch.nn.functional.pdist(side)
+        width = fraction * _median(distances)
+        square = torch.cdist(side, side, compute_mode="donot_use_mm_for_euclid_dist").square()
+        kernel = torch.exp(-square / (2 * width**2))
+        kernels.append(kernel - kernel.mean(dim=0) - kernel.mean(dim=1, keepdim=True) + kernel.mean())
+    k, l = kernels  # noqa: E741 - as in the formula
+    value: Tensor = (k * l).sum() / (torch.linalg.matrix_norm(k) * torch.linalg.matrix_norm(l))
+    return value
+
+
+def _gaussian_kernel(x: Tensor, fraction: float) -> GaussianKernel:
+    x = same_gram(centred(x))
+    squares = x.square().sum(dim=1)
+    width = fraction * _median(_distances(x, squares))
+    scaled, squares = x / (2**0.5 * width), squares / (2 * width**2)
+    means = torch.cat(
+        [_kernel_minus_one(scaled, squares, start, stop, 0).mean(dim=1) for start, stop in _blocks(len(x), 1)]
+    )
+    return GaussianKernel(scaled, squares, means)
+
+
+def _kernel_minus_one(scaled: Tensor, squares: Tensor, start: int, stop: int, left: int) -> Tensor:
+    """exp(−‖xᵢ − xⱼ‖²) − 1 for i in [start, stop) and j ≥ left; centring removes the 1, which would cost digits."""
+    block = torch.addmm(squares[left:].expand(stop - start, -1), scaled[start:stop], scaled[left:].T, alpha=-2)
+    block += squares[start:stop, None]
+    block.diagonal(start - left).zero_()  # the distance of a row from itself, without its rounding error
+    return torch.expm1(block.clamp_(min=0).neg_(), out=block)
+
+
+def _distances(x: Tensor, squares: Tensor) -> Tensor:
+    """‖xᵢ − xⱼ‖ for all i < j."""
+    found = []
+    for start, stop in _blocks(len(x), 1):
+        block = squares[start:stop, None] + squares[start:] - 2 * x[start:stop] @ x[start:].T
+        rows, columns = torch.triu_indices(*block.shape, offset=1, device=x.device)
+        found.append(block[rows, columns])
+    return torch.cat(found).clamp_(min=0).sqrt_()
+
+
+def _median(distances: Tensor) -> float:
+    """The median, the mean of the two in the middle where there are two."""
+    median = float((distances.median() - (-distances).median()) / 2)
+    if median <= 0:
+        raise ValueError("the median distance between rows is 0, so that the Gaussian kernel has no width")
+    return median
+
+
+def _inner_products(kernels: Sequence[GaussianKernel]) -> Tensor:
+    """All ⟨K̃_a, K̃_b⟩, shape (kernels, kernels): what lies right of a diagonal block counts twice, by symmetry."""
+    rows = len(kernels[0].scaled)
+    total = kernels[0].scaled.new_zeros(len(kernels), len(kernels))
+    for start, stop in _blocks(rows, len(kernels)):
+        blocks = torch.stack([kernel.centred_rows(start, stop) for kernel in kernels])
+        for part, weight in ((blocks[:, :, : stop - start], 1), (blocks[:, :, stop - start :], 2)):
+            flat = part.reshape(len(kernels), -1)
+            total += weight * (flat @ flat.T)
+    return total
+
+
+def _blocks(rows: int, count: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows such that `count` blocks of them stay within the bytes that a cache holds."""
+    height = max(1, min(rows, GRAM_BLOCK // (8 * rows * count)))
+    for start in range(0, rows, height):
+        yield start, min(start + height, rows)

@@ -1,0 +1,186 @@
+"""Indices on the Euclidean distances between inputs: D_X with Dᵢⱼ = ‖xᵢ − xⱼ‖.
+
+* `distance_correlation`: the correlation of the doubly centred D_X and D_Y;
+* `rsm_norm_difference`: a norm of D_X − D_Y.
+
+Both stream over blocks of D, which is never held for more than one pair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import grouped, unordered
+from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.pairwise import RowDistances, row_distances, symmetric_inner_products
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+INVARIANT_TO = {"orthogonal", "isotropic_scaling", "translation"}
+CLOSE = 1e-6
+"""Of ‖D_X‖² + ‖D_Y‖²: below it ‖D_X − D_Y‖² is summed entry by entry, as the inner products have cancelled."""
+MINIMUM_ROWS = 4
+SMALL = 64
+"""Matrices of at most this size get a full decomposition."""
+
+
+def offset_distances(representation: Representation, **_: bool) -> RowDistances:
+    """What `distance_correlation` prepares: the distances less about their mean, for centring to lose few digits."""
+    return row_distances(representation.matrix, near_mean=True)
+
+
+def distance_correlation_of_pairs(prepared: Sequence[RowDistances], pairs: Pairs, *, unbiased: bool) -> Tensor:
+    """Distance correlation of many pairs, shape (pairs,)."""
+    found = torch.empty(len(pairs), dtype=torch.float64)
+    for positions in grouped(range(len(pairs)), lambda k: prepared[pairs[k][0]].rows):
+        used = sorted({index for k in positions for index in pairs[k]})
+        sides = [prepared[index] for index in used]
+        covariances = _unbiased_covariances(sides) if unbiased else _covariances(sides)
+        variances = covariances.diagonal()
+        if bool((variances <= 0).any()):
+            raise ValueError("the unbiased distance variance of a representation is not positive")
+        correlations = covariances / torch.outer(variances, variances).sqrt()
+        slot = {index: k for k, index in enumerate(used)}
+        values = correlations[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]].cpu()
+        found[positions] = values if unbiased else values.clamp_min(0).sqrt()
+    return found
+
+
+def _covariances(sides: Sequence[RowDistances]) -> Tensor:
+    """n² dCov² of every two: ⟨A, B⟩ with the doubly centred A = HDH. H removes the offset, the diagonal's as well."""
+    n = sides[0].rows
+    offsets = torch.tensor([side.offset for side in sides], dtype=torch.float64, device=sides[0].x.device)
+    hollow, sums = symmetric_inner_products(sides, n)
+    inner, sums = hollow + n * torch.outer(offsets, offsets), sums - offsets[:, None]
+    totals = sums.sum(dim=1)
+    return inner - 2 / n * (sums @ sums.T) + torch.outer(totals, totals) / n**2
+
+
+def _unbiased_covariances(sides: Sequence[RowDistances]) -> Tensor:
+    """The U-statistic: HSIC₁ with distances in place of kernels; an offset off the diagonal drops out of it."""
+    n = sides[0].rows
+    if n < MINIMUM_ROWS:
+        raise ValueError(f"the unbiased distance covariance needs at least {MINIMUM_ROWS} rows, got {n}")
+    inner, sums = symmetric_inner_products(sides, n)
+    totals = sums.sum(dim=1)
+    terms = inner - 2 / (n - 2) * (sums @ sums.T) + torch.outer(totals, totals) / ((n - 1) * (n - 2))
+    return terms / (n * (n - 3))
+
+
+@metric(
+    "distance_correlation",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(-1.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="distance",
+    formula="√(dCov²(X, Y) / √(dVar²(X) dVar²(Y))), dCov² = ⟨HD_XH, HD_YH⟩ / n²",
+    reference="Székely, Rizzo, Bakirov (2007), Measuring and Testing Dependence by Correlation of Distances, "
+    "Definition 5; unbiased: Székely, Rizzo (2014), Partial Distance Correlation, Section 2",
+    prepare=offset_distances,
+    compare_many=distance_correlation_of_pairs,
+)
+def distance_correlation(x: Tensor, y: Tensor, *, unbiased: bool = False) -> Tensor:
+    """Distance correlation: 0 in the population only for independent representations.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, 1] (V-statistic; upwards biased for rows ≲
+    features). `unbiased`: the bias-corrected squared correlation, which can be negative. Raises `NotApplicable`
+    without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> round(float(distance_correlation(x, 5 * x[:, [1, 0]] - 2)), 9)
+    1.0
+    """
+    sides = [row_distances(side, near_mean=True) for side in (x, y)]
+    return distance_correlation_of_pairs(sides, [(0, 1)], unbiased=unbiased)[0]
+
+
+def plain_distances(representation: Representation, **_: str) -> RowDistances:
+    """What `rsm_norm_difference` prepares: the distances themselves."""
+    return row_distances(representation.matrix)
+
+
+def norm_difference_of_pairs(
+    prepared: Sequence[RowDistances], pairs: Pairs, *, norm: Literal["frobenius", "spectral"]
+) -> Tensor:
+    """A norm of the difference of the distance matrices of many pairs, shape (pairs,)."""
+    unique, back = unordered(pairs)
+    if norm == "spectral":
+        norms = [_spectral_norm(prepared[a].matrix() - prepared[b].matrix()) if a != b else 0.0 for a, b in unique]
+        return torch.tensor(norms, dtype=torch.float64)[back]
+    squared = torch.empty(len(unique), dtype=torch.float64)
+    for positions in grouped(range(len(unique)), lambda k: prepared[unique[k][0]].rows):
+        used = sorted({index for k in positions for index in unique[k]})
+        inner = symmetric_inner_products([prepared[index] for index in used], prepared[used[0]].rows)[0].cpu()
+        slot = {index: k for k, index in enumerate(used)}
+        for k in positions:
+            a, b = (slot[index] for index in unique[k])
+            scale = inner[a, a] + inner[b, b]
+            squared[k] = scale - 2 * inner[a, b]
+            if squared[k] < CLOSE * scale:
+                squared[k] = _squared_difference(prepared[unique[k][0]], prepared[unique[k][1]])
+    return squared.sqrt()[back]
+
+
+def _squared_difference(a: RowDistances, b: RowDistances) -> float:
+    """‖D_a − D_b‖² from the differences themselves."""
+    both = symmetric_inner_products([lambda rows, columns: a(rows, columns) - b(rows, columns)], a.rows)[0]
+    return float(both)
+
+
+def _spectral_norm(symmetric: Tensor) -> float:
+    """The largest absolute eigenvalue: Lanczos, of which one vector is asked."""
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+    array = symmetric.cpu().numpy()
+    largest = float(np.abs(array).max())
+    if largest == 0.0:
+        return 0.0
+    if len(array) > SMALL:
+        try:
+            start = np.random.default_rng(0).normal(size=len(array))
+            return largest * float(np.abs(eigsh(array / largest, k=1, v0=start, return_eigenvectors=False)[0]))
+        except ArpackNoConvergence:  # eigenvalues too close to tell apart: the full decomposition does not mind
+            pass
+    return float(np.abs(np.linalg.eigvalsh(array)).max())
+
+
+@metric(
+    "rsm_norm_difference",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, math.inf),
+    invariant_to={"orthogonal", "translation"},
+    family="distance",
+    formula="‖D_X − D_Y‖, Dᵢⱼ = ‖xᵢ − xⱼ‖",
+    reference="Klabunde, Schumacher, Strohmaier, Lemmerich (2025), Similarity of Neural Network Models: A Survey of "
+    "Functional and Representational Measures, Section 3.3",
+    prepare=plain_distances,
+    compare_many=norm_difference_of_pairs,
+)
+def rsm_norm_difference(
+    x: Tensor, y: Tensor, *, norm: Literal["frobenius", "spectral"] = "frobenius"
+) -> Tensor:
+    """Norm of the difference of the two matrices of Euclidean distances between rows; depends on the scales.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, ∞). `norm`: "frobenius" over the whole matrix, or
+    "spectral", the largest absolute eigenvalue. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[0.0], [3.0], [4.0]])
+    >>> round(float(rsm_norm_difference(x, -2 * x)) ** 2, 9)  # twice 3² + 4² + 1²
+    52.0
+    """
+    return norm_difference_of_pairs([row_distances(x), row_distances(y)], [(0, 1)], norm=norm)[0]

@@ -1,0 +1,209 @@
+"""The Procrustes distance in its other forms: squared, as an angle, with sizes kept, and over permutations only.
+
+`procrustes` is the chord c between the best aligned shapes of norm 1, 2 − c² = 2‖ỸᵀX̃‖∗. From it follow
+
+* `procrustes_squared`: c², no metric (Ding et al. call this one the Procrustes distance);
+* `procrustes_angular`: the angle that belongs to the chord, arccos ‖ỸᵀX̃‖∗ = 2 arcsin(c/2);
+* `procrustes_size_shape`: without normalisation, ‖X̃‖² + ‖Ỹ‖² − 2‖ỸᵀX̃‖∗ = (‖X̃‖ − ‖Ỹ‖)² + ‖X̃‖‖Ỹ‖c², its root.
+
+`procrustes_permutation` allows permutations of units instead of rotations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import angle_of_chord, centred, cross_products, same_gram, unordered, varying
+from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.procrustes import INVARIANT_TO, procrustes, procrustes_of_pairs, shape
+
+if TYPE_CHECKING:
+    import scipy.optimize as optimize
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch, optimize = lazy_import("torch"), lazy_import("scipy.optimize")
+
+
+def squared_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
+    """The squared Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
+    return procrustes_of_pairs(prepared, pairs).square()
+
+
+@metric(
+    "procrustes_squared",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, 2.0),
+    invariant_to=INVARIANT_TO,
+    family="shape",
+    formula="2 − 2‖ỸᵀX̃‖∗, ‖X̃‖ = ‖Ỹ‖ = 1",
+    reference="Ding, Denain, Steinhardt (2021), Grounding Representation Similarity Through Statistical Testing, "
+    "Section 2 (orthogonal Procrustes)",
+    prepare=shape,
+    compare_many=squared_of_pairs,
+)
+def procrustes_squared(x: Tensor, y: Tensor) -> Tensor:
+    """Squared Procrustes distance of the centred representations of norm 1; violates the triangle inequality.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, 2]. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
+    >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
+    >>> round(float(procrustes_squared(x, y)), 9)  # 2 − 2 · the correlation, 1/2
+    1.0
+    """
+    return procrustes(x, y).square()
+
+
+def angular_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
+    """The angular Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
+    return angle_of_chord(procrustes_of_pairs(prepared, pairs))
+
+
+@metric(
+    "procrustes_angular",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, math.pi / 2),
+    invariant_to=INVARIANT_TO,
+    family="shape",
+    formula="arccos ‖ỸᵀX̃‖∗, ‖X̃‖ = ‖Ỹ‖ = 1",
+    reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, Eq. 4",
+    prepare=shape,
+    compare_many=angular_of_pairs,
+)
+def procrustes_angular(x: Tensor, y: Tensor) -> Tensor:
+    """The angle that the best rotation leaves between the centred representations: a Riemannian shape distance.
+
+    x: (rows, features), y: (rows, other features) → a scalar in [0, π/2], a metric in the mathematical sense.
+    Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
+    >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
+    >>> round(float(procrustes_angular(x, y)) * 180 / torch.pi, 9)  # arccos 1/2
+    60.0
+    """
+    return angle_of_chord(procrustes(x, y))
+
+
+@dataclass(frozen=True)
+class SizedShape:
+    """A shape of norm 1, and the norm that it had."""
+
+    shape: Tensor
+    size: float
+
+
+def sized_shape(representation: Representation) -> SizedShape:
+    """What `procrustes_size_shape` prepares."""
+    x = centred(representation.matrix)
+    size = float(torch.linalg.matrix_norm(x))
+    return SizedShape(same_gram(x / size), size)
+
+
+def size_shape_of_pairs(prepared: Sequence[SizedShape], pairs: Pairs) -> Tensor:
+    """The size-and-shape distance of many pairs of sized shapes, shape (pairs,)."""
+    chords = procrustes_of_pairs([side.shape for side in prepared], pairs)
+    sizes = torch.tensor([side.size for side in prepared], dtype=torch.float64)
+    a, b = torch.tensor(pairs).T
+    return _size_and_shape(sizes[a], sizes[b], chords)
+
+
+@metric(
+    "procrustes_size_shape",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, float("inf")),
+    invariant_to={"orthogonal", "translation"},
+    family="shape",
+    formula="√(‖X̃‖² + ‖Ỹ‖² − 2‖ỸᵀX̃‖∗)",
+    reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
+    "Section 2; the Bures distance of the Gram matrices: Harvey, Larsen, Williams (2023), Eq. 8",
+    prepare=sized_shape,
+    compare_many=size_shape_of_pairs,
+)
+def procrustes_size_shape(x: Tensor, y: Tensor) -> Tensor:
+    """Procrustes size-and-shape distance: what the best rotation leaves of the centred matrices, sizes kept.
+
+    x: (rows, features), y: (rows, other features) → a scalar ≥ 0 that grows with √rows, a metric in the mathematical
+    sense. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    >>> round(float(procrustes_size_shape(x, 3 * x[:, [1, 0]] + 7)), 9)  # ‖x‖ = 2 and ‖y‖ = 6
+    4.0
+    """
+    sizes = [torch.linalg.matrix_norm(centred(side)) for side in (x, y)]
+    return _size_and_shape(sizes[0], sizes[1], procrustes(x, y))
+
+
+def _size_and_shape(first: Tensor, second: Tensor, chord: Tensor) -> Tensor:
+    """Sums of squares only, so that nothing cancels."""
+    return ((first - second).square() + first * second * chord.square()).sqrt()
+
+
+def units(representation: Representation, *, centre: bool) -> Tensor:
+    """What `procrustes_permutation` prepares: the matrix in float64, centred or not."""
+    return _units(representation.matrix, centre)
+
+
+def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bool) -> Tensor:
+    """The permutation Procrustes distance of many pairs of prepared matrices, shape (pairs,)."""
+    unique, back = unordered(pairs)
+    values = torch.empty(len(unique), dtype=torch.float64)
+    for positions, products in cross_products(prepared, unique):
+        for position, product in zip(positions, products, strict=True):
+            a, b = unique[position]
+            values[position] = _permuted_residual(prepared[a], prepared[b], product)
+    return values[back]
+
+
+@metric(
+    "procrustes_permutation",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, float("inf")),
+    invariant_to={"permutation"},
+    family="shape",
+    formula="min over permutations P of ‖X P − Y‖, the narrower side padded with zeros",
+    reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
+    "Section 2 (the group of permutations)",
+    prepare=units,
+    compare_many=permutation_of_pairs,
+)
+def procrustes_permutation(x: Tensor, y: Tensor, *, centre: bool = False) -> Tensor:
+    """Procrustes distance over permutations of units: no rotation, no scaling and, unless asked for, no centring.
+
+    x: (rows, features), y: (rows, other features) → a scalar ≥ 0, a metric in the mathematical sense. With `centre` it
+    is also invariant to translation. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 5.0], [2.0, 0.0], [0.0, 1.0]])
+    >>> float(procrustes_permutation(x, x[:, [1, 0]])), float(procrustes_permutation(x, x[:, [1]]))
+    (0.0, 2.23...)
+    """
+    x, y = _units(x, centre), _units(y, centre)
+    return _permuted_residual(x, y, x.T @ y)
+
+
+def _units(x: Tensor, centre: bool) -> Tensor:
+    return centred(x) if centre else varying(x)
+
+
+def _permuted_residual(x: Tensor, y: Tensor, product: Tensor) -> Tensor:
+    """‖x P − y‖ for the P that maximises tr(Pᵀ xᵀy), taken from the residual itself: a small one keeps its digits."""
+    rows, columns = optimize.linear_sum_assignment(product.cpu().numpy(), maximize=True)
+    left = [torch.ones(side.shape[1], dtype=torch.bool, device=side.device) for side in (x, y)]
+    left[0][rows], left[1][columns] = False, False
+    parts = (x[:, rows] - y[:, columns], x[:, left[0]], y[:, left[1]])
+    squared: Tensor = torch.stack([part.square().sum() for part in parts]).sum()
+    return squared.sqrt()

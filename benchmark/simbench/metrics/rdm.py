@@ -1,0 +1,117 @@
+"""Representational dissimilarity matrices: the distances between the rows of one representation, and their ranks.
+
+A row without direction (constant over the units; for the cosine, all zero) correlates with none: its distance from
+every other row is 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from simbench.errors import NotApplicable
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import centred
+from simbench.metrics.pairwise import RowDistances
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_import("torch")
+
+Distance = Literal["pearson", "cosine", "euclidean"]
+Comparator = Literal["spearman", "pearson", "cosine"]
+SAME = 2.0**-46
+"""Dissimilarities that differ by less than this share of the largest are ties: their difference is rounding."""
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The rows as their distance sees them, (rows, features), float64, and how many of them have no direction."""
+
+    distance: Distance
+    rows: Tensor
+    without_direction: int = 0
+
+    @property
+    def entries(self) -> int:
+        """The length of the upper triangle of the RDM."""
+        return len(self.rows) * (len(self.rows) - 1) // 2
+
+    def dissimilarities(self) -> Tensor:
+        """The upper triangle of the RDM, (entries,)."""
+        if self.distance == "euclidean":
+            square = RowDistances(self.rows).matrix()
+        else:
+            square = 1 - self.rows @ self.rows.T
+        upper = torch.ones(square.shape, dtype=torch.bool, device=square.device).triu_(1)
+        return square[upper]
+
+
+def patterns(x: Tensor, distance: Distance) -> Patterns:
+    """What RSA prepares. `NotApplicable` when no two rows differ, or none has a direction."""
+    centre_columns = centred(x)  # for its check that there is any variance at all
+    if distance == "euclidean":
+        return Patterns(distance, centre_columns)
+    x = x.double()
+    if distance == "pearson":
+        x = x - x[:, :1]  # first, so that a constant row becomes exactly 0
+        x = x - x.mean(dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    empty = int((norms == 0).sum())
+    if empty == len(x):
+        raise NotApplicable("no row varies over the units: a correlation distance needs at least two units")
+    return Patterns(distance, x / torch.where(norms > 0, norms, 1.0), empty)
+
+
+def ranks(values: Tensor) -> Tensor:
+    """Twice the rank of every value less twice the mean rank: exact integers, ties share their mean rank.
+
+    Value and position travel in one integer, so that the fastest of sorts will do.
+
+    >>> ranks(torch.tensor([0.3, 0.1, 0.3])).tolist()
+    [1, -2, 1]
+    """
+    count = len(values)
+    bits = max(1, (count - 1).bit_length())
+    low, high = float(values.min()), float(values.max())
+    grid = max((high - low) / 2 ** (62 - bits), SAME * max(abs(low), abs(high)))
+    if high - low <= grid:
+        raise NotApplicable("all dissimilarities are equal")
+    position = torch.arange(count, device=values.device)
+    packed = ((values - low) / grid).round_().long().bitwise_left_shift_(bits).bitwise_or_(position)
+    ordered = _sorted(packed)
+    order, value = ordered & (2**bits - 1), ordered >> bits
+    first = torch.ones_like(value, dtype=torch.bool)
+    first[1:] = value[1:] != value[:-1]
+    starts = torch.nonzero(first).flatten()
+    ends = torch.cat([starts[1:], starts.new_tensor([count])])
+    twice = (starts + ends - count).to(torch.int32)  # ranks starts + 1 … ends, whose mean is (starts + ends + 1) / 2
+    found = torch.empty(count, dtype=torch.int32, device=values.device)
+    found[order] = twice if len(starts) == count else torch.repeat_interleave(twice, ends - starts)
+    return found
+
+
+def _sorted(integers: Tensor) -> Tensor:
+    """Ascending; numpy's vectorised sort of integers is several times faster than torch's on the CPU."""
+    if integers.device.type != "cpu":
+        return integers.sort().values
+    array = integers.numpy()
+    array.sort()
+    return torch.from_numpy(array)
+
+
+def compared(side: Patterns, comparator: Comparator) -> Tensor:
+    """The upper triangle as its comparator sees it: the cosine of two such vectors is the value of RSA."""
+    values = side.dissimilarities()
+    if comparator == "spearman":
+        return ranks(values)
+    if comparator == "pearson":
+        spread = values - values.mean()
+        if float(spread.abs().max()) <= SAME * float(values.abs().max()):
+            raise NotApplicable("all dissimilarities are equal")
+        return spread
+    if not bool(values.any()):
+        raise NotApplicable("all dissimilarities are 0")
+    return values

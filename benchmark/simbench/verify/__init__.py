@@ -1,0 +1,1 @@
+"""Bundles that hold a leaderboard with everything behind it, and the checks that anybody can repeat on one."""

@@ -1,0 +1,232 @@
+"""What the files of a bundle say: strictly typed, parsed without importing, executing or unpickling anything.
+
+| file | content |
+| --- | --- |
+| `manifest.json` | the suite, the versions of the formats, every other file with its size and SHA-256 |
+| `suite.yaml` | the suite as resolved: `extends` merged, defaults filled in, no path of the author's machine |
+| `metrics.json` | what each metric declares, its identity, where its source stands, and the hash of that source |
+| `scores/<metric>.jsonl` | one score record a line, by key |
+| `provenance.json` | where and how the scores were taken, by the id that each record names |
+| `leaderboard.json` | the board that the author claims |
+| `models/<key>/…` | (if asked for) the trained weights |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from simbench.plan.keys import KEY_SCHEME
+from simbench.results.record import ScoreRecord
+from simbench.suite.schema import Suite
+from simbench.verify.archive import MANIFEST, BadBundleError, Files, sha256
+from simbench.verify.metric_record import MetricRecord
+from simbench.verify.portable_suite import read_suite
+
+SCHEMA_VERSION = 1
+FORMAT: Literal["simbench-bundle"] = "simbench-bundle"
+REQUIRED = ("suite.yaml", "metrics.json", "provenance.json", "leaderboard.json")
+MODEL_FILES = ("weights.safetensors", "model.json")
+DEEPEST = 30
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class FileEntry(BaseModel):
+    """One file of the manifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """`manifest.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["simbench-bundle"]
+    schema_version: Literal[1]
+    key_scheme: int
+    suite: str
+    version: int
+    files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A bundle, parsed. Nothing in it is believed yet."""
+
+    manifest: Manifest
+    files: Files
+    suite: Suite
+    metrics: tuple[MetricRecord, ...]
+    scores: Mapping[str, tuple[ScoreRecord, ...]]
+    """Per metric label; a list, since a forged bundle may hold a key twice."""
+    provenance: Mapping[str, Mapping[str, Any]]
+    leaderboard: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """What names this bundle: the checksum of its manifest, and so of every file in it."""
+        return sha256(self.files[MANIFEST])
+
+    @property
+    def title(self) -> str:
+        """`suite@version`."""
+        return self.suite.title
+
+    @property
+    def model_keys(self) -> set[str]:
+        """The models whose weights are in the bundle."""
+        return {name.split("/")[1] for name in self.files if name.startswith("models/")}
+
+
+def manifest_for(files: Files, suite: Suite) -> bytes:
+    """The manifest of these files."""
+    entries = {name: FileEntry(sha256=sha256(files[name]), bytes=len(files[name])) for name in sorted(files)}
+    manifest = Manifest(
+        format=FORMAT,
+        schema_version=SCHEMA_VERSION,
+        key_scheme=KEY_SCHEME,
+        suite=suite.suite,
+        version=suite.version,
+        files=entries,
+    )
+    return json_bytes(manifest.model_dump(mode="json"))
+
+
+def json_bytes(document: Any) -> bytes:
+    """JSON as bundles hold it: sorted, indented, no NaN."""
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def checksum_problems(files: Files, manifest: Manifest) -> list[tuple[str, str]]:
+    """(file, what is wrong) for every file that the manifest does not account for."""
+    problems = [(name, "is not in the manifest") for name in files if name != MANIFEST and name not in manifest.files]
+    for name, entry in manifest.files.items():
+        if name not in files:
+            problems.append((name, "is in the manifest and not in the bundle"))
+        elif len(files[name]) != entry.bytes or sha256(files[name]) != entry.sha256:
+            problems.append((name, "does not have the checksum that the manifest says"))
+    return sorted(problems)
+
+
+def parse_manifest(files: Files) -> Manifest:
+    """The manifest; `BadBundleError` where there is none, or one of another version."""
+    if MANIFEST not in files:
+        raise BadBundleError(f"no {MANIFEST}: not a bundle (`simbench publish SUITE --bundle FILE` writes one)")
+    raw = parse_json(MANIFEST, files[MANIFEST])
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        advice = "upgrade simbench" if version > SCHEMA_VERSION else "publish the bundle again"
+        raise BadBundleError(f"{MANIFEST}: schema version {version}; this simbench reads {SCHEMA_VERSION}: {advice}")
+    manifest = _typed(Manifest, MANIFEST, files[MANIFEST])
+    if manifest.key_scheme != KEY_SCHEME:
+        raise BadBundleError(f"{MANIFEST}: key scheme {manifest.key_scheme}; this simbench has {KEY_SCHEME}")
+    return manifest
+
+
+def parse(files: Files) -> Contents:
+    """The contents of a bundle.
+
+    Raises:
+        BadBundleError: a file is missing, of a wrong type, or not what a bundle may hold; says which and where.
+    """
+    manifest = parse_manifest(files)
+    for name in REQUIRED:
+        if name not in files:
+            raise BadBundleError(f"no {name} in the bundle")
+    metrics = _metrics(files)
+    expected = {MANIFEST, *REQUIRED, *(metric.scores for metric in metrics)}
+    for name in sorted(set(files) - expected):
+        if not _is_model_file(name):
+            raise BadBundleError(f"{name}: not a file that a bundle holds")
+    suite = read_suite(files["suite.yaml"])
+    if (manifest.suite, manifest.version) != (suite.suite, suite.version):
+        raise BadBundleError(f"{MANIFEST} is of {manifest.suite}@{manifest.version}, suite.yaml of {suite.title}")
+    provenance = parse_json("provenance.json", files["provenance.json"])
+    leaderboard = parse_json("leaderboard.json", files["leaderboard.json"])
+    if not isinstance(provenance, dict) or not all(isinstance(facts, dict) for facts in provenance.values()):
+        raise BadBundleError("provenance.json: expected an object of objects, by run")
+    if not isinstance(leaderboard, dict):
+        raise BadBundleError("leaderboard.json: expected an object")
+    scores = {metric.label: _records(metric.scores, files) for metric in metrics}
+    return Contents(manifest, files, suite, metrics, scores, provenance, leaderboard)
+
+
+def parse_json(name: str, content: bytes) -> Any:
+    """JSON proper: UTF-8, no NaN, no Infinity, no number beyond a float, nothing absurdly deep."""
+
+    def refuse(constant: str) -> Any:
+        raise BadBundleError(f"{name}: {constant} is not JSON")
+
+    def finite(text: str) -> float:
+        value = float(text)
+        return value if abs(value) < float("inf") else refuse(text)
+
+    try:
+        document = json.loads(content.decode("utf-8"), parse_constant=refuse, parse_float=finite)
+    except (ValueError, RecursionError) as error:
+        raise BadBundleError(f"{name}: not JSON: {str(error)[:200]}") from None
+    if _depth(document) > DEEPEST:
+        raise BadBundleError(f"{name}: nested more than {DEEPEST} deep")
+    return document
+
+
+def _depth(document: Any, depth: int = 0) -> int:
+    if depth > DEEPEST:
+        return depth
+    inner = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    return max((_depth(one, depth + 1) for one in inner), default=depth)
+
+
+def _is_model_file(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 3 and parts[0] == "models" and parts[2] in MODEL_FILES
+
+
+def _metrics(files: Files) -> tuple[MetricRecord, ...]:
+    parse_json("metrics.json", files["metrics.json"])
+    try:
+        found = TypeAdapter(list[MetricRecord]).validate_json(files["metrics.json"], strict=True)
+    except (ValidationError, RecursionError) as error:
+        raise BadBundleError(f"metrics.json: {_first(error)}") from None
+    for attribute in ("label", "scores"):
+        values = [getattr(metric, attribute) for metric in found]
+        if len(set(values)) != len(values):
+            raise BadBundleError(f"metrics.json: two metrics have the same {attribute}")
+    return tuple(found)
+
+
+def _records(name: str, files: Files) -> tuple[ScoreRecord, ...]:
+    if name not in files:
+        raise BadBundleError(f"no {name} in the bundle")
+    records = []
+    for number, line in enumerate(files[name].splitlines(), 1):
+        try:
+            records.append(ScoreRecord.model_validate_json(line, strict=True))
+        except (ValidationError, RecursionError) as error:
+            raise BadBundleError(f"{name}:{number}: {_first(error)}") from None
+    return tuple(records)
+
+
+def _typed(model: type[M], name: str, content: bytes) -> M:
+    try:
+        return model.model_validate_json(content, strict=True)
+    except (ValidationError, RecursionError) as error:
+        raise BadBundleError(f"{name}: {_first(error)}") from None
+
+
+def _first(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return "nested too deep"
+    one = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in one["loc"])
+    return f"{where}: {one['msg']}" if where else one["msg"]

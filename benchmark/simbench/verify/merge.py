@@ -1,0 +1,146 @@
+"""Several people's bundles of one suite as one board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simbench.errors import ExitCode, SimbenchError
+from simbench.leaderboard.board import Board
+from simbench.leaderboard.scores import ScoreRow
+from simbench.metrics.metric import Metric
+from simbench.results.record import ScoreRecord
+from simbench.run.grading import grade, score_table
+from simbench.verify.contents import Contents
+from simbench.verify.metric_record import MetricRecord, recorded_metric
+from simbench.verify.pack import pack, recorded_plan
+from simbench.verify.portable_suite import suite_differences
+from simbench.verify.regrade import check_files, check_grades, checked_records
+from simbench.verify.rescore import TOLERANCES, spread
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One board of several bundles."""
+
+    board: Board
+    table: list[ScoreRow]
+    bundle: dict[str, bytes]
+    confirmed: Mapping[str, tuple[str, ...]]
+    """Metrics that more than one bundle brings with the same values, and those bundles: the first one's are shown."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    origin: str
+    metric: MetricRecord
+    records: Mapping[str, ScoreRecord]
+
+
+def merge(bundles: Mapping[str, Contents]) -> Merged:
+    """The board of all metrics of these bundles (by name of their origin).
+
+    A metric that two of them bring must have the same values in both, up to what training the models on another machine
+    may change; its records are those of the first.
+
+    Raises:
+        SimbenchError: the bundles are not of one suite and version, one of them does not hold what it claims, or two
+            disagree on a metric; names them.
+    """
+    first_origin, first = next(iter(bundles.items()))
+    for origin, contents in bundles.items():
+        _check_claims(origin, contents)
+        _check_suite(first_origin, first, origin, contents)
+    entries: dict[str, _Entry] = {}
+    confirmed: dict[str, tuple[str, ...]] = {}
+    for origin, contents in bundles.items():
+        for entry in _entries(origin, contents):
+            known = entries.setdefault(entry.metric.label, entry)
+            if known is not entry:
+                _check_agreement(known, entry)
+                confirmed[entry.metric.label] = (*confirmed.get(entry.metric.label, (known.origin,)), origin)
+    records = {label: entry.records for label, entry in entries.items()}
+    runs = _runs(bundles.values(), records)
+    metrics: list[Metric] = [recorded_metric(entry.metric) for entry in entries.values()]
+    plan = recorded_plan(first.suite, [entry.metric for entry in entries.values()])
+    board = grade(plan, records, {"runs": runs, "bundles": _origins(bundles, entries)})
+    return Merged(board, score_table(plan, records), pack(first.suite, metrics, records, runs), confirmed)
+
+
+def _check_claims(origin: str, contents: Contents) -> None:
+    findings = [finding for step in (check_files(contents), check_grades(contents)) for finding in step.findings]
+    if findings:
+        more = f" (and {len(findings) - 1} more; `simbench verify {origin}` lists them)" if len(findings) > 1 else ""
+        raise DisagreementError(f"{origin} does not hold what it claims: {findings[0]}{more}")
+
+
+def _check_suite(first_origin: str, first: Contents, origin: str, contents: Contents) -> None:
+    if contents.title != first.title:
+        raise DisagreementError(f"{first_origin} is of {first.title}, {origin} of {contents.title}")
+    places = suite_differences(first.suite, contents.suite)
+    if places:
+        raise DisagreementError(f"{first_origin} and {origin} are both of {first.title} and differ in {', '.join(places[:5])}")
+
+
+def _entries(origin: str, contents: Contents) -> list[_Entry]:
+    records, _ = checked_records(contents, recorded_plan(contents.suite, contents.metrics))
+    return [_Entry(origin, metric, records[metric.label]) for metric in contents.metrics]
+
+
+def _check_agreement(one: _Entry, other: _Entry) -> None:
+    """Two people's scores of one metric are the same."""
+    label = one.metric.label
+    if one.metric.identity != other.metric.identity:
+        raise DisagreementError(
+            f'"{label}" is {one.metric.identity} in {one.origin} ({_source(one.metric)}) '
+            f"and {other.metric.identity} in {other.origin} ({_source(other.metric)}); rename one of them"
+        )
+    allowed = TOLERANCES["reproduced", one.metric.cost] * spread(one.records)
+    for key in sorted({*one.records, *other.records}):
+        a, b = one.records.get(key), other.records.get(key)
+        if not _agree(a, b, allowed):
+            raise DisagreementError(
+                f'"{label}" has different values in {one.origin} and {other.origin}: {_shown(a)} and {_shown(b)} at {key}; '
+                "`simbench verify --retrain` tells who is right"
+            )
+
+
+def _agree(a: ScoreRecord | None, b: ScoreRecord | None, allowed: float) -> bool:
+    if a is None or b is None or a.status != b.status:
+        return False
+    return a.value is None or b.value is None or abs(a.value - b.value) <= allowed
+
+
+def _shown(record: ScoreRecord | None) -> str:
+    return "nothing" if record is None else record.status if record.value is None else f"{record.value!r}"
+
+
+def _source(metric: MetricRecord) -> str:
+    return f"{metric.source.file}, sha256 {(metric.source.sha256 or 'unknown')[:12]}"
+
+
+def _runs(
+    bundles: Sequence[Contents] | Any, records: Mapping[str, Mapping[str, ScoreRecord]]
+) -> dict[str, Mapping[str, Any]]:
+    """The facts of every run that a shown score was taken in."""
+    used = {record.provenance for known in records.values() for record in known.values()}
+    known = {run: facts for contents in bundles for run, facts in contents.provenance.items()}
+    return {run: known.get(run, {}) for run in sorted(used)}
+
+
+def _origins(bundles: Mapping[str, Contents], entries: Mapping[str, _Entry]) -> dict[str, Any]:
+    """Which bundle each metric came from; a bundle is named by its checksum, too."""
+    return {
+        origin: {
+            "digest": contents.digest,
+            "metrics": [label for label, entry in entries.items() if entry.origin == origin],
+        }
+        for origin, contents in bundles.items()
+    }
+
+
+class DisagreementError(SimbenchError):
+    """Bundles that cannot stand on one board."""
+
+    exit_code = ExitCode.VERDICT_FAILED

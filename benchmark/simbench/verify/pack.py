@@ -1,0 +1,98 @@
+"""Make a bundle: a plan, the scores that are there, and what is needed to check them, as files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from simbench.leaderboard.board import Board
+from simbench.leaderboard.document import to_document
+from simbench.metrics.metric import Metric
+from simbench.plan.plan import Plan, make_plan
+from simbench.results.record import ScoreRecord
+from simbench.results.store import Store
+from simbench.run.grading import grade
+from simbench.run.session import stored_records
+from simbench.suite.schema import Suite
+from simbench.verify.archive import MANIFEST
+from simbench.verify.contents import MODEL_FILES, json_bytes, manifest_for
+from simbench.verify.metric_record import MetricRecord, record_of, recorded_metric
+from simbench.verify.portable_suite import portable, suite_bytes
+
+Records = Mapping[str, Mapping[str, ScoreRecord]]
+"""Per metric label, records by score key."""
+
+ABSOLUTE_PATH = re.compile(r"(?<![\w.~])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\\])+(?=[^\s/\\:'\"]*)")
+"""The folders of an absolute path in a message, as in `ValueError: /home/me/lab/data.npz is empty`."""
+
+
+def bundle_of(plan: Plan, store: Store, *, with_models: bool = False) -> dict[str, bytes]:
+    """The bundle of a plan from what is in the store; `with_models` adds the trained weights."""
+    records = stored_records(plan, store)
+    runs = sorted({record.provenance for known in records.values() for record in known.values()})
+    files = pack(
+        plan.suite,
+        [planned.metric for planned in plan.metrics],
+        records,
+        {run: store.provenance(run) for run in runs},
+        models=_weights(plan, store) if with_models else {},
+    )
+    return files
+
+
+def pack(
+    suite: Suite,
+    metrics: Sequence[Metric],
+    records: Records,
+    provenance: Mapping[str, Mapping[str, Any]],
+    models: Mapping[str, bytes] | None = None,
+) -> dict[str, bytes]:
+    """All files of a bundle, the manifest included. The same scores give the same bytes."""
+    recorded = [record_of(metric) for metric in metrics]
+    clean = portable(suite, metrics)
+    plan = recorded_plan(clean, recorded)
+    kept = {label: {key: without_paths(one) for key, one in known.items()} for label, known in records.items()}
+    board = regraded(plan, kept, provenance)
+    files: dict[str, bytes] = {
+        "suite.yaml": suite_bytes(clean),
+        "metrics.json": json_bytes([one.model_dump(mode="json") for one in recorded]),
+        "provenance.json": json_bytes(dict(provenance)),
+        "leaderboard.json": json_bytes(to_document(board)),
+        **(models or {}),
+    }
+    for one in recorded:
+        files[one.scores] = records_bytes(kept[one.label])
+    return {**files, MANIFEST: manifest_for(files, clean)}
+
+
+def recorded_plan(suite: Suite, metrics: Sequence[MetricRecord]) -> Plan:
+    """The plan of a bundle, from metadata alone: no metric's code is needed for keys and grades."""
+    return make_plan(suite, [recorded_metric(one) for one in metrics])
+
+
+def regraded(plan: Plan, records: Records, provenance: Mapping[str, Mapping[str, Any]]) -> Board:
+    """The board that follows from records."""
+    return grade(plan, records, {"runs": dict(provenance)})
+
+
+def without_paths(record: ScoreRecord) -> ScoreRecord:
+    """The record, its messages without the folders of whoever took the score."""
+    reason = None if record.reason is None else ABSOLUTE_PATH.sub("…/", record.reason)
+    warnings = tuple(ABSOLUTE_PATH.sub("…/", warning) for warning in record.warnings)
+    return record.model_copy(update={"reason": reason, "warnings": warnings})
+
+
+def records_bytes(records: Mapping[str, ScoreRecord]) -> bytes:
+    """One record a line, by key."""
+    return "".join(f"{records[key].model_dump_json()}\n" for key in sorted(records)).encode()
+
+
+def _weights(plan: Plan, store: Store) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for model in plan.models.values():
+        folder: Path = store.model(model.key)
+        if store.has_model(model.key):
+            found |= {f"models/{model.key}/{name}": (folder / name).read_bytes() for name in MODEL_FILES}
+    return found

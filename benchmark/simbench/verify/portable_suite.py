@@ -1,0 +1,186 @@
+"""A suite as a bundle holds it: resolved, with no path of anybody's machine, and read back without importing a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from simbench.errors import ExitCode, SimbenchError
+from simbench.files import file_digest
+from simbench.metrics.metric import Metric
+from simbench.plan.plan import model_group
+from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
+from simbench.sanity.kind import TestKind
+from simbench.suite.schema import Component, Suite
+from simbench.verify.archive import BadBundleError
+
+LARGEST_SUITE = 2**20
+LARGEST_NUMBER = 1_000_000
+MOST_LAYERS = 1000
+MOST_QUESTIONS = 2_000_000
+
+
+class CannotCheckError(SimbenchError):
+    """Something that a check needs is not here: no fault of the bundle."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class _Plain(yaml.SafeDumper):
+    """No anchors: the reader refuses aliases, since a few of them can stand for gigabytes."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _Strict(yaml.SafeLoader):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise BadBundleError("suite.yaml: aliases are not allowed in a bundle")
+        return super().compose_node(parent, index)
+
+
+def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
+    """The suite with these metrics by name, its weights by the hash of their file, its plugins without folders.
+
+    Raises:
+        SimbenchError: it reads data from a file, which a bundle cannot name.
+    """
+    components = [suite.probe.dataset, *(spec.train.dataset for spec in suite.models.values() if spec.train)]
+    for component in components:
+        if DATASETS.get(component.name).files:
+            raise SimbenchError(
+                f'dataset "{component.name}" is read from a file of yours: nobody else could check a bundle of it'
+            )
+    models = {
+        name: spec.model_copy(update={"load": _digest(spec.load)}) if spec.load else spec
+        for name, spec in suite.models.items()
+    }
+    named = [Component(name=metric.name, **dict(metric.parameters)) for metric in metrics]
+    plugins = [PurePath(reference).name if "/" in reference else reference for reference in suite.plugins]
+    return suite.model_copy(update={"models": models, "metrics": named, "plugins": plugins})
+
+
+def suite_bytes(suite: Suite) -> bytes:
+    """A suite as YAML; the same suite gives the same bytes."""
+    text = yaml.dump(suite_data(suite), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
+    return text.encode()
+
+
+def suite_data(suite: Suite) -> dict[str, Any]:
+    """The suite as plain data, with every default filled in."""
+    data = suite.model_dump(mode="json", exclude={"tests"})
+    data["tests"] = [test.model_dump(mode="json") for test in suite.tests]
+    return data
+
+
+def read_suite(content: bytes) -> Suite:
+    """The suite of a bundle. Its plugins are not imported: code comes only from what is installed here.
+
+    Raises:
+        BadBundleError: it is no suite, or not one that a bundle may hold.
+        CannotCheckError: it needs a component that is not installed here.
+    """
+    if len(content) > LARGEST_SUITE:
+        raise BadBundleError(f"suite.yaml: more than {LARGEST_SUITE} bytes")
+    try:
+        data = yaml.load(content.decode("utf-8"), Loader=_Strict)  # noqa: S506 - a safe loader, and stricter
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadBundleError(f"suite.yaml: not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("tests"), list):
+        raise BadBundleError("suite.yaml: not a suite")
+    _check_numbers(data)
+    try:
+        tests = [_test(raw) for raw in data["tests"]]
+        suite = Suite.model_validate({**data, "tests": tests})
+    except (ValidationError, RecursionError) as error:
+        first = error.errors(include_input=False)[0] if isinstance(error, ValidationError) else None
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else "nested too deep"
+        raise BadBundleError(f"suite.yaml: {what}") from None
+    _check_components(suite)
+    _check_size(suite)
+    return suite
+
+
+def suite_differences(one: Suite, other: Suite) -> list[str]:
+    """Where two suites differ in what decides a verdict: everything but the metrics and the plugins."""
+    keep = {name for name in Suite.model_fields if name not in ("metrics", "plugins", "about")}
+    first, second = suite_data(one), suite_data(other)
+    return sorted(place for name in keep for place in _differences(name, first[name], second[name]))
+
+
+def _differences(place: str, one: Any, other: Any) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = dict.fromkeys([*one, *other])
+        return [inner for name in names for inner in _differences(f"{place}.{name}", one.get(name), other.get(name))]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [inner for index, (a, b) in pairs for inner in _differences(f"{place}[{index}]", a, b)]
+    return [] if one == other else [place]
+
+
+def _digest(load: str) -> str:
+    """The hash that stands in a model's key for the file of its weights; the name of published weights as it is."""
+    path = Path(load).expanduser()
+    return file_digest(path) if path.is_file() else load
+
+
+def _test(raw: Any) -> BaseModel:
+    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+        raise BadBundleError("suite.yaml: a test without a kind")
+    if raw["kind"] not in TEST_KINDS:
+        raise CannotCheckError(f'no test kind "{raw["kind"]}" here: install the plugin that brings it')
+    return TEST_KINDS.get(raw["kind"]).model_validate(raw)
+
+
+def _check_numbers(data: Any) -> None:
+    """No number with which a few bytes ask for a planet's memory."""
+    if isinstance(data, dict | list):
+        for inner in data.values() if isinstance(data, dict) else data:
+            _check_numbers(inner)
+    elif isinstance(data, int | float) and not isinstance(data, bool) and not abs(data) <= LARGEST_NUMBER:
+        raise BadBundleError(f"suite.yaml: {data} is larger than any number that a bundle's suite may hold")
+
+
+def _check_components(suite: Suite) -> None:
+    """Everything that the suite names is known here, and none of it is a path."""
+    datasets = [suite.probe.dataset, *(spec.train.dataset for spec in suite.models.values() if spec.train)]
+    for component in datasets:
+        if component.name not in DATASETS:
+            raise CannotCheckError(f'no dataset "{component.name}" here: install the plugin that brings it')
+        if DATASETS.get(component.name).files:
+            raise BadBundleError(f'suite.yaml: dataset "{component.name}" is read from a file, which no bundle may name')
+    for name, spec in suite.models.items():
+        if spec.architecture.name not in ARCHITECTURES:
+            raise CannotCheckError(f'no architecture "{spec.architecture.name}" here: install the plugin that brings it')
+        if spec.load is not None and not spec.load.replace("_", "").isalnum():
+            raise BadBundleError(f"suite.yaml: models.{name}.load is neither a hash nor the name of published weights")
+    for test in suite.tests:
+        for transform in getattr(test, "transforms", ()):
+            if transform not in TRANSFORMS:
+                raise CannotCheckError(f'no transform "{transform}" here: install the plugin that brings it')
+        for name in test.models:
+            if name not in suite.models:
+                raise BadBundleError(f'suite.yaml: test "{test.id}" names the model "{name}", which is not there')
+
+
+def _check_size(suite: Suite) -> None:
+    """The plan of this suite fits into memory; asked before it is made."""
+    try:
+        groups = {name: model_group(suite, name) for name in suite.models}
+    except SimbenchError as error:
+        raise BadBundleError(f"suite.yaml: {error}") from None
+    if any(len(group.layers) > MOST_LAYERS or len(group.seeds) > MOST_LAYERS for group in groups.values()):
+        raise BadBundleError(f"suite.yaml: a model with more than {MOST_LAYERS} layers or seeds")
+    left = MOST_QUESTIONS
+    for test in suite.tests:
+        assert isinstance(test, TestKind)
+        asked = test.questions([groups[name] for name in test.models], "layers")
+        left -= sum(len(question.comparisons) for question in islice(asked, left))
+        if left <= 0:
+            raise BadBundleError(f"suite.yaml: its tests ask more than {MOST_QUESTIONS} questions")

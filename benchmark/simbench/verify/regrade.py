@@ -1,0 +1,180 @@
+"""From claimed to regraded: checksums, keys, grades and ranks, recomputed from what a bundle holds. No code of its own runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from simbench.leaderboard.document import from_document, json_safe, to_document
+from simbench.plan.keys import score_key
+from simbench.plan.plan import Plan, PlannedMetric, needs_fit
+from simbench.registry import METRICS
+from simbench.results.provenance import identifier
+from simbench.results.record import ScoreRecord
+from simbench.suite.load import bundled_suites, load_suite
+from simbench.verify.archive import MANIFEST, sha256
+from simbench.verify.contents import Contents, checksum_problems
+from simbench.verify.metric_record import declared_otherwise
+from simbench.verify.pack import recorded_plan, regraded
+from simbench.verify.portable_suite import suite_differences
+from simbench.verify.report import Finding, Step, step_of
+
+ROUNDING = 1e-9
+"""Grades and intervals of the same scores on two machines may differ by so much; anything else is a difference."""
+RANKED = ("mean_rank", "mean_grade", "passed", "graded", "coverage", "rank", "tie")
+
+
+def check_files(contents: Contents) -> Step:
+    """`claimed`: every file is as the manifest says."""
+    problems = checksum_problems(contents.files, contents.manifest)
+    findings = [Finding("checksum", name, note=what) for name, what in problems]
+    count = sum(len(records) for records in contents.scores.values())
+    summary = f"{len(contents.files)} files, {len(contents.metrics)} metrics, {count} scores; manifest {sha256(contents.files[MANIFEST])[:16]}"
+    return step_of("claimed", summary, findings)
+
+
+def check_grades(contents: Contents) -> Step:
+    """`regraded`: keys follow from the suite; grades and ranks follow from the scores.
+
+    Raises:
+        SimbenchError: the claimed leaderboard is not a document of this schema.
+    """
+    from_document(contents.leaderboard)
+    plan = recorded_plan(contents.suite, contents.metrics)
+    records, of_keys = checked_records(contents, plan)
+    found = to_document(regraded(plan, records, contents.provenance))
+    findings = [
+        *_of_suite(contents),
+        *_of_metrics(contents),
+        *of_keys,
+        *_of_provenance(contents),
+        *differences(contents.leaderboard, found),
+    ]
+    verdicts = sum(len(row["tests"]) for row in found["rows"])
+    summary = f"{sum(map(len, records.values()))} keys, {verdicts} verdicts and {len(found['rows'])} ranks recomputed"
+    return step_of("regraded", summary, findings)
+
+
+def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str, ScoreRecord]], list[Finding]]:
+    """Per metric, the records whose keys are those of the plan, and what is wrong with the others."""
+    findings: list[Finding] = []
+    kept: dict[str, dict[str, ScoreRecord]] = {}
+    for planned in plan.metrics:
+        label = planned.metric.label
+        kept[label] = {}
+        for record in contents.scores[label]:
+            problem = _key_problem(plan, planned, record)
+            if problem is None and record.key in kept[label]:
+                problem = Finding("key", f"{label} {record.key}", note="stands twice")
+            if problem is not None:
+                findings.append(problem)
+            else:
+                kept[label][record.key] = record
+    return kept, findings
+
+
+def differences(claimed: Mapping[str, Any], found: Mapping[str, Any]) -> list[Finding]:
+    """Where a claimed leaderboard is not the one that follows from the scores; rows are matched by metric."""
+    findings = [
+        Finding(_check_of(name), where, a, b)
+        for name in dict.fromkeys([*found, *claimed])
+        if name != "rows"
+        for where, a, b in _unequal(name, claimed.get(name), found.get(name))
+    ]
+    one = {row["metric"]: row for row in claimed["rows"]}
+    other = {row["metric"]: row for row in found["rows"]}
+    for label in dict.fromkeys([*other, *one]):
+        if label not in one or label not in other:
+            findings.append(Finding("rank", label, label in one, label in other, "in only one of claim and scores"))
+            continue
+        for where, a, b in _unequal("", one[label], other[label]):
+            findings.append(Finding(_check_of(where.strip(".")), f"{label}{where}", a, b))
+    if not findings and (list(one) != list(other) or len(one) != len(claimed["rows"])):
+        findings.append(Finding("rank", "order of the rows", list(one), list(other)))
+    return findings
+
+
+def _key_problem(plan: Plan, planned: PlannedMetric, record: ScoreRecord) -> Finding | None:
+    """What is wrong with a record's key, or with what it says the score is of."""
+    metric, where = planned.metric, f"{planned.metric.label} {record.key} ({record.a} → {record.b})"
+    if record.metric != metric.identity or dict(record.parameters) != dict(metric.parameters):
+        return Finding("key", where, note=f"is a record of {record.metric} {dict(record.parameters)}")
+    comparison = planned.scores.get(record.key)
+    if comparison is None:
+        return Finding("key", where, note="no comparison of the suite has this key")
+    wanted = [plan.representation_key(side, with_fit=needs_fit(metric)) for side in (comparison.a, comparison.b)]
+    given = [record.a_key, record.b_key]
+    if score_key(metric.identity, metric.parameters, *wanted, symmetric=metric.symmetric) != record.key:
+        return Finding("key", where, note="is not the hash of what it is of")
+    if (sorted(given) if metric.symmetric else given) != (sorted(wanted) if metric.symmetric else wanted):
+        return Finding("key", where, claimed=given, found=wanted)
+    return None
+
+
+def _of_suite(contents: Contents) -> Iterator[Finding]:
+    """A suite under the name and version of one that ships with simbench is that suite."""
+    shipped = bundled_suites().get(contents.suite.suite)
+    if shipped is None:
+        return
+    known = load_suite(str(shipped))
+    if known.version == contents.suite.version:
+        for place in suite_differences(contents.suite, known):
+            yield Finding("suite", place, note=f"is not that of the {known.title} that ships with simbench")
+
+
+def _of_metrics(contents: Contents) -> Iterator[Finding]:
+    """A metric that is known here declares the same here."""
+    for record in contents.metrics:
+        if record.name not in METRICS:
+            continue
+        known = METRICS.get(record.name)
+        if known.identity == record.identity:
+            for name in declared_otherwise(record, known):
+                yield Finding("metric", f"{record.label}.{name}", getattr(record, name), note=f"{record.identity} declares something else here")
+
+
+def _of_provenance(contents: Contents) -> Iterator[Finding]:
+    """Every record names a run whose facts are in the bundle and have the id they are filed under."""
+    for run, facts in contents.provenance.items():
+        # A store may have lost the facts of an old run: then there is nothing to check, and nothing is claimed.
+        if facts and identifier(dict(facts)) != run:
+            yield Finding("provenance", run, run, identifier(dict(facts)))
+    used = {record.provenance for records in contents.scores.values() for record in records}
+    for run in sorted(used - contents.provenance.keys()):
+        yield Finding("provenance", run, note="scores name this run, and the bundle says nothing of it")
+
+
+def _check_of(where: str) -> str:
+    name = where.partition("[")[0]
+    if name.startswith("tests"):
+        return "grade"
+    if any(word in name for word in RANKED):
+        return "rank"
+    return {"provenance": "provenance", "columns": "suite", "suite": "suite", "version": "suite"}.get(
+        name.partition(".")[0], "document"
+    )
+
+
+def _unequal(where: str, claimed: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Every leaf that differs, with its place."""
+    claimed, found = json_safe(claimed), json_safe(found)
+    if isinstance(claimed, dict) and isinstance(found, dict):
+        for name in dict.fromkeys([*found, *claimed]):
+            # Test ids hold dots, so that only field names are joined by them.
+            inner = f"{where}[{name}]" if where.endswith("tests") else f"{where}.{name}"
+            if (name in claimed) != (name in found):
+                yield inner, claimed.get(name, "nothing"), found.get(name, "nothing")
+            else:
+                yield from _unequal(inner, claimed[name], found[name])
+    elif isinstance(claimed, list) and isinstance(found, list) and len(claimed) == len(found):
+        for index, (a, b) in enumerate(zip(claimed, found, strict=True)):
+            yield from _unequal(f"{where}[{index}]", a, b)
+    elif not _same(claimed, found):
+        yield where, claimed, found
+
+
+def _same(claimed: Any, found: Any) -> bool:
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (claimed, found)]
+    if all(numbers):
+        return bool(abs(claimed - found) <= ROUNDING * max(1.0, abs(found)))
+    return type(claimed) is type(found) and bool(claimed == found)

@@ -1,0 +1,195 @@
+"""What a verification found: four levels, each with what it proves and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from simbench.errors import ExitCode
+
+Level = Literal["claimed", "regraded", "rescored", "reproduced"]
+Status = Literal["verified", "differs", "unchecked", "not asked"]
+SHOWN = 20
+"""Findings of one level that are printed; `--json` has them all."""
+
+PROVES: dict[Level, str] = {
+    "claimed": "the files are those that the author packed, well formed and complete",
+    "regraded": "keys, grades, intervals and ranks follow from the scores and the suite",
+    "rescored": "metrics, computed here on the same trained models, give the scores of the sample",
+    "reproduced": "models trained here from scratch, as the suite says, give the scores of the sample",
+}
+PROVES_NOT: dict[Level, str] = {
+    "claimed": "that any number in them is right: whoever changes a file can also change its checksum",
+    "regraded": "that the scores were ever measured",
+    "rescored": "that the models were trained as the suite says, nor the scores outside the sample",
+    "reproduced": "the scores outside the sample, nor deviations below the tolerance",
+}
+HOW: dict[Level, str] = {"rescored": "--rescore", "reproduced": "--retrain"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as the bundle says."""
+
+    check: str
+    """`checksum`, `suite`, `metric`, `key`, `score`, `grade`, `rank`, `provenance` or `document`."""
+    where: str
+    claimed: Any = None
+    found: Any = None
+    note: str = ""
+
+    def __str__(self) -> str:
+        if self.note:
+            return f"{self.check}: {self.where}: {self.note}"
+        return f"{self.check}: {self.where}: claimed {_short(self.claimed)}, found {_short(self.found)}"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One metric's scores, taken again."""
+
+    metric: str
+    equal: int = 0
+    within: int = 0
+    differing: int = 0
+    unchecked: int = 0
+    tolerance: float = 0.0
+    """Relative to the metric's spread."""
+    scale: float = 0.0
+    largest: float = 0.0
+    """The largest deviation, in the metric's own unit."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one level."""
+
+    level: Level
+    status: Status
+    summary: str = ""
+    findings: tuple[Finding, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    """What could not be looked at, and why."""
+    tallies: tuple[Tally, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole verification."""
+
+    bundle: str
+    digest: str
+    title: str
+    steps: tuple[Step, ...]
+    seed: int | None = None
+    sample: float | None = None
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def reached(self) -> Level | None:
+        """The highest level up to which everything held."""
+        level: Level | None = None
+        for step in self.steps:
+            if step.status == "not asked":
+                continue
+            if step.status != "verified":
+                break
+            level = step.level
+        return level
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 verified, 1 something differs, 3 something that was asked could not be checked."""
+        statuses = {step.status for step in self.steps}
+        if "differs" in statuses:
+            return ExitCode.VERDICT_FAILED
+        return ExitCode.INCOMPLETE if "unchecked" in statuses else ExitCode.OK
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for `--json`."""
+        return {
+            "schema_version": 1,
+            "bundle": self.bundle,
+            "digest": self.digest,
+            "suite": self.title,
+            "reached": self.reached,
+            "verified": self.exit_code == ExitCode.OK,
+            "exit_code": int(self.exit_code),
+            "seed": self.seed,
+            "sample": self.sample,
+            "remarks": list(self.remarks),
+            "levels": [
+                {
+                    "level": step.level,
+                    "status": step.status,
+                    "summary": step.summary,
+                    "proves": PROVES[step.level],
+                    "does_not_prove": PROVES_NOT[step.level],
+                    "findings": [vars(finding) for finding in step.findings],
+                    "unchecked": list(step.unchecked),
+                    "metrics": [vars(tally) for tally in step.tallies],
+                }
+                for step in self.steps
+            ],
+        }
+
+
+def lines(report: Report) -> list[str]:
+    """The report to be read."""
+    text = [f"{report.bundle}: {report.title}, bundle {report.digest[:16]}"]
+    for step in report.steps:
+        text += _step_lines(step)
+    text += [f"note: {remark}" for remark in report.remarks]
+    text.append(_conclusion(report))
+    return text
+
+
+def _step_lines(step: Step) -> list[str]:
+    if step.status == "not asked":
+        return [f"  –  {step.level}: not asked for ({HOW[step.level]})"] if step.level in HOW else []
+    mark = {"verified": "✓", "differs": "✗", "unchecked": "?"}[step.status]
+    text = [f"  {mark}  {step.level}: {step.summary}"]
+    if step.status == "verified":
+        text.append(f"       proves: {PROVES[step.level]}")
+        text.append(f"       does not prove: {PROVES_NOT[step.level]}")
+    text += [f"     {_tally_line(tally)}" for tally in step.tallies]
+    text += [f"     {line}" for line in _first(step.findings)]
+    return text + [f"     not checked: {line}" for line in _first(step.unchecked)]
+
+
+def _tally_line(tally: Tally) -> str:
+    counts = f"{tally.equal} bit-equal, {tally.within} within tolerance, {tally.differing} differ"
+    missing = f", {tally.unchecked} not checked" if tally.unchecked else ""
+    return f"{tally.metric}: {counts}{missing} (tolerance {tally.tolerance:g} × {tally.scale:.3g}, largest |Δ| {tally.largest:.2g})"
+
+
+def _first(items: Sequence[Any]) -> list[str]:
+    shown = [str(item) for item in items[:SHOWN]]
+    return [*shown, f"… and {len(items) - SHOWN} more (--json has all)"] if len(items) > SHOWN else shown
+
+
+def _conclusion(report: Report) -> str:
+    code = report.exit_code
+    if code == ExitCode.VERDICT_FAILED:
+        checks = dict.fromkeys(finding.check for step in report.steps for finding in step.findings)
+        return f"NOT VERIFIED: {', '.join(checks)} not as claimed"
+    if code == ExitCode.INCOMPLETE:
+        return f"verified up to {report.reached}; the rest could not be checked here"
+    return f"verified: {report.reached}"
+
+
+def step_of(level: Level, summary: str, findings: Sequence[Finding], unchecked: Sequence[str] = ()) -> Step:
+    """A step whose status follows from what was found."""
+    status: Status = "differs" if findings else "unchecked" if unchecked else "verified"
+    return Step(level, status, summary, tuple(findings), tuple(unchecked))
+
+
+def with_tallies(step: Step, tallies: Sequence[Tally]) -> Step:
+    """The step with the figures of each metric."""
+    return replace(step, tallies=tuple(tallies))
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"

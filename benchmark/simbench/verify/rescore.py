@@ -1,0 +1,283 @@
+"""From regraded to rescored and reproduced: take a random part of the scores again, and compare.
+
+Taking scores again is an ordinary run. A scratch store is given a placeholder for every score outside the sample and,
+for `--rescore`, the trained models that are at hand; the run fills the gap. Nothing is written to the user's store, so
+weights from a stranger's bundle never get into it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simbench.errors import SimbenchError
+from simbench.metrics.metric import Metric
+from simbench.plan.plan import Plan, PlannedMetric, make_plan
+from simbench.plan.references import Comparison, ModelRef
+from simbench.registry import METRICS
+from simbench.results.record import ScoreRecord
+from simbench.results.store import Store
+from simbench.run.events import Listener, ignore
+from simbench.seeds import seed_for
+from simbench.suite.schema import Component
+from simbench.verify.contents import MODEL_FILES, Contents
+from simbench.verify.metric_record import MetricRecord
+from simbench.verify.regrade import checked_records
+from simbench.verify.report import Finding, Level, Step, Tally, step_of, with_tallies
+
+TOLERANCES: Mapping[tuple[Level, str], float] = {
+    ("rescored", "light"): 1e-6,
+    ("rescored", "heavy"): 0.05,
+    ("reproduced", "light"): 0.05,
+    ("reproduced", "heavy"): 0.15,
+}
+"""Relative to a metric's spread. On one machine bit-equal is the rule; these are for other processors and libraries.
+
+`heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training a whole network does the
+same to every metric.
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be taken again, and how."""
+
+    level: Level
+    share: float
+    seed: int
+    store: Store
+    jobs: int | None = None
+    engine: str = "processes"
+    listener: Listener = ignore
+
+    @property
+    def retrain(self) -> bool:
+        """Whether models are trained from scratch."""
+        return self.level == "reproduced"
+
+
+def check_scores(contents: Contents, request: Request) -> Step:
+    """`rescored` or `reproduced`: the scores of a random sample, taken again here."""
+    unchecked: list[str] = []
+    metrics = _metrics_at_hand(contents, unchecked)
+    if not metrics:
+        return step_of(request.level, "no metric of this bundle can be computed here", [], unchecked)
+    suite = contents.suite.model_copy(
+        update={"metrics": [Component(name=one.name, **dict(one.parameters)) for one in metrics]}
+    )
+    plan = make_plan(suite, metrics)
+    records, _ = checked_records(contents, plan)
+    drawn = {one.metric.label: draw(records[one.metric.label], request.share, request.seed) for one in plan.metrics}
+    possible = {one.metric.label: _possible(plan, contents, one, drawn[one.metric.label], request) for one in plan.metrics}
+    found = _taken_again(plan, contents, possible, request)
+    tallies, findings = [], []
+    for planned in plan.metrics:
+        label = planned.metric.label
+        missing = sorted(set(drawn[label]) - set(possible[label]))
+        if missing:
+            models = sorted({str(ref) for key in missing for ref in _trained(planned.scores[key])})
+            unchecked.append(f"{label}: {len(missing)} scores: models not at hand ({', '.join(models[:4])}); --retrain trains them")
+        tally, differing, failed = _compared(planned, records[label], found[label], possible[label], request.level)
+        tallies.append(Tally(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
+        findings += differing
+        unchecked += failed
+    compared = sum(tally.equal + tally.within + tally.differing for tally in tallies)
+    total = sum(map(len, contents.scores.values()))
+    step = step_of(request.level, _summary(compared, total, len(findings), request), findings, unchecked)
+    return with_tallies(step, tallies)
+
+
+def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[str]:
+    """The keys of a random share of the settled records, at least one; the same seed draws the same ones."""
+    settled = sorted(key for key, record in records.items() if record.settled)
+    count = min(len(settled), max(1, math.ceil(share * len(settled))))
+    # By content: which metrics stand beside this one does not change what is drawn of it.
+    return sorted(random.Random(seed_for(purpose="verification", seed=seed, first=settled[0])).sample(settled, count)) if settled else []
+
+
+def spread(records: Mapping[str, ScoreRecord]) -> float:
+    """What a deviation is measured against: the range of the middle 90 % of a metric's scores, 1 where there is none."""
+    values = [record.value for record in records.values() if record.value is not None]
+    low, high = np.quantile(values, [0.05, 0.95]) if values else (0.0, 0.0)
+    return float(high - low) or 1.0
+
+
+def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
+    """The metrics whose code is here in the recorded version; the others are named with what to do."""
+    found = []
+    for record in contents.metrics:
+        reason = _not_at_hand(record)
+        if reason is None:
+            found.append(METRICS.get(record.name).with_parameters(record.parameters))
+        else:
+            unchecked.append(f"{record.label}: {reason}")
+    return found
+
+
+def _not_at_hand(record: MetricRecord) -> str | None:
+    source = record.source
+    if record.name not in METRICS:
+        where = f"{source.file}, sha256 {(source.sha256 or 'unknown')[:16]}"
+        return f'its code is not here ({where}); read it, then give it as --metric FILE, or install {source.package or "it"}'
+    known = METRICS.get(record.name)
+    try:
+        chosen = known.with_parameters(record.parameters)
+    except SimbenchError as error:
+        return str(error)
+    if chosen.identity != record.identity:
+        return f"the bundle has {record.identity}, here is {chosen.identity}"
+    if chosen.label != record.label:
+        return f"is called {chosen.label} here"
+    return None
+
+
+def _trained(comparison: Comparison) -> list[ModelRef]:
+    return [side.model for side in (comparison.a, comparison.b) if side.model.construction is None]
+
+
+def _possible(
+    plan: Plan, contents: Contents, planned: PlannedMetric, drawn: Sequence[str], request: Request
+) -> list[str]:
+    """The drawn scores whose models can be had."""
+    can = {ref: _obtainable(plan, contents, ref, request) for key in drawn for ref in _trained(planned.scores[key])}
+    return [key for key in drawn if all(can[ref] for ref in _trained(planned.scores[key]))]
+
+
+def _obtainable(plan: Plan, contents: Contents, ref: ModelRef, request: Request) -> bool:
+    model = plan.models[ref]
+    assert model.spec is not None
+    if model.spec.train is None:
+        # Only published weights have a name; weights of the author's own are known by a hash, and not here.
+        return model.spec.architecture.name == "torchvision" and len(str(model.spec.load)) < 64
+    return request.retrain or request.store.has_model(model.key) or model.key in contents.model_keys
+
+
+def _taken_again(
+    plan: Plan, contents: Contents, wanted: Mapping[str, Sequence[str]], request: Request
+) -> dict[str, dict[str, ScoreRecord]]:
+    """The wanted scores, from a run in a scratch store."""
+    if not any(wanted.values()):
+        return {label: {} for label in wanted}
+    # Looked up here: a run imports torch, which planning and grading do without.
+    from simbench.run.session import run
+
+    with tempfile.TemporaryDirectory(prefix="simbench-verify-") as folder:
+        scratch = Store(Path(folder))
+        _furnish(scratch, plan, contents, request)
+        for planned in plan.metrics:
+            _hold_back(scratch, plan, planned, set(wanted[planned.metric.label]))
+        run(
+            plan.suite,
+            store=scratch.root,
+            device="cpu",
+            jobs=request.jobs,
+            engine=request.engine,
+            listener=request.listener,
+        )
+        found = {one.metric.label: scratch.scores(one.metric.identity) for one in plan.metrics}
+    return {label: {key: found[label][key] for key in keys} for label, keys in wanted.items()}
+
+
+def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -> None:
+    """Give the scratch store what may be used as it is: data always, models and activations unless they are retrained."""
+    request.store.data.mkdir(parents=True, exist_ok=True)
+    scratch.root.mkdir(parents=True, exist_ok=True)
+    scratch.data.symlink_to(request.store.data)
+    if request.retrain:
+        return
+    for model in plan.models.values():
+        folder = scratch.model(model.key)
+        if request.store.has_model(model.key):
+            # File by file: what a run makes again replaces the link, and not what it points to.
+            _link(folder, request.store.model(model.key), MODEL_FILES)
+        elif model.key in contents.model_keys:
+            folder.mkdir(parents=True)
+            for name in MODEL_FILES:
+                (folder / name).write_bytes(contents.files.get(f"models/{model.key}/{name}", b""))
+    own = {model.ref for model in plan.models.values() if request.store.has_model(model.key)}
+    for one in plan.activations.values():
+        path = request.store.activations(one.key)
+        if one.model in own and path.is_file():
+            _link(scratch.activations(one.key).parent, path.parent, (path.name,))
+
+
+def _link(folder: Path, source: Path, names: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).symlink_to(source / name)
+
+
+def _hold_back(scratch: Store, plan: Plan, planned: PlannedMetric, wanted: set[str]) -> None:
+    """Settle every score outside the sample, so that the run leaves it alone. Nothing that is claimed enters the run."""
+    placeholders = [
+        ScoreRecord(
+            key=key,
+            metric=planned.metric.identity,
+            parameters={},
+            a="",
+            b="",
+            a_key="",
+            b_key="",
+            status="skip",
+            value=None,
+            reason="not in the sample",
+            seconds=0,
+            suite=plan.suite.title,
+            provenance="",
+        )
+        for key in planned.scores
+        if key not in wanted
+    ]
+    if placeholders:
+        scratch.write_block(placeholders)
+
+
+def _compared(
+    planned: PlannedMetric,
+    claimed: Mapping[str, ScoreRecord],
+    found: Mapping[str, ScoreRecord],
+    keys: Sequence[str],
+    level: Level,
+) -> tuple[Tally, list[Finding], list[str]]:
+    """(figures, scores that differ, scores that could not be taken) of one metric."""
+    label, scale = planned.metric.label, spread(claimed)
+    tolerance = TOLERANCES[level, planned.metric.cost]
+    equal = within = 0
+    largest = 0.0
+    findings: list[Finding] = []
+    failed: list[str] = []
+    for key in keys:
+        one, other = claimed[key], found[key]
+        where = f"{label} {key} ({planned.scores[key]})"
+        if other.status == "error":
+            failed.append(f"{where}: {other.reason}")
+        elif one.status != other.status:
+            findings.append(Finding("score", where, one.value or one.status, other.value or other.status))
+        elif one.value is None or other.value is None or one.value == other.value:
+            equal += 1
+        else:
+            deviation = abs(one.value - other.value)
+            largest = max(largest, deviation)
+            if deviation <= tolerance * scale:
+                within += 1
+            else:
+                findings.append(Finding("score", where, one.value, other.value))
+    tally = Tally(label, equal, within, len(findings), len(failed), tolerance, scale, largest)
+    return tally, findings, failed
+
+
+def _summary(compared: int, total: int, differing: int, request: Request) -> str:
+    done = f"{compared} of {total} scores taken again (seed {request.seed}), {differing} differ"
+    if differing or not compared:
+        return done
+    # If a share f had been altered, a sample of n would have missed them all with probability (1 − f)ⁿ.
+    bound = 1 - 0.05 ** (1 / compared)
+    if compared >= total:
+        return f"all {done}"
+    return f"{done}: with 95 % confidence fewer than {100 * bound:.2g} % of the scores are off by more than the tolerance"

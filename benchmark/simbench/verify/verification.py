@@ -1,0 +1,102 @@
+"""`simbench verify` as a function: read a bundle, climb the levels that were asked for, report."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from simbench.errors import SimbenchError
+from simbench.metrics.resolve import resolve_metrics
+from simbench.results.store import Store
+from simbench.run.events import Listener, ignore
+from simbench.verify.archive import BadBundleError, read_files
+from simbench.verify.contents import Contents, parse
+from simbench.verify.regrade import check_files, check_grades
+from simbench.verify.report import Level, Report, Step
+from simbench.verify.rescore import Request, check_scores
+
+
+def verify(
+    path: Path,
+    *,
+    rescore: bool = False,
+    retrain: bool = False,
+    sample: float = 0.1,
+    seed: int | None = None,
+    store: Path | None = None,
+    metrics: Sequence[str] = (),
+    jobs: int | None = None,
+    engine: str = "processes",
+    listener: Listener = ignore,
+) -> Report:
+    """Check a bundle.
+
+    Args:
+        path: a zip or a folder.
+        rescore: take a part of the scores again, on trained models of the store or the bundle.
+        retrain: take a part of the scores again, on models trained from scratch in a temporary store.
+        sample: the share of each metric's scores to take again.
+        seed: of the sample; by default one that nobody could foresee, named in the report.
+        store: where trained models may be.
+        metrics: code of third-party metrics that the caller has read and trusts: `file.py[:attr]` or `pkg.mod[:attr]`.
+        jobs: worker processes.
+        engine: `processes` or `serial`.
+        listener: called with the events of the runs.
+
+    Raises:
+        BadBundleError: this is no bundle, or one that is not safe to read.
+        CannotCheckError: the suite needs a component that is not installed here.
+        SimbenchError: something else the caller can mend.
+    """
+    if not 0 < sample <= 1:
+        raise SimbenchError(f"--sample takes a share above 0 and up to 1, not {sample:g}")
+    resolve_metrics(list(metrics))
+    contents = open_bundle(path)
+    chosen = secrets.randbelow(2**31) if seed is None else seed
+    steps = [check_files(contents), check_grades(contents)]
+    place = Store(store)
+    for level, asked in (("rescored", rescore), ("reproduced", retrain)):
+        steps.append(_taken(contents, level, asked, sample, chosen, place, jobs, engine, listener))  # type: ignore[arg-type]
+    scored = rescore or retrain
+    return Report(
+        path.name,
+        contents.digest,
+        contents.title,
+        tuple(steps),
+        seed=chosen if scored else None,
+        sample=sample if scored else None,
+        remarks=tuple(_remarks(contents, rescore, place)),
+    )
+
+
+def open_bundle(path: Path) -> Contents:
+    """The contents of a bundle; every problem names the bundle it is of."""
+    try:
+        return parse(read_files(path))
+    except BadBundleError as error:
+        raise BadBundleError(f"{path.name}: {error}") from None
+
+
+def _taken(
+    contents: Contents,
+    level: Level,
+    asked: bool,
+    sample: float,
+    seed: int,
+    store: Store,
+    jobs: int | None,
+    engine: str,
+    listener: Listener,
+) -> Step:
+    if not asked:
+        return Step(level, "not asked")
+    return check_scores(contents, Request(level, sample, seed, store, jobs, engine, listener))
+
+
+def _remarks(contents: Contents, rescore: bool, store: Store) -> list[str]:
+    """What a reader of the report should know besides."""
+    from_bundle = [key for key in contents.model_keys if not store.has_model(key)]
+    if rescore and from_bundle:
+        return [f"{len(from_bundle)} models came from the bundle: that they were trained as the suite says is only claimed"]
+    return []

@@ -1,0 +1,153 @@
+"""Correspondence: across seeds, a layer's counterpart beats layers far from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.sanity.correspondence import Correspondence, paired
+from simbench.sanity.kind import Similarity, Ungradable
+
+
+def make(distance: int = 2, pairs: str = "ring") -> Correspondence:
+    return Correspondence.model_validate(
+        {"id": "across", "kind": "correspondence", "models": ["net"], "distance": distance, "pairs": pairs}
+    )
+
+
+def by_table(table: dict[Comparison, float]) -> Callable[[Comparison], Similarity]:
+    return lambda comparison: Similarity(table[comparison])
+
+
+def random_table(test: Correspondence, group: ModelGroup, seed: int, levels: int) -> dict[Comparison, float]:
+    random = np.random.default_rng(seed)
+    return {comparison: float(random.integers(levels)) for comparison in test.expand([group], "layers")}
+
+
+def model_pairs(group: ModelGroup, pairs: str) -> list[tuple[int, int]]:
+    count = len(group.seeds)
+    if pairs == "all":
+        return list(combinations(range(count), 2))
+    return [(position, (position + 1) % count) for position in range(count)]
+
+
+def brute_force(group: ModelGroup, table: dict[Comparison, float], distance: int, pairs: str) -> tuple[float, float]:
+    """(grade, share of columns with a strict maximum at the corresponding layer)."""
+    held, hits = [], []
+    for first, second in model_pairs(group, pairs):
+        grid = np.array(
+            [
+                [
+                    table[
+                        Comparison(
+                            RepresentationRef(group.models[first], sender),
+                            RepresentationRef(group.models[second], receiver),
+                        )
+                    ]
+                    for receiver in group.layers
+                ]
+                for sender in group.layers
+            ]
+        )
+        for j in range(len(group.layers)):
+            held += [grid[j, j] > grid[i, j] for i in range(len(group.layers)) if abs(i - j) >= distance]
+            hits.append(sum(grid[:, j] >= grid[j, j]) == 1)
+    return float(np.mean(held)), float(np.mean(hits))
+
+
+@pytest.mark.parametrize("pairs", ["ring", "all"])
+@pytest.mark.parametrize("distance", [1, 2, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_grade_is_the_share_of_triples_in_the_right_order(
+    seed: int, distance: int, pairs: str, group: ModelGroup
+) -> None:
+    test = make(distance, pairs)
+    table = random_table(test, group, seed, levels=6)
+    verdict = test.grade([group], "layers", by_table(table))
+    grade, arg_max = brute_force(group, table, distance, pairs)
+    assert verdict.grade == pytest.approx(grade)
+    assert verdict.companions["column_arg_max"] == pytest.approx(arg_max)
+
+
+@pytest.mark.parametrize(("pairs", "count"), [("ring", 4), ("all", 6)])
+def test_every_ordered_layer_pair_is_compared_for_each_pair_of_models(
+    pairs: str, count: int, group: ModelGroup
+) -> None:
+    comparisons = make(pairs=pairs).expand([group], "layers")
+    assert len(comparisons) == count * len(group.layers) ** 2
+    assert all(comparison.a.model != comparison.b.model for comparison in comparisons)
+
+
+@pytest.mark.parametrize(
+    ("count", "pairing", "expected"), [(2, "ring", 1), (2, "all", 1), (3, "ring", 3), (5, "all", 10)]
+)
+def test_pairs_of_models_are_counted_once(count: int, pairing: str, expected: int) -> None:
+    found = paired(range(count), pairing)  # type: ignore[arg-type]
+    assert len({frozenset(pair) for pair in found}) == len(found) == expected
+
+
+def test_in_a_ring_every_model_sends_once_and_receives_once() -> None:
+    found = paired(range(5), "ring")
+    assert sorted(first for first, _ in found) == sorted(second for _, second in found) == list(range(5))
+
+
+def test_layers_nearer_than_the_distance_are_not_asked_about(group: ModelGroup) -> None:
+    def near_layers_win(comparison: Comparison) -> Similarity:
+        gap = abs(group.layers.index(comparison.a.layer) - group.layers.index(comparison.b.layer))
+        return Similarity(2.0 if gap == 1 else 1.0 if gap == 0 else 0.0)
+
+    assert make(distance=2).grade([group], "layers", near_layers_win).grade == 1.0
+    assert make(distance=1).grade([group], "layers", near_layers_win).grade < 1.0
+
+
+def test_one_model_has_no_counterpart() -> None:
+    verdict = make().grade([ModelGroup("net", (0,), ("a", "b", "c"), None)], "layers", lambda c: Similarity(1.0))
+    assert verdict.status == "skip"
+
+
+def test_a_network_shallower_than_the_distance_asks_nothing(group: ModelGroup) -> None:
+    assert make(distance=5).grade([group], "layers", lambda c: Similarity(1.0)).status == "skip"
+
+
+def test_a_metric_of_the_head_has_no_layers_to_compare(group: ModelGroup) -> None:
+    verdict = make().grade([group], "head", lambda c: Similarity(1.0))
+    assert (verdict.status, verdict.passed) == ("skip", None)
+    assert verdict.reason == "correspondence compares layers; this metric is defined at the head only"
+
+
+def test_networks_of_different_groups_are_not_compared(group: ModelGroup) -> None:
+    other = ModelGroup("other", (0, 1), group.layers, None)
+    assert {(c.a.model.group, c.b.model.group) for c in make().expand([group, other], "layers")} == {
+        ("net", "net"),
+        ("other", "other"),
+    }
+
+
+def test_companions_look_at_whole_columns_only(group: ModelGroup) -> None:
+    def scores(comparison: Comparison) -> Similarity:
+        gap = abs(group.layers.index(comparison.a.layer) - group.layers.index(comparison.b.layer))
+        if gap == 1 and comparison.b.layer == "block1":
+            raise Ungradable("error", "no question needs this score")
+        return Similarity(-float(gap))
+
+    verdict = make(distance=2).grade([group], "layers", scores)
+    assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
+    assert verdict.companions == {"column_arg_max": 1.0}
+
+
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=6, max_size=6, unique=True).map(sorted),
+)
+def test_a_monotone_transformation_of_an_index_changes_no_grade(seed: int, images: list[float]) -> None:
+    group = ModelGroup("net", (0, 1, 2), ("block1", "block2", "block3", "block4"), None)
+    table = random_table(make(), group, seed, levels=6)
+    transformed = {comparison: images[int(value)] for comparison, value in table.items()}
+    before, after = (make().grade([group], "layers", by_table(scores)) for scores in (table, transformed))
+    assert (before.grade, before.interval, before.companions) == (after.grade, after.interval, after.companions)

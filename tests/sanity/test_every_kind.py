@@ -1,0 +1,255 @@
+"""What holds for every test kind: sound indices pass, unsound ones fail, and what has no score never passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.registry import TEST_KINDS
+from simbench.sanity.kind import Level, Scores, Similarity, TestKind, Ungradable
+from simbench.seeds import seed_for
+
+Index = Callable[[Comparison], float]
+CONSTANT = 0.7
+
+
+@dataclass(frozen=True)
+class Case:
+    """The keys of a test, an index that has the property it asks for, and one that has the opposite."""
+
+    keys: dict[str, Any]
+    sound: Index
+    unsound: Index
+    at_head: bool = True
+    """Whether the kind asks anything of metrics that live at the head."""
+
+
+def depth(ref: RepresentationRef) -> int:
+    return int(ref.layer.removeprefix("block")) if ref.layer.startswith("block") else 6
+
+
+def is_shuffled(comparison: Comparison) -> bool:
+    return any(side.transform is not None and side.transform.name == "row_shuffle" for side in _sides(comparison))
+
+
+def is_changed(comparison: Comparison) -> bool:
+    """Whether any side is transformed or reparametrised, other than shuffled."""
+    return any(
+        side.reparametrisation is not None or (side.transform is not None and side.transform.name != "row_shuffle")
+        for side in _sides(comparison)
+    )
+
+
+def _sides(comparison: Comparison) -> tuple[RepresentationRef, RepresentationRef]:
+    return comparison.a, comparison.b
+
+
+def related(comparison: Comparison) -> float:
+    """1 for the same model, 0.6 for another one, 0 without shared inputs; blind to any change of coordinates."""
+    if is_shuffled(comparison):
+        return 0.0
+    return 1.0 if comparison.a.model == comparison.b.model else 0.6
+
+
+def dissimilar(comparison: Comparison) -> bool:
+    """Whether a constructed model is compared with its permuted counterpart."""
+    return comparison.a.model != comparison.b.model
+
+
+CASES = {
+    "identity": Case({}, sound=lambda c: float(c.a == c.b), unsound=lambda c: -float(c.a == c.b)),
+    "correspondence": Case(
+        {"distance": 2},
+        sound=lambda c: -abs(depth(c.a) - depth(c.b)),
+        unsound=lambda c: abs(depth(c.a) - depth(c.b)),
+        at_head=False,
+    ),
+    "invariance": Case(
+        {"transforms": ["orthogonal", "translation"]},
+        sound=related,
+        unsound=lambda c: related(c) - 0.5 * is_changed(c),
+    ),
+    "distribution_invariance": Case({}, sound=related, unsound=lambda c: related(c) - 0.5 * is_changed(c)),
+    "distribution_sensitivity": Case(
+        {},
+        sound=lambda c: 0.0 if is_shuffled(c) or dissimilar(c) else 1.0,
+        unsound=lambda c: 0.0 if is_shuffled(c) or is_changed(c) else 1.0,
+    ),
+}
+
+
+def make(kind: str) -> TestKind:
+    """A test of this kind, of the group `net`."""
+    test = TEST_KINDS.get(kind).model_validate({"id": "t", "kind": kind, "models": ["net"], **CASES[kind].keys})
+    assert isinstance(test, TestKind)
+    return test
+
+
+def scores_of(index: Index) -> Scores:
+    return lambda comparison: Similarity(float(index(comparison)))
+
+
+def graded_levels(kind: str) -> list[Level]:
+    return ["layers", "head"] if CASES[kind].at_head else ["layers"]
+
+
+BY_KIND = pytest.mark.parametrize("kind", TEST_KINDS.names())
+BY_KIND_AND_LEVEL = pytest.mark.parametrize(
+    ("kind", "level"), [(kind, level) for kind in TEST_KINDS.names() if kind in CASES for level in graded_levels(kind)]
+)
+FAILURES = pytest.mark.parametrize("status", ["skip", "error", "missing"])
+
+
+@BY_KIND
+def test_every_registered_kind_has_a_case(kind: str) -> None:
+    assert kind in CASES, f"give {kind} a sound and an unsound index here"
+
+
+@BY_KIND
+def test_every_kind_says_what_it_claims(kind: str) -> None:
+    summary = (TEST_KINDS.get(kind).__doc__ or "").partition("\n")[0]
+    assert summary.endswith(".")
+
+
+@BY_KIND_AND_LEVEL
+def test_a_sound_index_scores_1_and_passes(kind: str, level: Level, group: ModelGroup) -> None:
+    verdict = make(kind).grade([group], level, scores_of(CASES[kind].sound))
+    assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
+    assert verdict.offenders == ()
+
+
+@BY_KIND_AND_LEVEL
+def test_an_unsound_index_scores_0_and_fails(kind: str, level: Level, group: ModelGroup) -> None:
+    verdict = make(kind).grade([group], level, scores_of(CASES[kind].unsound))
+    assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 0.0, False)
+    assert verdict.offenders
+
+
+@BY_KIND_AND_LEVEL
+def test_a_constant_index_passes_nothing(kind: str, level: Level, group: ModelGroup) -> None:
+    verdict = make(kind).grade([group], level, scores_of(lambda comparison: CONSTANT))
+    assert (verdict.grade, verdict.passed) == (0.0, False)
+    assert all(column.grade == 0.0 and column.passed is False for column in verdict.columns.values())
+
+
+@pytest.mark.parametrize("kind", ["invariance", "distribution_invariance", "distribution_sensitivity"])
+def test_a_constant_index_with_rounding_errors_passes_nothing(kind: str, group: ModelGroup) -> None:
+    def index(comparison: Comparison) -> float:
+        return CONSTANT + 1e-8 * (seed_for(c=str(comparison)) % 3)
+
+    assert make(kind).grade([group], "layers", scores_of(index)).grade == 0.0
+
+
+@BY_KIND_AND_LEVEL
+def test_margins_are_finite_numbers(kind: str, level: Level, group: ModelGroup) -> None:
+    for index in (CASES[kind].unsound, lambda comparison: CONSTANT):
+        verdict = make(kind).grade([group], level, scores_of(index))
+        assert all(math.isfinite(offender.margin) and offender.margin <= 0 for offender in verdict.offenders)
+
+
+@BY_KIND_AND_LEVEL
+@FAILURES
+def test_without_any_score_there_is_a_status_and_a_reason_and_no_pass(
+    kind: str, level: Level, status: Any, group: ModelGroup
+) -> None:
+    def nothing(comparison: Comparison) -> Similarity:
+        raise Ungradable(status, "out of order")
+
+    verdict = make(kind).grade([group], level, nothing)
+    assert verdict.status == status
+    assert verdict.reason is not None
+    assert "out of order" in verdict.reason
+    assert (verdict.grade, verdict.passed, verdict.interval) == (None, None, None)
+
+
+@BY_KIND_AND_LEVEL
+@FAILURES
+def test_a_sound_index_without_one_of_its_scores_does_not_pass(
+    kind: str, level: Level, status: Any, group: ModelGroup
+) -> None:
+    test = make(kind)
+    absent = next(test.questions([group], level)).comparisons[0]
+
+    def all_but_one(comparison: Comparison) -> Similarity:
+        if comparison == absent:
+            raise Ungradable(status, "out of order")
+        return Similarity(CASES[kind].sound(comparison))
+
+    verdict = test.grade([group], level, all_but_one)
+    questions = list(test.questions([group], level))
+    concerned = sum(absent in question.comparisons for question in questions)
+    all_concerned = concerned == len(questions)
+    assert verdict.passed is None
+    assert verdict.reason is not None
+    assert "out of order" in verdict.reason
+    if status == "skip" and not all_concerned:
+        assert (verdict.status, verdict.grade) == ("ok", 1.0)
+        assert verdict.reason.startswith(f"{concerned} of {len(questions)} skip")
+    else:
+        assert (verdict.status, verdict.grade) == (status, None)
+
+
+@BY_KIND_AND_LEVEL
+def test_an_unsound_index_fails_also_where_some_scores_are_skipped(kind: str, level: Level, group: ModelGroup) -> None:
+    test = make(kind)
+    questions = list(test.questions([group], level))
+    absent = questions[0].comparisons[0]
+    if all(absent in question.comparisons for question in questions):
+        pytest.skip("every question needs this score")
+
+    def all_but_one(comparison: Comparison) -> Similarity:
+        if comparison == absent:
+            raise Ungradable("skip", "out of order")
+        return Similarity(CASES[kind].unsound(comparison))
+
+    assert test.grade([group], level, all_but_one).passed is False
+
+
+@BY_KIND_AND_LEVEL
+def test_expansion_holds_every_comparison_of_every_question_once(kind: str, level: Level, group: ModelGroup) -> None:
+    test = make(kind)
+    expanded = test.expand([group], level)
+    assert len(set(expanded)) == len(expanded)
+    assert {c for question in test.questions([group], level) for c in question.comparisons} <= set(expanded)
+
+
+@BY_KIND_AND_LEVEL
+def test_the_same_questions_come_every_time(kind: str, level: Level, group: ModelGroup) -> None:
+    one, other = (
+        [(question.where, question.comparisons, question.column) for question in make(kind).questions([group], level)]
+        for _ in range(2)
+    )
+    assert one == other
+
+
+@BY_KIND_AND_LEVEL
+def test_a_verdict_is_the_same_every_time(kind: str, level: Level, group: ModelGroup) -> None:
+    def noisy(comparison: Comparison) -> float:
+        return float(seed_for(c=str(comparison)) % 1000)
+
+    one, other = (make(kind).grade([group], level, scores_of(noisy)) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in TEST_KINDS if not kind.constructs_its_models])
+def test_a_group_without_layers_to_compare_is_skipped(kind: str) -> None:
+    empty = ModelGroup("net", (0,), (), None)
+    verdict = make(kind).grade([empty], "layers", scores_of(CASES[kind].sound))
+    assert verdict.status == "skip"
+    assert verdict.reason
+
+
+@BY_KIND_AND_LEVEL
+def test_the_interval_contains_the_grade_and_lies_between_0_and_1(kind: str, level: Level, group: ModelGroup) -> None:
+    def noisy(comparison: Comparison) -> float:
+        return float(seed_for(c=str(comparison)) % 1000)
+
+    verdict = make(kind).grade([group], level, scores_of(noisy))
+    if verdict.interval is not None:
+        assert verdict.grade is not None
+        assert 0.0 <= verdict.interval[0] <= verdict.grade <= verdict.interval[1] <= 1.0

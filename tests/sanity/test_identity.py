@@ -1,0 +1,134 @@
+"""Identity: nothing is more similar to a layer than the layer itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.sanity.identity import Identity
+from simbench.sanity.kind import Similarity, Ungradable
+
+TEST = Identity(id="identity", kind="identity", models=["net"])
+
+
+def by_table(table: dict[Comparison, float]) -> Callable[[Comparison], Similarity]:
+    return lambda comparison: Similarity(table[comparison])
+
+
+def random_table(group: ModelGroup, seed: int, levels: int = 4) -> dict[Comparison, float]:
+    """Scores of all comparisons, out of few values so that there are ties."""
+    random = np.random.default_rng(seed)
+    return {comparison: float(random.integers(levels)) for comparison in TEST.expand([group], "layers")}
+
+
+def brute_force(group: ModelGroup, table: dict[Comparison, float]) -> float:
+    held = []
+    for model in group.models:
+        for receiver in group.layers:
+            column = {
+                sender: table[Comparison(RepresentationRef(model, sender), RepresentationRef(model, receiver))]
+                for sender in group.layers
+            }
+            held.append(sum(value >= column[receiver] for value in column.values()) == 1)
+    return sum(held) / len(held)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_grade_is_the_share_of_columns_with_a_strict_maximum_on_the_diagonal(seed: int, group: ModelGroup) -> None:
+    table = random_table(group, seed, levels=20)
+    assert TEST.grade([group], "layers", by_table(table)).grade == brute_force(group, table)
+
+
+def test_every_ordered_pair_of_layers_is_compared_within_each_model(group: ModelGroup) -> None:
+    comparisons = TEST.expand([group], "layers")
+    assert len(comparisons) == len(group.seeds) * len(group.layers) ** 2
+    assert all(comparison.a.model == comparison.b.model for comparison in comparisons)
+
+
+def test_at_the_head_every_ordered_pair_of_models_is_compared(group: ModelGroup) -> None:
+    comparisons = TEST.expand([group], "head")
+    assert len(comparisons) == len(group.seeds) ** 2
+    assert {side.layer for comparison in comparisons for side in (comparison.a, comparison.b)} == {"embedding"}
+
+
+def test_a_network_of_one_layer_asks_nothing() -> None:
+    assert TEST.expand([ModelGroup("net", (0, 1), ("only",), None)], "layers") == ()
+
+
+def test_groups_are_not_mixed(group: ModelGroup) -> None:
+    other = ModelGroup("other", (0,), ("block1", "block2"), None)
+    comparisons = TEST.expand([group, other], "layers")
+    assert len(comparisons) == len(group.seeds) * len(group.layers) ** 2 + 4
+    assert all(comparison.a.model == comparison.b.model for comparison in comparisons)
+
+
+def test_one_better_sender_is_enough_to_fail_a_receiver(group: ModelGroup) -> None:
+    table = {comparison: float(comparison.a == comparison.b) for comparison in TEST.expand([group], "layers")}
+    model = group.models[0]
+    better = Comparison(RepresentationRef(model, "block5"), RepresentationRef(model, "block1"))
+    table[better] = 1.5
+    verdict = TEST.grade([group], "layers", by_table(table))
+    assert verdict.grade == 19 / 20
+    assert [(offender.where, offender.margin) for offender in verdict.offenders] == [("net/0 block1", -0.5)]
+
+
+def test_a_tie_is_broken_by_the_tie_break_in_either_direction(group: ModelGroup) -> None:
+    for sign, grade in ((1.0, 1.0), (-1.0, 0.0)):
+        verdict = TEST.grade([group], "layers", lambda c, sign=sign: Similarity(0.9, tiebreak=sign * float(c.a == c.b)))
+        assert verdict.grade == grade
+
+
+def test_a_tie_break_on_one_side_only_breaks_no_tie(group: ModelGroup) -> None:
+    verdict = TEST.grade([group], "layers", lambda c: Similarity(0.9, tiebreak=1.0) if c.a == c.b else Similarity(0.9))
+    assert verdict.grade == 0.0
+
+
+def test_a_tie_break_never_outweighs_the_value() -> None:
+    assert Similarity(0.9, tiebreak=-5.0).above(Similarity(0.8, tiebreak=5.0))
+    assert not Similarity(0.8, tiebreak=5.0).above(Similarity(0.9, tiebreak=-5.0))
+
+
+@pytest.mark.parametrize(("others", "within"), [(0.90, 1.0), (0.92, 1.0), (0.93, 0.0)])
+def test_within_one_standard_error_forgives_what_the_standard_error_of_self_explains(
+    others: float, within: float, group: ModelGroup
+) -> None:
+    verdict = TEST.grade(
+        [group], "layers", lambda c: Similarity(0.9, standard_error=0.025) if c.a == c.b else Similarity(others)
+    )
+    assert verdict.companions["within_one_standard_error"] == within
+
+
+def test_the_mean_rank_of_self_counts_ties_against_it(group: ModelGroup) -> None:
+    def rank_of(own: float, other: float) -> float:
+        verdict = TEST.grade([group], "layers", lambda c: Similarity(own if c.a == c.b else other))
+        return verdict.companions["mean_rank_of_self"]
+
+    assert rank_of(1.0, 0.0) == 1.0
+    assert rank_of(1.0, 1.0) == 5.0
+
+
+def test_companions_look_at_what_was_scored_only(group: ModelGroup) -> None:
+    def scores(comparison: Comparison) -> Similarity:
+        if comparison.b.layer == "block1":
+            raise Ungradable("skip", "no")
+        return Similarity(float(comparison.a == comparison.b))
+
+    verdict = TEST.grade([group], "layers", scores)
+    assert verdict.companions == {"within_one_standard_error": 1.0, "mean_rank_of_self": 1.0}
+
+
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=6, max_size=6, unique=True).map(sorted),
+)
+def test_a_monotone_transformation_of_an_index_changes_no_grade(seed: int, images: list[float]) -> None:
+    group = ModelGroup("net", (0, 1, 2), ("block1", "block2", "block3", "block4"), None)
+    table = random_table(group, seed, levels=6)
+    transformed = {comparison: images[int(value)] for comparison, value in table.items()}
+    before, after = (TEST.grade([group], "layers", by_table(scores)) for scores in (table, transformed))
+    assert (before.grade, before.interval, before.passed) == (after.grade, after.interval, after.passed)

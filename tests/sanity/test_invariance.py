@@ -1,0 +1,193 @@
+"""Invariance and distribution invariance: what the rest of the network undoes changes no similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+import pytest
+
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.sanity.distribution_invariance import DistributionInvariance
+from simbench.sanity.invariance import Invariance, layers_of
+from simbench.sanity.kind import Similarity
+from simbench.seeds import seed_for
+
+Table = Callable[[Comparison], float]
+
+
+def make(**keys: object) -> Invariance:
+    return Invariance.model_validate(
+        {"id": "turned", "kind": "invariance", "models": ["net"], "transforms": ["orthogonal", "translation"], **keys}
+    )
+
+
+def rewritten(**keys: object) -> DistributionInvariance:
+    return DistributionInvariance.model_validate(
+        {"id": "rewritten", "kind": "distribution_invariance", "models": ["net"], **keys}
+    )
+
+
+def shuffled(ref: RepresentationRef) -> bool:
+    return ref.transform is not None and ref.transform.name == "row_shuffle"
+
+
+def noisy(comparison: Comparison) -> float:
+    """Around 1 for what belongs together, 0 for what is shuffled; off by up to 0.1."""
+    noise = (seed_for(c=str(comparison)) % 1001) / 10_000
+    return noise if shuffled(comparison.a) else 1.0 - noise
+
+
+def brute_force(group: ModelGroup, test: Invariance, score: Table) -> float:
+    """The definition, written out: per model, layer and transform, |ΔS| ≤ tol · scale for both questions."""
+    held = []
+    comparisons = test.expand([group], "layers")
+    for layer in group.layers:
+        unrelated = median(score(c) for c in comparisons if shuffled(c.a) and c.a.layer == layer)
+        for position, model in enumerate(group.models):
+            a = RepresentationRef(model, layer)
+            b = RepresentationRef(group.models[(position + 1) % len(group.models)], layer)
+            scale = score(Comparison(a, a)) - unrelated
+            of_a = [c.b for c in comparisons if c.a == a and c.b.transform is not None and c.b.model == model]
+            for changed in of_a:
+                for before, after in (
+                    (Comparison(a, a), Comparison(a, changed)),
+                    (Comparison(a, b), Comparison(changed, b)),
+                ):
+                    assert after in comparisons
+                    held.append(scale > 0 and abs(score(after) - score(before)) <= test.tolerance * scale)
+    assert len(held) == len(group.seeds) * len(group.layers) * len(test.transforms) * 2
+    return float(np.mean(held))
+
+
+@pytest.mark.parametrize("tolerance", [0.01, 0.03, 0.05, 0.1, 0.3])
+def test_the_grade_is_the_share_of_scores_that_stay_within_the_tolerance(tolerance: float, group: ModelGroup) -> None:
+    test = make(tolerance=tolerance)
+    verdict = test.grade([group], "layers", lambda c: Similarity(noisy(c)))
+    assert verdict.grade == pytest.approx(brute_force(group, test, noisy))
+
+
+def test_there_is_one_column_per_transform(group: ModelGroup) -> None:
+    verdict = make().grade([group], "layers", lambda c: Similarity(noisy(c)))
+    assert list(verdict.columns) == ["orthogonal", "translation"]
+
+
+def test_a_column_is_graded_by_itself(group: ModelGroup) -> None:
+    def hurt_by_translation(comparison: Comparison) -> Similarity:
+        names = {side.transform.name for side in (comparison.a, comparison.b) if side.transform is not None}
+        return Similarity(0.0 if "row_shuffle" in names else 0.2 if "translation" in names else 1.0)
+
+    verdict = make().grade([group], "layers", hurt_by_translation)
+    assert (verdict.grade, verdict.passed) == (0.5, False)
+    assert (verdict.columns["orthogonal"].grade, verdict.columns["orthogonal"].passed) == (1.0, True)
+    assert (verdict.columns["translation"].grade, verdict.columns["translation"].passed) == (0.0, False)
+
+
+def test_columns_of_equal_tests_count_the_same_number_of_comparisons(group: ModelGroup) -> None:
+    verdict = make().grade([group], "layers", lambda c: Similarity(noisy(c)))
+    models, layers = len(group.seeds), len(group.layers)
+    # per model and layer: (a, a), (a, b), the shuffled pair, and two with the transform
+    assert {column.comparisons for column in verdict.columns.values()} == {models * layers * 5}
+    assert verdict.comparisons == models * layers * (3 + 2 * 2)
+
+
+@pytest.mark.parametrize("span", [1.0, 1e-2, 1e-4])
+def test_a_nearly_constant_index_gains_nothing_over_the_same_index_at_full_range(
+    span: float, group: ModelGroup
+) -> None:
+    test = make()
+    full = test.grade([group], "layers", lambda c: Similarity(noisy(c)))
+    narrow = test.grade([group], "layers", lambda c: Similarity(5.0 + span * noisy(c)))
+    assert narrow.grade == full.grade
+    assert full.grade is not None
+    assert 0.0 < full.grade < 1.0
+
+
+def test_an_index_that_finds_shuffled_copies_more_similar_passes_nothing(group: ModelGroup) -> None:
+    verdict = make().grade([group], "layers", lambda c: Similarity(1.0 if shuffled(c.a) else 0.0))
+    assert verdict.grade == 0.0
+
+
+def test_a_similarity_that_rises_is_as_wrong_as_one_that_falls(group: ModelGroup) -> None:
+    def changed_by(step: float) -> float | None:
+        def scores(c: Comparison) -> Similarity:
+            changed = any(side.transform is not None and not shuffled(side) for side in (c.a, c.b))
+            return Similarity(0.0 if shuffled(c.a) else 1.0 + step * changed)
+
+        return make().grade([group], "layers", scores).grade
+
+    assert changed_by(0.04) == changed_by(-0.04) == 1.0
+    assert changed_by(0.06) == changed_by(-0.06) == 0.0
+
+
+def test_one_model_is_compared_with_itself_only() -> None:
+    alone = ModelGroup("net", (0,), ("block1",), None)
+    test = make(transforms=["orthogonal"])
+    assert len(list(test.questions([alone], "layers"))) == 1
+    assert len(test.expand([alone], "layers")) == 3
+
+
+def test_each_model_layer_and_transform_has_a_map_of_its_own(group: ModelGroup) -> None:
+    sides = {side for c in make().expand([group], "layers") for side in (c.a, c.b)}
+    maps = [ref.transform for ref in sides if ref.transform is not None]
+    assert len({dict(one.parameters)["seed"] for one in maps}) == len(group.seeds) * len(group.layers) * 3
+
+
+def test_metrics_of_the_head_are_tested_at_the_layer_that_the_head_reads(group: ModelGroup) -> None:
+    assert {c.b.layer for c in make().expand([group], "head")} == {"embedding"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (None, (1, 2, 3, 4, 5)),
+        (1, (1,)),
+        (2, (1, 5)),
+        (3, (1, 3, 5)),
+        (9, (1, 2, 3, 4, 5)),
+        (["block4", "block2"], (4, 2)),
+    ],
+)
+def test_a_number_of_layers_is_spread_evenly(
+    chosen: int | list[str] | None, expected: tuple[int, ...], group: ModelGroup
+) -> None:
+    assert layers_of(group, chosen, "layers") == tuple(f"block{number}" for number in expected)
+
+
+@pytest.mark.parametrize("bad", [0, -1, []])
+def test_no_layers_are_a_mistake(bad: object) -> None:
+    with pytest.raises(ValueError, match="layers"):
+        make(layers=bad)
+
+
+def test_reparametrisations_change_weights_and_carry_no_transform(group: ModelGroup) -> None:
+    changed = {
+        side for c in rewritten().expand([group], "layers") for side in (c.a, c.b) if side.reparametrisation is not None
+    }
+    assert {ref.reparametrisation.name for ref in changed if ref.reparametrisation is not None} == {
+        "head_linear",
+        "unit_permutation",
+        "relu_rescaling",
+    }
+    assert all(ref.transform is None for ref in changed)
+
+
+def test_the_head_is_rewritten_at_the_layer_that_it_reads_and_blocks_at_their_outputs(group: ModelGroup) -> None:
+    layers: dict[str, set[str]] = {}
+    for c in rewritten().expand([group], "layers"):
+        for side in (c.a, c.b):
+            if side.reparametrisation is not None:
+                layers.setdefault(side.reparametrisation.name, set()).add(side.layer)
+    assert layers["head_linear"] == {"embedding"}
+    assert layers["unit_permutation"] == layers["relu_rescaling"] == set(group.layers)
+
+
+def test_one_rewritten_model_serves_all_its_layers(group: ModelGroup) -> None:
+    changed = {
+        (side.model, side.reparametrisation)
+        for c in rewritten(reparametrisations=["unit_permutation"]).expand([group], "layers")
+        for side in (c.a, c.b)
+        if side.reparametrisation is not None
+    }
+    assert len(changed) == len(group.seeds)

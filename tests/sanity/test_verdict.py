@@ -1,0 +1,143 @@
+"""Verdicts: intervals that resample models, thresholds, and the worst offenders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from simbench.sanity.verdict import OFFENDERS, Trial, Ungraded, grade_trials, interval_over_models
+
+
+def trial(*models: str, held: bool, margin: float = 0.0) -> Trial:
+    return Trial("somewhere", models, held, margin)
+
+
+def random_trials(models: int, per_pair: int, seed: int) -> list[Trial]:
+    """Trials of single models and of pairs of them."""
+    random = np.random.default_rng(seed)
+    names = [f"m{number}" for number in range(models)]
+    groups = [(name,) for name in names] + list(combinations(names, 2))
+    return [trial(*group, held=bool(random.integers(2))) for group in groups for _ in range(per_pair)]
+
+
+def slow_interval(trials: Sequence[Trial], seed: int, resamples: int) -> tuple[float, float]:
+    """One resample at a time, one trial at a time."""
+    models = sorted({model for one in trials for model in one.models})
+    random = np.random.default_rng(seed)
+    shares: list[float] = []
+    while len(shares) < resamples:
+        drawn = random.multinomial(len(models), [1 / len(models)] * len(models))
+        times = dict(zip(models, drawn, strict=True))
+        held = total = 0
+        for one in trials:
+            weight = 1
+            for model in set(one.models):
+                weight *= times[model]
+            held += weight * one.held
+            total += weight
+        if total:
+            shares.append(held / total)
+    return float(np.quantile(shares, 0.025)), float(np.quantile(shares, 0.975))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_interval_is_that_of_the_obvious_loop(seed: int) -> None:
+    trials = random_trials(models=5, per_pair=2, seed=seed)
+    assert interval_over_models(trials, seed, resamples=200) == pytest.approx(slow_interval(trials, seed, 200))
+
+
+def test_draws_that_leave_no_trial_are_drawn_again() -> None:
+    trials = [trial("a", "b", held=True), trial("b", "c", held=False)]
+    assert interval_over_models(trials, 0, resamples=300) == pytest.approx(slow_interval(trials, 0, 300))
+
+
+def test_the_order_of_a_pair_of_models_does_not_matter() -> None:
+    trials = random_trials(models=4, per_pair=2, seed=0)
+    turned = [trial(*reversed(one.models), held=one.held) for one in trials]
+    assert interval_over_models(trials, 1) == interval_over_models(turned, 1)
+
+
+def test_the_interval_is_decided_by_its_seed() -> None:
+    trials = random_trials(models=5, per_pair=2, seed=0)
+    assert interval_over_models(trials, 1) == interval_over_models(trials, 1)
+    assert interval_over_models(trials, 1, resamples=20) != interval_over_models(trials, 2, resamples=20)
+
+
+@pytest.mark.parametrize("models", [("a",), ("a", "b")])
+def test_trials_of_the_same_models_have_no_interval(models: tuple[str, ...]) -> None:
+    trials = [trial(*models, held=held) for held in (True, False, True)]
+    assert interval_over_models(trials, 0) is None
+
+
+def test_no_trials_have_no_interval() -> None:
+    assert interval_over_models([], 0) is None
+
+
+def test_many_trials_of_few_models_do_not_narrow_the_interval() -> None:
+    shares = {"a": 0.2, "b": 0.5, "c": 0.8, "d": 0.6}
+
+    def width(per_model: int) -> float:
+        trials = [trial(name, held=i < share * per_model) for name, share in shares.items() for i in range(per_model)]
+        low, high = interval_over_models(trials, 0) or (0.0, 0.0)
+        return high - low
+
+    assert width(1000) == pytest.approx(width(10), abs=0.02)
+    assert width(1000) > 0.3
+
+
+def test_the_interval_covers_the_truth_because_it_resamples_models_and_not_trials() -> None:
+    random = np.random.default_rng(0)
+    repetitions, models, per_model, truth = 200, 10, 50, 0.5
+    by_model = by_trial = 0
+    for repetition in range(repetitions):
+        quality = random.beta(2, 2, size=models)
+        held = random.random((models, per_model)) < quality[:, None]
+        trials = [trial(f"m{m}", held=bool(one)) for m in range(models) for one in held[m]]
+        low, high = interval_over_models(trials, repetition, 400) or (0.0, 0.0)
+        by_model += low <= truth <= high
+        share = held.mean()
+        by_trial += abs(share - truth) <= 1.96 * np.sqrt(share * (1 - share) / held.size)
+    assert by_model / repetitions > 0.85
+    assert by_trial / repetitions < 0.65
+
+
+def grade(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = (), threshold: float = 0.95):  # type: ignore[no-untyped-def]
+    return grade_trials(trials, ungraded, lambda value: value >= threshold, seed=0, comparisons=7)
+
+
+@pytest.mark.parametrize(("held", "passed"), [(19, True), (18, False)])
+def test_a_grade_passes_where_it_meets_the_threshold(held: int, passed: bool) -> None:
+    verdict = grade([trial("a", held=number < held) for number in range(20)])
+    assert (verdict.grade, verdict.passed, verdict.comparisons) == (held / 20, passed, 7)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        (["skip"], "ok"),
+        (["skip", "missing"], "missing"),
+        (["missing", "error"], "error"),
+        (["skip", "error"], "error"),
+    ],
+)
+def test_an_error_outranks_a_missing_score_and_that_a_skip(statuses: list[str], expected: str) -> None:
+    ungraded = [Ungraded("here", status, "why") for status in statuses]  # type: ignore[arg-type]
+    verdict = grade([trial("a", held=True)], ungraded)
+    assert verdict.status == expected
+    assert verdict.passed is None
+
+
+def test_the_reason_counts_what_it_stands_for() -> None:
+    ungraded = [Ungraded("block1", "error", "singular"), Ungraded("block2", "error", "singular")]
+    verdict = grade([trial("a", held=True)] * 3, ungraded)
+    assert verdict.reason == "2 of 5 error: block1: singular"
+
+
+def test_offenders_are_the_worst_failures_first() -> None:
+    trials = [trial("a", held=margin > 0, margin=margin) for margin in np.linspace(-2, 1, 31)]
+    offenders = grade(trials).offenders
+    assert len(offenders) == OFFENDERS
+    assert [offender.margin for offender in offenders] == pytest.approx(np.linspace(-2, 1, 31)[:OFFENDERS])
