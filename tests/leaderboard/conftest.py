@@ -1,17 +1,25 @@
-"""Boards to render, made by hand, with every status a cell can have."""
+"""Boards to render, made by hand, with every status a cell can have, and a browser to read them in."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.leaderboard.evidence_boards import HOSTILE, evident_board
+from tests.leaderboard.reader import Reader
 
 from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
+from simbench.leaderboard.publish import publish
 from simbench.leaderboard.ranking import board_of
 from simbench.sanity.verdict import Offender, Verdict
 
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-dev-shm-usage", "--disable-sync", "--no-first-run",
+)  # fmt: skip
 TRANSFORMS = ("permutation", "isotropic_scaling", "translation", "orthogonal", "invertible_linear")
 COLUMNS = (
     TestColumn(
@@ -122,3 +130,42 @@ class Maker:
 def make() -> Maker:
     """Makes rows and boards."""
     return Maker()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; the tests are skipped, with the reason, where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory):
+    """The folder of a published suite, everything in it hostile that can be."""
+    folder = tmp_path_factory.mktemp("published")
+    board, scores = evident_board(about=HOSTILE)
+    publish(board, folder, scores)
+    return folder / "sanity"
+
+
+@pytest.fixture
+def read(browser, published):
+    """Opens the page."""
+    readers = []
+
+    def open_page(hash="", **context):
+        readers.append(Reader(browser, published, hash, **context))
+        return readers[-1]
+
+    yield open_page
+    for reader in readers:
+        assert reader.errors == []
+        assert [url for url in reader.requests if not url.startswith(("file:", "blob:"))] == []
+        assert reader.page.evaluate("window.hacked") is None
+        reader.context.close()

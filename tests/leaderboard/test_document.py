@@ -20,6 +20,7 @@ def test_the_document_has_the_shape_that_others_build_on(make):
     assert {"metric", "tests", "mean_rank", "passed", "coverage", "seconds"} <= first.keys()
     assert first["tests"]["identity"].keys() == {
         "status", "grade", "interval", "passed", "comparisons", "reason", "companions", "offenders",
+        "tallies",
     }  # fmt: skip
 
 

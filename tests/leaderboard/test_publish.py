@@ -1,4 +1,4 @@
-"""Publishing writes the same numbers four times: Markdown, JSON, CSV and a page."""
+"""Publishing writes the same numbers as Markdown, JSON, CSV, Parquet and a page, and an overview of the suites."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from tests.leaderboard.evidence_boards import evident_board
 
 from simbench.errors import SimbenchError
 from simbench.leaderboard.csv import to_csv
-from simbench.leaderboard.document import to_document
+from simbench.leaderboard.document import Document, to_document
 from simbench.leaderboard.html import fragment, to_html
 from simbench.leaderboard.markdown import to_markdown
 from simbench.leaderboard.publish import publish
@@ -46,17 +47,25 @@ def hostile_board(make):
     return make.board([row], about=HOSTILE, provenance={HOSTILE: HOSTILE})
 
 
-def test_four_files_are_written_into_the_folder_of_the_suite(make, tmp_path):
+def test_files_are_written_into_the_folder_of_the_suite_and_an_overview_above(make, tmp_path):
     paths = publish(make.board(), tmp_path)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
+        "README.md", "index.html",
         "sanity/README.md", "sanity/index.html", "sanity/leaderboard.csv", "sanity/leaderboard.json",
+        "sanity/scores.csv", "sanity/scores.parquet",
     ]  # fmt: skip
-    assert sorted((tmp_path / "sanity").iterdir()) == sorted(paths)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
 
 
-def test_the_same_board_gives_the_same_bytes(make, tmp_path):
-    first = [path.read_bytes() for path in publish(make.board(), tmp_path / "one")]
-    assert first == [path.read_bytes() for path in publish(make.board(), tmp_path / "two")]
+def test_the_same_board_and_scores_give_the_same_bytes(tmp_path):
+    first = [path.read_bytes() for path in publish(*reversed_arguments(tmp_path / "one"))]
+    assert first == [path.read_bytes() for path in publish(*reversed_arguments(tmp_path / "two"))]
+
+
+def reversed_arguments(folder):
+    """A board made anew, the folder and the scores."""
+    board, scores = evident_board()
+    return board, folder, scores
 
 
 def test_nothing_is_written_outside_the_folder(make, tmp_path):
@@ -66,8 +75,11 @@ def test_nothing_is_written_outside_the_folder(make, tmp_path):
 
 
 def test_the_published_json_is_the_document(make, tmp_path):
-    publish(make.board(), tmp_path)
-    assert json.loads((tmp_path / "sanity/leaderboard.json").read_text()) == to_document(make.board())
+    board, scores = evident_board()
+    publish(board, tmp_path, scores)
+    text = (tmp_path / "sanity/leaderboard.json").read_text()
+    assert json.loads(text) == json.loads(json.dumps(to_document(board, scores)))
+    Document.model_validate_json(text)
 
 
 def test_csv_has_one_line_per_metric_and_column(make):
@@ -103,7 +115,9 @@ def test_names_and_reasons_cannot_put_html_into_markdown(hostile_board):
 @pytest.mark.parametrize("render", [to_html, fragment])
 def test_names_and_reasons_cannot_put_a_script_into_the_page(hostile_board, render):
     reader = Reader(render(hostile_board))
-    assert sum(tag == "script" for tag, _ in reader.tags) == (1 if render is to_html else 0)
+    harmless = Reader(render(hostile_board.__class__(**{**vars(hostile_board), "rows": (), "about": ""})))
+    scripts = [sum(tag == "script" for tag, _ in one.tags) for one in (reader, harmless)]
+    assert scripts[0] == scripts[1] == (6 if render is to_html else 0)
     assert not any(name.startswith("on") for _, attributes in reader.tags for name in attributes)
     assert any(HOSTILE in text for text in reader.text)
 
@@ -114,8 +128,10 @@ def test_the_page_needs_no_network(make, render):
     assert not {"link", "img", "iframe"} & {tag for tag, _ in reader.tags}
     targets = [value for _, attributes in reader.tags for name, value in attributes.items() if name in ("src", "href")]
     assert all(re.fullmatch(r"[\w.]+", target) for target in targets)
-    assert "http" not in re.sub(r"http-equiv", "", render(make.board()))
-    assert "url(" not in render(make.board())
+    assert all("default-src 'none'" in tag["content"] for name, tag in reader.tags if "http-equiv" in tag)
+    styles = "".join(re.findall(r"<style.*?</style>", render(make.board()), re.DOTALL))
+    assert "url(" not in styles
+    assert "@import" not in styles
 
 
 def test_the_page_shows_grade_interval_mark_and_reason(make):
@@ -127,6 +143,10 @@ def test_the_page_shows_grade_interval_mark_and_reason(make):
 
 def test_the_page_says_which_layers_did_worst(make):
     assert "did not hold: cnn/0 block3 (by 0.3)" in to_html(make.board())
+
+
+def test_the_page_says_why_there_are_no_rank_intervals(make):
+    assert "too few tests (4) for rank intervals and tie groups" in to_html(make.board())
 
 
 def test_hover_texts_come_from_the_metric_and_the_test(make):
@@ -147,4 +167,5 @@ def test_ranked_and_partial_rows_are_bodies_of_their_own_so_that_sorting_keeps_t
 
 
 def test_a_board_without_rows_can_be_published(make, tmp_path):
-    assert len(publish(make.board([]), tmp_path)) == 4
+    publish(make.board([]), tmp_path)
+    assert "No metric matches" in (tmp_path / "sanity/index.html").read_text()

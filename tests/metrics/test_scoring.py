@@ -69,9 +69,9 @@ def test_a_constant_representation_is_a_skip_that_names_the_layer() -> None:
 
 @pytest.mark.parametrize("name", [name for name, metric in METRICS if not metric.needs])
 def test_no_matrix_metric_invents_a_number_for_a_matrix_without_variance(name: str) -> None:
-    activations = torch.tensor([1.0, -1.0]) * torch.randn(10, 3, 1)  # varies, but its mean over positions does not
+    activations = torch.tensor([1.0, -1.0]) * torch.randn(40, 3, 1)  # varies, but its mean over positions does not
     pooled = Representation(activations, "channels_first", spatial=SpatialRule("pool"))
-    (score,) = score_pairs(METRICS.get(name), [pooled, *ordinary(1)], [(0, 1)])
+    (score,) = score_pairs(METRICS.get(name), [pooled, *ordinary(1, rows=40)], [(0, 1)])
     assert score.status == "skip"
     assert "no variance" in (score.reason or "")
 

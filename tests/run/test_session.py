@@ -263,3 +263,34 @@ def test_plugins_named_in_the_suite_are_imported(tiny: Path, store: Path, tmp_pa
     tiny.write_text(text)
     result = serially(tiny, store, only=["identity"])
     assert verdict(result, "lab_metric", "identity").status == "ok"
+
+
+def test_plugins_of_the_suite_reach_the_worker_processes(tiny: Path, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text(
+        "from simbench.models.architecture import architecture\n\n"
+        '@architecture("lab_net", version=1, layers=lambda **_: ["0", "2"], embedding_layer="2")\n'
+        "def lab_net(input_shape, classes):\n"
+        "    from torch import nn\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, classes))\n"
+    )
+    text = tiny.read_text().replace("architecture: {name: mlp, width: 8, depth: 3}", "architecture: lab_net")
+    tiny.write_text(text.replace("metrics: [cka,", "plugins: [lab.py]\nmetrics: [cka,").replace("[block2]", '["2"]'))
+    result = run(str(tiny), store=store, jobs=1, only=["identity"])
+    assert result.work.trained == 2
+    assert verdict(result, "cka", "identity").status == "ok"
+
+
+def test_a_reparametrisation_that_does_not_apply_is_a_skip_and_no_failure(
+    tiny: Path, store: Path, tmp_path: Path
+) -> None:
+    tiny.write_text(
+        tiny.read_text()
+        .replace("architecture: {name: mlp, width: 8, depth: 3}", "architecture: {name: vit, width: 8, depth: 2}")
+        .replace("[block2]", "[encoder.layers.encoder_layer_1]")
+        + "  - {id: weights, kind: distribution_invariance, models: [mlp], reparametrisations: [unit_permutation]}\n"
+    )
+    result = serially(tiny, store, only=["weights"])
+    own = verdict(result, "cka", "weights")
+    assert own.status == "skip"
+    assert own.passed is None
+    assert result.complete

@@ -88,6 +88,10 @@ def test_a_tie_break_on_one_side_only_breaks_no_tie(group: ModelGroup) -> None:
     assert verdict.grade == 0.0
 
 
+def test_an_equal_tie_break_breaks_no_tie() -> None:
+    assert not Similarity(0.9, tiebreak=1.0).above(Similarity(0.9, tiebreak=1.0))
+
+
 def test_a_tie_break_never_outweighs_the_value() -> None:
     assert Similarity(0.9, tiebreak=-5.0).above(Similarity(0.8, tiebreak=5.0))
     assert not Similarity(0.8, tiebreak=5.0).above(Similarity(0.9, tiebreak=-5.0))

@@ -143,7 +143,10 @@ class TestExtends:
         (folder / "base.yaml").write_text(valid.replace("[cka]", "[ckaa]"))
         load_suite(str(self.extended(folder, "extends: base.yaml\nmetrics: [cka]\n")))
 
-    def test_a_mistake_in_a_shorter_list_is_not_placed_in_the_base(self, folder: Path, problems_of: Problems) -> None:
+    def test_a_mistake_in_a_list_that_is_replaced_is_not_placed_in_the_base(
+        self, folder: Path, valid: str, problems_of: Problems
+    ) -> None:
+        (folder / "base.yaml").write_text(valid.replace("kind: identity", "kind: invariance\n    transforms: [affine]"))
         path = self.extended(folder, "extends: base.yaml\ntests:\n  - {id: only, kind: invariance, models: [net]}\n")
         assert problems_of(path) == ['suite.yaml:3:5: key "transforms" is missing in tests[0]']
 

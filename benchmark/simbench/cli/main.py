@@ -17,7 +17,10 @@ import typer
 
 from simbench.errors import ExitCode, SimbenchError
 
-VERBS = ("run", "plan", "list", "describe", "check", "new", "score", "publish", "plot", "verify", "leaderboard", "schema")
+VERBS = (
+    *("run", "plan", "list", "describe", "check", "new", "score"),
+    *("publish", "plot", "verify", "leaderboard", "schema"),
+)
 """In the order in which people use them."""
 
 

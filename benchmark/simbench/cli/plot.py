@@ -1,3 +1,110 @@
-"""`simbench plot`: pictures for papers."""
-def command() -> None:
-    """x"""
+"""`simbench plot`: pictures for papers, from the scores in the store, a run's document or a bundle."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simbench.cli.options import StoreOption
+
+if TYPE_CHECKING:
+    from simbench.leaderboard.board import Board
+    from simbench.leaderboard.scores import ScoreRow
+
+
+class PictureFormat(StrEnum):
+    """How pictures are written."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUITE_OR_RUN",
+            help="A suite with scores in the store, a run (its id or its JSON file: no heat maps), or a bundle.",
+            show_default=False,
+        ),
+    ],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric", "-m", metavar="METRIC", help="Only this metric, by its label; repeatable.", show_default=False
+        ),
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option("--test", metavar="TEST", help="Only this test of the suite; repeatable.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("figures"),
+    format: Annotated[
+        list[PictureFormat] | None,
+        typer.Option("--format", metavar="png|svg|pdf", help="Repeatable [default: png].", show_default=False),
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Draw grades, ranks, invariances and layer × layer heat maps for a paper."""
+    from simbench.errors import SimbenchError
+    from simbench.files import replacing
+
+    try:
+        from simbench.plots.gallery import file_name, gallery
+        from simbench.plots.style import rendered
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise SimbenchError("plot needs matplotlib: pip install 'simbench-leaderboard[plot]'") from None
+
+    board, scores = _found(source, store, metric or ())
+    for name, draw in gallery(board, scores, metric or (), test or ()).items():
+        for form in format or [PictureFormat.png]:
+            path = out / f"{file_name(board.suite)}-{name}.{form.value}"
+            picture = rendered(draw, form.value)
+            with replacing(path) as temporary:
+                temporary.write_bytes(picture)
+            print(path)
+
+
+def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> tuple[Board, list[ScoreRow]]:
+    """The board of a run's document, of a bundle, or of a suite; and its scores, where there are any."""
+    import json
+
+    from simbench.errors import SimbenchError
+    from simbench.leaderboard.document import from_document
+    from simbench.results.store import Store
+
+    run = Store(store).root / "runs" / f"{source}.json"
+    path = run if run.is_file() else Path(source)
+    if path.suffix == ".json" and path.is_file():
+        try:
+            return from_document(json.loads(path.read_text(encoding="utf-8"))), []
+        except (ValueError, AttributeError) as error:
+            raise SimbenchError(f"{path}: not the document of a run: {error}") from None
+    if path.suffix == ".zip" or path.is_dir():
+        return _bundled(path)
+    from simbench.run.session import stored_results
+
+    # A metric that the suite does not name is given by where it stands, as to `run`; its label is checked later.
+    given = [one for one in metrics if one.endswith(".py") or ":" in one]
+    if given:
+        raise SimbenchError(f'--metric takes the label of a metric of the board, not "{given[0]}"')
+    return stored_results(source, store=store)
+
+
+def _bundled(path: Path) -> tuple[Board, list[ScoreRow]]:
+    """What follows from the scores of a bundle; what it claims is not drawn."""
+    from simbench.run.grading import score_table
+    from simbench.verify.pack import recorded_plan, regraded
+    from simbench.verify.regrade import checked_records
+    from simbench.verify.verification import open_bundle
+
+    contents = open_bundle(path)
+    plan = recorded_plan(contents.suite, contents.metrics)
+    records, _ = checked_records(contents, plan)
+    return regraded(plan, records, contents.provenance), score_table(plan, records)

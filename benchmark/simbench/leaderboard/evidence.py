@@ -129,9 +129,7 @@ def _questions(questions: Sequence[Asked]) -> Questions:
     )
 
 
-def _of_metric(
-    scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: Mapping[Asked, Trial]
-) -> MetricEvidence:
+def _of_metric(scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: Mapping[Asked, Trial]) -> MetricEvidence:
     marked = {ScoreRow.place_of(one) for trial in trials.values() for one in trial.offending}
     answers = [trials.get(asked) for asked in questions]
     return MetricEvidence(
@@ -146,9 +144,7 @@ def _of_metric(
     )
 
 
-def _unless_all_none(
-    scores: Sequence[ScoreRow], value: Callable[[ScoreRow], float | None]
-) -> list[float | None]:
+def _unless_all_none(scores: Sequence[ScoreRow], value: Callable[[ScoreRow], float | None]) -> list[float | None]:
     found = [value(score) for score in scores]
     return found if any(one is not None for one in found) else []
 

@@ -57,8 +57,7 @@ def document_text(document: Mapping[str, Any]) -> str:
     places = _compact(evidence["representations"])
     tests = ",\n".join(f"      {_compact(test)}" for test in evidence["tests"])
     return (
-        f"{text[:-2]},\n"
-        f'  "evidence": {{\n    "representations": {places},\n    "tests": [\n{tests}\n    ]\n  }}\n}}\n'
+        f'{text[:-2]},\n  "evidence": {{\n    "representations": {places},\n    "tests": [\n{tests}\n    ]\n  }}\n}}\n'
     )
 
 

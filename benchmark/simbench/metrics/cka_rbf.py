@@ -128,8 +128,7 @@ def _distances(x: Tensor, squares: Tensor) -> Tensor:
     found = []
     for start, stop in _blocks(len(x), 1):
         block = squares[start:stop, None] + squares[start:] - 2 * x[start:stop] @ x[start:].T
-        rows, columns = torch.triu_indices(*block.shape, offset=1, device=x.device)
-        found.append(block[rows, columns])
+        found.append(block[torch.ones_like(block, dtype=torch.bool).triu(diagonal=1)])
     return torch.cat(found).clamp_(min=0).sqrt_()
 
 

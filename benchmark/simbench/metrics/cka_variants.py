@@ -1,4 +1,4 @@
-"""What has been made of CKA: over minibatches, with a Gaussian kernel, as an angle, as a number of dimensions, debiased.
+"""What has been made of linear CKA: over minibatches, as an angle, as a number of dimensions, debiased for units too.
 
 Notation as in `cka`: X̃ and Ỹ are the column-centred representations, K = X̃X̃ᵀ, L = ỸỸᵀ, and HSIC₁ is the U-statistic.
 
@@ -84,9 +84,9 @@ def minibatch_cka_of_pairs(
 def cka_minibatch(x: Tensor, y: Tensor, *, batch_size: BatchSize = 256, seed: int = 0) -> float | Score:
     """Linear CKA from sums of the unbiased HSIC₁ over minibatches of rows; one batch of all rows is `cka_debiased`.
 
-    x: (rows, features), y: (rows, other features) → a scalar in [-1, 1]. The batches are random and about equally large;
-    their size is at most `batch_size`, or all rows where there are no more. Raises `ValueError` for fewer than 4 rows,
-    `NonPositiveSelfHSICError` where the normalisation fails, `NotApplicable` without variance.
+    x: (rows, features), y: (rows, other features) → a scalar in [-1, 1]. The batches are random, about equally large
+    and no larger than `batch_size`. Raises `ValueError` for fewer than 4 rows, `NonPositiveSelfHSICError` where the
+    normalisation fails, `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]]).repeat(4, 1)
     >>> round(cka_minibatch(x, 2 * x + 1, batch_size=10), 9)
@@ -205,7 +205,7 @@ def ensd(x: Tensor, y: Tensor) -> Tensor:
     when y is x. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    >>> float(ensd(x, x)), float(ensd(x, x[:, :1]))
+    >>> round(float(ensd(x, x)), 9), round(float(ensd(x, x[:, :1])), 9)
     (2.0, 1.0)
     """
     x, y = centred(x), centred(y)
@@ -251,15 +251,15 @@ def corrected_cka_of_pairs(prepared: Sequence[SampledUnits], pairs: Pairs) -> li
 def cka_dimension_corrected(x: Tensor, y: Tensor) -> float:
     """Linear CKA of the populations that the rows and the units of X and Y were sampled from.
 
-    x: (rows, features), y: (rows, other features) → a number, 1 in expectation for separate samples of units of one
+    x: (rows, features), y: (rows, other features) → a number, about 1 for separate samples of units of one
     population; not bounded, and above 1 for a representation with itself, whose units are no separate samples. Raises
     `ValueError` for fewer than 4 rows or 2 units, `NonPositiveSelfHSICError` where the normalisation fails,
     `NotApplicable` without variance.
 
     >>> from simbench.metrics.cka import cka, cka_debiased
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> latents = torch.randn(200, 20, generator=generator)
-    >>> x, y = (latents @ torch.randn(20, 30, generator=generator) for _ in range(2))
+    >>> generator = torch.Generator().manual_seed(5)
+    >>> latents = torch.randn(300, 60, generator=generator)
+    >>> x, y = (latents @ torch.randn(60, 90, generator=generator) for _ in range(2))
     >>> [round(float(f(x, y)), 1) for f in (cka, cka_debiased, cka_dimension_corrected)]
     [0.6, 0.6, 1.0]
     """

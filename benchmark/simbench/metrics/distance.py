@@ -35,6 +35,10 @@ SMALL = 64
 """Matrices of at most this size get a full decomposition."""
 
 
+class NonPositiveDistanceVarianceError(ValueError):
+    """The unbiased distance variance of a representation is not positive, so that nothing can be normalised by it."""
+
+
 def offset_distances(representation: Representation, **_: bool) -> RowDistances:
     """What `distance_correlation` prepares: the distances less about their mean, for centring to lose few digits."""
     return row_distances(representation.matrix, near_mean=True)
@@ -48,8 +52,6 @@ def distance_correlation_of_pairs(prepared: Sequence[RowDistances], pairs: Pairs
         sides = [prepared[index] for index in used]
         covariances = _unbiased_covariances(sides) if unbiased else _covariances(sides)
         variances = covariances.diagonal()
-        if bool((variances <= 0).any()):
-            raise ValueError("the unbiased distance variance of a representation is not positive")
         correlations = covariances / torch.outer(variances, variances).sqrt()
         slot = {index: k for k, index in enumerate(used)}
         values = correlations[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]].cpu()
@@ -75,6 +77,8 @@ def _unbiased_covariances(sides: Sequence[RowDistances]) -> Tensor:
     inner, sums = symmetric_inner_products(sides, n)
     totals = sums.sum(dim=1)
     terms = inner - 2 / (n - 2) * (sums @ sums.T) + torch.outer(totals, totals) / ((n - 1) * (n - 2))
+    if bool((terms.diagonal() <= n * torch.finfo(torch.float64).eps * inner.diagonal()).any()):
+        raise NonPositiveDistanceVarianceError("the unbiased distance variance of a representation is not positive")
     return terms / (n * (n - 3))
 
 
@@ -171,9 +175,7 @@ def _spectral_norm(symmetric: Tensor) -> float:
     prepare=plain_distances,
     compare_many=norm_difference_of_pairs,
 )
-def rsm_norm_difference(
-    x: Tensor, y: Tensor, *, norm: Literal["frobenius", "spectral"] = "frobenius"
-) -> Tensor:
+def rsm_norm_difference(x: Tensor, y: Tensor, *, norm: Literal["frobenius", "spectral"] = "frobenius") -> Tensor:
     """Norm of the difference of the two matrices of Euclidean distances between rows; depends on the scales.
 
     x: (rows, features), y: (rows, other features) → a scalar in [0, ∞). `norm`: "frobenius" over the whole matrix, or

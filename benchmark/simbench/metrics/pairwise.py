@@ -1,4 +1,4 @@
-"""All pairs of n × n matrices or long vectors in bounded memory: what the RSA, distance and neighbour families share."""
+"""All pairs of n × n matrices or of long vectors in bounded memory: what the RSA and distance families share."""
 
 from __future__ import annotations
 

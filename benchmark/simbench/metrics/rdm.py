@@ -41,10 +41,8 @@ class Patterns:
 
     def dissimilarities(self) -> Tensor:
         """The upper triangle of the RDM, (entries,)."""
-        if self.distance == "euclidean":
-            square = RowDistances(self.rows).matrix()
-        else:
-            square = 1 - self.rows @ self.rows.T
+        euclidean = self.distance == "euclidean"
+        square = RowDistances(self.rows).matrix() if euclidean else 1 - self.rows @ self.rows.T
         upper = torch.ones(square.shape, dtype=torch.bool, device=square.device).triu_(1)
         return square[upper]
 

@@ -116,15 +116,15 @@ def gromov_wasserstein_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, **_: i
 
 
 def _gromov_wasserstein(a: Tensor, b: Tensor) -> float:
-    """The better of two local minima: from the given correspondence, and from none.
+    """The best of a few local minima: from the given correspondence, and from none (where ties depend on the order).
 
     Distances are conditionally negative definite, so the objective is concave in the coupling: its minima over the
     couplings of uniform marginals are permutations, and replacing a coupling by the best one for the linearised
     objective never increases it.
     """
-    nowhere = a.mean(dim=1)[:, None] * b.mean(dim=1)  # the gradient at the coupling that knows nothing, D_X 11ᵀ D_Y / n²
-    starts = (torch.arange(len(a)), _best_assignment(nowhere))
-    return min(_descend(a, b, start) for start in starts)
+    nowhere = a.mean(dim=1)[:, None] * b.mean(dim=1)  # the gradient D_X 11ᵀ D_Y / n² at the uniform coupling
+    given = _descend(a, b, torch.arange(len(a)))
+    return min(given, _descend(a, b, _best_assignment(nowhere)), _descend(b, a, _best_assignment(nowhere.T)))
 
 
 def _descend(a: Tensor, b: Tensor, assigned: Tensor) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from simbench.metrics.metric import Metric
+from simbench.metrics.metric import Metric, Score
 from simbench.plan.plan import Plan, needs_fit
 from simbench.plan.references import Comparison, RepresentationRef
 from simbench.run.tasks import ScoreBlock
@@ -16,7 +16,7 @@ def blocks_of(
     plan: Plan,
     metric: Metric,
     missing: Mapping[str, Comparison],
-    unavailable: Mapping[RepresentationRef, str],
+    unavailable: Mapping[RepresentationRef, Score],
     provenance: str,
 ) -> Iterator[ScoreBlock]:
     """Blocks of one metric.

@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 
 import cloudpickle
 
-from simbench.errors import SimbenchError, UnknownNameError
+from simbench.errors import NotApplicable, SimbenchError, UnknownNameError
 
 POLL_SECONDS = 0.1
 EngineName = Literal["processes", "serial"]
@@ -46,6 +46,8 @@ class Outcome:
     value: Any = None
     reason: str | None = None
     details: str = ""
+    skipped: bool = False
+    """Whether the reason is that the task does not apply here, rather than a failure."""
 
 
 Report = Callable[[str, float], None]
@@ -85,8 +87,8 @@ class SerialEngine:
         """Run all tasks here."""
         for task in tasks:
             with steady_arithmetic(), _reporting(partial(report, task.name)):
-                value, reason, details = _attempt(task.function, task.arguments)
-            yield Outcome(task, value, reason, details)
+                ended = _attempt(task.function, task.arguments)
+            yield Outcome(task, *ended)
 
     def close(self) -> None:
         """Nothing runs."""
@@ -229,6 +231,8 @@ def _start_worker(queue: Any) -> None:
 
 
 _queue: Any = None
+Ended = tuple[Any, str | None, str, bool]
+"""(value, reason, details, skipped)"""
 
 
 def _die_with(parent: Any) -> None:
@@ -236,7 +240,7 @@ def _die_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _execute(payload: bytes) -> tuple[Any, str | None, str]:
+def _execute(payload: bytes) -> Ended:
     name, function, arguments = cloudpickle.loads(payload)
     with steady_arithmetic(), _reporting(lambda units: _queue.put((name, units))):
         return _attempt(function, arguments)
@@ -267,11 +271,13 @@ def _reporting(send: Callable[[float], None]) -> Iterator[None]:
         _send = before
 
 
-def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str | None, str]:
-    """(value, reason, details): an exception becomes a reason; Ctrl-C and exits pass through."""
+def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Ended:
+    """An exception becomes a reason; Ctrl-C and exits pass through."""
     try:
-        return function(*arguments), None, ""
+        return function(*arguments), None, "", False
+    except NotApplicable as reason:
+        return None, str(reason), "", True
     except SimbenchError as error:
-        return None, str(error), ""
+        return None, str(error), "", False
     except Exception as error:
-        return None, f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc()
+        return None, f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc(), False

@@ -95,9 +95,7 @@ def _columns(plan: Plan, rows: list[Row]) -> list[TestColumn]:
         about = _about(test)
         settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
         description = inspect.getdoc(type(test)) or ""
-        columns.append(
-            TestColumn(test.id, test.kind, test.pass_if, about, description=description, settings=settings)
-        )
+        columns.append(TestColumn(test.id, test.kind, test.pass_if, about, description=description, settings=settings))
         parts = dict.fromkeys(part for row in rows for part in row.verdicts[test.id].columns)
         columns.extend(
             TestColumn(f"{test.id}/{part}", test.kind, test.pass_if, about, parent=test.id) for part in parts

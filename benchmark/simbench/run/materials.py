@@ -20,7 +20,7 @@ from simbench.models.model import Model
 from simbench.models.reparametrise import REPARAMETRISATIONS
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.plan.references import ModelRef, Named, RepresentationRef
-from simbench.registry import ARCHITECTURES, TRANSFORMS
+from simbench.registry import ARCHITECTURES, TRANSFORMS, import_reference
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.representations.storage import load_activations
 from simbench.results.store import Store
@@ -86,6 +86,11 @@ class Materials:
     def store(self) -> Store:
         """The store."""
         return Store(self.store_root)
+
+    def load_plugins(self) -> None:
+        """Import what the suite's `plugins` name: a worker knows only the built-in components."""
+        for reference in self.suite.plugins:
+            import_reference(reference)
 
     def dataset(self, component: Component) -> Dataset:
         """A dataset by its declaration."""

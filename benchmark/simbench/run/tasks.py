@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from simbench.data.dataset import fingerprint
-from simbench.errors import SimbenchError
+from simbench.errors import NotApplicable, SimbenchError
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.models import checkpoint
@@ -28,6 +28,7 @@ LARGEST_LOG_PROBABILITY_CHANGE = 1e-4
 
 def train_model(materials: Materials, planned: PlannedModel) -> None:
     """Train one model and store its checkpoint."""
+    materials.load_plugins()
     spec = planned.spec
     assert spec is not None
     assert spec.train is not None
@@ -55,6 +56,7 @@ def train_model(materials: Materials, planned: PlannedModel) -> None:
 
 def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
     """Read layers of one model (under one reparametrisation) on one set of inputs, in one pass, and store them."""
+    materials.load_plugins()
     first = wanted[0]
     model = materials.model(first.model, first.reparametrisation)
     inputs = materials.inputs(first.inputs).inputs
@@ -84,14 +86,15 @@ class ScoreBlock:
     metric: Metric
     scores: Mapping[str, Comparison]
     representation_keys: Mapping[RepresentationRef, str]
-    unavailable: Mapping[RepresentationRef, str]
-    """Representations that could not be made, and why."""
+    unavailable: Mapping[RepresentationRef, Score]
+    """What is said of comparisons with a representation that could not be had: a skip or an error."""
     provenance: str
 
 
 def score_block(materials: Materials, block: ScoreBlock) -> list[ScoreRecord]:
     """Score a block, store it as one file, and return its records."""
     started = time.perf_counter()
+    materials.load_plugins()
     found: dict[RepresentationRef, Representation] = {}
     failures = dict(block.unavailable)
     for ref in dict.fromkeys(side for comparison in block.scores.values() for side in (comparison.a, comparison.b)):
@@ -99,23 +102,27 @@ def score_block(materials: Materials, block: ScoreBlock) -> list[ScoreRecord]:
             continue
         try:
             found[ref] = materials.representation(ref, with_fit=needs_fit(block.metric))
+        except NotApplicable as reason:
+            failures[ref] = Score.skip(f"{ref}: {reason}")
         except Exception as error:
-            failures[ref] = f"{ref}: {error}".splitlines()[0]
+            failures[ref] = Score.error(f"{ref}: {error}".splitlines()[0])
     index = {ref: position for position, ref in enumerate(found)}
     possible = [c for c in block.scores.values() if c.a in found and c.b in found]
     pairs = [(index[comparison.a], index[comparison.b]) for comparison in possible]
     scored = dict(zip(possible, score_pairs(block.metric, list(found.values()), pairs), strict=True))
     seconds = (time.perf_counter() - started) / max(1, len(possible))
     records = [
-        _record(materials, block, key, comparison, scored.get(comparison) or _failed(comparison, failures), seconds)
+        _record(materials, block, key, comparison, scored.get(comparison) or _without(comparison, failures), seconds)
         for key, comparison in block.scores.items()
     ]
     materials.store.write_block(records)
     return records
 
 
-def _failed(comparison: Comparison, failures: Mapping[RepresentationRef, str]) -> Score:
-    return Score.error(failures.get(comparison.a) or failures[comparison.b])
+def _without(comparison: Comparison, failures: Mapping[RepresentationRef, Score]) -> Score:
+    """The score of a comparison one side of which could not be had; an error outranks a skip."""
+    sides = [failures[side] for side in (comparison.a, comparison.b) if side in failures]
+    return next((side for side in sides if side.status == "error"), sides[0])
 
 
 def _record(

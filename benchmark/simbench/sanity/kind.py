@@ -113,7 +113,9 @@ def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
         answer = question.ask(scores)
     except Ungradable as problem:
         return Ungraded(question.where, problem.status, problem.reason, question.column)
-    return Trial(question.where, question.models, *answer[:2], question.column, answer.offending, question.at, question.line)
+    return Trial(
+        question.where, question.models, *answer[:2], question.column, answer.offending, question.at, question.line
+    )
 
 
 def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:

@@ -1,8 +1,8 @@
 """A bundle as files: a zip or a folder, read as something that a stranger wrote.
 
-Guaranteed when reading: nothing is written to disk, executed or unpickled; no name leaves the bundle; links, encrypted and
-doubled entries are refused; no more than the stated bytes are ever unpacked. Guaranteed when writing: the same files give
-the same bytes. Not guaranteed: that the content is true, or even makes sense; that is for `contents` and `regrade`.
+Guaranteed when reading: nothing is written to disk, executed or unpickled; no name leaves the bundle; links, encrypted
+and doubled entries are refused; no more than the stated bytes are ever unpacked. Guaranteed when writing: the same
+files give the same bytes. Not guaranteed: that the content is true, or even makes sense.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LARGEST_FILE = 256 * 2**20
 LARGEST_BUNDLE = 512 * 2**20
 MOST_FILES = 2000
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.@-]*(/[A-Za-z0-9_-][A-Za-z0-9_.@-]*){0,3}")
-"""Plain names, at most four deep: no `..`, no hidden file, no drive, no backslash, nothing that a shell reads otherwise."""
+"""Plain names, at most four deep: no `..`, no hidden file, no drive, no backslash, nothing that a shell reads."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold: when a bundle was packed is not part of it."""
 READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -80,7 +80,9 @@ def _check_suite(first_origin: str, first: Contents, origin: str, contents: Cont
         raise DisagreementError(f"{first_origin} is of {first.title}, {origin} of {contents.title}")
     places = suite_differences(first.suite, contents.suite)
     if places:
-        raise DisagreementError(f"{first_origin} and {origin} are both of {first.title} and differ in {', '.join(places[:5])}")
+        raise DisagreementError(
+            f"{first_origin} and {origin} are both of {first.title} and differ in {', '.join(places[:5])}"
+        )
 
 
 def _entries(origin: str, contents: Contents) -> list[_Entry]:
@@ -101,7 +103,8 @@ def _check_agreement(one: _Entry, other: _Entry) -> None:
         a, b = one.records.get(key), other.records.get(key)
         if not _agree(a, b, allowed):
             raise DisagreementError(
-                f'"{label}" has different values in {one.origin} and {other.origin}: {_shown(a)} and {_shown(b)} at {key}; '
+                f'"{label}" has different values in {one.origin} and {other.origin}: '
+                f"{_shown(a)} and {_shown(b)} at {key}; "
                 "`simbench verify --retrain` tells who is right"
             )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib.metadata
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,7 +135,11 @@ def declared_otherwise(record: MetricRecord, known: Metric) -> list[str]:
     own = record_of(known)
     # The source may have moved or been reformatted under one version; the rest decides keys, direction and grades.
     ignored = {"source", "scores", "label", "parameters"}
-    return [name for name in MetricRecord.model_fields if name not in ignored and getattr(own, name) != getattr(record, name)]
+    return [
+        name
+        for name in MetricRecord.model_fields
+        if name not in ignored and getattr(own, name) != getattr(record, name)
+    ]
 
 
 def file_name(label: str) -> str:
@@ -166,8 +172,17 @@ def _pointer(origin: Origin) -> SourcePointer:
 
 
 def _package(module: str) -> str | None:
-    import importlib.metadata
+    """The distribution that brings a module, with its version; None for one that no package brings."""
+    import simbench
 
-    names: Mapping[str, list[str]] = importlib.metadata.packages_distributions()
-    found = sorted(set(names.get(module.partition(".")[0], ())))
+    top = module.partition(".")[0]
+    if top == "simbench":
+        return f"simbench-leaderboard {simbench.__version__}"
+    found = sorted(set(_distributions().get(top, ())))
     return f"{found[0]} {importlib.metadata.version(found[0])}" if found else None
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Reads the file list of everything installed: seconds, so once, and only for a plugin."""
+    return importlib.metadata.packages_distributions()

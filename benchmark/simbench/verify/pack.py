@@ -32,14 +32,13 @@ def bundle_of(plan: Plan, store: Store, *, with_models: bool = False) -> dict[st
     """The bundle of a plan from what is in the store; `with_models` adds the trained weights."""
     records = stored_records(plan, store)
     runs = sorted({record.provenance for known in records.values() for record in known.values()})
-    files = pack(
+    return pack(
         plan.suite,
         [planned.metric for planned in plan.metrics],
         records,
         {run: store.provenance(run) for run in runs},
         models=_weights(plan, store) if with_models else {},
     )
-    return files
 
 
 def pack(

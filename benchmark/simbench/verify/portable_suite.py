@@ -1,4 +1,4 @@
-"""A suite as a bundle holds it: resolved, with no path of anybody's machine, and read back without importing a plugin."""
+"""A suite as a bundle holds it: resolved, with nobody's paths in it, and read back without importing a plugin."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def read_suite(content: bytes) -> Suite:
     if len(content) > LARGEST_SUITE:
         raise BadBundleError(f"suite.yaml: more than {LARGEST_SUITE} bytes")
     try:
-        data = yaml.load(content.decode("utf-8"), Loader=_Strict)  # noqa: S506 - a safe loader, and stricter
+        data = yaml.load(content.decode("utf-8"), Loader=_Strict)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadBundleError(f"suite.yaml: not YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(data, dict) or not isinstance(data.get("tests"), list):
@@ -154,10 +154,14 @@ def _check_components(suite: Suite) -> None:
         if component.name not in DATASETS:
             raise CannotCheckError(f'no dataset "{component.name}" here: install the plugin that brings it')
         if DATASETS.get(component.name).files:
-            raise BadBundleError(f'suite.yaml: dataset "{component.name}" is read from a file, which no bundle may name')
+            raise BadBundleError(
+                f'suite.yaml: dataset "{component.name}" is read from a file, which no bundle may name'
+            )
     for name, spec in suite.models.items():
         if spec.architecture.name not in ARCHITECTURES:
-            raise CannotCheckError(f'no architecture "{spec.architecture.name}" here: install the plugin that brings it')
+            raise CannotCheckError(
+                f'no architecture "{spec.architecture.name}" here: install the plugin that brings it'
+            )
         if spec.load is not None and not spec.load.replace("_", "").isalnum():
             raise BadBundleError(f"suite.yaml: models.{name}.load is neither a hash nor the name of published weights")
     for test in suite.tests:

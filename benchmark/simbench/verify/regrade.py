@@ -1,4 +1,4 @@
-"""From claimed to regraded: checksums, keys, grades and ranks, recomputed from what a bundle holds. No code of its own runs."""
+"""From claimed to regraded: checksums, keys, grades and ranks, recomputed from what a bundle holds. It runs nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from simbench.registry import METRICS
 from simbench.results.provenance import identifier
 from simbench.results.record import ScoreRecord
 from simbench.suite.load import bundled_suites, load_suite
-from simbench.verify.archive import MANIFEST, sha256
 from simbench.verify.contents import Contents, checksum_problems
 from simbench.verify.metric_record import declared_otherwise
 from simbench.verify.pack import recorded_plan, regraded
@@ -29,7 +28,7 @@ def check_files(contents: Contents) -> Step:
     problems = checksum_problems(contents.files, contents.manifest)
     findings = [Finding("checksum", name, note=what) for name, what in problems]
     count = sum(len(records) for records in contents.scores.values())
-    summary = f"{len(contents.files)} files, {len(contents.metrics)} metrics, {count} scores; manifest {sha256(contents.files[MANIFEST])[:16]}"
+    summary = f"{len(contents.files)} files, {len(contents.metrics)} metrics, {count} scores"
     return step_of("claimed", summary, findings)
 
 
@@ -130,7 +129,12 @@ def _of_metrics(contents: Contents) -> Iterator[Finding]:
         known = METRICS.get(record.name)
         if known.identity == record.identity:
             for name in declared_otherwise(record, known):
-                yield Finding("metric", f"{record.label}.{name}", getattr(record, name), note=f"{record.identity} declares something else here")
+                yield Finding(
+                    "metric",
+                    f"{record.label}.{name}",
+                    getattr(record, name),
+                    note=f"{record.identity} declares something else here",
+                )
 
 
 def _of_provenance(contents: Contents) -> Iterator[Finding]:

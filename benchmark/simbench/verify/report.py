@@ -161,7 +161,8 @@ def _step_lines(step: Step) -> list[str]:
 def _tally_line(tally: Tally) -> str:
     counts = f"{tally.equal} bit-equal, {tally.within} within tolerance, {tally.differing} differ"
     missing = f", {tally.unchecked} not checked" if tally.unchecked else ""
-    return f"{tally.metric}: {counts}{missing} (tolerance {tally.tolerance:g} × {tally.scale:.3g}, largest |Δ| {tally.largest:.2g})"
+    limits = f"tolerance {tally.tolerance:g} × {tally.scale:.3g}, largest |Δ| {tally.largest:.2g}"
+    return f"{tally.metric}: {counts}{missing} ({limits})"
 
 
 def _first(items: Sequence[Any]) -> list[str]:

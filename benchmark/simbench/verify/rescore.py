@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,9 +40,12 @@ TOLERANCES: Mapping[tuple[Level, str], float] = {
 }
 """Relative to a metric's spread. On one machine bit-equal is the rule; these are for other processors and libraries.
 
-`heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training a whole network does the
+`heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training whole networks does the
 same to every metric.
 """
+
+NUMBERS = ("value", "tiebreak", "standard_error")
+"""What of a record is compared."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ def check_scores(contents: Contents, request: Request) -> Step:
     plan = make_plan(suite, metrics)
     records, _ = checked_records(contents, plan)
     drawn = {one.metric.label: draw(records[one.metric.label], request.share, request.seed) for one in plan.metrics}
-    possible = {one.metric.label: _possible(plan, contents, one, drawn[one.metric.label], request) for one in plan.metrics}
+    possible = {
+        one.metric.label: _possible(plan, contents, one, drawn[one.metric.label], request) for one in plan.metrics
+    }
     found = _taken_again(plan, contents, possible, request)
     tallies, findings = [], []
     for planned in plan.metrics:
@@ -82,7 +88,9 @@ def check_scores(contents: Contents, request: Request) -> Step:
         missing = sorted(set(drawn[label]) - set(possible[label]))
         if missing:
             models = sorted({str(ref) for key in missing for ref in _trained(planned.scores[key])})
-            unchecked.append(f"{label}: {len(missing)} scores: models not at hand ({', '.join(models[:4])}); --retrain trains them")
+            unchecked.append(
+                f"{label}: {len(missing)} scores: models not at hand ({', '.join(models[:4])}); --retrain trains them"
+            )
         tally, differing, failed = _compared(planned, records[label], found[label], possible[label], request.level)
         tallies.append(Tally(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
         findings += differing
@@ -98,12 +106,16 @@ def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[st
     settled = sorted(key for key, record in records.items() if record.settled)
     count = min(len(settled), max(1, math.ceil(share * len(settled))))
     # By content: which metrics stand beside this one does not change what is drawn of it.
-    return sorted(random.Random(seed_for(purpose="verification", seed=seed, first=settled[0])).sample(settled, count)) if settled else []
+    return (
+        sorted(random.Random(seed_for(purpose="verification", seed=seed, first=settled[0])).sample(settled, count))
+        if settled
+        else []
+    )
 
 
-def spread(records: Mapping[str, ScoreRecord]) -> float:
-    """What a deviation is measured against: the range of the middle 90 % of a metric's scores, 1 where there is none."""
-    values = [record.value for record in records.values() if record.value is not None]
+def spread(records: Mapping[str, ScoreRecord], name: str = "value") -> float:
+    """What a deviation is measured against: the range of the middle 90 % of a metric's scores, 1 where that is 0."""
+    values = [value for record in records.values() if (value := getattr(record, name)) is not None]
     low, high = np.quantile(values, [0.05, 0.95]) if values else (0.0, 0.0)
     return float(high - low) or 1.0
 
@@ -124,7 +136,8 @@ def _not_at_hand(record: MetricRecord) -> str | None:
     source = record.source
     if record.name not in METRICS:
         where = f"{source.file}, sha256 {(source.sha256 or 'unknown')[:16]}"
-        return f'its code is not here ({where}); read it, then give it as --metric FILE, or install {source.package or "it"}'
+        install = f", or install {source.package}" if source.package else ""
+        return f"its code is not here ({where}); read it, then give it as --metric FILE{install}"
     known = METRICS.get(record.name)
     try:
         chosen = known.with_parameters(record.parameters)
@@ -185,7 +198,7 @@ def _taken_again(
 
 
 def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -> None:
-    """Give the scratch store what may be used as it is: data always, models and activations unless they are retrained."""
+    """Give the scratch store what may be used as it is: data always, models and activations unless all is retrained."""
     request.store.data.mkdir(parents=True, exist_ok=True)
     scratch.root.mkdir(parents=True, exist_ok=True)
     scratch.data.symlink_to(request.store.data)
@@ -214,7 +227,7 @@ def _link(folder: Path, source: Path, names: Sequence[str]) -> None:
 
 
 def _hold_back(scratch: Store, plan: Plan, planned: PlannedMetric, wanted: set[str]) -> None:
-    """Settle every score outside the sample, so that the run leaves it alone. Nothing that is claimed enters the run."""
+    """Settle every score outside the sample, so that the run leaves it alone. Nothing that is claimed enters a run."""
     placeholders = [
         ScoreRecord(
             key=key,
@@ -246,7 +259,7 @@ def _compared(
     level: Level,
 ) -> tuple[Tally, list[Finding], list[str]]:
     """(figures, scores that differ, scores that could not be taken) of one metric."""
-    label, scale = planned.metric.label, spread(claimed)
+    label, scales = planned.metric.label, {name: spread(claimed, name) for name in NUMBERS}
     tolerance = TOLERANCES[level, planned.metric.cost]
     equal = within = 0
     largest = 0.0
@@ -257,19 +270,38 @@ def _compared(
         where = f"{label} {key} ({planned.scores[key]})"
         if other.status == "error":
             failed.append(f"{where}: {other.reason}")
-        elif one.status != other.status:
-            findings.append(Finding("score", where, one.value or one.status, other.value or other.status))
-        elif one.value is None or other.value is None or one.value == other.value:
-            equal += 1
+            continue
+        apart = {name: deviation(getattr(one, name), getattr(other, name)) for name in NUMBERS}
+        far = [name for name in NUMBERS if apart[name] > tolerance * scales[name]]
+        if one.status != other.status:
+            findings.append(Finding("score", where, _shown(one, "value"), _shown(other, "value")))
+        elif far:
+            # A tie-break orders equal values, so that it decides grades as values do.
+            of = "" if far[0] == "value" else f" {far[0]}"
+            findings.append(Finding("score", f"{where}{of}", _shown(one, far[0]), _shown(other, far[0])))
+        elif any(apart.values()):
+            within += 1
         else:
-            deviation = abs(one.value - other.value)
-            largest = max(largest, deviation)
-            if deviation <= tolerance * scale:
-                within += 1
-            else:
-                findings.append(Finding("score", where, one.value, other.value))
-    tally = Tally(label, equal, within, len(findings), len(failed), tolerance, scale, largest)
+            equal += 1
+        largest = max(largest, apart["value"] if math.isfinite(apart["value"]) else 0.0)
+    tally = Tally(label, equal, within, len(findings), len(failed), tolerance, scales["value"], largest)
     return tally, findings, failed
+
+
+def deviation(one: float | None, other: float | None) -> float:
+    """How far apart two numbers are; infinitely, where only one of them is there.
+
+    >>> deviation(1.0, 0.75), deviation(None, None), deviation(None, 0.0)
+    (0.25, 0.0, inf)
+    """
+    if one is None or other is None:
+        return 0.0 if one is other else math.inf
+    return abs(one - other)
+
+
+def _shown(record: ScoreRecord, name: str) -> Any:
+    number = getattr(record, name)
+    return record.status if number is None else number
 
 
 def _summary(compared: int, total: int, differing: int, request: Request) -> str:
@@ -280,4 +312,6 @@ def _summary(compared: int, total: int, differing: int, request: Request) -> str
     bound = 1 - 0.05 ** (1 / compared)
     if compared >= total:
         return f"all {done}"
-    return f"{done}: with 95 % confidence fewer than {100 * bound:.2g} % of the scores are off by more than the tolerance"
+    return (
+        f"{done}: with 95 % confidence fewer than {100 * bound:.2g} % of the scores are off by more than the tolerance"
+    )

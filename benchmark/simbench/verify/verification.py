@@ -98,5 +98,7 @@ def _remarks(contents: Contents, rescore: bool, store: Store) -> list[str]:
     """What a reader of the report should know besides."""
     from_bundle = [key for key in contents.model_keys if not store.has_model(key)]
     if rescore and from_bundle:
-        return [f"{len(from_bundle)} models came from the bundle: that they were trained as the suite says is only claimed"]
+        return [
+            f"{len(from_bundle)} models came from the bundle: that they were trained as the suite says is only claimed"
+        ]
     return []

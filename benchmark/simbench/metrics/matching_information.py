@@ -1,0 +1,150 @@
+"""One-to-one matching of units by mutual information, which also sees what correlation does not.
+
+The values of a unit are put into bins: the first holds those equal to the smallest (the zeros of a ReLU), the others
+are of equal mass. With I the mutual information of two units in nats, I₀ that after the rows of the one are exchanged
+in pairs at random, and H the entropies,
+
+    (I − I₀) / (√(H_x H_y) − I₀)
+
+is 1 for units with the same bins and about 0 for independent ones. The Miller-Madow correction (r − 1)(c − 1) / 2N for
+r × c bins and N rows is the same for I, I₀ and the information of a unit with itself, and drops out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import unordered
+from simbench.metrics.matching import CONVERGENT, INVARIANT_TO, assigned
+from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.units import living
+from simbench.seeds import seed_for
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+BLOCK = 64 * 2**20
+ROUNDING = 1e-12
+"""Of the entropy: a smaller denominator leaves nothing to tell apart."""
+
+
+@dataclass(frozen=True)
+class BinnedUnits:
+    """Which bin each row falls into, (rows, living units), the entropies (living units,), and how many units died."""
+
+    codes: Tensor
+    entropies: Tensor
+    bins: int
+    dead: int
+
+
+def binned(x: Tensor, bins: int) -> BinnedUnits:
+    """The living units of `x` in bins. `NotApplicable` when all are dead."""
+    alive = living(x)
+    values = x[:, alive].double().T.contiguous()
+    ordered = values.sort(dim=1).values
+    below = torch.searchsorted(ordered, values)  # the number of smaller values: ties share a bin
+    smallest = (values == ordered[:, :1]).sum(dim=1, keepdim=True)
+    upper = 1 + (bins - 1) * (below - smallest) // (len(x) - smallest)
+    codes = torch.where(below == 0, 0, upper)
+    mass = torch.nn.functional.one_hot(codes, bins).double().mean(dim=1)
+    return BinnedUnits(codes.T, -torch.xlogy(mass, mass).sum(dim=1), bins, int((~alive).sum()))
+
+
+def binned_units(representation: Representation, *, bins: int, seed: int) -> BinnedUnits:
+    """What `match_mutual_information` prepares."""
+    return binned(representation.matrix, bins)
+
+
+def information_of_pairs(prepared: Sequence[BinnedUnits], pairs: Pairs, *, bins: int, seed: int) -> list[float | Score]:
+    """Matching by mutual information of many pairs."""
+    unique, back = unordered(pairs)
+    values = []
+    for a, b in unique:
+        gain = scaled_information(prepared[a], prepared[b], seed).cpu().numpy()
+        values.append(float(np.clip(assigned(gain) / max(gain.shape), 0, 1)))
+    scores: list[float | Score] = []
+    for (a, b), k in zip(pairs, back, strict=True):
+        dead = prepared[a].dead, prepared[b].dead
+        warning = f"{dead[0]} and {dead[1]} dead units"
+        scores.append(Score(values[k], warnings=(warning,)) if any(dead) else values[k])
+    return scores
+
+
+def scaled_information(a: BinnedUnits, b: BinnedUnits, seed: int) -> Tensor:
+    """(I − I₀) / (√(H_x H_y) − I₀) of all units of a with all of b, (units of a, units of b)."""
+    found = mutual_information(a, b, b.codes)
+    chance = mutual_information(a, b, b.codes[exchanges(len(b.codes), seed).to(b.codes.device)])
+    bound = torch.outer(a.entropies, b.entropies).sqrt()
+    room = bound - chance
+    enough = room > ROUNDING * bound
+    return torch.where(enough, (found - chance) / torch.where(enough, room, 1.0), (found >= bound).double())
+
+
+def exchanges(rows: int, seed: int) -> Tensor:
+    """A random permutation that is its own inverse, so that it does not matter which side it is applied to."""
+    generator = torch.Generator().manual_seed(seed_for(purpose="match_mutual_information", rows=rows, seed=seed))
+    order = torch.randperm(rows, generator=generator)
+    half = rows // 2
+    partner = torch.arange(rows)
+    partner[order[:half]], partner[order[half : 2 * half]] = order[half : 2 * half], order[:half]
+    return partner
+
+
+def mutual_information(a: BinnedUnits, b: BinnedUnits, codes: Tensor) -> Tensor:
+    """H_x + H_y − H_xy of all units, `codes` being those of b; the joint counts come from one product."""
+    rows, bins, right = len(codes), a.bins, codes.shape[1]
+    second = _indicators(codes, bins)
+    height = max(1, BLOCK // (8 * bins * bins * right))
+    negative = []
+    for start in range(0, a.codes.shape[1], height):
+        counts = _indicators(a.codes[:, start : start + height], bins).T @ second
+        joint = counts.view(-1, bins, right, bins).double()
+        negative.append(torch.xlogy(joint, joint).sum(dim=(1, 3)) / rows)
+    joint_entropies = float(np.log(rows)) - torch.cat(negative)
+    return a.entropies[:, None] + b.entropies - joint_entropies
+
+
+def _indicators(codes: Tensor, bins: int) -> Tensor:
+    """(rows, units · bins): 1 where the row of the unit falls into the bin; counts in float32 are exact."""
+    return torch.nn.functional.one_hot(codes, bins).float().flatten(1)
+
+
+@metric(
+    "match_mutual_information",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="matching",
+    formula="max_P Σᵢⱼ Pᵢⱼ (Iᵢⱼ − I₀ᵢⱼ) / (√(HᵢHⱼ) − I₀ᵢⱼ) / max(d, d′), P a one-to-one assignment of units",
+    reference=f"{CONVERGENT}.3",
+    prepare=binned_units,
+    compare_many=information_of_pairs,
+)
+def match_mutual_information(
+    x: Tensor, y: Tensor, *, bins: Annotated[int, Field(ge=2)] = 10, seed: Annotated[int, Field(ge=0)] = 0
+) -> float | Score:
+    """Mean scaled mutual information under the best one-to-one assignment of units.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]. Dead units are left out. The null is that of
+    exchanged rows; where rows are positions of few inputs it is too low. Raises `NotApplicable` when all units of one
+    side are dead.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 0.0], [2.0, 4.0], [0.0, 2.0], [5.0, 3.0]])
+    >>> round(float(match_mutual_information(x, 2 * x[:, [1, 0]] + 1, bins=3)), 9)
+    1.0
+    """
+    return information_of_pairs([binned(x, bins), binned(y, bins)], [(0, 1)], bins=bins, seed=seed)[0]

@@ -1,0 +1,211 @@
+"""How well the units of Y are predicted from X by linear regression, in sample and on held-out rows.
+
+* `linear_regression`: the in-sample R² of least squares, ‖Q_xᵀỸ‖²/‖Ỹ‖² with an orthonormal basis Q_x of X̃;
+* `linear_predictivity`: ridge regression on all folds of rows but one, scored on that one, in turn.
+
+Both are directed: from X to Y. In each fold both sides are centred by the means of the *training* rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from simbench.lazy import lazy_import
+from simbench.metrics.cca import basis, with_saturation
+from simbench.metrics.linear_algebra import Spectrum, centred, rank_cut, same_gram, spectrum, squared_cross_norms
+from simbench.metrics.metric import Pairs, Score, metric
+from simbench.seeds import seed_for
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+Folds = Annotated[int, Field(ge=2)]
+Measure = Literal["r2", "pearson"]
+PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-16, 5))
+"""Candidate ridge penalties, 1e-8 to 1e2 in half decades, relative to the largest squared singular value of X."""
+
+
+def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | Score]:
+    """The in-sample R² of many directed pairs of spectra."""
+    count = len(prepared)
+    matrices = [side.left for side in prepared] + [side.left * side.values for side in prepared]
+    explained = squared_cross_norms(matrices, [(a, count + b) for a, b in pairs]).tolist()
+    return [
+        with_saturation(part / float(prepared[b].values.square().sum()), prepared[a])
+        for (a, b), part in zip(pairs, explained, strict=True)
+    ]
+
+
+@metric(
+    "linear_regression",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=False,
+    value_range=(0.0, 1.0),
+    invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    family="regression",
+    formula="‖Q_xᵀỸ‖² / ‖Ỹ‖²",
+    reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, Eq. 5",
+    prepare=basis,
+    compare_many=linear_regression_of_pairs,
+)
+def linear_regression(x: Tensor, y: Tensor) -> float | Score:
+    """The share of Y's variance that least squares from X explains in sample. Directed.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1], invariant to affine maps of x; a `Score` with
+    the warning `saturated` where x fits anything. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
+    >>> round(linear_regression(x, x[:, :1]), 9), linear_regression(x[:, :1], x) < 0.9
+    (1.0, True)
+    """
+    side, y = spectrum(x), centred(y)
+    return with_saturation(float((side.left.T @ y).square().sum() / y.square().sum()), side)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold: its rows, and what the other rows, the training rows, say of X.
+
+    `mean` (features,), `right` (features, r) and `values` (r,) are the mean and the singular value decomposition of the
+    centred training rows; `coordinates` (fold's rows, r) are the fold's rows in that basis.
+    """
+
+    rows: Tensor
+    mean: Tensor
+    right: Tensor
+    values: Tensor
+    coordinates: Tensor
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A representation as a source of predictions (`design`, `splits`) and as their target, (rows, units)."""
+
+    design: Tensor
+    splits: tuple[Split, ...]
+    target: Tensor
+
+
+def folded(representation: Representation, *, folds: int, measure: Measure, seed: int) -> Folded:
+    """What `linear_predictivity` prepares: one decomposition per fold."""
+    return _folded(representation.matrix, folds, measure, seed)
+
+
+def predictivity_of_pairs(
+    prepared: Sequence[Folded], pairs: Pairs, *, folds: int, measure: Measure, seed: int
+) -> list[float]:
+    """The cross-validated ridge predictivity of many directed pairs."""
+    return [_predictivity(prepared[a], prepared[b].target, measure) for a, b in pairs]
+
+
+@metric(
+    "linear_predictivity",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=False,
+    value_range=(float("-inf"), 1.0),
+    invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    family="regression",
+    formula="1 − Σ‖Y_f − Ŷ_f‖² / Σ‖Y_f − ȳ_{−f}‖² over folds f, Ŷ_f by ridge regression on the other folds, its "
+    "penalty by generalised cross-validation",
+    reference="Schrimpf et al. (2018), Brain-Score, Section 2 (linear predictivity); Golub, Heath, Wahba (1979), "
+    "Generalized Cross-Validation as a Method for Choosing a Good Ridge Parameter, Eq. 1.4",
+    prepare=folded,
+    compare_many=predictivity_of_pairs,
+)
+def linear_predictivity(x: Tensor, y: Tensor, *, folds: Folds = 5, measure: Measure = "r2", seed: int = 0) -> float:
+    """How well ridge regression from X predicts held-out rows of Y. Directed.
+
+    x: (rows, features), y: (rows, other features) → with `measure` r2 a number ≤ 1, 0 for what predicts the mean and
+    below for what is worse; with pearson the median over units of the correlation in the fold, averaged over folds.
+    `seed` deals the rows to the folds. Raises `NotApplicable` without variance.
+
+    >>> x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    >>> round(linear_predictivity(x, x @ torch.ones(3, 2) + 1), 6)
+    1.0
+    """
+    return _predictivity(_folded(x, folds, measure, seed), _target(x=y, measure=measure), measure)
+
+
+def _folded(x: Tensor, folds: int, measure: Measure, seed: int) -> Folded:
+    design = same_gram(centred(x))
+    splits = []
+    for rows, training in splits_of_rows(len(design), folds, seed):
+        mean = design[training].mean(dim=0)
+        _, values, right = torch.linalg.svd(design[training] - mean, full_matrices=False)
+        # Below the root of the machine precision a direction is out of reach of the smallest penalty.
+        smallest = max(rank_cut(x, float(values[0])), torch.finfo(torch.float64).eps ** 0.5 * float(values[0]))
+        right = right[values > smallest].T
+        splits.append(Split(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
+    return Folded(design, tuple(splits), _target(x, measure))
+
+
+def _target(x: Tensor, measure: Measure) -> Tensor:
+    """Only a correlation depends on the units themselves and not on their Gram matrix alone."""
+    return same_gram(centred(x)) if measure == "r2" else centred(x)
+
+
+def splits_of_rows(rows: int, folds: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The rows of each fold and all others, dealt at random."""
+    generator = torch.Generator().manual_seed(seed_for(purpose="folds", rows=rows, seed=seed))
+    order = torch.randperm(rows, generator=generator)
+    for fold in torch.tensor_split(order, min(folds, rows)):
+        training = torch.ones(rows, dtype=torch.bool)
+        training[fold] = False
+        yield fold, training.nonzero().flatten()
+
+
+def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:
+    inner = [x.design[split.rows].T @ y[split.rows] for split in x.splits]
+    total, sums = torch.stack(inner).sum(dim=0), y.sum(dim=0)
+    residual, spread, correlations = 0.0, 0.0, []
+    for split, own in zip(x.splits, inner, strict=True):
+        held_out = y[split.rows]
+        count = len(y) - len(held_out)
+        mean = (sums - held_out.sum(dim=0)) / count
+        cross = split.right.T @ (total - own - count * torch.outer(split.mean, mean))
+        held_out = held_out - mean
+        variance = float((y - mean).square().sum() - held_out.square().sum())
+        predicted = split.coordinates @ (
+            cross / (split.values.square() + _penalty(split, cross, variance, count))[:, None]
+        )
+        residual += float((held_out - predicted).square().sum())
+        spread += float(held_out.square().sum())
+        if measure == "pearson":
+            correlations.append(median_correlation(predicted, held_out))
+    return sum(correlations) / len(correlations) if correlations else 1 - residual / spread
+
+
+def _penalty(split: Split, cross: Tensor, variance: float, count: int) -> float:
+    """The candidate with the least residual sum of squares per squared residual degree of freedom."""
+    if len(split.values) == 0:
+        return 1.0
+    squares = split.values.square()
+    explained = cross.square().sum(dim=1) / squares
+    penalties = squares[0] * torch.tensor(PENALTIES, dtype=torch.float64, device=squares.device)
+    shrinkage = penalties[:, None] / (squares + penalties[:, None])
+    free = count - 1 - len(squares)
+    outside = max(variance - float(explained.sum()), 0.0) if free > 0 else 0.0
+    criterion = (outside + shrinkage.square() @ explained) / (free + shrinkage.sum(dim=1)).square()
+    return float(penalties[criterion.argmin()])
+
+
+def median_correlation(predicted: Tensor, observed: Tensor) -> float:
+    """The median over units that vary; a constant prediction correlates with nothing."""
+    predicted, observed = (side - side.mean(dim=0) for side in (predicted, observed))
+    scale = torch.linalg.vector_norm(observed, dim=0)
+    varies = scale > len(observed) * torch.finfo(torch.float64).eps * scale.amax()
+    norms = torch.linalg.vector_norm(predicted, dim=0) * scale
+    products = (predicted * observed).sum(dim=0)
+    found = torch.where(norms > 0, products / norms, torch.zeros_like(norms))[varies]
+    return float(found.quantile(0.5)) if len(found) else 0.0

@@ -1,0 +1,197 @@
+"""Differences of numbers that describe each representation on its own: they need no pairing of rows, and tell little.
+
+* `magnitude_difference`: |‖x̄‖ − ‖ȳ‖| with the mean rows x̄ and ȳ;
+* `concentricity_difference`: the mean cosine between the rows and their mean;
+* `uniformity_difference`: log of the mean of exp(−2‖xᵢ − xⱼ‖²) over all pairs of rows, on the unit sphere;
+* `participation_ratio_difference`: (Σλ)²/Σλ², λ the eigenvalues of the covariance: the number of dimensions in use.
+
+Nothing is centred but the covariance, so a translation changes all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simbench.errors import NotApplicable
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import GRAM_BLOCK, centred, varying
+from simbench.metrics.metric import Pairs, metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+UNBOUNDED = (0.0, float("inf"))
+
+
+def differences_of_pairs(prepared: Sequence[float], pairs: Pairs) -> list[float]:
+    """|a − b| for many pairs of numbers."""
+    return [abs(prepared[a] - prepared[b]) for a, b in pairs]
+
+
+def magnitude(representation: Representation) -> float:
+    """What `magnitude_difference` prepares."""
+    return _magnitude(representation.matrix)
+
+
+@metric(
+    "magnitude_difference",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=UNBOUNDED,
+    invariant_to={"orthogonal"},
+    family="statistics",
+    formula="|‖x̄‖ − ‖ȳ‖|",
+    reference="Wang et al. (2020), Towards Understanding the Instability of Network Embedding (magnitude)",
+    prepare=magnitude,
+    compare_many=differences_of_pairs,
+)
+def magnitude_difference(x: Tensor, y: Tensor) -> float:
+    """The difference in length of the mean rows.
+
+    x: (rows, features), y: (rows, other features) → a number ≥ 0. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[3.0, 1.0], [3.0, 7.0]])
+    >>> magnitude_difference(x, 3 * x)  # the means are (3, 4) and (9, 12)
+    10.0
+    """
+    return abs(_magnitude(x) - _magnitude(y))
+
+
+def _magnitude(x: Tensor) -> float:
+    return float(torch.linalg.vector_norm(varying(x).mean(dim=0)))
+
+
+def concentricity(representation: Representation) -> float:
+    """What `concentricity_difference` prepares."""
+    return _concentricity(representation.matrix)
+
+
+@metric(
+    "concentricity_difference",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, 2.0),
+    invariant_to={"orthogonal", "isotropic_scaling"},
+    family="statistics",
+    formula="|meanᵢ cos(xᵢ, x̄) − meanᵢ cos(yᵢ, ȳ)|",
+    reference="Wang et al. (2020), Towards Understanding the Instability of Network Embedding (concentricity)",
+    prepare=concentricity,
+    compare_many=differences_of_pairs,
+)
+def concentricity_difference(x: Tensor, y: Tensor) -> float:
+    """The difference in the mean cosine between rows and their mean row.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 2]. Rows that are zero have no direction and are
+    left out. Raises `NotApplicable` without variance, and where the mean row is zero.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> y = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
+    >>> round(concentricity_difference(x, y), 9)  # 1/√2 and 1
+    0.292893219
+    """
+    return abs(_concentricity(x) - _concentricity(y))
+
+
+def _concentricity(x: Tensor) -> float:
+    x = varying(x)
+    mean = x.mean(dim=0)
+    length = torch.linalg.vector_norm(mean)
+    if not bool(length > len(x) * torch.finfo(torch.float64).eps * x.abs().max()):
+        raise NotApplicable("the mean row is zero and has no direction")
+    return float((_unit_rows(x) @ (mean / length)).mean())
+
+
+def uniformity(representation: Representation) -> float:
+    """What `uniformity_difference` prepares."""
+    return _uniformity(representation.matrix)
+
+
+@metric(
+    "uniformity_difference",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=UNBOUNDED,
+    invariant_to={"orthogonal", "isotropic_scaling"},
+    family="statistics",
+    formula="|log n⁻² Σᵢⱼ exp(−2‖x̂ᵢ − x̂ⱼ‖²) − log n⁻² Σᵢⱼ exp(−2‖ŷᵢ − ŷⱼ‖²)|, x̂ᵢ = xᵢ/‖xᵢ‖",
+    reference="Wang, Isola (2020), Understanding Contrastive Representation Learning through Alignment and Uniformity "
+    "on the Hypersphere, Eq. 2 (t = 2)",
+    prepare=uniformity,
+    compare_many=differences_of_pairs,
+)
+def uniformity_difference(x: Tensor, y: Tensor) -> float:
+    """The difference in how evenly the directions of the rows cover the sphere.
+
+    x: (rows, features), y: (rows, other features) → a number ≥ 0. Rows that are zero have no direction and are left
+    out; without the sphere the exponentials would vanish for any wide representation. Raises `NotApplicable` without
+    variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> y = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
+    >>> round(uniformity_difference(x, y), 9)  # −log((1 + e⁻⁴)/2) and 0
+    0.674997253
+    """
+    return abs(_uniformity(x) - _uniformity(y))
+
+
+def _uniformity(x: Tensor) -> float:
+    """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
+    x = _unit_rows(varying(x))
+    total, height = 0.0, max(1, GRAM_BLOCK // (8 * len(x)))
+    for start in range(0, len(x), height):
+        inner = x[start : start + height] @ x.T
+        inner.diagonal(start).fill_(1)
+        total += float(torch.exp(4 * (inner - 1)).sum())
+    return float(torch.tensor(total / len(x) ** 2, dtype=torch.float64).log())
+
+
+def _unit_rows(x: Tensor) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    kept = norms[:, 0] > 0
+    return x[kept] / norms[kept]
+
+
+def participation_ratio(representation: Representation) -> float:
+    """What `participation_ratio_difference` prepares."""
+    return _participation_ratio(representation.matrix)
+
+
+@metric(
+    "participation_ratio_difference",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=UNBOUNDED,
+    invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    family="statistics",
+    formula="|tr(Σ_x)²/‖Σ_x‖² − tr(Σ_y)²/‖Σ_y‖²|",
+    reference="Gao, Trautmann, Yu, Santhanam, Ryu, Shenoy, Ganguli (2017), A Theory of Multineuronal Dimensionality, "
+    "Dynamics and Measurement, Eq. 2",
+    prepare=participation_ratio,
+    compare_many=differences_of_pairs,
+)
+def participation_ratio_difference(x: Tensor, y: Tensor) -> float:
+    """The difference in participation ratio: how many directions of variance each representation uses.
+
+    x: (rows, features), y: (rows, other features) → a number ≥ 0. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    >>> round(participation_ratio_difference(x, x[:, :1]), 9)
+    1.0
+    """
+    return abs(_participation_ratio(x) - _participation_ratio(y))
+
+
+def _participation_ratio(x: Tensor) -> float:
+    x = centred(x)
+    gram = x.T @ x if x.shape[1] <= len(x) else x @ x.T
+    return float(gram.trace().square() / gram.square().sum())

@@ -1,0 +1,277 @@
+"""Distances and similarities of column spaces, and of the linear read-outs that they allow.
+
+With U_x the left singular vectors of the centred X, s its singular values and r_x its numerical rank, the ridge
+regression of anything on X smooths it by the n × n matrix H_x = U_x diag(w) U_xᵀ, w = s²/(s² + nλ). With ρ the
+canonical correlations, the singular values of U_xᵀU_y:
+
+* `gulp`: ‖H_x − H_y‖, at λ = 0 √(r_x + r_y − 2Σρ²);
+* `decoding_similarity`: the cosine of H_x and H_y, at λ = 0 Σρ²/√(r_x r_y), for λ → ∞ linear CKA;
+* `subspace_angles`: the principal angles θ = arccos ρ, summarised;
+* `eigenspace_overlap`: Σρ²/max(r_x, r_y), of the matrices as they are, not centred.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from simbench.lazy import lazy_import
+from simbench.metrics.cca import SATURATED, basis, with_saturation
+from simbench.metrics.linear_algebra import (
+    Spectrum,
+    cross_products,
+    gram_distance,
+    rank_cut,
+    spectrum,
+    squared_cross_norms,
+    unordered,
+    varying,
+)
+from simbench.metrics.metric import Pairs, Score, metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+Ridge = Annotated[float, Field(ge=0)]
+Summary = Literal["geodesic", "projection", "largest"]
+CLOSE = 1e-4
+"""A squared distance, relative to the squared norms, below which their difference has lost too many digits."""
+
+
+@dataclass(frozen=True)
+class Smoother:
+    """The smoothing matrix H = root rootᵀ, its squared norm, and the spectrum that it was made from."""
+
+    root: Tensor
+    squared_norm: float
+    spectrum: Spectrum
+
+
+def smoother(representation: Representation, *, ridge: float, squared: bool) -> Smoother:
+    """What `gulp` prepares."""
+    return _smoother(spectrum(representation.matrix), ridge)
+
+
+def gulp_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float, squared: bool) -> list[float | Score]:
+    """The GULP distance of many pairs of smoothing matrices."""
+    scores: list[float | Score] = []
+    products = squared_cross_norms([side.root for side in prepared], pairs).tolist()
+    for (a, b), product in zip(pairs, products, strict=True):
+        x, y = prepared[a], prepared[b]
+        size = x.squared_norm + y.squared_norm
+        far = size - 2 * product
+        distance = math.sqrt(far) if far > CLOSE * size else float(gram_distance(x.root, y.root))
+        scores.append(_gulp(distance, squared, ridge, x, y))
+    return scores
+
+
+@metric(
+    "gulp",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, float("inf")),
+    invariant_to={"affine"},
+    family="regression",
+    formula="√(tr(Σ_x^λ⁻¹ Σ_x Σ_x^λ⁻¹ Σ_x) + tr(Σ_y^λ⁻¹ Σ_y Σ_y^λ⁻¹ Σ_y) − 2 tr(Σ_x^λ⁻¹ Σ_xy Σ_y^λ⁻¹ Σ_yx)), "
+    "Σ^λ = Σ + λI; at λ = 0 √(r_x + r_y − 2Σρ²)",
+    reference="Boix-Adserà, Lawrence, Stepaniants, Rigollet (2022), GULP: a prediction-based metric between "
+    "representations, Definition 1 and Proposition 1",
+    prepare=smoother,
+    compare_many=gulp_of_pairs,
+)
+def gulp(x: Tensor, y: Tensor, *, ridge: Ridge = 0.0, squared: bool = False) -> float | Score:
+    """GULP: the largest difference between ridge regressions on X and on Y, on average over targets.
+
+    x: (rows, features), y: (rows, other features) → a number ≥ 0, a metric in the mathematical sense unless `squared`.
+    For `ridge` > 0 (in the units of a variance) it is invariant to translations and rotations only. Carries the warning
+    `saturated` where a basis fills the centred sample space and nothing is regularised. Raises `NotApplicable` without
+    variance.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
+    >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
+    >>> round(gulp(x, y, squared=True), 9)  # 1 + 1 − 2ρ², with the correlation ρ = 1/2
+    1.5
+    """
+    a, b = _smoother(spectrum(x), ridge), _smoother(spectrum(y), ridge)
+    return _gulp(float(gram_distance(a.root, b.root)), squared, ridge, a, b)
+
+
+def _smoother(full: Spectrum, ridge: float) -> Smoother:
+    variances = full.values.square()
+    weights = variances / (variances + len(full.left) * ridge)
+    return Smoother(full.left * weights.sqrt(), float(weights.square().sum()), full)
+
+
+def _gulp(distance: float, squared: bool, ridge: float, x: Smoother, y: Smoother) -> float | Score:
+    value = distance**2 if squared else distance
+    return with_saturation(value, x.spectrum, y.spectrum) if ridge == 0 else value
+
+
+def readout(representation: Representation, *, ridge: float) -> Smoother:
+    """What `decoding_similarity` prepares: the smoothing matrix for a penalty relative to the total variance."""
+    return _readout(spectrum(representation.matrix), ridge)
+
+
+def decoding_similarity_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float) -> list[float | Score]:
+    """The decoding similarity of many pairs of read-outs."""
+    products = squared_cross_norms([side.root for side in prepared], pairs).tolist()
+    return [
+        _alignment(product, ridge, prepared[a], prepared[b]) for (a, b), product in zip(pairs, products, strict=True)
+    ]
+
+
+@metric(
+    "decoding_similarity",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    family="regression",
+    formula="tr(H_x H_y) / (‖H_x‖ ‖H_y‖), H_x = X̃(X̃ᵀX̃ + λ‖X̃‖²I)⁻¹X̃ᵀ",
+    reference="Harvey, Lipshutz, Williams (2024), What Representational Similarity Measures Imply about Decodable "
+    "Information, Section 3 (average alignment of optimal read-outs)",
+    prepare=readout,
+    compare_many=decoding_similarity_of_pairs,
+)
+def decoding_similarity(x: Tensor, y: Tensor, *, ridge: Ridge = 0.01) -> float | Score:
+    """The normalised alignment of what the best ridge read-outs of X and Y say, on average over random tasks.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]. `ridge` is the penalty as a share of each
+    side's total variance: 0 gives Σρ²/√(r_x r_y), with the warning `saturated` where a basis fills the centred sample
+    space; a large one gives linear CKA. Raises `NotApplicable` without variance.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
+    >>> round(decoding_similarity(x, 3 * x + 1), 9)
+    1.0
+    """
+    a, b = _readout(spectrum(x), ridge), _readout(spectrum(y), ridge)
+    return _alignment(float((a.root.T @ b.root).square().sum()), ridge, a, b)
+
+
+def _readout(full: Spectrum, ridge: float) -> Smoother:
+    return _smoother(full, ridge * float(full.values.square().sum()) / len(full.left))
+
+
+def _alignment(product: float, ridge: float, x: Smoother, y: Smoother) -> float | Score:
+    value = product / math.sqrt(x.squared_norm * y.squared_norm)
+    return with_saturation(value, x.spectrum, y.spectrum) if ridge == 0 else value
+
+
+def column_space(representation: Representation, *, summary: Summary) -> Spectrum:
+    """What `subspace_angles` prepares, whatever the summary."""
+    return basis(representation)
+
+
+def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summary) -> list[float | Score]:
+    """The summarised principal angles of many pairs of spectra."""
+    unique, back = unordered(pairs)
+    values = [0.0] * len(unique)
+    for positions, products in cross_products([side.left for side in prepared], unique):
+        for position, cosines in zip(positions, torch.linalg.svdvals(products), strict=True):
+            a, b = unique[position]
+            values[position] = _summarised(prepared[a], prepared[b], cosines, summary)
+    return [with_saturation(values[k], prepared[a], prepared[b]) for (a, b), k in zip(pairs, back, strict=True)]
+
+
+@metric(
+    "subspace_angles",
+    version=1,
+    higher_is_more_similar=False,
+    symmetric=True,
+    value_range=(0.0, float("inf")),
+    invariant_to={"affine"},
+    family="CCA",
+    formula="‖θ‖, ‖sin θ‖ or max θ, θᵢ = arccos ρᵢ for i ≤ min(r_x, r_y), and |r_x − r_y| angles of π/2",
+    reference="Björck, Golub (1973), Numerical Methods for Computing Angles Between Linear Subspaces; Ye, Lim (2016), "
+    "Schubert Varieties and Distances between Subspaces of Different Dimensions (unequal ranks)",
+    prepare=column_space,
+    compare_many=angles_of_pairs,
+)
+def subspace_angles(x: Tensor, y: Tensor, *, summary: Summary = "geodesic") -> float | Score:
+    """Principal angles between the centred column spaces: geodesic ‖θ‖, `projection` ‖sin θ‖ or the `largest`.
+
+    x: (rows, features), y: (rows, other features) → a number ≥ 0, a metric on subspaces in the mathematical sense.
+    Carries the warning `saturated` where a basis fills the centred sample space. Raises `NotApplicable` without
+    variance.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
+    >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
+    >>> round(math.degrees(subspace_angles(x, y)), 9)  # the correlation is 1/2
+    60.0
+    """
+    a, b = spectrum(x), spectrum(y)
+    return with_saturation(_summarised(a, b, torch.linalg.svdvals(a.left.T @ b.left), summary), a, b)
+
+
+def _summarised(x: Spectrum, y: Spectrum, cosines: Tensor, summary: Summary) -> float:
+    """Angles from cosines where they are large, from sines where they are small: neither is exact at both ends."""
+    angles = torch.acos(cosines.clamp(max=1))
+    if bool((cosines > 0.9).any()):
+        small, large = sorted((x, y), key=lambda side: side.rank)
+        sines = torch.linalg.svdvals(small.left - large.left @ (large.left.T @ small.left)).flip(0)
+        angles = torch.where(cosines > 0.9, torch.asin(sines.clamp(max=1)), angles)
+    angles = torch.cat([angles, angles.new_full((abs(x.rank - y.rank),), math.pi / 2)])
+    if summary == "largest":
+        return float(angles.max())
+    return float(torch.linalg.vector_norm(angles.sin() if summary == "projection" else angles))
+
+
+def uncentred_basis(representation: Representation) -> Tensor:
+    """What `eigenspace_overlap` prepares: an orthonormal basis of the column space of the matrix as it is."""
+    return _uncentred_basis(representation.matrix)
+
+
+def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[float | Score]:
+    """The overlap of many pairs of bases."""
+    products = squared_cross_norms(prepared, pairs).tolist()
+    return [_overlap(product, prepared[a], prepared[b]) for (a, b), product in zip(pairs, products, strict=True)]
+
+
+@metric(
+    "eigenspace_overlap",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to={"invertible_linear"},
+    family="CCA",
+    formula="‖U_xᵀU_y‖² / max(r_x, r_y), U the left singular vectors of the uncentred matrix",
+    reference="May, Zhang, Dao, Ré (2019), On the Downstream Performance of Compressed Word Embeddings, Definition 1 "
+    "(there divided by the larger width)",
+    prepare=uncentred_basis,
+    compare_many=eigenspace_overlap_of_pairs,
+)
+def eigenspace_overlap(x: Tensor, y: Tensor) -> float | Score:
+    """Eigenspace overlap score: how much of the larger uncentred column space the other one spans.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where a
+    basis fills the sample space. Raises `NotApplicable` when all rows are equal.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> round(eigenspace_overlap(x, x[:, :1]), 9)
+    0.5
+    """
+    a, b = _uncentred_basis(x), _uncentred_basis(y)
+    return _overlap(float((a.T @ b).square().sum()), a, b)
+
+
+def _uncentred_basis(x: Tensor) -> Tensor:
+    left, values, _ = torch.linalg.svd(varying(x), full_matrices=False)
+    spanning: Tensor = left[:, values > rank_cut(x, float(values[0]))]
+    return spanning
+
+
+def _overlap(product: float, x: Tensor, y: Tensor) -> float | Score:
+    rank = max(x.shape[1], y.shape[1])
+    return Score(product / rank, warnings=(SATURATED,)) if rank == len(x) else product / rank

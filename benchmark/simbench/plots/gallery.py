@@ -1,0 +1,88 @@
+"""All pictures that a board and its scores allow, by file name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from matplotlib.figure import Figure
+
+from simbench.errors import UnknownNameError
+from simbench.leaderboard.board import Board, RankedRow, TestColumn
+from simbench.leaderboard.scores import ScoreRow
+from simbench.plots.fingerprints import fingerprints, transform_columns
+from simbench.plots.grades import grades
+from simbench.plots.heat_maps import comparable_tests, heat_maps
+from simbench.plots.ranks import rank_plot
+from simbench.plots.style import Draw
+
+MOST_PANELS = 16
+"""Of heat maps and fingerprints in one picture; more go to a second one."""
+
+
+def gallery(
+    board: Board, rows: Sequence[ScoreRow], metrics: Collection[str] = (), tests: Collection[str] = ()
+) -> dict[str, Draw]:
+    """Pictures by name, each drawn when called.
+
+    Args:
+        board: the leaderboard. Ranks are shown as they are on it, whatever is left out of a picture.
+        rows: the scores behind it; without them there are no heat maps.
+        metrics: labels of the metrics to show, in this order; all by default.
+        tests: ids of the tests to show; all by default.
+    """
+    shown = _chosen(board, metrics, tests)
+    pictures: dict[str, Draw] = {"grades": partial(grades, shown)}
+    if sum(ranked.mean_rank is not None for ranked in board.rows) > 1:
+        pictures["ranks"] = partial(rank_plot, board)
+    if transform_columns(shown) and shown.rows:
+        pictures |= _paged("invariance", shown, partial(fingerprints, shown))
+    # At the head there is one layer, and so no map of layers.
+    of_layers = {ranked.row.metric.label for ranked in board.rows if ranked.row.metric.level == "layers"}
+    by_test: dict[str, list[ScoreRow]] = {}
+    for row in rows:
+        if row.metric in of_layers:
+            by_test.setdefault(row.test, []).append(row)
+    for test in comparable_tests(shown.tests, by_test):
+        asked = {row.metric for row in by_test[test.id]}
+        compared = replace(shown, rows=[one for one in shown.rows if one.row.metric.label in asked])
+        if compared.rows:
+            draw = partial(_heat_maps_of, test, by_test[test.id])
+            pictures |= _paged(f"heatmaps-{file_name(test.id)}", compared, draw)
+    return pictures
+
+
+def file_name(name: str) -> str:
+    """A name that any file system takes.
+
+    >>> file_name("a/../b c")
+    'a_.._b_c'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+
+
+def _heat_maps_of(test: TestColumn, rows: Sequence[ScoreRow], metrics: Sequence[RankedRow]) -> Figure:
+    return heat_maps(test, metrics, rows)
+
+
+def _paged(name: str, board: Board, draw: Callable[[Sequence[RankedRow]], Figure]) -> Mapping[str, Draw]:
+    """One picture, or several of at most `MOST_PANELS` metrics."""
+    pages = [board.rows[start : start + MOST_PANELS] for start in range(0, len(board.rows), MOST_PANELS)]
+    if len(pages) == 1:
+        return {name: partial(draw, pages[0])}
+    return {f"{name}-{number}": partial(draw, page) for number, page in enumerate(pages, 1)}
+
+
+def _chosen(board: Board, metrics: Collection[str], tests: Collection[str]) -> Board:
+    """The board with some of its rows and tests."""
+    by_label = {ranked.row.metric.label: ranked for ranked in board.rows}
+    known = {test.id for test in board.tests}
+    for kind, names, valid in (("metric", metrics, by_label), ("test", tests, known)):
+        for name in names:
+            if name not in valid:
+                raise UnknownNameError(kind, name, valid)
+    columns = [one for one in board.columns if not tests or (one.parent or one.id) in tests]
+    rows = [by_label[label] for label in metrics] if metrics else list(board.rows)
+    return replace(board, columns=columns, rows=rows)

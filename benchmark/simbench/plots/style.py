@@ -1,0 +1,111 @@
+"""What all pictures share: type, colours that the colour-blind and a grey printer tell apart, and bytes that repeat."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from simbench.leaderboard.cells import state
+from simbench.sanity.verdict import Verdict
+
+Format = Literal["png", "svg", "pdf"]
+Draw = Callable[[], Figure]
+
+BLUE, VERMILLION, ORANGE, GREY, LIGHT, INK = "#0072B2", "#D55E00", "#E69F00", "#767676", "#D9D9D9", "#1A1A1A"
+"""Okabe and Ito's colours: kept apart by the colour-blind, too. Shapes and hatching repeat what they say."""
+LOOKS = {
+    "passed": {"color": BLUE, "marker": "o", "markerfacecolor": BLUE},
+    "failed": {"color": VERMILLION, "marker": "D", "markerfacecolor": "white"},
+    "partly": {"color": ORANGE, "marker": "s", "markerfacecolor": "white"},
+}
+"""How a graded cell is drawn, by its state."""
+WORDS = {"passed": "passed", "failed": "failed", "partly": "not all of it could be compared"}
+LARGEST_TITLE = 60
+
+RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters, and bytes, on every machine
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "simbench",
+    "pdf.fonttype": 42,
+    "text.parse_math": False,  # labels are other people's: a dollar sign in one is a dollar sign
+    "savefig.dpi": 200,
+}
+METADATA: dict[Format, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""No dates and no versions: the same board gives the same bytes."""
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """matplotlib as if nobody had configured it, then as above."""
+    with matplotlib.rc_context(), style.context(["default", RC]):
+        yield
+
+
+def rendered(draw: Draw, form: Format) -> bytes:
+    """The bytes of a picture."""
+    with house_style():
+        buffer = io.BytesIO()
+        draw().savefig(buffer, format=form, metadata=METADATA[form])
+        return buffer.getvalue()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches; belongs to no window."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def looks(verdict: Verdict) -> dict[str, Any]:
+    """How a graded verdict is drawn."""
+    return dict(LOOKS[state(verdict)])
+
+
+def legend_of_states(figure: Figure, axes: Axes, states: set[str]) -> None:
+    """Below everything, what the signs in use mean."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="none", markersize=4, label=WORDS[name], **LOOKS[name])  # type: ignore[arg-type]
+        for name in WORDS
+        if name in states
+    ]
+    handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="95 % interval over models"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.4)
+
+
+def shortened(text: str, length: int = LARGEST_TITLE) -> str:
+    """
+    >>> shortened("a rather long name", 9)
+    'a rather…'
+    """
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

@@ -1,0 +1,177 @@
+"""The steps of a run: obtain the models, read their layers, score what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simbench.metrics.metric import Metric, Score
+from simbench.models.checkpoint import CorruptError, verified
+from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
+from simbench.plan.references import Comparison, ModelRef, RepresentationRef
+from simbench.representations.storage import DamagedError, load_activations
+from simbench.results.store import Store
+from simbench.run.blocks import blocks_of
+from simbench.run.engine import Engine, Task
+from simbench.run.events import Advanced, Listener, StageFinished, StageStarted, Warned
+from simbench.run.materials import Materials
+from simbench.run.tasks import ScoreBlock, extract, failed_records, score_block, train_model
+
+Place = tuple[Any, ...]
+"""(model, layer, reparametrisation, inputs): where activations are read."""
+Missing = list[tuple[Metric, dict[str, Comparison]]]
+"""Per metric, the scores to compute, by key."""
+
+
+def _references(missing: Missing) -> set[RepresentationRef]:
+    return {side for _, wanted in missing for comparison in wanted.values() for side in (comparison.a, comparison.b)}
+
+
+class Steps:
+    """The steps of one run; each does what is missing, and reports what failed without stopping the rest."""
+
+    def __init__(
+        self, plan: Plan, store: Store, engine: Engine, listener: Listener, device: str, provenance: str
+    ) -> None:
+        self.plan, self.store, self.engine, self.listener = plan, store, engine, listener
+        self.provenance = provenance
+        self.materials = Materials.of(plan, store, device)
+        self.models_cached = 0
+        self.failures: list[str] = []
+
+    def missing_scores(self, *, force: bool) -> Missing:
+        """Per metric, the scores that the store does not hold (or, with `force`, all of them)."""
+        missing: Missing = []
+        for planned in self.plan.metrics:
+            known = {} if force else self.store.scores(planned.metric.identity)
+            wanted = {key: c for key, c in planned.scores.items() if key not in known or not known[key].settled}
+            missing.append((planned.metric, wanted))
+        if any(wanted for _, wanted in missing):
+            self._prepare_data()
+        return missing
+
+    def obtain_models(self, missing_scores: Missing) -> tuple[int, dict[ModelRef, str]]:
+        """Train what missing scores need; returns how many were, and the models that could not be had."""
+        wanted = [one for one in self.plan.models.values() if one.spec is not None and one.spec.train is not None]
+        needed = {ref.model for ref in _references(missing_scores)}
+        missing = [one for one in wanted if one.ref in needed and not self._has_model(one)]
+        self.models_cached = len(wanted) - len(missing)
+        epochs = {str(one.ref): one.spec.train.epochs for one in wanted if one.spec and one.spec.train}
+        done = sum(epochs[str(one.ref)] for one in wanted if one not in missing)
+        tasks = [Task(str(one.ref), train_model, (self.materials, one)) for one in missing]
+        keys = {str(one.ref): one for one in missing}
+        failed: dict[ModelRef, str] = {}
+        self.listener(StageStarted("models", sum(epochs.values()), done))
+        for outcome in self.engine.run(tasks, lambda name, units: self.listener(Advanced("models", units, name))):
+            if outcome.reason is not None:
+                model = keys[outcome.task.name]
+                failed[model.ref] = self._failed(f"training {outcome.task.name}", outcome.reason)
+                self.store.record_failure("models", model.key, outcome.reason)
+        self.listener(StageFinished("models", len(failed)))
+        return len(missing) - len(failed), failed
+
+    def extract(self, missing: Missing, failed_models: Mapping[ModelRef, str]) -> dict[Place, Score]:
+        """Store the activations that are missing; returns those that could not be had, and why."""
+        unavailable: dict[Place, Score] = {}
+        groups: dict[Place, list[PlannedActivations]] = {}
+        needed = {(ref.model, ref.layer, ref.reparametrisation) for ref in _references(missing)}
+        for one in self.plan.activations.values():
+            if _place(one)[:3] not in needed:
+                continue
+            if one.model in failed_models:
+                reason = f"{one.model} could not be trained: {failed_models[one.model]}"
+                unavailable[_place(one)] = Score.error(reason)
+            elif not self._is_stored(one):
+                groups.setdefault((one.model, one.reparametrisation, one.inputs), []).append(one)
+        tasks = [Task(str(number), extract, (self.materials, group)) for number, group in enumerate(groups.values())]
+        by_name = dict(zip((task.name for task in tasks), groups.values(), strict=True))
+        total = sum(len(group) for group in groups.values())
+        self.listener(StageStarted("representations", total, 0))
+        for outcome in self.engine.run(tasks, lambda name, units: None):
+            group = by_name[outcome.task.name]
+            if outcome.skipped:
+                unavailable.update({_place(one): Score.skip(str(outcome.reason)) for one in group})
+            elif outcome.reason is not None:
+                reason = self._failed(f"reading {group[0].model}", outcome.reason)
+                unavailable.update({_place(one): Score.error(reason) for one in group})
+            self.listener(Advanced("representations", len(group), str(group[0].model)))
+        failed = sum(score.status == "error" for score in unavailable.values())
+        self.listener(StageFinished("representations", failed))
+        return unavailable
+
+    def score(self, missing: Missing, unavailable: Mapping[Place, Score]) -> int:
+        """Score what is missing, block by block; returns the number of new scores."""
+        tasks: list[Task] = []
+        for metric, wanted in missing:
+            refs = _references([(metric, wanted)])
+            failed = {ref: reason for ref in refs if (reason := _unavailable(ref, unavailable)) is not None}
+            for block in blocks_of(self.plan, metric, wanted, failed, self.provenance):
+                tasks.append(Task(f"{metric.label}#{len(tasks)}", score_block, (self.materials, block)))
+        total = sum(len(planned.scores) for planned in self.plan.metrics)
+        missing_total = sum(len(wanted) for _, wanted in missing)
+        self.listener(StageStarted("scores", total, total - missing_total))
+        failures = 0
+        for outcome in self.engine.run(_longest_first(tasks), lambda name, units: None):
+            block, label = outcome.task.arguments[1], outcome.task.name.partition("#")[0]
+            if outcome.reason is not None:
+                failures += len(block.scores)
+                self._failed(f"scoring with {label}", outcome.reason)
+                self._record_failed_block(block, outcome.reason)
+            else:
+                failures += sum(not record.settled for record in outcome.value)
+            self.listener(Advanced("scores", len(block.scores), label))
+        self.listener(StageFinished("scores", failures))
+        return missing_total
+
+    def _prepare_data(self) -> None:
+        """Have the datasets in the cache before workers start, so that each is made once."""
+        for side in dict.fromkeys(one.inputs for one in self.plan.activations.values()):
+            self.materials.inputs(side)
+        for one in self.plan.models.values():
+            if one.spec is not None and one.spec.train is not None:
+                self.materials.dataset(one.spec.train.dataset)
+
+    def _has_model(self, one: PlannedModel) -> bool:
+        """Whether a checkpoint is there and whole; a damaged one is made again, with a warning."""
+        if not self.store.has_model(one.key):
+            return False
+        try:
+            verified(self.store.model(one.key))
+        except CorruptError as error:
+            self.listener(Warned(f"{error}; it is trained again"))
+            return False
+        return True
+
+    def _is_stored(self, one: PlannedActivations) -> bool:
+        """Whether activations are there and whole; damaged ones are made again, with a warning."""
+        path = self.store.activations(one.key)
+        try:
+            load_activations(path)
+        except FileNotFoundError:
+            return False
+        except DamagedError as error:
+            self.listener(Warned(f"{error}; it is made again"))
+            return False
+        return True
+
+    def _failed(self, what: str, reason: str) -> str:
+        self.failures.append(f"{what}: {reason}")
+        self.listener(Warned(f"{what} failed: {reason}"))
+        return reason
+
+    def _record_failed_block(self, block: ScoreBlock, reason: str) -> None:
+        self.store.write_block(failed_records(self.materials, block, reason))
+
+
+def _place(one: PlannedActivations) -> Place:
+    return (one.model, one.layer, one.reparametrisation, one.inputs)
+
+
+def _unavailable(ref: RepresentationRef, unavailable: Mapping[Place, Score]) -> Score | None:
+    place = (ref.model, ref.layer, ref.reparametrisation)
+    return next((unavailable[(*place, side)] for side in ("probe", "fit") if (*place, side) in unavailable), None)
+
+
+def _longest_first(tasks: Sequence[Task]) -> list[Task]:
+    """Blocks that train maps first: the short ones fill the gaps at the end."""
+    return sorted(tasks, key=lambda task: task.arguments[1].metric.cost != "heavy")

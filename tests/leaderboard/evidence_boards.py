@@ -1,0 +1,166 @@
+"""Boards with the scores and trials behind them, made by hand: what a page draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
+from simbench.leaderboard.ranking import board_of
+from simbench.leaderboard.scores import ScoreRow
+from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials
+
+HOSTILE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"&--><!-- </script>'
+TRANSFORMS = ("permutation", "orthogonal", "invertible_linear")
+LAYERS = ("block1", "block2", "block3")
+SEEDS = (0, 1, 2)
+COLUMNS = (
+    TestColumn(
+        "identity",
+        "identity",
+        ">= 0.95",
+        "No other layer is as similar to layer j as layer j itself.",
+        description="No other layer is as similar to layer j as layer j itself.\n\nSource: a paper, Eq. 1.",
+        settings={"models": ["cnn"]},
+    ),
+    TestColumn("invariance", "invariance", ">= 0.95", "A transform changes no similarity."),
+    *(TestColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
+    TestColumn(
+        "sensitivity",
+        "distribution_sensitivity",
+        ">= 0.95",
+        "Close in KL is not the same.",
+        settings={"rho": [5.0, 10.0, 20.0], "seeds": [0, 1, 2]},
+    ),
+)
+
+
+def info(label: str, family: str = "CKA", **changes: object) -> MetricInfo:
+    """What the board shows of a metric."""
+    fields: dict[str, object] = {
+        "identity": f"{label}@1",
+        "summary": f"What {label} measures.",
+        "formula": "‖ỸᵀX̃‖²",
+        "reference": "A paper (2019), Eq. 4",
+        "origin": "simbench.metrics.cka",
+        "higher_is_more_similar": True,
+        "level": "layers",
+        "door": "fast",
+        **changes,
+    }
+    return MetricInfo(label, family=family, **fields)  # type: ignore[arg-type]
+
+
+def evident_board(suite: str = "sanity", about: str = "What any index should show.") -> tuple[Board, list[ScoreRow]]:
+    """Two metrics graded everywhere, one that fails, one skipped in part, one broken, one with a hostile name."""
+    rows: list[Row] = []
+    scores: list[ScoreRow] = []
+    for label, family, broken in (
+        ("cka", "CKA", 0.0), ("pwcca", "CCA", 0.3), ("procrustes", "shape", 0.15), (HOSTILE, HOSTILE, 0.5),
+    ):  # fmt: skip
+        row, found = _graded(label, family, broken)
+        rows.append(row)
+        scores += found
+    skip = Verdict("skip", reason="this metric is defined at the head only")
+    partial = {"identity": skip, "invariance": skip, "sensitivity": rows[0].verdicts["sensitivity"]}
+    rows.append(Row(info("kl", "identifiability", level="head", door="functional"), partial, 12, 0.3))
+    error = Verdict("error", reason=f"12 of 12 error: ValueError: {HOSTILE}")
+    missing = Verdict("missing", reason="the run was interrupted")
+    verdicts = {"identity": error, "invariance": missing, "sensitivity": error}
+    rows.append(Row(info("broken", "mine", door="easy", summary=HOSTILE), verdicts, 0, 0.0))
+    return board_of(suite, 1, about, COLUMNS, rows, {"commit": "0123456789abcdef", "device": "cpu"}), scores
+
+
+def _graded(label: str, family: str, broken: float) -> tuple[Row, list[ScoreRow]]:
+    """A metric for which this share of the questions fails."""
+    verdicts: dict[str, Verdict] = {}
+    scores: list[ScoreRow] = []
+    for test, trials, table in (
+        _identity(label, broken), _invariance(label, broken), _sensitivity(label, broken),
+    ):  # fmt: skip
+        verdict = graded(trials)
+        verdicts[test] = verdict
+        scores += table
+        parts = dict.fromkeys(trial.column for trial in trials if trial.column is not None)
+        for part in parts:
+            verdicts[f"{test}/{part}"] = graded([trial for trial in trials if trial.column == part])
+    return Row(info(label, family), verdicts, len(scores), 0.01 * len(scores)), scores
+
+
+def graded(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = ()) -> Verdict:
+    """The verdict on trials, to be passed with 0.95."""
+    return grade_trials(trials, ungraded, lambda grade: grade >= 0.95, seed=0, comparisons=len(trials))
+
+
+def score_of(metric: str, test: str, comparison: Comparison, value: float | None, reason: str = "") -> ScoreRow:
+    """A line of the table of scores."""
+    status = "ok" if value is not None else "error"
+    place = ScoreRow.place_of(comparison)
+    return ScoreRow(metric, test, *place, status, value, None, None, "", reason, 0.01, f"{abs(hash(place)):x}")
+
+
+def _identity(label: str, broken: float) -> tuple[str, list[Trial], list[ScoreRow]]:
+    trials, scores = [], []
+    for seed in SEEDS:
+        layers = [RepresentationRef(ModelRef("cnn", seed), layer) for layer in LAYERS]
+        for j, receiver in enumerate(layers):
+            fails = j < broken * len(LAYERS)
+            column = [Comparison(sender, receiver) for sender in layers]
+            values = [1 - 0.2 * abs(i - j) + (0.4 * (i == 2 and fails)) for i in range(len(layers))]
+            scores += [score_of(label, "identity", one, v) for one, v in zip(column, values, strict=True)]
+            offending = (column[2],) if fails else ()
+            trials.append(
+                Trial(str(receiver), (str(receiver.model),), not fails, -0.1 if fails else 0.2, None, offending)
+            )
+    return "identity", trials, scores
+
+
+def _invariance(label: str, broken: float) -> tuple[str, list[Trial], list[ScoreRow]]:
+    trials, scores = [], []
+    for name in TRANSFORMS:
+        for seed in SEEDS:
+            a = RepresentationRef(ModelRef("cnn", seed), "block1")
+            comparison = Comparison(a, a.under(Named.of(name, seed=1)))
+            fails = broken > 0.1 and name == "invertible_linear"
+            scores.append(score_of(label, "invariance", comparison, 0.6 if fails else 1.0))
+            margin = -broken if fails else 0.05
+            trials.append(
+                Trial(str(comparison), (str(a.model),), not fails, margin, name, (comparison,) if fails else ())
+            )
+    return "invariance", trials, scores
+
+
+def _sensitivity(label: str, broken: float) -> tuple[str, list[Trial], list[ScoreRow]]:
+    trials, scores = [], []
+    for seed in SEEDS:
+        for rho in (5.0, 10.0, 20.0):
+            model = ModelRef("permuted_clusters", seed, Named.of("permuted_clusters", rho=rho))
+            a = RepresentationRef(model, "embedding")
+            scores.append(score_of(label, "sensitivity", Comparison(a, a), 1.0))
+            margin = 0.5 - broken - 0.01 * rho
+            where = f"ρ = {rho:g}, seed {seed}"
+            offending = () if margin > 0 else (Comparison(a, a),)
+            trials.append(
+                Trial(where, (f"construction/{seed}",), margin > 0, margin, None, offending, rho, f"seed {seed}")
+            )
+    return "sensitivity", trials, scores
+
+
+def large_board(metrics: int = 100, tests: int = 60) -> tuple[Board, list[ScoreRow]]:
+    """A board of the size that a page has to stay quick with, every cell with scores behind it."""
+    columns = [TestColumn(f"test{t}", f"kind{t % 8}", ">= 0.95", f"What test {t} asks.") for t in range(tests)]
+    rows, scores = [], []
+    pairs = [
+        Comparison(RepresentationRef(ModelRef("cnn", seed), a), RepresentationRef(ModelRef("cnn", seed), b))
+        for seed in SEEDS for b in LAYERS for a in LAYERS
+    ]  # fmt: skip
+    for m in range(metrics):
+        verdicts = {}
+        for t, column in enumerate(columns):
+            held = [(m * 7 + t * 3 + n) % 11 > m % 5 for n in range(9)]
+            trials = [Trial(f"q{n}", (f"cnn/{n % 3}",), one, 0.1 if one else -0.1) for n, one in enumerate(held)]
+            verdicts[column.id] = graded(trials)
+            values = [((m + 1) * (t + 1) * (n + 1) % 97) / 97 for n in range(len(pairs))]
+            scores += [score_of(f"m{m}", column.id, one, v) for one, v in zip(pairs, values, strict=True)]
+        rows.append(Row(info(f"m{m}", f"family{m % 9}"), verdicts, 27 * tests, 1.0 + m))
+    return board_of("large", 1, "", columns, rows, {}), scores

@@ -1,0 +1,126 @@
+"""Every number can be traced: test → questions → comparisons → scores."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.leaderboard.evidence_boards import HOSTILE, evident_board
+
+from simbench.leaderboard.document import Document, from_document, to_document
+from simbench.leaderboard.evidence import evidence_of
+from simbench.leaderboard.overview import publish_overview
+from simbench.leaderboard.publish import publish
+from simbench.leaderboard.tables import scores_csv, scores_parquet
+
+PUBLISHED = sorted((Path(__file__).parents[2] / "leaderboard").glob("*/leaderboard.json"))
+
+
+@pytest.fixture(scope="module")
+def evident():
+    """A board and its scores."""
+    return evident_board()
+
+
+def test_every_score_is_in_the_evidence_at_its_comparison(evident):
+    board, scores = evident
+    evidence = evidence_of(board, scores)
+    found = {
+        (metric, block.test, *evidence.representations[a], *evidence.representations[b], value)
+        for block in evidence.tests
+        for metric, mine in block.metrics.items()
+        for (a, b), value in zip(block.comparisons, mine.values, strict=True)
+    }
+    told = {
+        (s.metric, s.test, s.a_model, s.a_layer, s.a_change, s.b_model, s.b_layer, s.b_change, s.value) for s in scores
+    }
+    assert found == told
+
+
+def test_metrics_that_were_asked_the_same_share_their_comparisons(evident):
+    blocks = evidence_of(*evident).tests
+    assert [(block.test, len(block.metrics)) for block in blocks] == [
+        ("identity", 4), ("invariance", 4), ("sensitivity", 4),
+    ]  # fmt: skip
+
+
+def test_the_share_of_questions_that_held_is_the_grade(evident):
+    board, scores = evident
+    rows = {ranked.row.metric.label: ranked.row for ranked in board.rows}
+    for block in evidence_of(board, scores).tests:
+        for metric, mine in block.metrics.items():
+            assert mine.held.count("1") / len(mine.held) == pytest.approx(rows[metric].verdicts[block.test].grade)
+
+
+def test_what_broke_the_rule_is_marked(evident):
+    evidence = evidence_of(*evident)
+    identity = next(block for block in evidence.tests if block.test == "identity")
+    places = [tuple(evidence.representations[side][1] for side in pair) for pair in identity.comparisons]
+    assert {places[index] for index in identity.metrics["pwcca"].marked} == {("block3", "block1")}
+    assert identity.metrics["cka"].marked == []
+
+
+def test_swept_values_and_their_lines_travel(evident):
+    block = evidence_of(*evident).tests[-1]
+    assert set(block.questions.at) == {5.0, 10.0, 20.0}
+    assert set(block.questions.lines) == {"seed 0", "seed 1", "seed 2"}
+
+
+def test_a_score_that_is_not_there_keeps_its_reason(evident):
+    board, scores = evident
+    changed = [
+        score.__class__(**{**vars(score), "status": "error", "value": None, "reason": "no variance"})
+        if n == 1 else score
+        for n, score in enumerate(scores)
+    ]  # fmt: skip
+    mine = evidence_of(board, changed).tests[0].metrics["cka"]
+    assert (mine.values[1], mine.problems) == (None, {"1": ("error", "no variance")})
+
+
+def test_tallies_by_model_survive_the_document(evident):
+    board, scores = evident
+    document = json.loads(json.dumps(to_document(board, scores)))
+    again = from_document(document)
+    assert [row.row.verdicts["identity"].tallies for row in again.rows] == [
+        row.row.verdicts["identity"].tallies for row in board.rows
+    ]
+
+
+def test_the_tables_of_scores_hold_the_same(evident):
+    _, scores = evident
+    lines = list(csv.DictReader(io.StringIO(scores_csv(scores))))
+    table = pq.read_table(io.BytesIO(scores_parquet(scores))).to_pylist()
+    assert len(lines) == len(table) == len(scores)
+    for line, entry, score in zip(lines, table, scores, strict=True):
+        assert (line["metric"], entry["metric"]) == (score.metric, score.metric)
+        assert float(line["value"]) == entry["value"] == score.value
+
+
+def test_tables_without_scores_keep_their_columns():
+    assert pq.read_table(io.BytesIO(scores_parquet([]))).column_names == scores_csv([]).strip().split(",")
+
+
+def test_the_overview_lists_every_suite_and_says_what_cannot_be_read(evident, tmp_path):
+    board, scores = evident
+    publish(board, tmp_path, scores)
+    publish(board.__class__(**{**vars(board), "suite": "other"}), tmp_path, scores)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/leaderboard.json").write_text("{")
+    readme, page = (path.read_text() for path in publish_overview(tmp_path))
+    assert "[sanity@1](sanity/README.md)" in readme
+    assert "[other@1](other/README.md)" in readme
+    assert "cannot be read" in readme
+    assert HOSTILE not in readme + page
+    assert 'href="other/index.html"' in page
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_a_published_leaderboard_of_this_repository_matches_the_schema(path):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert Document.model_validate(document).evidence is not None
+    derived = to_document(from_document(document))
+    assert {name: value for name, value in document.items() if name != "evidence"} == json.loads(json.dumps(derived))

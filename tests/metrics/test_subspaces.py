@@ -1,0 +1,266 @@
+"""GULP, decoding similarity, principal angles and eigenspace overlap."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from simbench.metrics.cca import cca_squared
+from simbench.metrics.cka import cka
+from simbench.metrics.linear_algebra import gram_distance
+from simbench.metrics.scoring import score_pairs
+from simbench.metrics.subspaces import decoding_similarity, eigenspace_overlap, gulp, subspace_angles
+from simbench.registry import METRICS
+from simbench.representations.representation import Representation
+from simbench.testing import check_metric
+
+Array = NDArray[np.float64]
+NAMES = ["gulp", "decoding_similarity", "subspace_angles", "eigenspace_overlap"]
+SHAPES = [(40, 6, 6), (40, 6, 9), (40, 9, 6), (20, 1, 3)]
+
+
+def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, width))
+    return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
+
+
+def value(metric, x: Array, y: Array, **parameters) -> float:
+    found = metric(torch.as_tensor(x), torch.as_tensor(y), **parameters)
+    return float(getattr(found, "value", found))
+
+
+def fast(name: str, x: Array, y: Array, **parameters) -> float:
+    sides = [Representation(torch.as_tensor(side)) for side in (x, y)]
+    (score,) = score_pairs(METRICS.get(name).with_parameters(parameters), sides, [(0, 1)])
+    assert score.value is not None, score.reason
+    return score.value
+
+
+def redundant(x: Array) -> Array:
+    """The same column space in more columns: a duplicate, a sum and a constant."""
+    return np.column_stack([x, x[:, 0], x.sum(axis=1), np.full(len(x), 0.1)])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("ridge", [0.01, 1.0])
+def test_gulp_is_its_definition_by_covariances(shape: tuple[int, int, int], ridge: float) -> None:
+    x, y = (side - side.mean(axis=0) for side in pair(*shape))
+    n = len(x)
+    sx, sy, sxy = x.T @ x / n, y.T @ y / n, x.T @ y / n
+    ix, iy = (np.linalg.inv(s + ridge * np.eye(len(s))) for s in (sx, sy))
+    squared = np.trace(ix @ sx @ ix @ sx) + np.trace(iy @ sy @ iy @ sy) - 2 * np.trace(ix @ sxy @ iy @ sxy.T)
+    assert value(gulp, x, y, ridge=ridge) == pytest.approx(math.sqrt(squared), rel=1e-9)
+    assert fast("gulp", x, y, ridge=ridge, squared=True) == pytest.approx(squared, rel=1e-9)
+
+
+@pytest.mark.parametrize("ridge", [0.01, 1.0])
+def test_gulp_is_what_ridge_regressions_disagree_by(ridge: float) -> None:
+    """Proposition 1: the mean over random targets of the mean squared difference of the predictions."""
+    x, y = (side - side.mean(axis=0) for side in pair(40, 5, 7))
+    targets = np.sqrt(40) * np.eye(40)  # an orthonormal set of tasks in place of their distribution
+    predictions = [
+        side @ np.linalg.solve(side.T @ side + 40 * ridge * np.eye(side.shape[1]), side.T @ targets) for side in (x, y)
+    ]
+    assert value(gulp, x, y, ridge=ridge) ** 2 == pytest.approx(((predictions[0] - predictions[1]) ** 2).sum() / 40)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_unregularised_gulp_counts_ranks_and_canonical_correlations(shape: tuple[int, int, int]) -> None:
+    x, y = pair(*shape)
+    ranks = shape[1:]
+    shared = value(cca_squared, x, y) * min(ranks)
+    assert value(gulp, x, y) ** 2 == pytest.approx(sum(ranks) - 2 * shared, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_redundant_columns_do_not_count(name: str) -> None:
+    x, y = pair(40, 5, 7)
+    ridge = {"ridge": 0.0} if name == "decoding_similarity" else {}
+    expected = value(METRICS.get(name).function, x, y, **ridge)
+    assert value(METRICS.get(name).function, redundant(x), redundant(y), **ridge) == pytest.approx(expected, abs=1e-9)
+
+
+def test_redundant_columns_do_not_count_for_the_uncentred_space() -> None:
+    x, y = pair(40, 5, 7)
+    more = np.column_stack([x, x[:, 0], x.sum(axis=1), np.zeros(40)])
+    assert value(eigenspace_overlap, more, y) == pytest.approx(value(eigenspace_overlap, x, y), abs=1e-9)
+
+
+def test_decoding_similarity_lies_between_canonical_correlations_and_cka() -> None:
+    x, y = pair(40, 5, 7)
+    ranks, shared = (5, 7), value(cca_squared, x, y) * 5
+    assert value(decoding_similarity, x, y, ridge=0.0) == pytest.approx(shared / math.sqrt(math.prod(ranks)), rel=1e-9)
+    assert value(decoding_similarity, x, y, ridge=1e9) == pytest.approx(value(cka, x, y), rel=1e-6)
+
+
+def test_decoding_similarity_is_the_cosine_of_what_the_readouts_say() -> None:
+    x, y = (side - side.mean(axis=0) for side in pair(40, 5, 7))
+    rng = np.random.default_rng(0)
+    targets = rng.normal(size=(40, 200_000))
+    said = [
+        side @ np.linalg.solve(side.T @ side + 0.01 * (side**2).sum() * np.eye(side.shape[1]), side.T)
+        for side in (x, y)
+    ]
+    covariance = [(a @ targets * (b @ targets)).mean() for a, b in [(said[0], said[1]), (said[0],) * 2, (said[1],) * 2]]
+    assert value(decoding_similarity, x, y) == pytest.approx(
+        covariance[0] / math.sqrt(covariance[1] * covariance[2]), abs=0.01
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_principal_angles_are_those_of_scipy(shape: tuple[int, int, int]) -> None:
+    x, y = pair(*shape)
+    angles = scipy.linalg.subspace_angles(x - x.mean(axis=0), y - y.mean(axis=0))
+    angles = np.concatenate([angles, np.full(abs(shape[1] - shape[2]), np.pi / 2)])
+    for summary, expected in [
+        ("geodesic", np.linalg.norm(angles)),
+        ("projection", np.linalg.norm(np.sin(angles))),
+        ("largest", angles.max()),
+    ]:
+        assert value(subspace_angles, x, y, summary=summary) == pytest.approx(expected, rel=1e-9)
+        assert fast("subspace_angles", x, y, summary=summary) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-5, 1e-8])
+@pytest.mark.parametrize("name", ["gulp", "subspace_angles"])
+def test_small_distances_keep_their_digits(name: str, size: float) -> None:
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(100, 5)), rng.normal(size=(100, 5))
+    exact = value(METRICS.get(name).function, x, x + 1e-3 * noise) / 1e-3
+    assert value(METRICS.get(name).function, x, x + size * noise) / size == pytest.approx(exact, rel=0.02)
+    assert fast(name, x, x + size * noise) / size == pytest.approx(exact, rel=0.02)
+
+
+def test_the_projection_distance_is_that_of_the_projections() -> None:
+    x, y = pair(40, 6, 6)
+    projections = [np.linalg.qr(side - side.mean(axis=0))[0] for side in (x, y)]
+    difference = projections[0] @ projections[0].T - projections[1] @ projections[1].T
+    expected = np.linalg.norm(difference) / math.sqrt(2)
+    assert value(subspace_angles, x, y, summary="projection") == pytest.approx(expected, rel=1e-10)
+    assert value(gulp, x, y) == pytest.approx(expected * math.sqrt(2), rel=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_eigenspace_overlap_is_that_of_uncentred_bases(shape: tuple[int, int, int]) -> None:
+    x, y = pair(*shape)
+    left = [np.linalg.svd(side, full_matrices=False)[0] for side in (x, y)]
+    expected = ((left[0].T @ left[1]) ** 2).sum() / max(shape[1:])
+    assert value(eigenspace_overlap, x, y) == pytest.approx(expected, rel=1e-10)
+
+
+def test_a_rank_deficient_copy_overlaps_by_the_ratio_of_ranks_not_of_widths() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 4))
+    wide = x @ np.random.default_rng(1).normal(size=(4, 20))
+    assert value(eigenspace_overlap, x, wide) == pytest.approx(1, abs=1e-10)
+
+
+def test_nested_subspaces_are_as_far_apart_as_their_dimensions() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 6))
+    assert value(gulp, x, x[:, :2]) == pytest.approx(2, abs=1e-9)
+    assert value(subspace_angles, x, x[:, :2]) == pytest.approx(math.pi, abs=1e-7)
+    assert value(eigenspace_overlap, x, x[:, :2]) == pytest.approx(1 / 3, abs=1e-10)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"ridge": 0.1}])
+def test_gulp_satisfies_the_triangle_inequality_and_its_square_does_not(parameters: dict[str, float]) -> None:
+    assert _violations(gulp, **parameters) == 0
+    assert _violations(gulp, squared=True, **parameters) > 0
+
+
+@pytest.mark.parametrize("summary", ["geodesic", "projection", "largest"])
+def test_principal_angles_satisfy_the_triangle_inequality_also_between_unequal_ranks(summary: str) -> None:
+    assert _violations(subspace_angles, summary=summary) == 0
+
+
+def _violations(distance, **parameters) -> int:
+    rng = np.random.default_rng(0)
+    base, violations = rng.normal(size=(20, 4)), 0
+    for _ in range(300):
+        a, c = base[:, : rng.integers(1, 5)], base + 0.5 * rng.normal(size=(20, 4))
+        b = c.copy()
+        b[:, 0] += base[:, 0] * rng.random()
+        ab, bc, ac = (value(distance, *sides, **parameters) for sides in ((a, b), (b, c), (a, c)))
+        violations += ac > ab + bc + 1e-9
+        violations += bc > ab + ac + 1e-9
+    return violations
+
+
+@pytest.mark.parametrize("name", ["gulp", "subspace_angles"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(40, 6), (8, 30)])
+def test_the_distance_from_oneself_is_zero(name: str, dtype: torch.dtype, shape: tuple[int, int]) -> None:
+    x = torch.randn(*shape, dtype=dtype)
+    assert value(METRICS.get(name).function, x, x) < 1e-12
+    assert score_pairs(METRICS.get(name), [Representation(x)], [(0, 0)])[0].value < 1e-12
+
+
+def test_what_is_forced_by_too_few_rows_says_so() -> None:
+    x, y = torch.randn(8, 12), torch.randn(8, 3)
+    for name in NAMES:
+        parameters = {"ridge": 0.0} if name == "decoding_similarity" else {}
+        (score,) = score_pairs(
+            METRICS.get(name).with_parameters(parameters), [Representation(x), Representation(y)], [(0, 1)]
+        )
+        assert score.warnings == ("saturated",)
+    assert isinstance(gulp(x, y, ridge=0.1), float)
+
+
+def test_the_distance_of_gram_matrices_needs_no_gram_matrix() -> None:
+    rng = np.random.default_rng(0)
+    for rows, width, other in [(30, 4, 7), (6, 10, 3), (5, 9, 9)]:
+        x, y = rng.normal(size=(rows, width)), rng.normal(size=(rows, other))
+        expected = np.linalg.norm(x @ x.T - y @ y.T)
+        assert float(gram_distance(torch.tensor(x), torch.tensor(y))) == pytest.approx(expected, rel=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(3, 30), width=st.integers(1, 40), other=st.integers(1, 40), seed=st.integers(0, 10**6))
+def test_symmetric_and_within_the_declared_range(rows: int, width: int, other: int, seed: int) -> None:
+    x, y = pair(rows, width, other, seed)
+    for name in NAMES:
+        metric = METRICS.get(name)
+        forwards = value(metric.function, x, y)
+        low, high = metric.value_range
+        assert forwards == pytest.approx(value(metric.function, y, x), abs=1e-9)
+        assert low - 1e-12 <= forwards <= high + 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_declarations_hold_on_other_inputs_too(name: str, seed: int) -> None:
+    assert [finding for finding in check_metric(METRICS.get(name), seed=seed) if not finding.ok] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_single_precision_agrees_at_an_offset_of_a_hundred(name: str) -> None:
+    x, y = (side + 100 for side in pair(300, 30, 20))
+    function = METRICS.get(name).function
+    single = value(function, x.astype(np.float32), y.astype(np.float32))
+    assert single == pytest.approx(value(function, x, y), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_scale_of_one_side_does_not_matter(name: str, scale: float) -> None:
+    x, y = pair(40, 5, 7)
+    function = METRICS.get(name).function
+    assert value(function, scale * x, y) == pytest.approx(value(function, x, y), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
+    shapes = [(30, 4), (30, 50), (30, 4), (30, 1), (12, 20), (12, 3)]
+    sides = [Representation(torch.randn(*shape)) for shape in shapes]
+    pairs = [(a, b) for a in range(6) for b in range(6) if shapes[a][0] == shapes[b][0]]
+    metric = METRICS.get(name)
+    scores = score_pairs(metric, sides, pairs)
+    expected = [value(metric.function, sides[a].matrix, sides[b].matrix) for a, b in pairs]
+    assert [score.value for score in scores] == pytest.approx(expected, abs=1e-9)

@@ -1,0 +1,84 @@
+"""A board and its scores, made by hand: a sound metric, one that confuses layers, a distance, and one that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
+from simbench.leaderboard.ranking import board_of
+from simbench.leaderboard.scores import ScoreRow
+from simbench.plan.references import Comparison, ModelRef, RepresentationRef
+from simbench.sanity.verdict import Trial, Verdict
+
+LAYERS = ("block1", "block2", "block3")
+TRANSFORMS = ("orthogonal", "invertible_linear")
+IDENTITY = TestColumn("identity", "identity", ">= 0.95", "")
+COLUMNS = (
+    IDENTITY,
+    TestColumn("correspondence", "correspondence", ">= 0.95", ""),
+    TestColumn("invariance", "invariance", ">= 0.95", ""),
+    *(TestColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
+)
+VALUES = {
+    "sound": [[1.0, 0.5, 0.2], [0.5, 1.0, 0.5], [0.2, 0.5, 1.0]],
+    "confused": [[0.5, 0.9, 0.2], [0.4, 0.8, 0.5], [0.2, 0.5, 0.7]],
+    "far": [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]],
+}
+
+
+def place(seed: int, layer: str) -> RepresentationRef:
+    return RepresentationRef(ModelRef("cnn", seed), layer)
+
+
+def info(label: str, **changes: object) -> MetricInfo:
+    fields = {"identity": f"{label}@1", "family": "CKA", "summary": "", "formula": "", "reference": "", "origin": "lab"}
+    return MetricInfo(label, **fields, **{"higher_is_more_similar": label != "far", "level": "layers", **changes})  # type: ignore[arg-type]
+
+
+def graded(grade: float, *offending: Comparison) -> Verdict:
+    trials = tuple(Trial("somewhere", ("cnn/0",), False, -0.1, offending=(one,)) for one in offending)
+    interval = (max(0.0, grade - 0.1), min(1.0, grade + 0.1))
+    return Verdict("ok", grade=grade, interval=interval, passed=grade >= 0.95, comparisons=9, trials=trials)
+
+
+def row(label: str, *grades: float | None, **changes: object) -> Row:
+    found = [Verdict("skip", reason="does not apply") if grade is None else graded(grade) for grade in grades]
+    verdicts = {column.id: one for column, one in zip(COLUMNS, found, strict=True)}
+    if label == "confused":
+        broken = Comparison(place(0, "block1"), place(0, "block2"))
+        verdicts["identity"] = graded(2 / 3, broken)
+    return Row(info(label, **changes), verdicts, 9, 1.0)
+
+
+@pytest.fixture
+def board() -> Board:
+    """Three ranked metrics and one that is not."""
+    return with_rows(
+        [
+            row("sound", 1.0, 0.98, 1.0, 1.0, 1.0),
+            row("confused", 0.67, 0.5, 0.5, 1.0, 0.0),
+            row("far", 1.0, 1.0, 0.7, 1.0, 0.4),
+            row("headed", 1.0, None, 1.0, 1.0, 1.0, level="head"),
+        ]
+    )
+
+
+def with_rows(rows: Sequence[Row]) -> Board:
+    """A board of these rows."""
+    return board_of("sanity", 1, "", COLUMNS, rows, {})
+
+
+@pytest.fixture
+def rows() -> list[ScoreRow]:
+    """The scores of the first two tests: every layer against every layer."""
+    found = []
+    for test, seeds in (("identity", (0, 0)), ("correspondence", (0, 1))):
+        for label, values in VALUES.items():
+            for i, a in enumerate(LAYERS):
+                for j, b in enumerate(LAYERS):
+                    where = ScoreRow.place_of(Comparison(place(seeds[0], a), place(seeds[1], b)))
+                    value = values[i][j]
+                    found.append(ScoreRow(label, test, *where, "ok", value, None, None, "", "", 0.1, f"{label}{i}{j}"))
+    return found
