@@ -143,6 +143,7 @@ METRICS: Registry[Metric] = Registry(
         "simbench.metrics.neighbour_kernels",
         "simbench.metrics.matching",
         "simbench.metrics.matching_information",
+        "simbench.metrics.subspace_match",
         "simbench.metrics.procrustes_forms",
         "simbench.metrics.shape",
         "simbench.metrics.subspaces",

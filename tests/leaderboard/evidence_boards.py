@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
 from simbench.leaderboard.ranking import board_of
@@ -146,6 +147,11 @@ def _sensitivity(label: str, broken: float) -> tuple[str, list[Trial], list[Scor
     return "sensitivity", trials, scores
 
 
+@cache
+def _verdict(held: tuple[bool, ...]) -> Verdict:
+    return graded([Trial(f"q{n}", (f"cnn/{n % 3}",), one, 0.1 if one else -0.1) for n, one in enumerate(held)])
+
+
 def large_board(metrics: int = 100, tests: int = 60) -> tuple[Board, list[ScoreRow]]:
     """A board of the size that a page has to stay quick with, every cell with scores behind it."""
     columns = [TestColumn(f"test{t}", f"kind{t % 8}", ">= 0.95", f"What test {t} asks.") for t in range(tests)]
@@ -158,8 +164,7 @@ def large_board(metrics: int = 100, tests: int = 60) -> tuple[Board, list[ScoreR
         verdicts = {}
         for t, column in enumerate(columns):
             held = [(m * 7 + t * 3 + n) % 11 > m % 5 for n in range(9)]
-            trials = [Trial(f"q{n}", (f"cnn/{n % 3}",), one, 0.1 if one else -0.1) for n, one in enumerate(held)]
-            verdicts[column.id] = graded(trials)
+            verdicts[column.id] = _verdict(tuple(held))
             values = [((m + 1) * (t + 1) * (n + 1) % 97) / 97 for n in range(len(pairs))]
             scores += [score_of(f"m{m}", column.id, one, v) for one, v in zip(pairs, values, strict=True)]
         rows.append(Row(info(f"m{m}", f"family{m % 9}"), verdicts, 27 * tests, 1.0 + m))

@@ -8,7 +8,8 @@ import pytest
 from tests.leaderboard.evidence_boards import large_board
 from tests.leaderboard.reader import PHONE, Reader
 
-from simbench.leaderboard.publish import publish
+from simbench.leaderboard.document import to_document
+from simbench.leaderboard.html import to_html
 
 pytestmark = pytest.mark.browser
 
@@ -117,9 +118,9 @@ def test_the_page_can_be_read_without_scripts(browser, published):
 
 def test_a_hundred_metrics_by_sixty_tests_stay_quick(browser, tmp_path, record_property):
     board, scores = large_board()
-    publish(board, tmp_path, scores)
+    (tmp_path / "index.html").write_text(to_html(board, to_document(board, scores)), encoding="utf-8")
     started = time.perf_counter()
-    reader = Reader(browser, tmp_path / "large")
+    reader = Reader(browser, tmp_path)
     reader.page.locator("#shown").wait_for()
     took = {"load": 1000 * (time.perf_counter() - started)}
     # From the event until the browser has laid the page out again.
@@ -132,7 +133,7 @@ def test_a_hundred_metrics_by_sixty_tests_stay_quick(browser, tmp_path, record_p
     for act, value in (("sort", ""), ("filter", "m1"), ("filter", ""), ("open", "")):
         name = act if act != "filter" else f"filter to {value or 'all'}"
         took[name] = reader.page.evaluate(measure, [act, value])
-    size = (tmp_path / "large/index.html").stat().st_size
+    size = (tmp_path / "index.html").stat().st_size
     print({name: round(value) for name, value in took.items()}, "ms,", round(size / 1e6, 1), "MB")
     assert reader.errors == []
     assert len(reader.shown()) == 100

@@ -26,8 +26,6 @@ from simbench.plots.heat_maps import heat_map, heat_maps, model_pairs
 from simbench.plots.ranks import critical_difference, joined, rank_plot, ranks_by_test
 from simbench.plots.style import BLUE, LOOKS, ORANGE, VERMILLION, Format, rendered
 
-FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
-
 
 def texts(figure: Figure) -> list[str]:
     """Everything that is written in a picture."""
@@ -50,8 +48,10 @@ def test_without_scores_there_are_no_heat_maps(board: Board) -> None:
     assert list(gallery(board, [])) == ["grades", "ranks", "invariance"]
 
 
-@pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("name", ["grades", "ranks", "invariance", "heatmaps-identity"])
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("grades", "png"), ("ranks", "svg"), ("invariance", "pdf"), ("heatmaps-identity", "svg")],
+)
 def test_the_same_board_gives_the_same_bytes(board: Board, rows: list[ScoreRow], name: str, form: Format) -> None:
     assert rendered(gallery(board, rows)[name], form) == rendered(gallery(board, rows)[name], form)
 
@@ -143,7 +143,7 @@ def test_colours_of_verdicts_differ_to_those_who_see_no_red() -> None:
 def test_the_rank_plot_leaves_out_what_is_not_ranked_and_says_so(board: Board) -> None:
     found = texts(rank_plot(board))
     assert "headed" not in found
-    assert any("1 metrics were not graded on every test" in text for text in found)
+    assert any("not graded on every test, and so not ranked: 1" in text for text in found)
 
 
 def test_ranks_of_single_tests_average_to_the_mean_rank(board: Board) -> None:

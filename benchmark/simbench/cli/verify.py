@@ -42,11 +42,7 @@ def command(
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check a bundle: checksums, keys, grades, ranks; with --rescore or --retrain a part of the scores.
-
-    Nothing in the bundle is executed. Exit codes: 0 verified, 1 something differs, 2 no bundle, or an unsafe one,
-    3 something that was asked for could not be checked here.
-    """
+    """Check a bundle: checksums, keys, grades, ranks and, if asked to, scores; runs nothing that is in it."""
     from simbench.cli.output import print_json, progress_console, stdout_reserved
     from simbench.cli.progress import listener
     from simbench.verify.report import lines

@@ -7,7 +7,7 @@ grade from the data that lies in the page as JSON.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,6 @@ from simbench.leaderboard.cells import (
 from simbench.leaderboard.document import to_document
 from simbench.leaderboard.provenance import provenance_lines
 from simbench.leaderboard.rendering import render, script_json, source
-from simbench.leaderboard.scores import ScoreRow
 from simbench.sanity.verdict import Verdict
 
 OFFENDERS_SHOWN = 3
@@ -38,7 +37,7 @@ OFFENDERS_SHOWN = 3
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell, ready to print. `start`, `extent` and `dot` place the interval and the grade on a bar, in percent."""
+    """One cell, ready to print. `low`, `high` and `dot` place the interval and the grade on a bar."""
 
     heading: str
     of_test: bool
@@ -48,8 +47,8 @@ class Cell:
     interval: str
     title: str
     sort: str
-    start: str
-    extent: str
+    low: str
+    high: str
     dot: str
 
 
@@ -81,14 +80,14 @@ DIGITS = 6
 """Of the numbers in the page; the files beside it have all of them."""
 
 
-def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
-    """The whole page."""
-    document = _shortened(to_document(board, scores))
-    evidence = document.pop("evidence")
+def to_html(board: Board, document: Mapping[str, Any] | None = None) -> str:
+    """The whole page; `document` is that of the board, with its evidence."""
+    shortened = _shortened(dict(document or to_document(board, ())))
+    evidence = shortened.pop("evidence")
     return _render(
         "leaderboard.html.j2",
         board,
-        data=script_json(document),
+        data=script_json(shortened),
         representations=script_json(evidence["representations"]),
         evidence=[(block["test"], script_json(block)) for block in evidence["tests"]],
         scripts=[source(name) for name in SCRIPTS],
@@ -165,9 +164,9 @@ def _cell(column: TestColumn, verdict: Verdict) -> Cell:
         interval=interval_text(verdict),
         title=_lines(f"{column.id}: {_outcome(column, verdict)}", *_details(verdict)),
         sort="" if verdict.grade is None else f"{verdict.grade:.6f}",
-        start=f"{100 * low:.1f}",
-        extent=f"{100 * (high - low):.1f}",
-        dot=f"{100 * (verdict.grade or 0.0):.1f}",
+        low=f"{low:.3g}",
+        high=f"{high:.3g}",
+        dot=f"{verdict.grade or 0.0:.3g}",
     )
 
 

@@ -41,7 +41,7 @@ def rendered(board: Board, scores: Sequence[ScoreRow] = ()) -> Mapping[str, byte
         "leaderboard.json": document_text(document),
         "leaderboard.csv": to_csv(board),
         "scores.csv": scores_csv(scores),
-        "index.html": to_html(board, scores),
+        "index.html": to_html(board, document),
     }
     files = {name: text.encode() for name, text in texts.items()}
     return {**files, "scores.parquet": scores_parquet(scores)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 
 from simbench.leaderboard.scores import ScoreRow
 
@@ -18,7 +19,7 @@ def scores_csv(scores: Sequence[ScoreRow]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
-    writer.writerows(astuple(score) for score in scores)
+    writer.writerows(map(attrgetter(*HEADER), scores))
     return file.getvalue()
 
 

@@ -83,7 +83,7 @@ def semi_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: bool, de
     def value(correlations: Array, a: Units, b: Units) -> float:
         return float(np.clip(correlations.max(axis=1).sum() / a.counted(dead), 0, 1))
 
-    return matched(value, prepared, pairs, absolute=absolute)
+    return matched(value, prepared, pairs, absolute=absolute, directed=True)
 
 
 @metric(
@@ -121,7 +121,7 @@ def threshold_of_pairs(
     def value(correlations: Array, a: Units, b: Units) -> float:
         return float((correlations.max(axis=1) >= threshold).sum()) / a.counted(dead)
 
-    return matched(value, prepared, pairs, absolute=absolute)
+    return matched(value, prepared, pairs, absolute=absolute, directed=True)
 
 
 @metric(

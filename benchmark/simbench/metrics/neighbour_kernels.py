@@ -121,7 +121,7 @@ def _hsic1(k: Any, l: Any) -> float:  # noqa: E741 - as in the formula
     n = k.shape[0]
     both = (k.sum(axis=0) @ l.sum(axis=1) + l.sum(axis=0) @ k.sum(axis=1)) / 2
     terms = (k * l.T).sum() + k.sum() * l.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * both
-    return float(terms) / (n * (n - 3))
+    return float(terms / (n * (n - 3)))
 
 
 def _self_hsic(k: Any) -> float:

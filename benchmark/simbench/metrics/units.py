@@ -71,25 +71,30 @@ def units_of(representation: Representation, **_: object) -> Units:
 
 
 def matched(
-    value: Callable[[Array, Units, Units], float], prepared: Sequence[Units], pairs: Pairs, *, absolute: bool = False
+    value: Callable[[Array, Units, Units], float],
+    prepared: Sequence[Units],
+    pairs: Pairs,
+    *,
+    absolute: bool = False,
+    directed: bool = False,
 ) -> list[float | Score]:
     """`value(correlations, a, b)` of every pair; the correlations, (units of a, units of b), serve both orders.
 
-    `absolute`: the correlations lose their sign.
+    `absolute`: the correlations lose their sign. `directed`: so that the value depends on the order.
     """
-    unique, back = unordered(pairs)
-    asked: dict[int, list[int]] = {}
-    for position, k in enumerate(back):
-        asked.setdefault(k, []).append(position)
-    scores: list[float | Score] = [0.0] * len(pairs)
+    unique, _ = unordered(pairs)
+    asked = set(pairs)
+    values: dict[tuple[int, int], float] = {}
     for positions, products in cross_products([side.columns for side in prepared], unique):
         signed = products.clamp(-1, 1).cpu().numpy()
         for k, product in zip(positions, np.abs(signed) if absolute else signed, strict=True):
-            for position in asked[k]:
-                a, b = pairs[position]
-                matrix = product if (a, b) == unique[k] else product.T
-                scores[position] = warned(value(matrix, prepared[a], prepared[b]), prepared[a], prepared[b])
-    return scores
+            a, b = unique[k]
+            if not directed or (a, b) in asked:
+                values[a, b] = value(product, prepared[a], prepared[b])
+            if directed and (b, a) in asked:
+                values[b, a] = value(product.T, prepared[b], prepared[a])
+    keys = pairs if directed else [(min(pair), max(pair)) for pair in pairs]
+    return [warned(values[a, b], prepared[i], prepared[j]) for (a, b), (i, j) in zip(keys, pairs, strict=True)]
 
 
 def warned(value: float, a: Units, b: Units) -> float | Score:

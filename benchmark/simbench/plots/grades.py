@@ -29,7 +29,7 @@ def grades(board: Board) -> Figure:
         if 0 < ranked < len(rows):
             axes.axhline(ranked - 0.5, color=GREY, linewidth=0.6, linestyle=(0, (4, 3)))
     panels[0].set_yticks(range(len(rows)), [shortened(row.row.metric.label, 34) for row in rows])
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    panels[0].set_ylim(max(1, len(rows)) - 0.5, -0.5)
     figure.suptitle(f"{board.suite}@{board.version}: grades", fontsize=9, fontweight="bold")
     states = {state(cell(row.row, test)) for row in rows for test in tests}
     legend_of_states(figure, panels[0], states & set(LOOKS))

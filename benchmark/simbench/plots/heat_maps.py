@@ -158,8 +158,9 @@ def _frame(figure: Figure, test: TestColumn, pair: Place) -> None:
     bar = figure.colorbar(
         ScalarMappable(cmap=COLOURS), ax=figure.axes, location="right", shrink=0.6, aspect=30, fraction=0.04, pad=0.01
     )
-    bar.set_ticks([0, 1], labels=["least", "most"])
-    bar.set_label("similar, within each map", fontsize=7, labelpad=-6)
+    bar.set_ticks([0, 1], labels=["least", "most\nsimilar\nin its\nmap"])
+    bar.ax.tick_params(length=0)
+    bar.ax.get_yticklabels()[1].set_verticalalignment("top")
     bar.outline.set_visible(False)
     handle = Line2D([], [], linestyle="none", marker="x", color=INK, markersize=4, label="entry that breaks the rule")
     figure.legend(handles=[handle], loc="outside lower right", handletextpad=0.3)

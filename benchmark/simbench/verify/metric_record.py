@@ -148,7 +148,7 @@ def file_name(label: str) -> str:
     >>> file_name("cka")
     'cka'
     >>> file_name("svcca(variance=0.9)")
-    'svcca_variance_0.9_-5d2d61cb'
+    'svcca_variance_0.9_-00725634'
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", label)[:60].lstrip(".") or "metric"
     return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"

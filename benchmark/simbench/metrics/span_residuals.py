@@ -1,0 +1,174 @@
+"""How far the units of one side are from the span of those of the other, while units are taken away one after another.
+
+The relative residual of a unit z against a set S of units is r(z; S) = min_c ‖z − Σ c_u u‖ / ‖z‖, without centring or
+intercept. Two ways to it:
+
+* from Gram matrices of unit vectors: c = K⁻¹k. Taking units away needs no new decomposition: with P = K⁻¹ and
+  W = P K_xy, units m leave by W ← W − P_·m P_mm⁻¹ W_m·, P ← P − P_·m P_mm⁻¹ P_m·, and r² grows by W_m·ᵀ P_mm⁻¹ W_m·;
+* where a Gram matrix is too ill-conditioned for that, from singular vectors of the units themselves.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simbench.errors import NotApplicable
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import varying
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_import("torch")
+
+CONDITION = 1e10
+"""A Gram matrix of a larger condition number is not inverted: the residuals would have lost too many digits."""
+
+
+@dataclass(frozen=True)
+class UnitVectors:
+    """The units that are not all zero, each of norm 1, (rows, units), float64, and how many are zero.
+
+    inverse, condition: of the Gram matrix; no inverse where the condition number is too large. epsilon: the relative
+    rounding error of the numbers as they were stored.
+    """
+
+    columns: Tensor
+    dead: int
+    inverse: Tensor | None
+    condition: float
+    epsilon: float
+
+    @property
+    def alive(self) -> int:
+        """The number of units that are not all zero."""
+        return self.columns.shape[1]
+
+    @property
+    def count(self) -> int:
+        """The number of all units."""
+        return self.alive + self.dead
+
+
+def unit_vectors(x: Tensor) -> UnitVectors:
+    """The units of `x`, (rows, features), uncentred. `NotApplicable` without variance."""
+    columns = varying(x)
+    columns = columns / columns.abs().max()  # so that squares neither overflow nor vanish
+    norms: Tensor = torch.linalg.vector_norm(columns, dim=0)
+    if not bool(norms.any()):
+        raise NotApplicable("no variance: all units are zero")
+    columns = columns[:, norms > 0] / norms[norms > 0]
+    epsilon = torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
+    values, vectors = torch.linalg.eigh(columns.T @ columns)
+    condition = float(values[-1] / values[0]) if float(values[0]) > 0 else math.inf
+    inverse = (vectors / values) @ vectors.T if condition <= CONDITION else None
+    return UnitVectors(columns, int((norms == 0).sum()), inverse, condition, epsilon)
+
+
+class SpanResiduals:
+    """The residuals of the units left on each side against the span of those left on the other."""
+
+    def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
+        device = a.columns.device
+        self.left = (
+            torch.ones(a.alive, dtype=torch.bool, device=device),
+            torch.ones(b.alive, dtype=torch.bool, device=device),
+        )
+
+    @property
+    def residuals(self) -> tuple[Tensor, Tensor]:
+        """Of all units of either side, (units of a,) and (units of b,); those taken away have no meaning."""
+        raise NotImplementedError
+
+    def remove(self, a: Tensor, b: Tensor) -> None:
+        """Take away the units of a and of b for which these masks are true."""
+        raise NotImplementedError
+
+    def copy(self) -> SpanResiduals:
+        """An independent copy."""
+        return copy.deepcopy(self)
+
+
+class GramResiduals(SpanResiduals):
+    """From inverse Gram matrices, brought up to date with every removal."""
+
+    def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
+        super().__init__(a, b)
+        assert a.inverse is not None
+        assert b.inverse is not None
+        cross = a.columns.T @ b.columns
+        self._inverses = [a.inverse.clone(), b.inverse.clone()]
+        self._weights = [a.inverse @ cross, b.inverse @ cross.T]
+        # Not 1 − kᵀK⁻¹k, of which half the digits would be lost where the residual is small.
+        rests = a.columns - b.columns @ self._weights[1], b.columns - a.columns @ self._weights[0]
+        self._squared = [rest.square().sum(dim=0) for rest in rests]
+        epsilon = torch.finfo(torch.float64).eps
+        self._rounding = [side.condition * (side.alive * epsilon) ** 2 for side in (b, a)]
+
+    @property
+    def residuals(self) -> tuple[Tensor, Tensor]:
+        """What rounding errors cannot tell from 0 is 0."""
+        a, b = (
+            torch.where(squared > rounding, squared, 0.0).sqrt().clamp(max=1)
+            for squared, rounding in zip(self._squared, self._rounding, strict=True)
+        )
+        return a, b
+
+    def remove(self, a: Tensor, b: Tensor) -> None:
+        """Downdate the inverse of the side that loses units, and the residuals of the other side."""
+        for side, lost in enumerate((a, b)):
+            index = torch.nonzero(lost & self.left[side]).flatten()
+            if len(index) == 0:
+                continue
+            self.left[side][index] = False
+            inverse, weights = self._inverses[side], self._weights[side]
+            block, column = inverse[index][:, index], inverse[:, index]
+            gain, own = torch.linalg.solve(block, torch.cat([weights[index], column.T], dim=1)).split(
+                [weights.shape[1], len(inverse)], dim=1
+            )
+            self._squared[1 - side] += (weights[index] * gain).sum(dim=0)
+            self._weights[side] = weights - column @ gain
+            self._inverses[side] = inverse - column @ own
+
+
+class DirectResiduals(SpanResiduals):
+    """From orthonormal bases of the spans, found anew after every removal: for (nearly) dependent units."""
+
+    def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
+        super().__init__(a, b)
+        both = torch.cat([a.columns, b.columns], dim=1)
+        if both.shape[0] > both.shape[1]:
+            both = torch.linalg.qr(both, mode="r").R  # coordinates in which nothing is longer than need be
+        self._sides = both[:, : a.alive], both[:, a.alive :]
+        size = max(a.columns.shape)
+        double = torch.finfo(torch.float64).eps
+        self._cut = max(side.epsilon * (size if side.epsilon <= double else math.sqrt(size)) for side in (a, b))
+
+    @property
+    def residuals(self) -> tuple[Tensor, Tensor]:
+        """What lies outside the span of the units left on the other side; 0 where that is only rounding."""
+        a, b = (self._outside(self._sides[k], self._sides[1 - k][:, self.left[1 - k]]) for k in range(2))
+        return a, b
+
+    def _outside(self, vectors: Tensor, span: Tensor) -> Tensor:
+        if span.shape[1] == 0:
+            return vectors.new_ones(vectors.shape[1])
+        basis, values, _ = torch.linalg.svd(span, full_matrices=False)
+        basis = basis[:, values > self._cut * values[0]]
+        rest = vectors - basis @ (basis.T @ vectors)
+        norms: Tensor = torch.linalg.vector_norm(rest, dim=0).clamp(max=1)
+        return torch.where(norms > self._cut, norms, 0.0)
+
+    def remove(self, a: Tensor, b: Tensor) -> None:
+        """Only note it: the next residuals are computed without them."""
+        self.left[0][a] = False
+        self.left[1][b] = False
+
+
+def span_residuals(a: UnitVectors, b: UnitVectors) -> SpanResiduals:
+    """By the way that the condition of the two sides allows."""
+    return DirectResiduals(a, b) if a.inverse is None or b.inverse is None else GramResiduals(a, b)

@@ -1,0 +1,222 @@
+"""Subspace match: which units of two representations span the same subspace?
+
+A pair of sets of units (X, Y) is an ε-match if every unit of X has a relative residual of at most ε against the span
+of Y, and every unit of Y against that of X. Unions of matches are matches, so there is one maximum match
+(X*, Y*)(ε), and it grows with ε.
+
+* `subspace_match`: the share of units in the maximum match at one ε;
+* `subspace_match_auc`: the same share integrated over ε from 0 to 1. With c(v) the smallest ε at which the unit v is in
+  the maximum match, that is the mean of 1 − c(v).
+
+Units are vectors of activations, neither centred nor fitted with an intercept. All-zero units are in no match and count
+in the denominator. With too few rows everything spans everything: fewer than five rows per unit carry a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import unordered
+from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.span_residuals import SpanResiduals, UnitVectors, span_residuals, unit_vectors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+INVARIANT_TO = {"permutation", "isotropic_scaling"}
+REFERENCE = (
+    "Wang, Hu, Gu, Wu, Hu, He, Hopcroft (2018), Towards Understanding Learning Representations: To What Extent Do "
+    "Different Neural Networks Learn the Same Representation, Section 3"
+)
+ROWS_PER_UNIT = 5
+
+
+@dataclass(frozen=True)
+class Match:
+    """The indices of the matched units of X and of Y, ascending; all-zero units are not counted in."""
+
+    x: tuple[int, ...]
+    y: tuple[int, ...]
+
+
+def shrink(state: SpanResiduals, epsilon: float) -> None:
+    """Take units away until those left are the maximum ε-match among them.
+
+    A unit that fails against a superset of its possible partners is in no match, so the order does not matter.
+    """
+    while any(bool(left.any()) for left in state.left):
+        a, b = (left & (r > epsilon) for left, r in zip(state.left, state.residuals, strict=True))
+        if not bool(a.any() or b.any()):
+            return
+        state.remove(a, b)
+
+
+def levels(state: SpanResiduals) -> tuple[Tensor, Tensor]:
+    """c(v) of every unit of either side, found by peeling off the worst: the level is the running minimum of that."""
+    level = 1.0
+    found = tuple(torch.ones(len(left), dtype=torch.float64, device=left.device) for left in state.left)
+    while any(bool(left.any()) for left in state.left):
+        residuals = state.residuals
+        worst = max(float(r[left].max()) for r, left in zip(residuals, state.left, strict=True) if bool(left.any()))
+        level = min(level, worst)
+        a, b = (left & (r >= level) for left, r in zip(state.left, residuals, strict=True))
+        found[0][a], found[1][b] = level, level
+        state.remove(a, b)
+    return found[0], found[1]
+
+
+def maximum_match(x: Tensor, y: Tensor, epsilon: float) -> Match:
+    """The maximum ε-match. Indices count the units that are not all zero.
+
+    >>> x = torch.eye(20, 3, dtype=torch.float64)
+    >>> maximum_match(x, torch.eye(20, dtype=torch.float64)[:, 1:6] @ torch.ones(5, 1, dtype=torch.float64), 0.1)
+    Match(x=(), y=())
+    >>> maximum_match(x, x[:, 1:] * 7, 0.1)
+    Match(x=(1, 2), y=(0, 1))
+    """
+    state = span_residuals(unit_vectors(x), unit_vectors(y))
+    shrink(state, epsilon)
+    return _match(state)
+
+
+def minimal_match(x: Tensor, y: Tensor, unit: int, epsilon: float, *, side: Literal["x", "y"] = "x") -> Match | None:
+    """An ε-match with this unit of which no smaller match with it is left; None if it is in no match.
+
+    Every other unit is left out on trial once, with all that this drags along; where the unit survives, for good.
+    """
+    state = span_residuals(unit_vectors(x), unit_vectors(y))
+    shrink(state, epsilon)
+    return _minimal(state, int(side == "y"), unit, epsilon)
+
+
+def simple_matches(x: Tensor, y: Tensor, epsilon: float) -> list[Match]:
+    """The distinct minimal matches of all units in the maximum match; every match is a union of such."""
+    state = span_residuals(unit_vectors(x), unit_vectors(y))
+    shrink(state, epsilon)
+    found = [
+        _minimal(state, side, unit, epsilon)
+        for side in range(2)
+        for unit in torch.nonzero(state.left[side]).flatten().tolist()
+    ]
+    return list(dict.fromkeys(match for match in found if match is not None))
+
+
+def _minimal(state: SpanResiduals, side: int, unit: int, epsilon: float) -> Match | None:
+    if not bool(state.left[side][unit]):
+        return None
+    for other_side in range(2):
+        for other in torch.nonzero(state.left[other_side]).flatten().tolist():
+            if (other_side, other) == (side, unit) or not bool(state.left[other_side][other]):
+                continue
+            trial = state.copy()
+            masks = [torch.zeros_like(left) for left in trial.left]
+            masks[other_side][other] = True
+            trial.remove(*masks)
+            shrink(trial, epsilon)
+            if bool(trial.left[side][unit]):
+                state = trial
+    return _match(state)
+
+
+def _match(state: SpanResiduals) -> Match:
+    x, y = (tuple(torch.nonzero(left).flatten().tolist()) for left in state.left)
+    return Match(x, y) if x and y else Match((), ())
+
+
+def vectors_of(representation: Representation, **_: float) -> UnitVectors:
+    """What both metrics prepare: units of norm 1 and the inverse of their Gram matrix."""
+    return unit_vectors(representation.matrix)
+
+
+def _of_pairs(
+    value: Callable[[UnitVectors, UnitVectors], float], prepared: Sequence[UnitVectors], pairs: Pairs
+) -> list[float | Score]:
+    """`value` of every pair, once for both orders, with a warning where rows are few."""
+    unique, back = unordered(pairs)
+    values = [value(prepared[a], prepared[b]) for a, b in unique]
+    scores: list[float | Score] = []
+    for k, (a, b) in zip(back, pairs, strict=True):
+        rows, units = len(prepared[a].columns), max(prepared[a].alive, prepared[b].alive)
+        few = rows < ROWS_PER_UNIT * units
+        scores.append(Score(values[k], warnings=(f"only {rows} rows for {units} units",)) if few else values[k])
+    return scores
+
+
+def share_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs, *, epsilon: float) -> list[float | Score]:
+    """The share of units in the maximum match, of many pairs."""
+
+    def share(a: UnitVectors, b: UnitVectors) -> float:
+        state = span_residuals(a, b)
+        shrink(state, epsilon)
+        return sum(int(left.sum()) for left in state.left) / (a.count + b.count)
+
+    return _of_pairs(share, prepared, pairs)
+
+
+@metric(
+    "subspace_match",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="subspace match",
+    formula="(|X*(ε)| + |Y*(ε)|) / (d + d′), (X*, Y*) the maximum ε-match",
+    reference=f"{REFERENCE}, Definitions 1-3",
+    prepare=vectors_of,
+    compare_many=share_of_pairs,
+)
+def subspace_match(x: Tensor, y: Tensor, *, epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.25) -> float | Score:
+    """Share of units that are mutually spanned up to a relative residual of `epsilon`.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]. Raises `NotApplicable` without variance.
+
+    >>> x = torch.eye(25, 3, dtype=torch.float64)
+    >>> subspace_match(x, torch.eye(25, dtype=torch.float64)[:, 1:6])  # 2 of 3 and 2 of 5 units
+    0.5
+    """
+    return share_of_pairs([unit_vectors(x), unit_vectors(y)], [(0, 1)], epsilon=epsilon)[0]
+
+
+def area_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs) -> list[float | Score]:
+    """The area under the curve of shares over ε, of many pairs."""
+
+    def area(a: UnitVectors, b: UnitVectors) -> float:
+        return sum(float((1 - c).sum()) for c in levels(span_residuals(a, b))) / (a.count + b.count)
+
+    return _of_pairs(area, prepared, pairs)
+
+
+@metric(
+    "subspace_match_auc",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="subspace match",
+    formula="∫₀¹ (|X*(ε)| + |Y*(ε)|) / (d + d′) dε = mean over units of 1 − min {ε : v in the maximum ε-match}",
+    reference=f"{REFERENCE}, Definitions 1-3, integrated over ε",
+    prepare=vectors_of,
+    compare_many=area_of_pairs,
+)
+def subspace_match_auc(x: Tensor, y: Tensor) -> float | Score:
+    """Subspace match without an ε: the share of mutually spanned units, averaged over all ε from 0 to 1.
+
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]. Raises `NotApplicable` without variance.
+
+    >>> x = torch.eye(25, 3, dtype=torch.float64)
+    >>> subspace_match_auc(x, 2 * x[:, [2, 0, 1]]), subspace_match_auc(x, torch.eye(25, dtype=torch.float64)[:, 1:6])
+    (1.0, 0.5)
+    """
+    return area_of_pairs([unit_vectors(x), unit_vectors(y)], [(0, 1)])[0]
