@@ -29,7 +29,7 @@ def main(published: Path) -> None:
     with sync_playwright() as running:
         browser = running.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
         for name, fragment in views.items():
-            page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
+            page = browser.new_page(viewport={"width": 1360, "height": 860}, color_scheme="light")
             page.goto(f"{(published / 'index.html').resolve().as_uri()}#{fragment}")
             page.locator("#shown").wait_for()
             # The keyboard's place is not part of the picture.

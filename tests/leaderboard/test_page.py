@@ -72,9 +72,9 @@ def test_columns_are_chosen(read):
     assert "invariance/orthogonal" not in reader.headings()
     reader.page.locator('[data-menu="columns"] summary').click()
     reader.page.locator('input[name="column"][value="invariance/orthogonal"]').check()
-    reader.page.locator('input[name="column"][value="#seconds"]').uncheck()
+    reader.page.locator('input[name="column"][value="#grade"]').uncheck()
     assert "invariance/orthogonal" in reader.headings()
-    assert "#seconds" not in reader.headings()
+    assert "#grade" not in reader.headings()
 
 
 def test_what_is_chosen_is_in_the_address_and_survives_a_reload(read):
@@ -102,14 +102,14 @@ def test_an_address_that_makes_no_sense_shows_the_board(read, hash):
 
 
 def test_the_csv_is_what_is_shown_and_what_the_json_says(read, published):
-    reader = read("sort=-identity&hide=%23seconds&show=invariance/orthogonal&search=c")
+    reader = read("sort=-identity&hide=%23coverage&show=invariance/orthogonal&search=c")
     text, name = reader.saved("#csv")
     lines = list(csv.DictReader(io.StringIO(text)))
     assert name == "sanity.csv"
     assert [line["metric"].removeprefix("'") for line in lines] == reader.shown()
     ids = [id for id in reader.headings() if not id.startswith("#")]
     assert [key.removesuffix(" grade") for key in lines[0] if key.endswith(" grade")] == ids
-    assert "seconds" not in lines[0]
+    assert "coverage" not in lines[0]
     rows = {row["metric"]: row for row in json.loads((published / "leaderboard.json").read_text())["rows"]}
     for line in lines:
         row = rows[line["metric"]]

@@ -1,4 +1,4 @@
-"""What the bundled suites are there to show, on really trained networks. A failure here is a finding, not a nuisance."""
+"""What the bundled suites are there to show, on really trained networks. A failure here is a finding."""
 
 from __future__ import annotations
 

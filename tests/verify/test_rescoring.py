@@ -14,7 +14,7 @@ from simbench.errors import ExitCode, SimbenchError
 from simbench.registry import METRICS
 from simbench.verify.contents import parse
 from simbench.verify.report import Report, Step, lines
-from simbench.verify.rescore import TOLERANCES, draw, spread
+from simbench.verify.sampling import TOLERANCES, draw, spread
 
 Files = dict[str, bytes]
 Check = Callable[..., Report]

@@ -73,7 +73,8 @@ def _done(work: object, seconds: float) -> str:
 
     assert isinstance(work, Work)
     if work.trained == 0 and work.scored == 0:
-        return f"nothing to do: {work.models_cached} models and {work.scores_cached} scores were in the store ({seconds:.1f} s)"
+        there = f"{work.models_cached} models and {work.scores_cached} scores were in the store"
+        return f"nothing to do: {there} ({seconds:.1f} s)"
     return (
         f"trained {work.trained} models ({work.models_cached} cached), "
         f"took {work.scored} scores ({work.scores_cached} cached) in {seconds:.1f} s"

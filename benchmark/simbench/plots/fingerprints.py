@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from simbench.leaderboard.board import Board, RankedRow, TestColumn
 from simbench.leaderboard.cells import cell, state
 from simbench.plots.grades import threshold
-from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, new_figure, shortened
+from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, new_figure, shortened, wrapped
 
 ACROSS = 4
 BAR = 0.155
@@ -42,7 +42,7 @@ def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:
     grid[0, 0].set_xlim(0, 1.02)
     grid[0, 0].set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     title = f"{board.suite}@{board.version}: the share of comparisons that a transform leaves as they are"
-    figure.suptitle(shortened(title, round(11 * figure.get_figwidth())), fontsize=9, fontweight="bold")
+    figure.suptitle(wrapped(title, round(11 * figure.get_figwidth())), fontsize=9, fontweight="bold")
     _legend(figure, {state(cell(ranked.row, column)) for ranked in metrics for column in columns})
     return figure
 

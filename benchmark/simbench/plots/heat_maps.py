@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from simbench.leaderboard.board import RankedRow, TestColumn
 from simbench.leaderboard.cells import cell, mark
 from simbench.leaderboard.scores import ScoreRow
-from simbench.plots.style import INK, LIGHT, new_figure, shortened
+from simbench.plots.style import INK, LIGHT, new_figure, shortened, wrapped
 
 ACROSS = 4
 PANEL = 1.72
@@ -117,7 +117,7 @@ def _panel(axes: Axes, found: HeatMap, ranked: RankedRow, test: TestColumn) -> N
     if np.isnan(found.similarity).all():
         axes.imshow(np.zeros_like(found.similarity), cmap="Greys", vmin=0, vmax=8, interpolation="nearest")
         reason = shortened(verdict.reason or "no score", 90)
-        axes.text(0.5, 0.5, _wrapped(reason), transform=axes.transAxes, ha="center", va="center", fontsize=6)
+        axes.text(0.5, 0.5, wrapped(reason, 24), transform=axes.transAxes, ha="center", va="center", fontsize=6)
         return
     low, high = np.nanmin(found.similarity), np.nanmax(found.similarity)
     spread = (high - low) or 1.0
@@ -148,12 +148,11 @@ def _label(axes: Axes, layers: Sequence[str], *, left: bool, below: bool) -> Non
 
 def _frame(figure: Figure, test: TestColumn, pair: Place) -> None:
     from matplotlib.cm import ScalarMappable
-    from matplotlib.lines import Line2D
 
     one, other = pair
     where = f"within {one}" if one == other else f"{one} against {other}"
     figure.suptitle(f"{test.id}: {where}", fontsize=9, fontweight="bold")
-    figure.supxlabel(f"receiving layer of {other}", fontsize=8)
+    figure.supxlabel(f"receiving layer of {other}\n× marks an entry that breaks the test's rule", fontsize=8)
     figure.supylabel(f"sending layer of {one}", fontsize=8)
     bar = figure.colorbar(
         ScalarMappable(cmap=COLOURS), ax=figure.axes, location="right", shrink=0.6, aspect=30, fraction=0.04, pad=0.01
@@ -162,14 +161,6 @@ def _frame(figure: Figure, test: TestColumn, pair: Place) -> None:
     bar.ax.tick_params(length=0)
     bar.ax.get_yticklabels()[1].set_verticalalignment("top")
     bar.outline.set_visible(False)
-    handle = Line2D([], [], linestyle="none", marker="x", color=INK, markersize=4, label="entry that breaks the rule")
-    figure.legend(handles=[handle], loc="outside lower right", handletextpad=0.3)
-
-
-def _wrapped(text: str, width: int = 24) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width))
 
 
 def comparable_tests(tests: Sequence[TestColumn], rows: Mapping[str, Sequence[ScoreRow]]) -> list[TestColumn]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -109,3 +110,11 @@ def shortened(text: str, length: int = LARGEST_TITLE) -> str:
     'a rather…'
     """
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+
+
+def wrapped(text: str, width: int) -> str:
+    """
+    >>> wrapped("one two three", 8)
+    'one two\\nthree'
+    """
+    return "\n".join(textwrap.wrap(text, width))

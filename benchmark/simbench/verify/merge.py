@@ -17,7 +17,7 @@ from simbench.verify.metric_record import MetricRecord, recorded_metric
 from simbench.verify.pack import pack, recorded_plan
 from simbench.verify.portable_suite import suite_differences
 from simbench.verify.regrade import check_files, check_grades, checked_records
-from simbench.verify.rescore import TOLERANCES, spread
+from simbench.verify.sampling import TOLERANCES, spread
 
 
 @dataclass(frozen=True)

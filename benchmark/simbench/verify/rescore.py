@@ -8,14 +8,11 @@ weights from a stranger's bundle never get into it.
 from __future__ import annotations
 
 import math
-import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import Metric
@@ -25,27 +22,12 @@ from simbench.registry import METRICS
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.run.events import Listener, ignore
-from simbench.seeds import seed_for
 from simbench.suite.schema import Component
 from simbench.verify.contents import MODEL_FILES, Contents
 from simbench.verify.metric_record import MetricRecord
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Finding, Level, Step, Tally, step_of, with_tallies
-
-TOLERANCES: Mapping[tuple[Level, str], float] = {
-    ("rescored", "light"): 1e-6,
-    ("rescored", "heavy"): 0.05,
-    ("reproduced", "light"): 0.05,
-    ("reproduced", "heavy"): 0.15,
-}
-"""Relative to a metric's spread. On one machine bit-equal is the rule; these are for other processors and libraries.
-
-`heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training whole networks does the
-same to every metric.
-"""
-
-NUMBERS = ("value", "tiebreak", "standard_error")
-"""What of a record is compared."""
+from simbench.verify.sampling import NUMBERS, TOLERANCES, deviation, draw, spread
 
 
 @dataclass(frozen=True)
@@ -99,25 +81,6 @@ def check_scores(contents: Contents, request: Request) -> Step:
     total = sum(map(len, contents.scores.values()))
     step = step_of(request.level, _summary(compared, total, len(findings), request), findings, unchecked)
     return with_tallies(step, tallies)
-
-
-def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[str]:
-    """The keys of a random share of the settled records, at least one; the same seed draws the same ones."""
-    settled = sorted(key for key, record in records.items() if record.settled)
-    count = min(len(settled), max(1, math.ceil(share * len(settled))))
-    # By content: which metrics stand beside this one does not change what is drawn of it.
-    return (
-        sorted(random.Random(seed_for(purpose="verification", seed=seed, first=settled[0])).sample(settled, count))
-        if settled
-        else []
-    )
-
-
-def spread(records: Mapping[str, ScoreRecord], name: str = "value") -> float:
-    """What a deviation is measured against: the range of the middle 90 % of a metric's scores, 1 where that is 0."""
-    values = [value for record in records.values() if (value := getattr(record, name)) is not None]
-    low, high = np.quantile(values, [0.05, 0.95]) if values else (0.0, 0.0)
-    return float(high - low) or 1.0
 
 
 def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
@@ -286,17 +249,6 @@ def _compared(
         largest = max(largest, apart["value"] if math.isfinite(apart["value"]) else 0.0)
     tally = Tally(label, equal, within, len(findings), len(failed), tolerance, scales["value"], largest)
     return tally, findings, failed
-
-
-def deviation(one: float | None, other: float | None) -> float:
-    """How far apart two numbers are; infinitely, where only one of them is there.
-
-    >>> deviation(1.0, 0.75), deviation(None, None), deviation(None, 0.0)
-    (0.25, 0.0, inf)
-    """
-    if one is None or other is None:
-        return 0.0 if one is other else math.inf
-    return abs(one - other)
 
 
 def _shown(record: ScoreRecord, name: str) -> Any:

@@ -146,7 +146,7 @@ const details = (() => {
     const rows = barsOf(row, column);
     const bound = /^>=?\s*([\d.]+)$/.exec(column.pass_if.trim());
     return [
-      rows.length ? withDownload(charts.bars({ bars: rows, pass: bound ? Number(bound[1]) : null, label: `Grades of ${row.metric} on ${column.id}` }), `${name}-grades`, "Bars: grades; black lines: 95 % intervals; dashed: needed to pass.") : null,
+      rows.length ? withDownload(charts.bars({ bars: rows, pass: bound ? Number(bound[1]) : null, label: `Grades of ${row.metric} on ${column.id}` }), `${name}-grades`, "Bars: grades; thin lines: 95 % intervals; dashed: needed to pass.") : null,
       dots.length ? withDownload(charts.strip({ dots, label: `Margins of ${row.metric} on ${column.id}` }), `${name}-margins`, "One mark per question: by how far it held (dot) or not (✗).") : null,
     ];
   };

@@ -12,7 +12,7 @@
   const form = document.querySelector("form.tools");
   const byId = (id) => document.getElementById(id);
   const FILTERS = ["family", "door", "kind"];
-  const hiddenAtFirst = new Set(headers.filter((header) => header.classList.contains("inner")).map((header) => header.dataset.id));
+  const hiddenAtFirst = new Set(headers.filter((header) => header.matches(".inner, .extra")).map((header) => header.dataset.id));
   const fresh = () => ({ sort: "#rank", descending: false, search: "", family: [], door: [], kind: [], show: [], hide: [], test: "", metrics: [], pair: "" });
   let state = fresh();
 

@@ -1,0 +1,58 @@
+"""How much of a bundle is taken again, and how far a score may be from the claimed one."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+
+import numpy as np
+
+from simbench.results.record import ScoreRecord
+from simbench.seeds import seed_for
+from simbench.verify.report import Level
+
+TOLERANCES: Mapping[tuple[Level, str], float] = {
+    ("rescored", "light"): 1e-6,
+    ("rescored", "heavy"): 0.05,
+    ("reproduced", "light"): 0.05,
+    ("reproduced", "heavy"): 0.15,
+}
+"""Relative to a metric's spread. On one machine bit-equal is the rule; these are for other processors and libraries.
+
+`heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training whole networks does the
+same to every metric.
+"""
+
+NUMBERS = ("value", "tiebreak", "standard_error")
+"""What of a record is compared."""
+
+
+def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[str]:
+    """The keys of a random share of the settled records, at least one; the same seed draws the same ones."""
+    settled = sorted(key for key, record in records.items() if record.settled)
+    count = min(len(settled), max(1, math.ceil(share * len(settled))))
+    # By content: which metrics stand beside this one does not change what is drawn of it.
+    return (
+        sorted(random.Random(seed_for(purpose="verification", seed=seed, first=settled[0])).sample(settled, count))
+        if settled
+        else []
+    )
+
+
+def spread(records: Mapping[str, ScoreRecord], name: str = "value") -> float:
+    """What a deviation is measured against: the range of the middle 90 % of a metric's scores, 1 where that is 0."""
+    values = [value for record in records.values() if (value := getattr(record, name)) is not None]
+    low, high = np.quantile(values, [0.05, 0.95]) if values else (0.0, 0.0)
+    return float(high - low) or 1.0
+
+
+def deviation(one: float | None, other: float | None) -> float:
+    """How far apart two numbers are; infinitely, where only one of them is there.
+
+    >>> deviation(1.0, 0.75), deviation(None, None), deviation(None, 0.0)
+    (0.25, 0.0, inf)
+    """
+    if one is None or other is None:
+        return 0.0 if one is other else math.inf
+    return abs(one - other)
