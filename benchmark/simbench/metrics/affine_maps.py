@@ -46,18 +46,18 @@ class Affine:
 
 
 class DirectMatching:
-    """Solves for the maps of many pairs; the eigendecomposition of a sender's Gram matrix is shared."""
+    """Solves for the maps of many pairs. The last sender's decomposition is kept: give one sender's pairs in a row."""
 
     def __init__(self) -> None:
-        self._sources: dict[tuple[int, tuple[int, ...]], _Source] = {}
+        self._last: tuple[tuple[int, tuple[int, ...]], _Source] | None = None
 
     def map_of(self, sender: Representation, receiver: Representation) -> Affine:
         """T = argmin ‖T R f_i − g_j‖² on the fitting inputs; `NotApplicable` where there is none."""
         source, target = fits_of(sender, receiver)
         key = (id(source), grid(target))
-        if key not in self._sources:
-            self._sources[key] = _Source.of(source, target)
-        return self._sources[key].matched_to(rows_of(target.activations, target))
+        if self._last is None or self._last[0] != key:
+            self._last = key, _Source.of(source, target)
+        return self._last[1].matched_to(rows_of(target.activations, target))
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class _Source:
     """The sender's side of the least-squares problem: the inverse of its centred Gram matrix, by relative rank."""
 
     fit: Representation
-    """Kept alive, because its identity stands for it in a cache."""
-    rows: Tensor
+    """Kept alive, because its identity stands for it."""
+    centred: Tensor
     mean: Tensor
     inverse_gram: Tensor
 
@@ -76,19 +76,22 @@ class _Source:
         needed = ROWS_PER_PARAMETER * (rows.shape[1] + 1)
         if rows.shape[0] < needed:
             raise NotApplicable(f"matching {rows.shape[1]} features needs {needed} rows; there are {len(rows)}")
-        mean = rows.double().mean(dim=0)
-        centred = rows.double() - mean
+        centred = rows.double()
+        mean = centred.mean(dim=0)
+        centred = centred.sub_(mean) if centred is not rows else centred - mean
         values, vectors = torch.linalg.eigh(centred.T @ centred)
         kept = values > RELATIVE_CUT * values[-1]
         vectors = vectors[:, kept]
-        return cls(source, rows, mean, (vectors / values[kept]) @ vectors.T)
+        return cls(source, centred, mean, (vectors / values[kept]) @ vectors.T)
 
     def matched_to(self, target: Tensor) -> Affine:
-        """T = argmin ‖X Wᵀ + 1 bᵀ − Y‖², solved centred: the same optimum, far better conditioned."""
+        """T = argmin ‖X Wᵀ + 1 bᵀ − Y‖², solved centred: the same optimum, far better conditioned.
+
+        X̃ᵀY is X̃ᵀỸ, as the columns of X̃ add up to 0: the target needs no centred copy of its own.
+        """
         target = target.double()
-        mean = target.mean(dim=0)
-        weight = (self.inverse_gram @ ((self.rows.double() - self.mean).T @ (target - mean))).T
-        return Affine(weight, mean - weight @ self.mean)
+        weight = (self.inverse_gram @ (self.centred.T @ target)).T
+        return Affine(weight, target.mean(dim=0) - weight @ self.mean)
 
 
 # --- task loss matching -----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.affine_maps import (
     Affine,
     DirectMatching,
+    grid,
     groups_trained_together,
     mapped,
     require_map,
@@ -227,14 +228,14 @@ def _directly_matched(
 ) -> list[Score]:
     """Solve for each pair's map and read a score off it; a pair that has none is skipped with the reason."""
     matching = DirectMatching()
-    scores = []
-    for a, b in pairs:
-        sender, receiver = representations[a], representations[b]
+    scores: dict[int, Score] = {}
+    for position in sorted(range(len(pairs)), key=lambda k: (pairs[k][0], grid(representations[pairs[k][1]]))):
+        sender, receiver = (representations[side] for side in pairs[position])
         try:
-            scores.append(read_off(sender, receiver, matching.map_of(sender, receiver)))
+            scores[position] = read_off(sender, receiver, matching.map_of(sender, receiver))
         except NotApplicable as reason:
-            scores.append(Score.skip(str(reason)))
-    return scores
+            scores[position] = Score.skip(str(reason))
+    return [scores[position] for position in range(len(pairs))]
 
 
 def _residual(sender: Representation, receiver: Representation, affine: Affine) -> tuple[Tensor, Tensor]:

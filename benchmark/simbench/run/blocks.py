@@ -21,9 +21,9 @@ def blocks_of(
 ) -> Iterator[ScoreBlock]:
     """Blocks of one metric.
 
-    A metric that learns maps into a network gets all senders of one receiving layer (whatever its transform) at once,
-    to be trained together; any other metric gets as many comparisons as a block may hold, so that it prepares each
-    representation once.
+    A metric that trains maps into a network gets all senders of one receiving layer (whatever its transform) at once,
+    to be trained together; one that solves for them, all senders of one receiving network, whose layers are targets.
+    Any other metric gets as many comparisons as a block may hold, so that it prepares each representation once.
     """
     for scores in _grouped(metric, missing):
         refs = dict.fromkeys(side for comparison in scores.values() for side in (comparison.a, comparison.b))
@@ -35,9 +35,16 @@ def blocks_of(
 def _grouped(metric: Metric, missing: Mapping[str, Comparison]) -> Iterator[dict[str, Comparison]]:
     groups: dict[object, dict[str, Comparison]] = {}
     for key, comparison in missing.items():
-        receiver = (comparison.b.model, comparison.b.layer) if needs_fit(metric) else None
-        groups.setdefault(receiver, {})[key] = comparison
+        groups.setdefault(_shared(metric, comparison), {})[key] = comparison
     for group in groups.values():
         items = list(group.items())
         for start in range(0, len(items), LARGEST_BLOCK):
             yield dict(items[start : start + LARGEST_BLOCK])
+
+
+def _shared(metric: Metric, comparison: Comparison) -> tuple[object, ...]:
+    """What the comparisons of one block have in common."""
+    if not needs_fit(metric):
+        return ()
+    receiver = comparison.b
+    return (receiver.model, receiver.layer) if metric.cost == "heavy" else (receiver.model,)

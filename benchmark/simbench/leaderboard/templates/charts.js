@@ -49,6 +49,8 @@ const charts = (() => {
     const size = Math.max(15, Math.min(58, 400 / Math.max(rows.length, columns.length)));
     const turned = longest(columns) * 7 > size;
     const [left, top] = [16 + 7 * longest(rows), turned ? 34 + 5 * longest(columns) : 40];
+    // Slanted headings lean over the right edge.
+    const right = turned ? 12 + 4.5 * longest(columns) : 12;
     const bad = cells.filter((one) => one.marked);
     const said = (one) => `${one.row} → ${one.column}: ${one.value === null ? one.reason || "no score" : one.value}`
       + (one.marked ? `\nbreaks the rule${panels > 1 ? ` in ${one.marked} of ${panels}` : ""}` : "");
@@ -62,10 +64,10 @@ const charts = (() => {
     const corner = { x: "column", y: "row", dx: size / 2 - 4, dy: -size / 2 + 8, textAnchor: "end", fontSize: 9, fontWeight: 700, pointerEvents: "none" };
     marks.push(Plot.text(bad, { ...corner, text: (one) => (panels > 1 && size >= 30 ? `✗${one.marked}` : "✗"), fill: (one) => inkOn(fill(one)) }));
     return drawn(color, label, {
-      width: Math.max(left + 12 + size * columns.length, 190),
+      width: Math.max(left + right + size * columns.length, 190),
       height: top + 10 + size * rows.length,
       marginLeft: left, marginTop: top, marginBottom: 10, padding: 0,
-      marginRight: Math.max(12, 190 - left - size * columns.length),
+      marginRight: Math.max(right, 190 - left - size * columns.length),
       x: { domain: columns, axis: "top", label: `${columnLabel} →`, labelAnchor: "right", labelArrow: "none", labelOffset: top - 6, tickRotate: turned ? -45 : 0, tickSize: 0 },
       y: { domain: rows, label: `↓ ${rowLabel}`, labelAnchor: "top", labelArrow: "none", labelOffset: left, tickSize: 0 },
       color: { type: "identity" },
@@ -96,7 +98,8 @@ const charts = (() => {
       color: { type: "identity" },
       marks,
     });
-    return { svg, legend: lines.map((line) => ({ line, color: hue(line) })) };
+    const swatch = (line) => (lines.indexOf(line) < 4 ? hue(line) : `repeating-linear-gradient(90deg, ${hue(line)} 0 3px, transparent 3px 5px)`);
+    return { svg, legend: lines.map((line) => ({ line, swatch: swatch(line) })) };
   };
 
   /* bars: {name, grade, low, high, held}; `pass` is the grade that is needed, where the rule is a bound. */

@@ -133,9 +133,9 @@ const details = (() => {
       const levels = [...new Set(swept.map((one) => one.at))];
       const variable = settings.find(([, value]) => Array.isArray(value) && levels.every((one) => value.includes(one)) && value.length === levels.length);
       const { svg, legend } = charts.curve({ points: swept, domain, xLabel: variable ? variable[0] : "swept variable", label: `Margins of ${row.metric} on ${column.id}` });
-      const keys = legend.map(({ line, color }) => {
+      const keys = legend.map(({ line, swatch }) => {
         const key = h("span", { className: "key" }, h("i"), line);
-        key.firstChild.style.background = color;
+        key.firstChild.style.background = swatch;
         return key;
       });
       return [withDownload(svg, name, h("span", {}, ...keys, "✗ did not hold."))];
