@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH_OF_A_FILE = 160
+WIDTH_OF_A_FILE = 200
 
 
 def print_json(document: Any) -> None:
