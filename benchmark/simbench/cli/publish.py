@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +20,7 @@ def command(
         typer.Option(
             "--bundle",
             metavar="FILE.zip|FOLDER",
-            help="Also write a bundle that others can check with `simbench verify`.",
+            help="Write the bundle, which `simbench verify` checks, here as well.",
             show_default=False,
         ),
     ] = None,
@@ -29,17 +28,33 @@ def command(
         bool, typer.Option("--bundle-models", help="Put the trained weights into the bundle, too.")
     ] = False,
 ) -> None:
-    """Write the leaderboard of a suite: Markdown, JSON, CSV, Parquet and a self-contained page."""
+    """Write the leaderboard of a suite: tables, a self-contained page, and a bundle that proves them."""
     from simbench.cli.output import progress_console
-    from simbench.errors import ExitCode
+    from simbench.errors import ExitCode, SimbenchError
     from simbench.leaderboard.publish import publish
-    from simbench.run.session import stored_results
+    from simbench.results.store import Store
+    from simbench.run.session import prepare, stored_results
+    from simbench.verify.archive import write_files
+    from simbench.verify.contents import parse
+    from simbench.verify.pack import bundle_of
+    from simbench.verify.published import BUNDLE, published_board
 
-    board, scores = stored_results(suite, metrics=metric or (), store=store)
+    plan, place, remarks = prepare(suite, metric or ()), Store(store), progress_console()
+    try:
+        proof = bundle_of(plan, place)
+        board, scores = published_board(parse(proof))
+    except SimbenchError as reason:
+        if bundle is not None:
+            raise
+        proof = None
+        board, scores = stored_results(suite, metrics=metric or (), store=store)
+        remarks.print(f"no {BUNDLE}: {reason}", markup=False, highlight=False, soft_wrap=True)
     for path in publish(board, out, scores):
         print(path)
+    if proof is not None:
+        print(write_files(out / board.suite / BUNDLE, proof))
     if bundle is not None:
-        print(_bundled(suite, metric or (), store, bundle, bundle_models))
+        print(write_files(bundle, bundle_of(plan, place, with_models=bundle_models)))
     missing = sorted(
         {
             f"{ranked.row.metric.label}: {verdict.status} on {test.id}: {verdict.reason}"
@@ -49,15 +64,5 @@ def command(
         }
     )
     for line in missing:
-        progress_console().print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
+        remarks.print(f"warning: {line}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(int(ExitCode.INCOMPLETE if missing else ExitCode.OK))
-
-
-def _bundled(suite: str, metrics: Sequence[str], store: Path | None, path: Path, with_models: bool) -> Path:
-    """Write the bundle of a suite; gives its path."""
-    from simbench.results.store import Store
-    from simbench.run.session import prepare
-    from simbench.verify.archive import write_files
-    from simbench.verify.pack import bundle_of
-
-    return write_files(path, bundle_of(prepare(suite, metrics), Store(store), with_models=with_models))

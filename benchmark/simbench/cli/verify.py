@@ -12,7 +12,8 @@ from simbench.cli.options import Engine, EngineOption, JobsOption, JsonOption, S
 
 def command(
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE_OR_FOLDER", help="A bundle, zipped or not.", show_default=False)
+        Path,
+        typer.Argument(metavar="BUNDLE_OR_FOLDER", help="A bundle, or a published folder.", show_default=False),
     ],
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Take a part of the scores again, on models of the store or the bundle.")

@@ -186,6 +186,12 @@ def step_of(level: Level, summary: str, findings: Sequence[Finding], unchecked: 
     return Step(level, status, summary, tuple(findings), tuple(unchecked))
 
 
+def with_findings(step: Step, findings: Sequence[Finding]) -> Step:
+    """The step with more findings: it no longer verifies anything if there are any."""
+    found = (*step.findings, *findings)
+    return replace(step, status="differs" if found else step.status, findings=found)
+
+
 def with_tallies(step: Step, tallies: Sequence[Tally]) -> Step:
     """The step with the figures of each metric."""
     return replace(step, tallies=tuple(tallies))

@@ -12,8 +12,9 @@ from simbench.results.store import Store
 from simbench.run.events import Listener, ignore
 from simbench.verify.archive import BadBundleError, read_files
 from simbench.verify.contents import Contents, parse
+from simbench.verify.published import bundle_in, check_published
 from simbench.verify.regrade import check_files, check_grades
-from simbench.verify.report import Level, Report, Step
+from simbench.verify.report import Level, Report, Step, with_findings
 from simbench.verify.rescore import Request, check_scores
 
 
@@ -33,7 +34,7 @@ def verify(
     """Check a bundle.
 
     Args:
-        path: a zip or a folder.
+        path: a zip, a folder, or a published folder that holds one (`leaderboard/sanity`), whose tables are checked.
         rescore: take a part of the scores again, on trained models of the store or the bundle.
         retrain: take a part of the scores again, on models trained from scratch in a temporary store.
         sample: the share of each metric's scores to take again.
@@ -52,9 +53,13 @@ def verify(
     if not 0 < sample <= 1:
         raise SimbenchError(f"--sample takes a share above 0 and up to 1, not {sample:g}")
     resolve_metrics(list(metrics))
-    contents = open_bundle(path)
+    inside = bundle_in(path)
+    contents = open_bundle(inside or path)
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    steps = [check_files(contents), check_grades(contents)]
+    graded = check_grades(contents)
+    if inside is not None:
+        graded = with_findings(graded, check_published(path, contents))
+    steps = [check_files(contents), graded]
     place = Store(store)
     for level, asked in (("rescored", rescore), ("reproduced", retrain)):
         steps.append(_taken(contents, level, asked, sample, chosen, place, jobs, engine, listener))  # type: ignore[arg-type]

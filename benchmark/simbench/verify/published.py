@@ -1,0 +1,60 @@
+"""A published leaderboard: the bundle beside its tables, and whether the tables are what the bundle's scores give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from simbench.leaderboard.board import Board
+from simbench.leaderboard.document import to_document
+from simbench.leaderboard.publish import rendered
+from simbench.leaderboard.scores import ScoreRow
+from simbench.run.grading import score_table
+from simbench.verify.archive import MANIFEST, BadBundleError
+from simbench.verify.contents import Contents, parse_json
+from simbench.verify.pack import recorded_plan, regraded
+from simbench.verify.regrade import checked_records, differences
+from simbench.verify.report import Finding
+
+BUNDLE = "bundle.zip"
+DOCUMENT = "leaderboard.json"
+LARGEST_FILE = 64 * 2**20
+
+
+def bundle_in(path: Path) -> Path | None:
+    """The bundle that lies in a published folder; None for a path that is a bundle itself."""
+    inside = path / BUNDLE
+    return inside if inside.is_file() and not (path / MANIFEST).exists() else None
+
+
+def published_board(contents: Contents) -> tuple[Board, list[ScoreRow]]:
+    """The board that a bundle's scores give, and its scores: what is published, with no path of anybody's machine."""
+    plan = recorded_plan(contents.suite, contents.metrics)
+    records, _ = checked_records(contents, plan)
+    return regraded(plan, records, contents.provenance), score_table(plan, records)
+
+
+def check_published(folder: Path, contents: Contents) -> list[Finding]:
+    """Where a published folder is not what its bundle's scores give; every file is rendered again and compared.
+
+    Raises:
+        BadBundleError: a published file is too large to be read.
+    """
+    board, scores = published_board(contents)
+    findings = list(_unlike(folder, rendered(board, scores)))
+    if any(finding.where == DOCUMENT and not finding.note.startswith("is missing") for finding in findings):
+        claimed = parse_json(DOCUMENT, (folder / DOCUMENT).read_bytes())
+        if isinstance(claimed, dict) and isinstance(claimed.get("rows"), list):
+            findings = [*differences(claimed, to_document(board, scores)), *findings]
+    return findings
+
+
+def _unlike(folder: Path, expected: Mapping[str, bytes]) -> Iterator[Finding]:
+    for name, content in expected.items():
+        path = folder / name
+        if not path.is_file():
+            yield Finding("document", name, note="is missing from the published folder")
+        elif path.stat().st_size > LARGEST_FILE:
+            raise BadBundleError(f"{name}: larger than {LARGEST_FILE // 2**20} MB")
+        elif path.read_bytes() != content:
+            yield Finding("document", name, note="is not what the bundle's scores give (or another version wrote it)")

@@ -1,0 +1,56 @@
+"""A published folder is checked as a whole: its bundle, and that its tables are what the bundle's scores give."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.verify.conftest import Made
+
+from simbench.errors import ExitCode
+from simbench.leaderboard.publish import publish
+from simbench.verify.archive import write_files
+from simbench.verify.contents import parse
+from simbench.verify.published import published_board
+from simbench.verify.verification import verify
+
+
+@pytest.fixture
+def published(made: Made, tmp_path: Path) -> Path:
+    """What `simbench publish` writes for the tiny suite."""
+    board, scores = published_board(parse(made.files))
+    publish(board, tmp_path / "board", scores)
+    write_files(tmp_path / "board/tiny/bundle.zip", made.files)
+    return tmp_path / "board/tiny"
+
+
+def test_an_honest_folder_is_regraded(published: Path) -> None:
+    report = verify(published)
+    assert [str(finding) for step in report.steps for finding in step.findings] == []
+    assert report.exit_code == ExitCode.OK
+
+
+def test_a_grade_changed_in_the_published_json_is_named(published: Path) -> None:
+    document = json.loads((published / "leaderboard.json").read_text())
+    next(row for row in document["rows"] if row["metric"] == "cka")["tests"]["correspondence"]["grade"] = 0.123
+    (published / "leaderboard.json").write_text(json.dumps(document))
+    report = verify(published)
+    found = {finding.where: finding.claimed for step in report.steps for finding in step.findings}
+    assert found["cka.tests[correspondence].grade"] == 0.123
+    assert report.exit_code == ExitCode.VERDICT_FAILED
+
+
+@pytest.mark.parametrize("name", ["index.html", "README.md", "scores.csv", "leaderboard.csv", "scores.parquet"])
+def test_any_other_changed_table_is_named(published: Path, name: str) -> None:
+    (published / name).write_bytes((published / name).read_bytes() + b" ")
+    report = verify(published)
+    assert [finding.where for step in report.steps for finding in step.findings] == [name]
+    assert report.exit_code == ExitCode.VERDICT_FAILED
+
+
+def test_a_missing_table_is_named(published: Path) -> None:
+    (published / "index.html").unlink()
+    report = verify(published)
+    (finding,) = [finding for step in report.steps for finding in step.findings]
+    assert (finding.where, finding.note) == ("index.html", "is missing from the published folder")
