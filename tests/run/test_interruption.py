@@ -19,7 +19,7 @@ SLOW_METRIC = """\
 import time
 import simbench
 
-@simbench.metric("sleepy", version=1, higher_is_more_similar=True, needs={"fit"})
+@simbench.metric("sleepy", version=1, higher_is_more_similar=True, needs={"fit"}, cost="heavy")
 def sleepy(a, b):
     time.sleep(0.25)
     return float((a.matrix * b.matrix).mean())
