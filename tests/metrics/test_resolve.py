@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.metrics.resolve import is_location, resolve_metrics
+from simbench.metrics.resolve import resolve_metrics
 from simbench.registry import METRICS
+from simbench.suite.names import is_location
 
 FILE = """
 import simbench

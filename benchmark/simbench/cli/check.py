@@ -41,9 +41,10 @@ def command(
 
 def _subject(target: str) -> Any:
     """A suite, or a list of metrics."""
-    from simbench.metrics.resolve import is_location, resolve_metrics
+    from simbench.metrics.resolve import resolve_metrics
     from simbench.registry import METRICS
     from simbench.suite.load import bundled_suites, load_suite
+    from simbench.suite.names import is_location
 
     if target.endswith((".yaml", ".yml")) or target in bundled_suites():
         return load_suite(target)

@@ -33,7 +33,8 @@ def command(
 
 def _find(name: str) -> list[Entry]:
     from simbench.cli import catalogue
-    from simbench.metrics.resolve import is_location, resolve_metrics
+    from simbench.metrics.resolve import resolve_metrics
+    from simbench.suite.names import is_location
 
     if is_location(name):
         return [catalogue.metric_entry(metric) for metric in resolve_metrics([name])]

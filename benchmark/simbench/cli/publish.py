@@ -53,8 +53,8 @@ def command(
         print(path)
     if proof is not None:
         print(write_files(out / board.suite / BUNDLE, proof))
-    if bundle is not None:
-        print(write_files(bundle, bundle_of(plan, place, with_models=bundle_models)))
+        if bundle is not None:
+            print(write_files(bundle, bundle_of(plan, place, with_models=True) if bundle_models else proof))
     missing = sorted(
         {
             f"{ranked.row.metric.label}: {verdict.status} on {test.id}: {verdict.reason}"

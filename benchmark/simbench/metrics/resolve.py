@@ -8,6 +8,7 @@ from typing import Any
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import ATTRIBUTE, Metric
 from simbench.registry import METRICS, import_reference
+from simbench.suite.names import is_location
 from simbench.suite.schema import DEFAULT, Suite
 
 MetricLike = str | Metric | Callable[..., Any]
@@ -27,15 +28,6 @@ def resolve_metrics(references: Sequence[str]) -> list[Metric]:
         for metric in _resolve(reference):
             found.setdefault(metric.name, metric)
     return list(found.values())
-
-
-def is_location(reference: str) -> bool:
-    """Whether a reference says where a metric stands rather than what it is called.
-
-    >>> [is_location(name) for name in ("cka", "mine.py", "mine.py:cka2", "lab.metrics:cka2")]
-    [False, True, True, True]
-    """
-    return reference.endswith(".py") or ":" in reference or "." in reference
 
 
 def as_metric(component: Any) -> Metric | None:

@@ -22,7 +22,7 @@ def collect(*, device: str, device_name: str, jobs: int, engine: str) -> dict[st
         "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
         "python": platform.python_version(),
         "os": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": device,
         "device_name": device_name,
@@ -64,7 +64,8 @@ def _dirty() -> bool | None:
     return None if changed is None else bool(changed)
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """What the operating system calls the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

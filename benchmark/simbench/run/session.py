@@ -16,7 +16,7 @@ from simbench.leaderboard.document import to_document
 from simbench.leaderboard.scores import ScoreRow
 from simbench.metrics.resolve import MetricLike, gather_metrics
 from simbench.plan.plan import Plan, make_plan
-from simbench.results.provenance import collect, identifier
+from simbench.results.provenance import collect, cpu_name, identifier
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.run.engine import default_jobs, make_engine
@@ -168,15 +168,13 @@ def choose_device(device: str) -> tuple[str, str]:
     """(`cpu` or `cuda`, its name); one clear line where CUDA is asked for and not there."""
     import torch
 
-    from simbench.results.provenance import _cpu_name
-
     if device not in ("auto", "cpu", "cuda"):
         raise SimbenchError(f'unknown device "{device}"; valid: auto, cpu, cuda')
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise SimbenchError("--device cuda: there is no CUDA device here (or torch is a CPU build); use --device cpu")
     if device == "cpu" or not available:
-        return "cpu", _cpu_name()
+        return "cpu", cpu_name()
     return "cuda", torch.cuda.get_device_name()
 
 

@@ -60,7 +60,11 @@ def component_at(location: Location, document: Document) -> Component | None:
 
 
 def is_location(name: str) -> bool:
-    """Whether a metric is named by a file or a module rather than by its registered name."""
+    """Whether a reference says where a metric stands rather than what it is called.
+
+    >>> [is_location(name) for name in ("cka", "mine.py", "mine.py:cka2", "lab.metrics:cka2")]
+    [False, True, True, True]
+    """
     return ":" in name or "." in name
 
 
