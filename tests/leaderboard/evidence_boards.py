@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
 from simbench.leaderboard.ranking import board_of
 from simbench.leaderboard.scores import ScoreRow
 from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
-from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials
+from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
 
 HOSTILE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"&--><!-- </script>'
 TRANSFORMS = ("permutation", "orthogonal", "invertible_linear")
@@ -90,7 +90,7 @@ def _graded(label: str, family: str, broken: float) -> tuple[Row, list[ScoreRow]
 
 def graded(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = ()) -> Verdict:
     """The verdict on trials, to be passed with 0.95."""
-    return grade_trials(trials, ungraded, lambda grade: grade >= 0.95, seed=0, comparisons=len(trials))
+    return grade_trials(trials, ungraded, lambda grade: grade >= 0.95, partial(judged_by_mean, seed=0), comparisons=len(trials))
 
 
 def score_of(metric: str, test: str, comparison: Comparison, value: float | None, reason: str = "") -> ScoreRow:

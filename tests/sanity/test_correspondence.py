@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.correspondence import Correspondence, paired
+from simbench.sanity.correspondence import Correspondence
 from simbench.sanity.kind import Similarity, Ungradable
+from simbench.sanity.selection import paired
 
 
 def make(distance: int = 2, pairs: str = "ring") -> Correspondence:
@@ -27,7 +29,7 @@ def by_table(table: dict[Comparison, float]) -> Callable[[Comparison], Similarit
 
 def random_table(test: Correspondence, group: ModelGroup, seed: int, levels: int) -> dict[Comparison, float]:
     random = np.random.default_rng(seed)
-    return {comparison: float(random.integers(levels)) for comparison in test.expand([group], "layers")}
+    return {comparison: float(random.integers(levels)) for comparison in test.expand([group], AT_LAYERS)}
 
 
 def model_pairs(group: ModelGroup, pairs: str) -> list[tuple[int, int]]:
@@ -69,7 +71,7 @@ def test_the_grade_is_the_share_of_triples_in_the_right_order(
 ) -> None:
     test = make(distance, pairs)
     table = random_table(test, group, seed, levels=6)
-    verdict = test.grade([group], "layers", by_table(table))
+    verdict = test.grade([group], AT_LAYERS, by_table(table))
     grade, arg_max = brute_force(group, table, distance, pairs)
     assert verdict.grade == pytest.approx(grade)
     assert verdict.companions["column_arg_max"] == pytest.approx(arg_max)
@@ -79,7 +81,7 @@ def test_the_grade_is_the_share_of_triples_in_the_right_order(
 def test_every_ordered_layer_pair_is_compared_for_each_pair_of_models(
     pairs: str, count: int, group: ModelGroup
 ) -> None:
-    comparisons = make(pairs=pairs).expand([group], "layers")
+    comparisons = make(pairs=pairs).expand([group], AT_LAYERS)
     assert len(comparisons) == count * len(group.layers) ** 2
     assert all(comparison.a.model != comparison.b.model for comparison in comparisons)
 
@@ -102,28 +104,28 @@ def test_layers_nearer_than_the_distance_are_not_asked_about(group: ModelGroup) 
         gap = abs(group.layers.index(comparison.a.layer) - group.layers.index(comparison.b.layer))
         return Similarity(2.0 if gap == 1 else 1.0 if gap == 0 else 0.0)
 
-    assert make(distance=2).grade([group], "layers", near_layers_win).grade == 1.0
-    assert make(distance=1).grade([group], "layers", near_layers_win).grade < 1.0
+    assert make(distance=2).grade([group], AT_LAYERS, near_layers_win).grade == 1.0
+    assert make(distance=1).grade([group], AT_LAYERS, near_layers_win).grade < 1.0
 
 
 def test_one_model_has_no_counterpart() -> None:
-    verdict = make().grade([ModelGroup("net", (0,), ("a", "b", "c"), None)], "layers", lambda c: Similarity(1.0))
+    verdict = make().grade([ModelGroup("net", (0,), ("a", "b", "c"), None)], AT_LAYERS, lambda c: Similarity(1.0))
     assert verdict.status == "skip"
 
 
 def test_a_network_shallower_than_the_distance_asks_nothing(group: ModelGroup) -> None:
-    assert make(distance=5).grade([group], "layers", lambda c: Similarity(1.0)).status == "skip"
+    assert make(distance=5).grade([group], AT_LAYERS, lambda c: Similarity(1.0)).status == "skip"
 
 
 def test_a_metric_of_the_head_has_no_layers_to_compare(group: ModelGroup) -> None:
-    verdict = make().grade([group], "head", lambda c: Similarity(1.0))
+    verdict = make().grade([group], AT_HEAD, lambda c: Similarity(1.0))
     assert (verdict.status, verdict.passed) == ("skip", None)
     assert verdict.reason == "correspondence compares layers; this metric is defined at the head only"
 
 
 def test_networks_of_different_groups_are_not_compared(group: ModelGroup) -> None:
     other = ModelGroup("other", (0, 1), group.layers, None)
-    assert {(c.a.model.group, c.b.model.group) for c in make().expand([group, other], "layers")} == {
+    assert {(c.a.model.group, c.b.model.group) for c in make().expand([group, other], AT_LAYERS)} == {
         ("net", "net"),
         ("other", "other"),
     }
@@ -136,7 +138,7 @@ def test_companions_look_at_whole_columns_only(group: ModelGroup) -> None:
             raise Ungradable("error", "no question needs this score")
         return Similarity(-float(gap))
 
-    verdict = make(distance=2).grade([group], "layers", scores)
+    verdict = make(distance=2).grade([group], AT_LAYERS, scores)
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
     assert verdict.companions == {"column_arg_max": 1.0}
 
@@ -149,5 +151,5 @@ def test_a_monotone_transformation_of_an_index_changes_no_grade(seed: int, image
     group = ModelGroup("net", (0, 1, 2), ("block1", "block2", "block3", "block4"), None)
     table = random_table(make(), group, seed, levels=6)
     transformed = {comparison: images[int(value)] for comparison, value in table.items()}
-    before, after = (make().grade([group], "layers", by_table(scores)) for scores in (table, transformed))
+    before, after = (make().grade([group], AT_LAYERS, by_table(scores)) for scores in (table, transformed))
     assert (before.grade, before.interval, before.companions) == (after.grade, after.interval, after.companions)

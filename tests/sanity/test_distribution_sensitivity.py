@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.plan.references import Comparison
 from simbench.sanity.distribution_sensitivity import DistributionSensitivity
@@ -29,17 +30,17 @@ def like_kl(comparison: Comparison) -> Similarity:
 
 
 def test_without_a_margin_a_divergence_of_distributions_would_pass() -> None:
-    assert make(margin=0.0).grade([], "head", like_kl).grade == 1.0
+    assert make(margin=0.0).grade([], AT_HEAD, like_kl).grade == 1.0
 
 
 def test_with_the_default_margin_a_divergence_of_distributions_fails() -> None:
-    verdict = make().grade([], "head", like_kl)
+    verdict = make().grade([], AT_HEAD, like_kl)
     assert (verdict.grade, verdict.passed) == (0.0, False)
 
 
 def test_there_is_one_question_per_number_of_classes_closeness_and_seed() -> None:
     test = make(classes=[5, 7], rho=[5.0, 10.0, 20.0], seeds=[0, 1])
-    assert len(list(test.questions([], "layers"))) == 2 * 3 * 2
+    assert len(list(test.questions([], AT_LAYERS))) == 2 * 3 * 2
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1, 0.5])
@@ -51,18 +52,18 @@ def test_the_grade_is_the_share_of_pairs_told_apart_by_more_than_the_margin(marg
         return {"own": 1.0, "equivalent": noise, "dissimilar": noise, "unrelated": -0.5 * noise}[role(comparison)]
 
     held = []
-    for question in test.questions([], "layers"):
+    for question in test.questions([], AT_LAYERS):
         by_role = {role(comparison): value(comparison) for comparison in question.comparisons}
         scale = by_role["own"] - by_role["unrelated"]
         held.append(by_role["equivalent"] - by_role["dissimilar"] > margin * scale)
-    verdict = test.grade([], "layers", lambda c: Similarity(value(c)))
+    verdict = test.grade([], AT_LAYERS, lambda c: Similarity(value(c)))
     assert verdict.grade == pytest.approx(sum(held) / len(held))
     assert 0 < sum(held) < len(held)
 
 
 def test_an_index_without_a_scale_tells_nothing_apart() -> None:
     values = {"own": 0.0, "unrelated": 0.0, "equivalent": 1.0, "dissimilar": 0.0}
-    assert make(margin=0.0).grade([], "layers", lambda c: Similarity(values[role(c)])).grade == 0.0
+    assert make(margin=0.0).grade([], AT_LAYERS, lambda c: Similarity(values[role(c)])).grade == 0.0
 
 
 def test_companions_are_medians_at_the_largest_closeness() -> None:
@@ -70,12 +71,12 @@ def test_companions_are_medians_at_the_largest_closeness() -> None:
         rho = dict(comparison.a.model.construction.parameters)["rho"] if comparison.a.model.construction else 0.0
         return Similarity({"own": 1.0, "equivalent": rho, "dissimilar": -rho, "unrelated": 0.0}[role(comparison)])
 
-    companions = make(rho=[5.0, 20.0]).grade([], "layers", scores).companions
+    companions = make(rho=[5.0, 20.0]).grade([], AT_LAYERS, scores).companions
     assert companions == {"dissimilar_pair_at_largest_rho": -20.0, "equivalent_pair_at_largest_rho": 20.0}
 
 
 def test_both_models_of_a_pair_share_their_seed_and_closeness() -> None:
-    for question in make().questions([], "layers"):
+    for question in make().questions([], AT_LAYERS):
         parameters = [
             {key: value for key, value in ref.model.construction.parameters if key != "permuted"}
             for comparison in question.comparisons

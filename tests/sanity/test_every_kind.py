@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
+from simbench.metrics.metric import Metric
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Level, Scores, Similarity, TestKind, Ungradable
+from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
+from simbench.sanity.scale import shuffled
 from simbench.seeds import seed_for
 
 Index = Callable[[Comparison], float]
@@ -56,6 +59,20 @@ def related(comparison: Comparison) -> float:
     return 1.0 if comparison.a.model == comparison.b.model else 0.6
 
 
+def change_of(comparison: Comparison) -> str:
+    """The name of the first transform, if any."""
+    return next((side.transform.name for side in _sides(comparison) if side.transform is not None), "")
+
+
+def parameter(comparison: Comparison, name: str) -> float:
+    """A parameter of the first transform or construction that has it, else 0."""
+    for side in _sides(comparison):
+        for named in (side.transform, side.model.construction):
+            if named is not None and name in dict(named.parameters):
+                return float(dict(named.parameters)[name])
+    return 0.0
+
+
 def dissimilar(comparison: Comparison) -> bool:
     """Whether a constructed model is compared with its permuted counterpart."""
     return comparison.a.model != comparison.b.model
@@ -80,7 +97,38 @@ CASES = {
         sound=lambda c: 0.0 if is_shuffled(c) or dissimilar(c) else 1.0,
         unsound=lambda c: 0.0 if is_shuffled(c) or is_changed(c) else 1.0,
     ),
+    "far_pair": Case(
+        {},
+        sound=lambda c: float(c.a.layer == c.b.layer and not is_shuffled(c)),
+        unsound=lambda c: float(not is_shuffled(c)),
+        at_head=False,
+    ),
+    "noise_null": Case(
+        {},
+        sound=lambda c: float(not is_changed(c) and not is_shuffled(c)),
+        unsound=lambda c: float(c != shuffled(c.b)),
+    ),
+    "noise_response": Case(
+        {},
+        sound=lambda c: -100.0 if is_shuffled(c) else -parameter(c, "ratio"),
+        unsound=lambda c: -100.0 if is_shuffled(c) else parameter(c, "ratio"),
+    ),
+    "matching_recovery": Case(
+        {},
+        sound=lambda c: related(c) - 0.5 * (change_of(c) in MUST_BE_TOLD_APART),
+        unsound=lambda c: related(c) - 0.5 * (change_of(c) in ("permutation", "noise")),
+        at_head=False,
+    ),
+    "sample_size": Case(
+        {},
+        sound=related,
+        unsound=lambda c: related(c) - 5.0 * (change_of(c) == "row_subset" or parameter(c, "rows") in range(1, 1280)),
+        at_head=False,
+    ),
+    "outliers": Case({}, sound=related, unsound=lambda c: related(c) - 5.0 * is_changed(c)),
+    "axioms": Case({}, sound=related, unsound=lambda c: 0.0 if is_shuffled(c) else 5.0 + 3.0 * is_changed(c)),
 }
+MUST_BE_TOLD_APART = ("sign_flip", "orthogonal", "block_rotation")
 
 
 def make(kind: str) -> TestKind:
@@ -94,13 +142,19 @@ def scores_of(index: Index) -> Scores:
     return lambda comparison: Similarity(float(index(comparison)))
 
 
-def graded_levels(kind: str) -> list[Level]:
-    return ["layers", "head"] if CASES[kind].at_head else ["layers"]
+def graded_metrics(kind: str) -> list[Metric]:
+    return [AT_LAYERS, AT_HEAD] if CASES[kind].at_head else [AT_LAYERS]
 
 
 BY_KIND = pytest.mark.parametrize("kind", TEST_KINDS.names())
-BY_KIND_AND_LEVEL = pytest.mark.parametrize(
-    ("kind", "level"), [(kind, level) for kind in TEST_KINDS.names() if kind in CASES for level in graded_levels(kind)]
+BY_KIND_AND_METRIC = pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        pytest.param(kind, metric, id=f"{kind}-{metric.level}")
+        for kind in TEST_KINDS.names()
+        if kind in CASES
+        for metric in graded_metrics(kind)
+    ],
 )
 FAILURES = pytest.mark.parametrize("status", ["skip", "error", "missing"])
 
@@ -116,72 +170,75 @@ def test_every_kind_says_what_it_claims(kind: str) -> None:
     assert summary.endswith(".")
 
 
-@BY_KIND_AND_LEVEL
-def test_a_sound_index_scores_1_and_passes(kind: str, level: Level, group: ModelGroup) -> None:
-    verdict = make(kind).grade([group], level, scores_of(CASES[kind].sound))
+@BY_KIND_AND_METRIC
+def test_a_sound_index_scores_1_and_passes(kind: str, metric: Metric, group: ModelGroup) -> None:
+    verdict = make(kind).grade([group], metric, scores_of(CASES[kind].sound))
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
     assert verdict.offenders == ()
 
 
-@BY_KIND_AND_LEVEL
-def test_an_unsound_index_scores_0_and_fails(kind: str, level: Level, group: ModelGroup) -> None:
-    verdict = make(kind).grade([group], level, scores_of(CASES[kind].unsound))
+@BY_KIND_AND_METRIC
+def test_an_unsound_index_scores_0_and_fails(kind: str, metric: Metric, group: ModelGroup) -> None:
+    verdict = make(kind).grade([group], metric, scores_of(CASES[kind].unsound))
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 0.0, False)
     assert verdict.offenders
 
 
-@BY_KIND_AND_LEVEL
-def test_a_constant_index_passes_nothing(kind: str, level: Level, group: ModelGroup) -> None:
-    verdict = make(kind).grade([group], level, scores_of(lambda comparison: CONSTANT))
+@BY_KIND_AND_METRIC
+def test_a_constant_index_passes_nothing(kind: str, metric: Metric, group: ModelGroup) -> None:
+    verdict = make(kind).grade([group], metric, scores_of(lambda comparison: CONSTANT))
     assert (verdict.grade, verdict.passed) == (0.0, False)
     assert all(column.grade == 0.0 and column.passed is False for column in verdict.columns.values())
 
 
-@pytest.mark.parametrize("kind", ["invariance", "distribution_invariance", "distribution_sensitivity"])
+MEASURED_AGAINST_A_SCALE = sorted(set(CASES) - {"identity", "correspondence"})
+
+
+@pytest.mark.parametrize("kind", MEASURED_AGAINST_A_SCALE)
 def test_a_constant_index_with_rounding_errors_passes_nothing(kind: str, group: ModelGroup) -> None:
     def index(comparison: Comparison) -> float:
         return CONSTANT + 1e-8 * (seed_for(c=str(comparison)) % 3)
 
-    assert make(kind).grade([group], "layers", scores_of(index)).grade == 0.0
+    assert make(kind).grade([group], AT_LAYERS, scores_of(index)).grade == 0.0
 
 
-@BY_KIND_AND_LEVEL
-def test_margins_are_finite_numbers(kind: str, level: Level, group: ModelGroup) -> None:
+@BY_KIND_AND_METRIC
+def test_margins_are_finite_numbers(kind: str, metric: Metric, group: ModelGroup) -> None:
     for index in (CASES[kind].unsound, lambda comparison: CONSTANT):
-        verdict = make(kind).grade([group], level, scores_of(index))
+        verdict = make(kind).grade([group], metric, scores_of(index))
         assert all(math.isfinite(offender.margin) and offender.margin <= 0 for offender in verdict.offenders)
 
 
-@BY_KIND_AND_LEVEL
+@BY_KIND_AND_METRIC
 @FAILURES
 def test_without_any_score_there_is_a_status_and_a_reason_and_no_pass(
-    kind: str, level: Level, status: Any, group: ModelGroup
+    kind: str, metric: Metric, status: Any, group: ModelGroup
 ) -> None:
     def nothing(comparison: Comparison) -> Similarity:
         raise Ungradable(status, "out of order")
 
-    verdict = make(kind).grade([group], level, nothing)
+    verdict = make(kind).grade([group], metric, nothing)
     assert verdict.status == status
     assert verdict.reason is not None
     assert "out of order" in verdict.reason
     assert (verdict.grade, verdict.passed, verdict.interval) == (None, None, None)
 
 
-@BY_KIND_AND_LEVEL
+@BY_KIND_AND_METRIC
 @FAILURES
 def test_a_sound_index_without_one_of_its_scores_does_not_pass(
-    kind: str, level: Level, status: Any, group: ModelGroup
+    kind: str, metric: Metric, status: Any, group: ModelGroup
 ) -> None:
     test = make(kind)
-    absent = next(test.questions([group], level)).comparisons[0]
+    absent = next(test.questions([group], metric)).comparisons[0]
 
     def all_but_one(comparison: Comparison) -> Similarity:
         if comparison == absent:
             raise Ungradable(status, "out of order")
         return Similarity(CASES[kind].sound(comparison))
 
-    verdict = test.grade([group], level, all_but_one)
-    questions = list(test.questions([group], level))
+    verdict = test.grade([group], metric, all_but_one)
+    questions = list(test.questions([group], metric))
     concerned = sum(absent in question.comparisons for question in questions)
     all_concerned = concerned == len(questions)
     assert verdict.passed is None
@@ -194,10 +251,12 @@ def test_a_sound_index_without_one_of_its_scores_does_not_pass(
         assert (verdict.status, verdict.grade) == (status, None)
 
 
-@BY_KIND_AND_LEVEL
-def test_an_unsound_index_fails_also_where_some_scores_are_skipped(kind: str, level: Level, group: ModelGroup) -> None:
+@BY_KIND_AND_METRIC
+def test_an_unsound_index_fails_also_where_some_scores_are_skipped(
+    kind: str, metric: Metric, group: ModelGroup
+) -> None:
     test = make(kind)
-    questions = list(test.questions([group], level))
+    questions = list(test.questions([group], metric))
     absent = questions[0].comparisons[0]
     if all(absent in question.comparisons for question in questions):
         pytest.skip("every question needs this score")
@@ -207,49 +266,49 @@ def test_an_unsound_index_fails_also_where_some_scores_are_skipped(kind: str, le
             raise Ungradable("skip", "out of order")
         return Similarity(CASES[kind].unsound(comparison))
 
-    assert test.grade([group], level, all_but_one).passed is False
+    assert test.grade([group], metric, all_but_one).passed is False
 
 
-@BY_KIND_AND_LEVEL
-def test_expansion_holds_every_comparison_of_every_question_once(kind: str, level: Level, group: ModelGroup) -> None:
+@BY_KIND_AND_METRIC
+def test_expansion_holds_every_comparison_of_every_question_once(kind: str, metric: Metric, group: ModelGroup) -> None:
     test = make(kind)
-    expanded = test.expand([group], level)
+    expanded = test.expand([group], metric)
     assert len(set(expanded)) == len(expanded)
-    assert {c for question in test.questions([group], level) for c in question.comparisons} <= set(expanded)
+    assert {c for question in test.questions([group], metric) for c in question.comparisons} <= set(expanded)
 
 
-@BY_KIND_AND_LEVEL
-def test_the_same_questions_come_every_time(kind: str, level: Level, group: ModelGroup) -> None:
+@BY_KIND_AND_METRIC
+def test_the_same_questions_come_every_time(kind: str, metric: Metric, group: ModelGroup) -> None:
     one, other = (
-        [(question.where, question.comparisons, question.column) for question in make(kind).questions([group], level)]
+        [(question.where, question.comparisons, question.column) for question in make(kind).questions([group], metric)]
         for _ in range(2)
     )
     assert one == other
 
 
-@BY_KIND_AND_LEVEL
-def test_a_verdict_is_the_same_every_time(kind: str, level: Level, group: ModelGroup) -> None:
+@BY_KIND_AND_METRIC
+def test_a_verdict_is_the_same_every_time(kind: str, metric: Metric, group: ModelGroup) -> None:
     def noisy(comparison: Comparison) -> float:
         return float(seed_for(c=str(comparison)) % 1000)
 
-    one, other = (make(kind).grade([group], level, scores_of(noisy)) for _ in range(2))
+    one, other = (make(kind).grade([group], metric, scores_of(noisy)) for _ in range(2))
     assert one == other
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in TEST_KINDS if not kind.constructs_its_models])
 def test_a_group_without_layers_to_compare_is_skipped(kind: str) -> None:
     empty = ModelGroup("net", (0,), (), None)
-    verdict = make(kind).grade([empty], "layers", scores_of(CASES[kind].sound))
+    verdict = make(kind).grade([empty], AT_LAYERS, scores_of(CASES[kind].sound))
     assert verdict.status == "skip"
     assert verdict.reason
 
 
-@BY_KIND_AND_LEVEL
-def test_the_interval_contains_the_grade_and_lies_between_0_and_1(kind: str, level: Level, group: ModelGroup) -> None:
+@BY_KIND_AND_METRIC
+def test_the_interval_contains_the_grade_and_lies_between_0_and_1(kind: str, metric: Metric, group: ModelGroup) -> None:
     def noisy(comparison: Comparison) -> float:
         return float(seed_for(c=str(comparison)) % 1000)
 
-    verdict = make(kind).grade([group], level, scores_of(noisy))
+    verdict = make(kind).grade([group], metric, scores_of(noisy))
     if verdict.interval is not None:
         assert verdict.grade is not None
         assert 0.0 <= verdict.interval[0] <= verdict.grade <= verdict.interval[1] <= 1.0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.identity import Identity
@@ -23,7 +24,7 @@ def by_table(table: dict[Comparison, float]) -> Callable[[Comparison], Similarit
 def random_table(group: ModelGroup, seed: int, levels: int = 4) -> dict[Comparison, float]:
     """Scores of all comparisons, out of few values so that there are ties."""
     random = np.random.default_rng(seed)
-    return {comparison: float(random.integers(levels)) for comparison in TEST.expand([group], "layers")}
+    return {comparison: float(random.integers(levels)) for comparison in TEST.expand([group], AT_LAYERS)}
 
 
 def brute_force(group: ModelGroup, table: dict[Comparison, float]) -> float:
@@ -41,50 +42,52 @@ def brute_force(group: ModelGroup, table: dict[Comparison, float]) -> float:
 @pytest.mark.parametrize("seed", range(20))
 def test_the_grade_is_the_share_of_columns_with_a_strict_maximum_on_the_diagonal(seed: int, group: ModelGroup) -> None:
     table = random_table(group, seed, levels=20)
-    assert TEST.grade([group], "layers", by_table(table)).grade == brute_force(group, table)
+    assert TEST.grade([group], AT_LAYERS, by_table(table)).grade == brute_force(group, table)
 
 
 def test_every_ordered_pair_of_layers_is_compared_within_each_model(group: ModelGroup) -> None:
-    comparisons = TEST.expand([group], "layers")
+    comparisons = TEST.expand([group], AT_LAYERS)
     assert len(comparisons) == len(group.seeds) * len(group.layers) ** 2
     assert all(comparison.a.model == comparison.b.model for comparison in comparisons)
 
 
 def test_at_the_head_every_ordered_pair_of_models_is_compared(group: ModelGroup) -> None:
-    comparisons = TEST.expand([group], "head")
+    comparisons = TEST.expand([group], AT_HEAD)
     assert len(comparisons) == len(group.seeds) ** 2
     assert {side.layer for comparison in comparisons for side in (comparison.a, comparison.b)} == {"embedding"}
 
 
 def test_a_network_of_one_layer_asks_nothing() -> None:
-    assert TEST.expand([ModelGroup("net", (0, 1), ("only",), None)], "layers") == ()
+    assert TEST.expand([ModelGroup("net", (0, 1), ("only",), None)], AT_LAYERS) == ()
 
 
 def test_groups_are_not_mixed(group: ModelGroup) -> None:
     other = ModelGroup("other", (0,), ("block1", "block2"), None)
-    comparisons = TEST.expand([group, other], "layers")
+    comparisons = TEST.expand([group, other], AT_LAYERS)
     assert len(comparisons) == len(group.seeds) * len(group.layers) ** 2 + 4
     assert all(comparison.a.model == comparison.b.model for comparison in comparisons)
 
 
 def test_one_better_sender_is_enough_to_fail_a_receiver(group: ModelGroup) -> None:
-    table = {comparison: float(comparison.a == comparison.b) for comparison in TEST.expand([group], "layers")}
+    table = {comparison: float(comparison.a == comparison.b) for comparison in TEST.expand([group], AT_LAYERS)}
     model = group.models[0]
     better = Comparison(RepresentationRef(model, "block5"), RepresentationRef(model, "block1"))
     table[better] = 1.5
-    verdict = TEST.grade([group], "layers", by_table(table))
+    verdict = TEST.grade([group], AT_LAYERS, by_table(table))
     assert verdict.grade == 19 / 20
     assert [(offender.where, offender.margin) for offender in verdict.offenders] == [("net/0 block1", -0.5)]
 
 
 def test_a_tie_is_broken_by_the_tie_break_in_either_direction(group: ModelGroup) -> None:
     for sign, grade in ((1.0, 1.0), (-1.0, 0.0)):
-        verdict = TEST.grade([group], "layers", lambda c, sign=sign: Similarity(0.9, tiebreak=sign * float(c.a == c.b)))
+        verdict = TEST.grade(
+            [group], AT_LAYERS, lambda c, sign=sign: Similarity(0.9, tiebreak=sign * float(c.a == c.b))
+        )
         assert verdict.grade == grade
 
 
 def test_a_tie_break_on_one_side_only_breaks_no_tie(group: ModelGroup) -> None:
-    verdict = TEST.grade([group], "layers", lambda c: Similarity(0.9, tiebreak=1.0) if c.a == c.b else Similarity(0.9))
+    verdict = TEST.grade([group], AT_LAYERS, lambda c: Similarity(0.9, tiebreak=1.0) if c.a == c.b else Similarity(0.9))
     assert verdict.grade == 0.0
 
 
@@ -102,14 +105,14 @@ def test_within_one_standard_error_forgives_what_the_standard_error_of_self_expl
     others: float, within: float, group: ModelGroup
 ) -> None:
     verdict = TEST.grade(
-        [group], "layers", lambda c: Similarity(0.9, standard_error=0.025) if c.a == c.b else Similarity(others)
+        [group], AT_LAYERS, lambda c: Similarity(0.9, standard_error=0.025) if c.a == c.b else Similarity(others)
     )
     assert verdict.companions["within_one_standard_error"] == within
 
 
 def test_the_mean_rank_of_self_counts_ties_against_it(group: ModelGroup) -> None:
     def rank_of(own: float, other: float) -> float:
-        verdict = TEST.grade([group], "layers", lambda c: Similarity(own if c.a == c.b else other))
+        verdict = TEST.grade([group], AT_LAYERS, lambda c: Similarity(own if c.a == c.b else other))
         return verdict.companions["mean_rank_of_self"]
 
     assert rank_of(1.0, 0.0) == 1.0
@@ -122,7 +125,7 @@ def test_companions_look_at_what_was_scored_only(group: ModelGroup) -> None:
             raise Ungradable("skip", "no")
         return Similarity(float(comparison.a == comparison.b))
 
-    verdict = TEST.grade([group], "layers", scores)
+    verdict = TEST.grade([group], AT_LAYERS, scores)
     assert verdict.companions == {"within_one_standard_error": 1.0, "mean_rank_of_self": 1.0}
 
 
@@ -134,5 +137,5 @@ def test_a_monotone_transformation_of_an_index_changes_no_grade(seed: int, image
     group = ModelGroup("net", (0, 1, 2), ("block1", "block2", "block3", "block4"), None)
     table = random_table(group, seed, levels=6)
     transformed = {comparison: images[int(value)] for comparison, value in table.items()}
-    before, after = (TEST.grade([group], "layers", by_table(scores)) for scores in (table, transformed))
+    before, after = (TEST.grade([group], AT_LAYERS, by_table(scores)) for scores in (table, transformed))
     assert (before.grade, before.interval, before.passed) == (after.grade, after.interval, after.passed)

@@ -7,11 +7,13 @@ from statistics import median
 
 import numpy as np
 import pytest
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.distribution_invariance import DistributionInvariance
-from simbench.sanity.invariance import Invariance, layers_of
+from simbench.sanity.invariance import Invariance
 from simbench.sanity.kind import Similarity
+from simbench.sanity.selection import layers_of
 from simbench.seeds import seed_for
 
 Table = Callable[[Comparison], float]
@@ -42,7 +44,7 @@ def noisy(comparison: Comparison) -> float:
 def brute_force(group: ModelGroup, test: Invariance, score: Table) -> float:
     """The definition, written out: per model, layer and transform, |ΔS| ≤ tol · scale for both questions."""
     held = []
-    comparisons = test.expand([group], "layers")
+    comparisons = test.expand([group], AT_LAYERS)
     for layer in group.layers:
         unrelated = median(score(c) for c in comparisons if shuffled(c.a) and c.a.layer == layer)
         for position, model in enumerate(group.models):
@@ -64,12 +66,12 @@ def brute_force(group: ModelGroup, test: Invariance, score: Table) -> float:
 @pytest.mark.parametrize("tolerance", [0.01, 0.03, 0.05, 0.1, 0.3])
 def test_the_grade_is_the_share_of_scores_that_stay_within_the_tolerance(tolerance: float, group: ModelGroup) -> None:
     test = make(tolerance=tolerance)
-    verdict = test.grade([group], "layers", lambda c: Similarity(noisy(c)))
+    verdict = test.grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
     assert verdict.grade == pytest.approx(brute_force(group, test, noisy))
 
 
 def test_there_is_one_column_per_transform(group: ModelGroup) -> None:
-    verdict = make().grade([group], "layers", lambda c: Similarity(noisy(c)))
+    verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
     assert list(verdict.columns) == ["orthogonal", "translation"]
 
 
@@ -78,14 +80,14 @@ def test_a_column_is_graded_by_itself(group: ModelGroup) -> None:
         names = {side.transform.name for side in (comparison.a, comparison.b) if side.transform is not None}
         return Similarity(0.0 if "row_shuffle" in names else 0.2 if "translation" in names else 1.0)
 
-    verdict = make().grade([group], "layers", hurt_by_translation)
+    verdict = make().grade([group], AT_LAYERS, hurt_by_translation)
     assert (verdict.grade, verdict.passed) == (0.5, False)
     assert (verdict.columns["orthogonal"].grade, verdict.columns["orthogonal"].passed) == (1.0, True)
     assert (verdict.columns["translation"].grade, verdict.columns["translation"].passed) == (0.0, False)
 
 
 def test_columns_of_equal_tests_count_the_same_number_of_comparisons(group: ModelGroup) -> None:
-    verdict = make().grade([group], "layers", lambda c: Similarity(noisy(c)))
+    verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
     models, layers = len(group.seeds), len(group.layers)
     # per model and layer: (a, a), (a, b), the shuffled pair, and two with the transform
     assert {column.comparisons for column in verdict.columns.values()} == {models * layers * 5}
@@ -97,15 +99,15 @@ def test_a_nearly_constant_index_gains_nothing_over_the_same_index_at_full_range
     span: float, group: ModelGroup
 ) -> None:
     test = make()
-    full = test.grade([group], "layers", lambda c: Similarity(noisy(c)))
-    narrow = test.grade([group], "layers", lambda c: Similarity(5.0 + span * noisy(c)))
+    full = test.grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
+    narrow = test.grade([group], AT_LAYERS, lambda c: Similarity(5.0 + span * noisy(c)))
     assert narrow.grade == full.grade
     assert full.grade is not None
     assert 0.0 < full.grade < 1.0
 
 
 def test_an_index_that_finds_shuffled_copies_more_similar_passes_nothing(group: ModelGroup) -> None:
-    verdict = make().grade([group], "layers", lambda c: Similarity(1.0 if shuffled(c.a) else 0.0))
+    verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(1.0 if shuffled(c.a) else 0.0))
     assert verdict.grade == 0.0
 
 
@@ -115,7 +117,7 @@ def test_a_similarity_that_rises_is_as_wrong_as_one_that_falls(group: ModelGroup
             changed = any(side.transform is not None and not shuffled(side) for side in (c.a, c.b))
             return Similarity(0.0 if shuffled(c.a) else 1.0 + step * changed)
 
-        return make().grade([group], "layers", scores).grade
+        return make().grade([group], AT_LAYERS, scores).grade
 
     assert changed_by(0.04) == changed_by(-0.04) == 1.0
     assert changed_by(0.06) == changed_by(-0.06) == 0.0
@@ -124,18 +126,18 @@ def test_a_similarity_that_rises_is_as_wrong_as_one_that_falls(group: ModelGroup
 def test_one_model_is_compared_with_itself_only() -> None:
     alone = ModelGroup("net", (0,), ("block1",), None)
     test = make(transforms=["orthogonal"])
-    assert len(list(test.questions([alone], "layers"))) == 1
-    assert len(test.expand([alone], "layers")) == 3
+    assert len(list(test.questions([alone], AT_LAYERS))) == 1
+    assert len(test.expand([alone], AT_LAYERS)) == 3
 
 
 def test_each_model_layer_and_transform_has_a_map_of_its_own(group: ModelGroup) -> None:
-    sides = {side for c in make().expand([group], "layers") for side in (c.a, c.b)}
+    sides = {side for c in make().expand([group], AT_LAYERS) for side in (c.a, c.b)}
     maps = [ref.transform for ref in sides if ref.transform is not None]
     assert len({dict(one.parameters)["seed"] for one in maps}) == len(group.seeds) * len(group.layers) * 3
 
 
 def test_metrics_of_the_head_are_tested_at_the_layer_that_the_head_reads(group: ModelGroup) -> None:
-    assert {c.b.layer for c in make().expand([group], "head")} == {"embedding"}
+    assert {c.b.layer for c in make().expand([group], AT_HEAD)} == {"embedding"}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,10 @@ def test_no_layers_are_a_mistake(bad: object) -> None:
 
 def test_reparametrisations_change_weights_and_carry_no_transform(group: ModelGroup) -> None:
     changed = {
-        side for c in rewritten().expand([group], "layers") for side in (c.a, c.b) if side.reparametrisation is not None
+        side
+        for c in rewritten().expand([group], AT_LAYERS)
+        for side in (c.a, c.b)
+        if side.reparametrisation is not None
     }
     assert {ref.reparametrisation.name for ref in changed if ref.reparametrisation is not None} == {
         "head_linear",
@@ -175,7 +180,7 @@ def test_reparametrisations_change_weights_and_carry_no_transform(group: ModelGr
 
 def test_the_head_is_rewritten_at_the_layer_that_it_reads_and_blocks_at_their_outputs(group: ModelGroup) -> None:
     layers: dict[str, set[str]] = {}
-    for c in rewritten().expand([group], "layers"):
+    for c in rewritten().expand([group], AT_LAYERS):
         for side in (c.a, c.b):
             if side.reparametrisation is not None:
                 layers.setdefault(side.reparametrisation.name, set()).add(side.layer)
@@ -186,7 +191,7 @@ def test_the_head_is_rewritten_at_the_layer_that_it_reads_and_blocks_at_their_ou
 def test_one_rewritten_model_serves_all_its_layers(group: ModelGroup) -> None:
     changed = {
         (side.model, side.reparametrisation)
-        for c in rewritten(reparametrisations=["unit_permutation"]).expand([group], "layers")
+        for c in rewritten(reparametrisations=["unit_permutation"]).expand([group], AT_LAYERS)
         for side in (c.a, c.b)
         if side.reparametrisation is not None
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from simbench.sanity.verdict import OFFENDERS, Trial, Ungraded, grade_trials, interval_over_models
+from simbench.sanity.verdict import OFFENDERS, Trial, Ungraded, grade_trials, interval_over_models, judged_by_mean
 
 
 def trial(*models: str, held: bool, margin: float = 0.0) -> Trial:
@@ -105,7 +106,9 @@ def test_the_interval_covers_the_truth_because_it_resamples_models_and_not_trial
 
 
 def grade(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = (), threshold: float = 0.95):  # type: ignore[no-untyped-def]
-    return grade_trials(trials, ungraded, lambda value: value >= threshold, seed=0, comparisons=7)
+    return grade_trials(
+        trials, ungraded, lambda value: value >= threshold, partial(judged_by_mean, seed=0), comparisons=7
+    )
 
 
 @pytest.mark.parametrize(("held", "passed"), [(19, True), (18, False)])

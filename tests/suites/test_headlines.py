@@ -73,7 +73,7 @@ def test_models_close_in_kl_may_be_unrelated_and_only_some_metrics_see_it(tmp_pa
     records = stored_records(plan, Store(tmp_path))
     pair = Comparison(_constructed(permuted=False), _constructed(permuted=True))
     value = {
-        planned.metric.name: lookup(plan, planned.metric, records[planned.metric.label])(pair).value
+        planned.metric.name: lookup(plan, planned.metric, records)(pair).value
         for planned in plan.metrics
         if planned.metric.name in ("kl", "cca", "identifiability_llv")
     }

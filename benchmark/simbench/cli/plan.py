@@ -9,6 +9,7 @@ from simbench.cli.options import JsonOption, MetricOption, OnlyOption, StoreOpti
 if TYPE_CHECKING:
     from simbench.plan.plan import Plan
     from simbench.plan.status import PlanStatus
+    from simbench.sanity.kind import TestKind
 
 
 def command(
@@ -44,7 +45,7 @@ def _document(plan: Plan, status: PlanStatus) -> dict[str, Any]:
             "id": test.id,
             "kind": test.kind,
             "pass_if": test.pass_if,
-            "comparisons": {level: len(test.expand(plan.groups_of(test), level)) for level in ("layers", "head")},
+            "comparisons": _comparisons(plan, test),
         }
         for test in plan.tests
     ]
@@ -57,14 +58,21 @@ def _document(plan: Plan, status: PlanStatus) -> dict[str, Any]:
     }
 
 
+def _comparisons(plan: Plan, test: TestKind) -> dict[str, int]:
+    """The most comparisons that a test asks of any metric of layers, and of any metric at the head."""
+    counts = {"layers": 0, "head": 0}
+    for planned in plan.board:
+        level = planned.metric.level
+        counts[level] = max(counts[level], len(plan.comparisons(test, planned.metric)))
+    return counts
+
+
 def _tables(plan: Plan, status: PlanStatus) -> list[Any]:
     from rich.table import Table
 
     tests = Table("test", "kind", "passes if", "comparisons of layers", "of heads", title=plan.suite.title)
     for test in plan.tests:
-        groups = plan.groups_of(test)
-        counts = [str(len(test.expand(groups, level))) for level in ("layers", "head")]
-        tests.add_row(test.id, test.kind, test.pass_if, *counts)
+        tests.add_row(test.id, test.kind, test.pass_if, *map(str, _comparisons(plan, test).values()))
     models = Table("model", "state", "why", "key")
     for model in status.models:
         models.add_row(model.name, model.state, model.why, model.key[:12])

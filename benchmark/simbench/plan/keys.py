@@ -20,6 +20,8 @@ from typing import Any
 KEY_SCHEME = 1
 CONSTRUCTION_VERSION = 1
 """Part of every constructed model's key: raise it when `models.constructed` gives other numbers."""
+CONDITIONS_VERSION = 1
+"""Part of the keys of what is trained or read under `data.conditions`: raise it when that gives other data."""
 REPARAMETRISATION_VERSION = 1
 """Part of the key of reparametrised activations: raise it when `models.reparametrise` gives other weights."""
 KEY_LENGTH = 24

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import file_digest
 from simbench.models.architecture import TRAINER_VERSION
-from simbench.plan.keys import CONSTRUCTION_VERSION, REPARAMETRISATION_VERSION, digest, score_key
+from simbench.plan.keys import (
+    CONDITIONS_VERSION,
+    CONSTRUCTION_VERSION,
+    REPARAMETRISATION_VERSION,
+    digest,
+    score_key,
+)
 from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.registry import ARCHITECTURES, DATASETS, TRANSFORMS
+from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TRANSFORMS
 from simbench.suite.load import layers_of_model
-from simbench.suite.schema import Component, ModelSpec, Suite
+from simbench.suite.schema import Component, Conditions, ModelSpec, Suite
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -46,10 +52,14 @@ class PlannedActivations:
 
 @dataclass(frozen=True)
 class PlannedMetric:
-    """One metric and all the comparisons it is asked for, by score key; symmetric pairs once."""
+    """One metric and all the comparisons it is asked for, by score key; symmetric pairs once.
+
+    One that is not `on_board` is a fact that tests need of the models, and is not itself put to the test.
+    """
 
     metric: Metric
     scores: Mapping[str, Comparison]
+    on_board: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,17 @@ class Plan:
 
     def comparisons(self, test: TestKind, metric: Metric) -> tuple[Comparison, ...]:
         """What a test asks of a metric."""
-        return test.expand(self.groups_of(test), metric.level)
+        return test.expand(self.groups_of(test), metric)
+
+    @property
+    def board(self) -> list[PlannedMetric]:
+        """The metrics that are put to the test."""
+        return [planned for planned in self.metrics if planned.on_board]
+
+    def fact(self, named: Named) -> Metric:
+        """The functional metric that a test's fact means; the board's own where it has that one."""
+        wanted = METRICS.get(named.name).with_parameters(dict(named.parameters))
+        return next((one.metric for one in self.metrics if one.metric.label == wanted.label), wanted)
 
     @cached_property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
@@ -136,8 +156,8 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
     asked: dict[Comparison, None] = {}
     planned: list[PlannedMetric] = []
     places: dict[tuple[ModelRef, str, Named | None, str], None] = {}
-    for metric in metrics:
-        wanted = dict.fromkeys(c for test in tests for c in skeleton.comparisons(test, metric))
+    on_board = len(metrics)
+    for position, (metric, wanted) in enumerate(_asked_of(skeleton, metrics)):
         asked.update(wanted)
         for ref in _representations(wanted):
             if ref.model not in models:
@@ -146,7 +166,8 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
                     places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
         # Of the two orders of a symmetric pair the one that was asked for first is kept.
-        planned.append(PlannedMetric(metric, {skeleton.score_key(metric, c): c for c in reversed(wanted)}))
+        scores = {skeleton.score_key(metric, c): c for c in reversed(wanted)}
+        planned.append(PlannedMetric(metric, scores, on_board=position < on_board))
     used = {ref.model for ref in _representations(asked)}
     activations = [skeleton.planned_activations(*place) for place in places]
     return replace(
@@ -155,6 +176,22 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
         activations={one.key: one for one in activations},
         metrics=planned,
     )
+
+
+def _asked_of(skeleton: Plan, metrics: Sequence[Metric]) -> list[tuple[Metric, dict[Comparison, None]]]:
+    """What each metric is asked, first those on the board, then the facts that tests need besides."""
+    board = replace(skeleton, metrics=[PlannedMetric(metric, {}) for metric in metrics])
+    asked = [(one, dict.fromkeys(c for test in board.tests for c in board.comparisons(test, one))) for one in metrics]
+    by_label = {metric.label: (metric, wanted) for metric, wanted in asked}
+    for test in board.tests:
+        for metric in metrics:
+            for named, comparisons in test.facts(board.groups_of(test), metric).items():
+                fact = board.fact(named)
+                if fact.label not in by_label:
+                    by_label[fact.label] = (fact, {})
+                    asked.append(by_label[fact.label])
+                by_label[fact.label][1].update(dict.fromkeys(comparisons))
+    return asked
 
 
 def model_group(suite: Suite, name: str) -> ModelGroup:
@@ -168,12 +205,11 @@ def model_group(suite: Suite, name: str) -> ModelGroup:
 
 
 def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
-    """Which inputs `probe` or `fit` means: dataset, split and number. The key of activations depends on it."""
+    """Which inputs `probe` or `fit` means: dataset, split, number, and a shortcut if there is one. The key of activations depends on it."""
     probe = suite.probe
-    dataset = _data_spec(probe.dataset)
-    if inputs == "fit":
-        return {"dataset": dataset, "split": probe.fit.split, "inputs": probe.fit.inputs}
-    return {"dataset": dataset, "split": probe.split, "inputs": probe.inputs}
+    side = probe.fit if inputs == "fit" else probe
+    content = {"dataset": _data_spec(probe.dataset), "split": side.split, "inputs": side.inputs}
+    return content | ({} if probe.shortcut is None else _conditions({"shortcut": probe.shortcut}))
 
 
 def _chosen(tests: Sequence[TestKind], only: Sequence[str]) -> list[TestKind]:
@@ -198,7 +234,8 @@ def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
         "seed": ref.seed,
     }
     if spec.train is not None:
-        content["train"] = spec.train.model_dump(exclude={"dataset"})
+        content["train"] = spec.train.model_dump(exclude={"dataset", *Conditions.model_fields})
+        content |= _conditions(spec.train.declared)
         content["data"] = _data_spec(spec.train.dataset)
         content["trainer"] = TRAINER_VERSION
     else:
@@ -215,6 +252,11 @@ def _constructed(ref: ModelRef) -> PlannedModel:
 
 def _data_spec(component: Component) -> dict[str, Any]:
     return DATASETS.get(component.name).identity(component.parameters)
+
+
+def _conditions(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """What conditions add to a key: nothing where there are none."""
+    return {"conditions": {**declared, "version": CONDITIONS_VERSION}} if declared else {}
 
 
 def _plain(named: Named | None, **more: Any) -> dict[str, Any] | None:

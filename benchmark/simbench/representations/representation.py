@@ -136,12 +136,13 @@ class Representation:
         return torch.log_softmax(self.logits.double(), dim=1)
 
     def offers(self, need: str) -> bool:
-        """Whether a metric that needs `model`, `head`, `fit` or `targets` finds it here."""
+        """Whether a metric that needs `model`, `head`, `fit`, `targets` or a `sequence` (of tokens) finds it here."""
         return {
             "model": self.model is not None,
             "head": self.model is not None and self.at_head,
             "fit": self.fit is not None,
             "targets": self.targets is not None,
+            "sequence": self.layout == "tokens",
         }[need]
 
     def with_activations(self, activations: Tensor) -> Representation:

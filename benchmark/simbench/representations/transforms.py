@@ -120,6 +120,12 @@ def affine(representation: Representation, generator: Generator) -> Representati
     return translation(invertible_linear(representation, generator), generator)
 
 
+@transform("copy", version=1, function_preserving=True)
+def copy(representation: Representation, generator: Generator) -> Representation:
+    """The representation as it is, under a key of its own: what is compared with a copy is scored a second time."""
+    return representation
+
+
 @transform("row_shuffle", version=1, function_preserving=False)
 def row_shuffle(representation: Representation, generator: Generator) -> Representation:
     """Assigns the activations to other inputs: the same values, no correspondence left."""

@@ -11,7 +11,7 @@ from simbench.leaderboard.ranking import board_of
 from simbench.leaderboard.scores import ScoreRow
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, PlannedMetric
-from simbench.plan.references import Comparison
+from simbench.plan.references import Comparison, Named
 from simbench.results.record import ScoreRecord
 from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
 from simbench.sanity.verdict import Verdict
@@ -19,7 +19,7 @@ from simbench.sanity.verdict import Verdict
 
 def grade(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]], provenance: Mapping[str, Any]) -> Board:
     """The leaderboard of a plan; `records` holds, per metric label, the records by score key."""
-    rows = [_row(plan, planned, records[planned.metric.label]) for planned in plan.metrics]
+    rows = [_row(plan, planned, records) for planned in plan.board]
     return board_of(
         suite=plan.suite.suite,
         version=plan.suite.version,
@@ -30,27 +30,30 @@ def grade(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]], provenan
     )
 
 
-def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, ScoreRecord]) -> Row:
+def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> Row:
     verdicts: dict[str, Verdict] = {}
     scores = lookup(plan, planned.metric, records)
     for test in plan.tests:
-        verdict = test.grade(plan.groups_of(test), planned.metric.level, scores)
+        verdict = test.grade(plan.groups_of(test), planned.metric, scores)
         verdicts[test.id] = verdict
         verdicts.update({f"{test.id}/{column}": part for column, part in verdict.columns.items()})
-    seconds = sum(records[key].seconds for key in planned.scores if key in records)
+    own = records[planned.metric.label]
+    seconds = sum(own[key].seconds for key in planned.scores if key in own)
     return Row(_info(planned.metric), verdicts, len(planned.scores), seconds)
 
 
-def lookup(plan: Plan, metric: Metric, records: Mapping[str, ScoreRecord]) -> Scores:
-    """The scores of one metric, in similarity orientation, by comparison."""
+def lookup(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> Scores:
+    """The scores of one metric, in similarity orientation, by comparison; of facts, as they were measured."""
 
-    def similarity(comparison: Comparison) -> Similarity:
-        record = records.get(plan.score_key(metric, comparison))
+    def similarity(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        asked = metric if fact is None else plan.fact(fact)
+        record = records[asked.label].get(plan.score_key(asked, comparison))
         if record is None:
             raise Ungradable("missing", f"{comparison} was not scored")
         if record.status != "ok" or record.value is None:
             raise Ungradable("skip" if record.status == "skip" else "error", record.reason or "no reason given")
-        return Similarity(metric.similarity(record.value), record.tiebreak, record.standard_error)
+        value = metric.similarity(record.value) if fact is None else record.value
+        return Similarity(value, record.tiebreak, record.standard_error)
 
     return similarity
 
@@ -59,7 +62,7 @@ def score_table(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]]) ->
     """Every score that any test asked for, in the order of metrics, tests and comparisons."""
     return [
         _score_row(plan, planned.metric, test.id, comparison, records[planned.metric.label])
-        for planned in plan.metrics
+        for planned in plan.board
         for test in plan.tests
         for comparison in plan.comparisons(test, planned.metric)
     ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import combinations
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.selection import Pairing, paired
 
-T = TypeVar("T")
-Pairing = Literal["ring", "all"]
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
 
 
 @test_kind("correspondence")
@@ -30,9 +30,9 @@ class Correspondence(TestKind):
     distance: int = Field(default=3, ge=1)
     pairs: Pairing = "ring"
 
-    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """One question per pair of models, receiving layer and distant layer."""
-        if level == "head":
+        if metric.level == "head":
             return
         for first, second, layers in _paired(groups, self.pairs):
             for j, receiver_layer in enumerate(layers):
@@ -48,9 +48,9 @@ class Correspondence(TestKind):
                             partial(_beats, own, other),
                         )
 
-    def expand(self, groups: Sequence[ModelGroup], level: Level) -> tuple[Comparison, ...]:
+    def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
         """Every ordered layer pair, also the near ones: the companion and the heat map need whole columns."""
-        if level == "head":
+        if metric.level == "head":
             return ()
         return tuple(
             comparison
@@ -59,7 +59,7 @@ class Correspondence(TestKind):
             for comparison in column
         )
 
-    def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
+    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Share of columns whose largest entry is the corresponding layer."""
         hits = [
             all(scores(column[j]).above(scores(other)) for i, other in enumerate(column) if i != j)
@@ -68,19 +68,6 @@ class Correspondence(TestKind):
             if all_scored(column, scores)
         ]
         return {"column_arg_max": sum(hits) / len(hits)} if hits else {}
-
-
-def paired(items: Sequence[T], pairing: Pairing) -> list[tuple[T, T]]:
-    """Pairs of models: each with the next one, the last with the first (`ring`), or `all`.
-
-    >>> paired([0, 1, 2], "ring")
-    [(0, 1), (1, 2), (2, 0)]
-    >>> paired([0, 1], "ring")
-    [(0, 1)]
-    """
-    if pairing == "all" or len(items) < 3:
-        return list(combinations(items, 2))
-    return [(item, items[(position + 1) % len(items)]) for position, item in enumerate(items)]
 
 
 def _paired(groups: Sequence[ModelGroup], pairing: Pairing) -> Iterator[tuple[ModelRef, ModelRef, tuple[str, ...]]]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from simbench.plan.references import ModelGroup, Named, RepresentationRef
-from simbench.sanity.invariance import ChosenLayers, layers_of, same_similarity, shuffled, with_next
-from simbench.sanity.kind import Level, Question, TestKind, test_kind
+from simbench.sanity.invariance import same_similarity
+from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.scale import shuffled
+from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.seeds import seed_for
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
 
 Reparametrisation = Literal["head_linear", "unit_permutation", "relu_rescaling"]
 
@@ -34,11 +39,11 @@ class DistributionInvariance(TestKind):
     tolerance: float = Field(default=0.05, gt=0, lt=1)
     layers: ChosenLayers = None
 
-    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Two questions per model, reparametrisation and layer that it changes."""
         for group in groups:
             for name in self.reparametrisations:
-                at_head = level == "head" or name == "head_linear"
+                at_head = metric.level == "head" or name == "head_linear"
                 for layer in layers_of(group, self.layers, "head" if at_head else "layers"):
                     unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
                     for a, b in with_next(group.models, layer):

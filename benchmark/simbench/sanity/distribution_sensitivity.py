@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.invariance import scale_of, shuffled
-from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.scale import scale_of, shuffled
 from simbench.seeds import seed_for
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
 
 LAYER = "embedding"
 
@@ -35,7 +38,7 @@ class DistributionSensitivity(TestKind):
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     margin: float = Field(default=0.05, ge=0, lt=1)
 
-    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """One question per constructed pair."""
         for classes in self.classes:
             for rho in self.rho:
@@ -50,7 +53,7 @@ class DistributionSensitivity(TestKind):
                         line=f"K = {classes}, seed {seed}",
                     )
 
-    def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
+    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Median scores of the dissimilar and of the equivalent pairs at the largest ρ."""
         pairs = [self._pair(classes, max(self.rho), seed) for classes in self.classes for seed in self.seeds]
         pairs = [pair for pair in pairs if all_scored(pair[:2], scores)]

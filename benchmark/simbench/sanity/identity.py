@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Level, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
 
 
 @test_kind("identity")
@@ -20,20 +24,20 @@ class Identity(TestKind):
     tell a layer from another one, and its heat maps are not to be read as similarity.
     """
 
-    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """One question per receiver."""
-        for senders in _families(groups, level):
+        for senders in _families(groups, metric):
             if len(senders) < 2:
                 continue
             for receiver in senders:
                 column = tuple(Comparison(sender, receiver) for sender in senders)
                 yield Question(str(receiver), (str(receiver.model),), column, partial(_is_best, column))
 
-    def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
+    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Share of receivers whose self-similarity is best within one standard error, and the mean rank of self."""
         within: list[bool] = []
         ranks: list[float] = []
-        for question in self.questions(groups, level):
+        for question in self.questions(groups, metric):
             if not all_scored(question.comparisons, scores):
                 continue
             own, others = _split(question.comparisons)
@@ -46,9 +50,9 @@ class Identity(TestKind):
         return {"within_one_standard_error": sum(within) / len(within), "mean_rank_of_self": sum(ranks) / len(ranks)}
 
 
-def _families(groups: Sequence[ModelGroup], level: Level) -> Iterator[list[RepresentationRef]]:
+def _families(groups: Sequence[ModelGroup], metric: Metric) -> Iterator[list[RepresentationRef]]:
     """Sets of representations that are compared with each other."""
-    if level == "head":
+    if metric.level == "head":
         for group in groups:
             if group.embedding_layer is not None:
                 yield [RepresentationRef(model, group.embedding_layer) for model in group.models]

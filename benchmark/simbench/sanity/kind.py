@@ -5,14 +5,23 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
-from simbench.plan.references import Comparison, ModelGroup
+from simbench.plan.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS, origin_of
-from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials, seed_of_test
+from simbench.sanity.verdict import (
+    Judgement,
+    Trial,
+    Ungraded,
+    Verdict,
+    grade_trials,
+    judged_by_mean,
+    seed_of_test,
+)
 from simbench.suite.schema import TestSpec
 
-Level = Literal["layers", "head"]
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
 
 
 class Similarity(NamedTuple):
@@ -38,23 +47,41 @@ class Ungradable(Exception):  # noqa: N818 - carries a reason, not a failure of 
         super().__init__(reason)
 
 
-Scores = Callable[[Comparison], Similarity]
-"""Looks up a comparison's score; raises `Ungradable` where there is none."""
+class Scores(Protocol):
+    """Looks up a comparison's score; raises `Ungradable` where there is none."""
+
+    def __call__(self, comparison: Comparison, fact: Named | None = None) -> Similarity:
+        """The score in similarity orientation; with `fact`, what that functional metric measured, as it is."""
+        ...
 
 
 class Answer(NamedTuple):
-    """Whether a property held, by how much (> 0: on the right side), and the comparisons that broke it."""
+    """Whether a property held, by how much (> 0: on the right side), and the comparisons that broke it.
 
-    held: bool
+    `credit` in [0, 1] is what the answer adds to the grade where that is not all or nothing. `held` is None for an
+    observation: one point of a statistic, neither right nor wrong; `at` is then where it lies on the other axis.
+    """
+
+    held: bool | None
     margin: float
     offending: tuple[Comparison, ...] = ()
+    credit: float | None = None
+    at: float | None = None
+
+
+def partly(credit: float, offending: Sequence[Comparison] = ()) -> Answer:
+    """An answer that is more or less right: `credit`, cut to [0, 1], of which 1 is needed to hold."""
+    credit = min(1.0, max(0.0, credit))
+    held = credit == 1.0
+    return Answer(held, credit - 1.0, () if held else tuple(offending), credit)
 
 
 @dataclass(frozen=True)
 class Question:
-    """One yes/no question: the comparisons it needs and how their scores answer it.
+    """One question: the comparisons it needs and how their scores answer it.
 
     A test that sweeps a variable gives its value in `at`, and in `line` what the questions along one curve share.
+    `facts` are functional metrics, each on a comparison, whose values the answer needs besides.
     """
 
     where: str
@@ -64,48 +91,64 @@ class Question:
     column: str | None = None
     at: float | None = None
     line: str = ""
+    facts: tuple[tuple[Named, Comparison], ...] = ()
 
 
 class TestKind(TestSpec):
     """Base of all test kinds. A kind says which questions it asks; expansion and grading are the same for all."""
 
     @abstractmethod
-    def questions(self, groups: Sequence[ModelGroup], level: Level) -> Iterator[Question]:
-        """The questions for metrics that compare `layers`, or for those that live at the `head`."""
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        """The questions for a metric, of whose declarations (its level above all) they may depend."""
 
-    def companions(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Mapping[str, float]:
+    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Figures shown beside the grade, over what has scores; a figure that cannot be had is left out."""
         return {}
 
-    def expand(self, groups: Sequence[ModelGroup], level: Level) -> tuple[Comparison, ...]:
+    def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
         """Every comparison the questions need, once, in order."""
-        return tuple(dict.fromkeys(c for question in self.questions(groups, level) for c in question.comparisons))
+        return tuple(dict.fromkeys(c for question in self.questions(groups, metric) for c in question.comparisons))
 
-    def grade(self, groups: Sequence[ModelGroup], level: Level, scores: Scores) -> Verdict:
-        """The share of questions that a metric's scores answer as a sound metric's must, and per column."""
-        questions = list(self.questions(groups, level))
+    def facts(self, groups: Sequence[ModelGroup], metric: Metric) -> Mapping[Named, tuple[Comparison, ...]]:
+        """What must be known of the models besides the metric's scores: comparisons, by functional metric.
+
+        The runner scores these like any other metric; `scores(comparison, fact)` looks them up.
+        """
+        found: dict[Named, dict[Comparison, None]] = {}
+        for question in self.questions(groups, metric):
+            for fact, comparison in question.facts:
+                found.setdefault(fact, {})[comparison] = None
+        return {fact: tuple(comparisons) for fact, comparisons in found.items()}
+
+    def grade(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Verdict:
+        """How well a metric's scores answer the questions, in all and per column."""
+        questions = list(self.questions(groups, metric))
         if not questions:
-            return Verdict("skip", reason=self.nothing_to_ask(level))
+            return Verdict("skip", reason=self.nothing_to_ask(metric))
         answers = [_answer(question, scores) for question in questions]
         verdict = self._graded(questions, answers)
         columns = {}
         for column in dict.fromkeys(question.column for question in questions if question.column is not None):
             chosen = [position for position, question in enumerate(questions) if question.column == column]
             columns[column] = self._graded([questions[p] for p in chosen], [answers[p] for p in chosen])
-        companions = self.companions(groups, level, scores) if verdict.status == "ok" else {}
-        return replace(verdict, companions=dict(companions), columns=columns)
+        companions = self.companions(groups, metric, scores) if verdict.status == "ok" else {}
+        return replace(verdict, companions={**verdict.companions, **companions}, columns=columns)
 
-    def nothing_to_ask(self, level: Level) -> str:
-        """Why this kind asks nothing at a level."""
-        if level == "head":
+    def nothing_to_ask(self, metric: Metric) -> str:
+        """Why this kind asks nothing of a metric."""
+        if metric.level == "head":
             return f"{self.kind} compares layers; this metric is defined at the head only"
         return f"{self.kind} found nothing to compare in the models it was given"
+
+    def judge(self, trials: Sequence[Trial]) -> Judgement:
+        """The grade of answered questions with its interval: their mean credit, unless a kind says otherwise."""
+        return judged_by_mean(trials, seed_of_test(self.id))
 
     def _graded(self, questions: Sequence[Question], answers: Sequence[Trial | Ungraded]) -> Verdict:
         comparisons = len({comparison for question in questions for comparison in question.comparisons})
         trials = [answer for answer in answers if isinstance(answer, Trial)]
         ungraded = [answer for answer in answers if isinstance(answer, Ungraded)]
-        return grade_trials(trials, ungraded, self.passes, seed=seed_of_test(self.id), comparisons=comparisons)
+        return grade_trials(trials, ungraded, self.passes, self.judge, comparisons=comparisons)
 
 
 def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
@@ -114,7 +157,15 @@ def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
     except Ungradable as problem:
         return Ungraded(question.where, problem.status, problem.reason, question.column)
     return Trial(
-        question.where, question.models, *answer[:2], question.column, answer.offending, question.at, question.line
+        question.where,
+        question.models,
+        answer.held,
+        answer.margin,
+        question.column,
+        answer.offending,
+        question.at if answer.at is None else answer.at,
+        question.line,
+        answer.credit,
     )
 
 

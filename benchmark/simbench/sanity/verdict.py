@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from simbench.errors import NotApplicable
 from simbench.plan.references import Comparison
 from simbench.seeds import seed_for
 
@@ -20,20 +21,28 @@ OVERSAMPLED = 4
 
 @dataclass(frozen=True)
 class Trial:
-    """One yes/no question that was asked of a metric. `margin` is how far on the right side (> 0) it fell.
+    """One question that was asked of a metric. `margin` is how far on the right side (> 0) it fell.
 
     `offending` are the comparisons whose scores broke it; `at` is the swept variable's value where a test sweeps one,
-    and `line` names the trials that differ in nothing else.
+    and `line` names the trials that differ in nothing else. `held` is None for an observation, one point of a
+    statistic: its `margin` is the similarity and its `at` what this is held against. `partial_credit` in [0, 1] is
+    what the trial adds to the grade where that is not all or nothing.
     """
 
     where: str
     models: tuple[str, ...]
-    held: bool
+    held: bool | None
     margin: float
     column: str | None = None
     offending: tuple[Comparison, ...] = ()
     at: float | None = None
     line: str = ""
+    partial_credit: float | None = None
+
+    @property
+    def credit(self) -> float:
+        """What the trial adds to the grade; an observation adds nothing by itself."""
+        return float(bool(self.held)) if self.partial_credit is None else self.partial_credit
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,10 @@ class Offender:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many of the trials of the same models held: what resampling models needs to know."""
+    """What the trials of the same models earned, and how many they were: what resampling models needs to know."""
 
     models: tuple[str, ...]
-    held: int
+    held: float
     asked: int
 
 
@@ -83,21 +92,35 @@ class Verdict:
     trials: tuple[Trial, ...] = field(default=(), repr=False)
 
 
-def share_held(trials: Sequence[Trial]) -> float:
-    """The share of trials that held."""
-    return sum(trial.held for trial in trials) / len(trials)
+@dataclass(frozen=True)
+class Judgement:
+    """A grade in [0, 1], its interval, the figures that belong beside it, and whether it is a mean of credits.
+
+    `offenders` are what kept a statistic from 1; None where the trials that failed are the offenders.
+    """
+
+    grade: float
+    interval: tuple[float, float] | None = None
+    companions: Mapping[str, float] = field(default_factory=dict)
+    is_mean: bool = True
+    offenders: tuple[Offender, ...] | None = None
+
+
+def mean_credit(trials: Sequence[Trial]) -> float:
+    """The mean credit of trials; where all are yes/no questions, the share that held."""
+    return sum(trial.credit for trial in trials) / len(trials)
 
 
 def tallied(trials: Iterable[Trial]) -> tuple[Tally, ...]:
     """The trials counted by the models they were asked of, in the order these appear."""
-    counts: dict[tuple[str, ...], list[bool]] = {}
+    credits: dict[tuple[str, ...], list[float]] = {}
     for trial in trials:
-        counts.setdefault(trial.models, []).append(trial.held)
-    return tuple(Tally(models, sum(held), len(held)) for models, held in counts.items())
+        credits.setdefault(trial.models, []).append(trial.credit)
+    return tuple(Tally(models, sum(earned), len(earned)) for models, earned in credits.items())
 
 
 def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RESAMPLES) -> tuple[float, float] | None:
-    """A 95 % percentile interval of the share held, resampling **models** with replacement.
+    """A 95 % percentile interval of the mean credit, resampling **models** with replacement.
 
     Pairs share models, so pairs are not independent: a trial counts as often as all of its models were drawn together
     (the product of their multiplicities). Draws in which no trial is left are drawn again. None where all trials are of
@@ -121,12 +144,17 @@ def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RE
     return float(low), float(high)
 
 
+def judged_by_mean(trials: Sequence[Trial], seed: int) -> Judgement:
+    """The mean credit of trials, with its interval."""
+    return Judgement(mean_credit(trials), interval_over_models(trials, seed))
+
+
 def grade_trials(
     trials: Sequence[Trial],
     ungraded: Sequence[Ungraded],
     passes: Callable[[float], bool],
+    judge: Callable[[Sequence[Trial]], Judgement],
     *,
-    seed: int,
     comparisons: int,
 ) -> Verdict:
     """The verdict on a set of questions: an error or a missing score outranks a skip, a skip outranks a pass."""
@@ -136,17 +164,22 @@ def grade_trials(
     if not trials:
         reason = ungraded[0].reason if ungraded else "nothing to compare"
         return Verdict("skip", comparisons=comparisons, reason=reason)
-    grade = share_held(trials)
+    try:
+        judgement = judge(trials)
+    except NotApplicable as reason:
+        return Verdict("skip", comparisons=comparisons, reason=str(reason))
+    grade = judgement.grade
     partial = _counted(ungraded[0], ungraded, trials) if ungraded else None
     return Verdict(
         "ok",
         grade=grade,
-        interval=interval_over_models(trials, seed),
+        interval=judgement.interval,
         passed=False if not passes(grade) else None if ungraded else True,
         comparisons=comparisons,
         reason=partial,
-        offenders=worst(trials),
-        tallies=tallied(trials),
+        companions=judgement.companions,
+        offenders=worst(trials) if judgement.offenders is None else judgement.offenders,
+        tallies=tallied(trials) if judgement.is_mean else (),
         trials=tuple(trials),
     )
 
@@ -158,7 +191,9 @@ def _counted(problem: Ungraded, ungraded: Sequence[Ungraded], trials: Sequence[T
 
 def worst(trials: Iterable[Trial]) -> tuple[Offender, ...]:
     """The trials that failed, the furthest on the wrong side first."""
-    failed = sorted((trial for trial in trials if not trial.held), key=lambda trial: trial.margin)
+    failed = sorted(
+        (trial for trial in trials if trial.held is not None and not trial.held), key=lambda trial: trial.margin
+    )
     return tuple(Offender(trial.where, trial.margin) for trial in failed[:OFFENDERS])
 
 

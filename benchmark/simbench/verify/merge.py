@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simbench.errors import ExitCode, SimbenchError
@@ -57,12 +57,17 @@ def merge(bundles: Mapping[str, Contents]) -> Merged:
     for origin, contents in bundles.items():
         for entry in _entries(origin, contents):
             known = entries.setdefault(entry.metric.label, entry)
-            if known is not entry:
+            if known is entry:
+                continue
+            if not (known.metric.on_board and entry.metric.on_board):
+                # Which facts the tests need depends on the metrics of a bundle.
+                entries[entry.metric.label] = _joined(known, entry)
+            else:
                 _check_agreement(known, entry)
                 confirmed[entry.metric.label] = (*confirmed.get(entry.metric.label, (known.origin,)), origin)
     records = {label: entry.records for label, entry in entries.items()}
     runs = _runs(bundles.values(), records)
-    metrics: list[Metric] = [recorded_metric(entry.metric) for entry in entries.values()]
+    metrics: list[Metric] = [recorded_metric(entry.metric) for entry in entries.values() if entry.metric.on_board]
     plan = recorded_plan(first.suite, [entry.metric for entry in entries.values()])
     board = grade(plan, records, {"runs": runs, "bundles": _origins(bundles, entries)})
     return Merged(board, score_table(plan, records), pack(first.suite, metrics, records, runs), confirmed)
@@ -88,6 +93,14 @@ def _check_suite(first_origin: str, first: Contents, origin: str, contents: Cont
 def _entries(origin: str, contents: Contents) -> list[_Entry]:
     records, _ = checked_records(contents, recorded_plan(contents.suite, contents.metrics))
     return [_Entry(origin, metric, records[metric.label]) for metric in contents.metrics]
+
+
+def _joined(one: _Entry, other: _Entry) -> _Entry:
+    """All records of a fact; those that both have are the same."""
+    shared = one.records.keys() & other.records.keys()
+    _check_agreement(*(replace(side, records={key: side.records[key] for key in shared}) for side in (one, other)))
+    shown, more = (other, one) if other.metric.on_board else (one, other)
+    return replace(shown, records={**more.records, **shown.records})
 
 
 def _check_agreement(one: _Entry, other: _Entry) -> None:

@@ -58,6 +58,8 @@ class MetricRecord(BaseModel):
     source: SourcePointer
     scores: str
     """The file of its score records."""
+    on_board: bool = True
+    """False for a fact that tests need of the models, which is not itself put to the test."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class RecordedMetric(Metric):
 DECLARED = ("name", "version", "higher_is_more_similar", "symmetric", "level", "cost", "family", "formula", "reference")
 
 
-def record_of(metric: Metric) -> MetricRecord:
+def record_of(metric: Metric, *, on_board: bool = True) -> MetricRecord:
     """What a bundle says of a metric."""
     if isinstance(metric, RecordedMetric) and metric.recorded is not None:
         return metric.recorded
@@ -111,6 +113,7 @@ def record_of(metric: Metric) -> MetricRecord:
         summary=metric.summary,
         source=_pointer(metric.origin),
         scores=f"scores/{file_name(metric.label)}.jsonl",
+        on_board=on_board,
     )
 
 
@@ -134,7 +137,7 @@ def declared_otherwise(record: MetricRecord, known: Metric) -> list[str]:
     """What a record says of a metric and its code, of the same identity, does not."""
     own = record_of(known)
     # The source may have moved or been reformatted under one version; the rest decides keys, direction and grades.
-    ignored = {"source", "scores", "label", "parameters"}
+    ignored = {"source", "scores", "label", "parameters", "on_board"}
     return [
         name
         for name in MetricRecord.model_fields

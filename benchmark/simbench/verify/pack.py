@@ -34,7 +34,7 @@ def bundle_of(plan: Plan, store: Store, *, with_models: bool = False) -> dict[st
     runs = sorted({record.provenance for known in records.values() for record in known.values()})
     return pack(
         plan.suite,
-        [planned.metric for planned in plan.metrics],
+        [planned.metric for planned in plan.board],
         records,
         {run: store.provenance(run) for run in runs},
         models=_weights(plan, store) if with_models else {},
@@ -52,6 +52,7 @@ def pack(
     recorded = [record_of(metric) for metric in metrics]
     clean = portable(suite, metrics)
     plan = recorded_plan(clean, recorded)
+    recorded += [record_of(planned.metric, on_board=False) for planned in plan.metrics if not planned.on_board]
     kept = {label: {key: without_paths(one) for key, one in known.items()} for label, known in records.items()}
     board = regraded(plan, kept, provenance)
     files: dict[str, bytes] = {
@@ -68,7 +69,7 @@ def pack(
 
 def recorded_plan(suite: Suite, metrics: Sequence[MetricRecord]) -> Plan:
     """The plan of a bundle, from metadata alone: no metric's code is needed for keys and grades."""
-    return make_plan(suite, [recorded_metric(one) for one in metrics])
+    return make_plan(suite, [recorded_metric(one) for one in metrics if one.on_board])
 
 
 def regraded(plan: Plan, records: Records, provenance: Mapping[str, Mapping[str, Any]]) -> Board:

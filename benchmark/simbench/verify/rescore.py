@@ -87,6 +87,8 @@ def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
     """The metrics whose code is here in the recorded version; the others are named with what to do."""
     found = []
     for record in contents.metrics:
+        if not record.on_board:
+            continue  # the plan knows which facts its tests need
         reason = _not_at_hand(record)
         if reason is None:
             found.append(METRICS.get(record.name).with_parameters(record.parameters))

@@ -1,0 +1,162 @@
+"""Transforms that lose something: noise in place of content, components and rows left out, outliers put in.
+
+None of them is function-preserving. Each does to the fitting inputs what it does to the probe, so that a metric that
+learns a map learns it on what it is then judged by; the model stays, and continues from whatever it is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from simbench.errors import NotApplicable
+from simbench.lazy import lazy_import
+from simbench.representations.transforms import apply_linear, haar_orthogonal, mapped, transform
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Generator, Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+
+@transform("noise", version=1, function_preserving=False)
+def noise(representation: Representation, generator: Generator, *, ratio: float = 1.0) -> Representation:
+    """Adds white noise, `ratio` times as strong per feature as the feature's own standard deviation."""
+
+    def noisy(activations: Tensor) -> Tensor:
+        return activations + ratio * _deviation(activations, representation) * _normal_like(activations, generator)
+
+    return _on_both_sides(representation, noisy)
+
+
+@transform("iid_noise", version=1, function_preserving=False)
+def iid_noise(representation: Representation, generator: Generator) -> Representation:
+    """Independent Gaussian noise with each feature's mean and standard deviation: nothing of the inputs is left."""
+
+    def drawn(activations: Tensor) -> Tensor:
+        mean = activations.mean(dim=_all_but(representation), keepdim=True)
+        return mean + _deviation(activations, representation) * _normal_like(activations, generator)
+
+    return _on_both_sides(representation, drawn)
+
+
+@transform("class_noise", version=1, function_preserving=False)
+def class_noise(representation: Representation, generator: Generator, *, ratio: float = 0.5) -> Representation:
+    """A random centre per label plus noise, `ratio` times as strong: the label and nothing else of the input.
+
+    After Smith et al. (2025): what is stitched from such a sender to a trained receiver has all of the label and none
+    of the image.
+    """
+    if representation.targets is None or representation.classes is None:
+        raise NotApplicable("class_noise needs the labels of the probe inputs")
+    centres = torch.randn(representation.classes, representation.features, generator=generator, dtype=torch.float64)
+
+    def clustered(side: Representation) -> Representation:
+        assert side.targets is not None
+        activations = side.activations
+        shape = [len(activations)] + [1] * (activations.ndim - 1)
+        shape[representation.feature_axis] = representation.features
+        centre = centres.to(activations.device)[side.targets.to(activations.device)].reshape(shape)
+        drawn = centre + ratio * _normal_like(activations, generator)
+        return side.with_activations(drawn.to(activations.dtype))
+
+    changed = clustered(representation)
+    return replace(changed, fit=clustered(changed.fit) if changed.fit is not None else None)
+
+
+@transform("top_components", version=1, function_preserving=False)
+def top_components(representation: Representation, generator: Generator, *, share: float = 0.5) -> Representation:
+    """Keeps the largest `share` of the principal components (at least one), found on the probe, and the mean.
+
+    Ding, Denain and Steinhardt (2021) delete the low-variance ones first; nothing is random here.
+    """
+    axis = representation.feature_axis
+    rows = representation.activations.movedim(axis, -1).reshape(-1, representation.features).double()
+    mean = rows.mean(dim=0)
+    vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors
+    kept = vectors[:, -math.ceil(share * representation.features) :]
+    projection = kept @ kept.T
+    offset = mean - projection @ mean
+    return _on_both_sides(representation, lambda activations: apply_linear(activations, projection, offset, axis))
+
+
+@transform("row_subset", version=1, function_preserving=False)
+def row_subset(representation: Representation, generator: Generator, *, inputs: int = 10) -> Representation:
+    """Keeps `inputs` randomly chosen probe inputs, in their order; the same ones for the same seed."""
+    available = len(representation.activations)
+    if inputs > available:
+        raise NotApplicable(f"row_subset asks for {inputs} of {available} probe inputs")
+    rule = representation.spatial  # as many positions per input as before
+    kept = torch.randperm(available, generator=generator)[:inputs].sort().values.to(representation.activations.device)
+
+    def chosen(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor[kept.to(tensor.device)]
+
+    return replace(
+        representation,
+        activations=representation.activations[kept],
+        inputs=chosen(representation.inputs),
+        targets=chosen(representation.targets),
+        spatial=replace(rule, rows=rule.rows * inputs // available if rule.rows is not None else None),
+    )
+
+
+@transform("outlier_rows", version=1, function_preserving=False)
+def outlier_rows(
+    representation: Representation, generator: Generator, *, share: float = 0.01, distance: float = 10.0
+) -> Representation:
+    """Moves a `share` of the inputs (at least one) together, `distance` times the root mean square norm away.
+
+    After Davari et al. (2022), who move a subset of the points along one direction and leave the rest alone.
+    """
+    direction = torch.randn(representation.features, generator=generator, dtype=torch.float64)
+    direction = direction / direction.norm()
+
+    def moved(activations: Tensor) -> Tensor:
+        rows = activations.movedim(representation.feature_axis, -1)
+        norm = (rows - rows.reshape(-1, rows.shape[-1]).mean(dim=0)).square().sum(dim=-1).mean().sqrt()
+        count = max(1, round(share * len(rows)))
+        chosen = torch.randperm(len(rows), generator=generator)[:count].to(activations.device)
+        changed = rows.clone()
+        changed[chosen] += distance * norm * direction.to(activations.device)
+        return changed.movedim(-1, representation.feature_axis)
+
+    return _on_both_sides(representation, moved)
+
+
+@transform("block_rotation", version=1, function_preserving=True)
+def block_rotation(representation: Representation, generator: Generator, *, size: int = 4) -> Representation:
+    """Rotates consecutive blocks of `size` features, each by a Haar orthogonal matrix of its own."""
+    sizes = [min(size, representation.features - start) for start in range(0, representation.features, size)]
+    blocks = [haar_orthogonal(one, generator) for one in sizes]
+    return mapped(representation, torch.block_diag(*blocks))  # type: ignore[no-untyped-call]
+
+
+def _on_both_sides(representation: Representation, change: Callable[[Tensor], Tensor]) -> Representation:
+    """The probe's activations changed in float64 and given back in their dtype, then those of the fitting inputs."""
+
+    def changed(side: Representation) -> Representation:
+        return side.with_activations(change(side.activations.double()).to(side.activations.dtype))
+
+    both = changed(representation)
+    return replace(both, fit=changed(both.fit) if both.fit is not None else None)
+
+
+def _all_but(representation: Representation) -> list[int]:
+    """Every axis but that of the features."""
+    return [axis for axis in range(representation.activations.ndim) if axis != representation.feature_axis]
+
+
+def _deviation(activations: Tensor, representation: Representation) -> Tensor:
+    """The standard deviation of every feature, shaped to be multiplied with the activations."""
+    return activations.std(dim=_all_but(representation), keepdim=True, correction=0)
+
+
+def _normal_like(activations: Tensor, generator: Generator) -> Tensor:
+    """Standard normal numbers of the shape of `activations`, float64; the same on every device."""
+    return torch.randn(activations.shape, generator=generator, dtype=torch.float64).to(activations.device)

@@ -1,0 +1,57 @@
+"""Far pair: the last layer has little in common with the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, partly, test_kind
+from simbench.sanity.scale import shuffled, similarity_left
+from simbench.sanity.selection import paired
+from simbench.suite.schema import PASS_IF
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+
+@test_kind("far_pair")
+class FarPair(TestKind):
+    """The last layer, sent to the first, is as good as unrelated.
+
+    Credit is 1 − max(0, S(last, first) − S₀) / (S(first, first) − S₀), S₀ being the median S of the first layer against
+    row-shuffled copies of itself; asked within every model and between neighbouring seeds.
+
+    Source: Balogh & Jelasity (2024): a map trained on the task loss carries the last layer's class information into the
+    first layer with full accuracy. A metric that fails it reports what a receiver can be made to do with a sender,
+    not what the two have in common. Some similarity is legitimate (both see the same inputs), so half the scale passes.
+    """
+
+    pass_if: str = Field(default=">= 0.5", pattern=PASS_IF.pattern)
+
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        """One question per model, and one per pair of neighbouring seeds."""
+        if metric.level == "head":
+            return
+        for group in groups:
+            if len(group.layers) < 2:
+                continue
+            first, last = group.layers[0], group.layers[-1]
+            for sender, receiver in [*((model, model) for model in group.models), *paired(group.models, "ring")]:
+                target = RepresentationRef(receiver, first)
+                far = Comparison(RepresentationRef(sender, last), target)
+                own, unrelated = Comparison(target, target), shuffled(target)
+                yield Question(
+                    str(far),
+                    tuple(dict.fromkeys((str(sender), str(receiver)))),
+                    (far, own, unrelated),
+                    partial(_as_good_as_unrelated, far, own, unrelated),
+                )
+
+
+def _as_good_as_unrelated(far: Comparison, own: Comparison, unrelated: Comparison, scores: Scores) -> Answer:
+    left = similarity_left(scores, far, own, [unrelated])
+    return partly(0.0 if left is None else 1.0 - left, (far,))

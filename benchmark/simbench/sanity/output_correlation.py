@@ -1,0 +1,105 @@
+"""Output correlation: models that behave differently are less similar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.sanity.kind import Answer, Question, Scores, test_kind
+from simbench.sanity.rank_statistics import kendall
+from simbench.sanity.selection import ChosenLayers, layers_of, pairs_of
+from simbench.sanity.statistic import StatisticKind, association, by_line, held_against, mantel_p_value, rank_strays
+from simbench.sanity.verdict import Offender, Trial
+from simbench.suite.schema import PASS_IF
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+
+@test_kind("output_correlation")
+class OutputCorrelation(StatisticKind):
+    """Models that differ in their seed only are the less similar the more their outputs differ.
+
+    Over all pairs of seeds, at one layer: Spearman's correlation of dissimilarity with a fact about the pair's outputs,
+    one column per fact. The grade of the test is the mean over facts (and over layers, where there are several); what
+    is below 0 is graded 0, and a constant index, associated with nothing, has 0. Directed metrics are compared both
+    ways, as in ReSi.
+
+    Companions: Spearman, Kendall's τ_b, and the one-sided Mantel p-value from permuting **models**: pairs share models,
+    so that permuting pairs, as the published code does, makes p too small.
+
+    Source: Klabunde et al. (2025), ReSi, tests 1 and 2; Ding, Denain & Steinhardt (2021). An index that fails does not
+    tell how differently networks will behave. That their seeds differ in behaviour at all is a premise: a fact that is
+    the same for all pairs is a reason to skip.
+    """
+
+    # What index and fact of ten models that have nothing to do with each other exceed about once in 30 times (measured:
+    # 95 % quantile 0.26, 99 % quantile 0.41 of 10 000 pairs of independent Euclidean distance matrices in 3 dimensions).
+    pass_if: str = Field(default=">= 0.3", pattern=PASS_IF.pattern)
+    against: list[str] = Field(
+        default=["accuracy_difference", "jensen_shannon", "disagreement"], min_length=1, validate_default=True
+    )
+    """Functional metrics, larger for outputs that differ more."""
+    layers: ChosenLayers = None
+    """Layers to compare: a number of them, evenly spread, or their names; the last by default."""
+
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        """One observation per fact, layer and pair of models."""
+        for name in self.against:
+            fact = Named.of(name)
+            for group in groups:
+                for layer in self._layers(group, metric):
+                    # The outputs do not depend on the layer: one place for all layers, and one score.
+                    place = group.embedding_layer or group.layers[-1]
+                    for first, second in pairs_of(group.models, ordered=not metric.symmetric):
+                        compared = Comparison(RepresentationRef(first, layer), RepresentationRef(second, layer))
+                        outputs = Comparison(RepresentationRef(first, place), RepresentationRef(second, place))
+                        yield Question(
+                            str(compared),
+                            (str(first), str(second)),
+                            (compared,),
+                            partial(_observed, compared, fact, outputs),
+                            name,
+                            line=f"{group.name} {layer}",
+                            facts=((fact, outputs),),
+                        )
+
+    def statistic(self, trials: Sequence[Trial]) -> float:
+        """The mean Spearman correlation of dissimilarity with each fact along each curve."""
+        return association(trials)
+
+    def undetermined(self, trials: Sequence[Trial]) -> str:
+        """Which fact does not vary."""
+        constant = next((line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0), None)
+        if constant is None:
+            return super().undetermined(trials)
+        return f"{constant.column} is {constant.at:g} for every pair of {constant.line}: nothing to correlate with"
+
+    def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
+        """Spearman and Kendall, which may be negative, and the p-value."""
+        return {
+            "spearman": association(trials),
+            "kendall": association(trials, kendall),
+            "p_value": mantel_p_value(trials, self.seed("permutations")),
+        }
+
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+        """The pairs whose similarity is furthest from its place."""
+        return rank_strays(trials)
+
+    def _layers(self, group: ModelGroup, metric: Metric) -> tuple[str, ...]:
+        if metric.level != "head" and self.layers is None:
+            return group.layers[-1:]
+        return layers_of(group, self.layers, metric.level)
+
+
+def _observed(compared: Comparison, fact: Named, outputs: Comparison, scores: Scores) -> Answer:
+    value = scores(outputs, fact).value
+    assert math.isfinite(value), f"{fact} of {outputs}"
+    return Answer(None, scores(compared).value, at=value)

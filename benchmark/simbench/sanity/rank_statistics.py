@@ -1,0 +1,89 @@
+"""Statistics of ranks that tests grade by: Spearman, Kendall, average precision. numpy only, checked against others'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simbench.sanity.scale import ROUNDING
+
+Numbers: TypeAlias = Sequence[float] | NDArray[np.float64]
+
+
+def settled(values: Numbers) -> NDArray[np.float64]:
+    """The values, all 0 where they differ by no more than rounding: a constant index in floating point is constant.
+
+    >>> settled([0.7, 0.70000001]).tolist()
+    [0.0, 0.0]
+    >>> settled([0.7, 0.6]).tolist()
+    [0.7, 0.6]
+    """
+    found = np.asarray(values, dtype=float)
+    return found if np.ptp(found) > ROUNDING * np.abs(found).max() else np.zeros_like(found)
+
+
+def ranks(values: Numbers) -> NDArray[np.float64]:
+    """Ranks from 1, equal values sharing the mean of theirs.
+
+    >>> ranks([0.3, 0.1, 0.3]).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, places, counts = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
+    shared: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return shared
+
+
+def standardised_ranks(values: Numbers) -> NDArray[np.float64]:
+    """Ranks, centred, of length 1: their inner products are Spearman correlations. All 0 where all values are equal."""
+    centred = ranks(values)
+    centred = centred - centred.mean()
+    length = math.sqrt(centred @ centred)
+    return centred / length if length > 0 else centred
+
+
+def spearman(x: Numbers, y: Numbers) -> float:
+    """Spearman's rank correlation in [-1, 1]; NaN where either side has no spread (Spearman 1904).
+
+    >>> round(spearman([1, 2, 3, 4], [1, 3, 2, 9]), 12)
+    0.8
+    """
+    a, b = standardised_ranks(x), standardised_ranks(y)
+    if not (a.any() and b.any()):
+        return math.nan
+    # Equal ranks are fully correlated: their inner product may be a rounding error short of it.
+    if np.array_equal(a, b):
+        return 1.0
+    return -1.0 if np.array_equal(a, -b) else float(a @ b)
+
+
+def kendall(x: Numbers, y: Numbers) -> float:
+    """Kendall's τ_b in [-1, 1], ties taken out of the norm; NaN where either side has no spread (Kendall 1945).
+
+    >>> kendall([1, 2, 3], [1, 3, 2])
+    0.3333333333333333
+    """
+    a, b = (np.sign(np.subtract.outer(v, v)) for v in (np.asarray(x, dtype=float), np.asarray(y, dtype=float)))
+    untied = math.sqrt(np.abs(a).sum()) * math.sqrt(np.abs(b).sum())
+    return float((a * b).sum() / untied) if untied > 0 else math.nan
+
+
+def average_precision(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean, over positives, of the precision among all values at least as large; over the last axis.
+
+    That is scikit-learn's `average_precision_score`: Σ (R_n - R_{n-1}) P_n over distinct thresholds, no interpolation.
+
+    Args:
+        positive: scores that should be large, `(..., p)`.
+        negative: scores that should be small, `(..., q)`.
+
+    Returns:
+        `(...)`, in (0, 1]; p / (p + q) where all scores are equal.
+    """
+    above = (positive[..., None, :] >= positive[..., :, None]).sum(axis=-1)
+    wrongly = (negative[..., None, :] >= positive[..., :, None]).sum(axis=-1)
+    precision: NDArray[np.float64] = (above / (above + wrongly)).mean(axis=-1)
+    return precision

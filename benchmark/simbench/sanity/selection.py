@@ -1,0 +1,82 @@
+"""Which layers and which pairs of models a test looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from simbench.plan.references import ModelGroup, ModelRef, RepresentationRef
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Level
+
+T = TypeVar("T")
+ChosenLayers = Annotated[int, Field(ge=1)] | Annotated[list[str], Field(min_length=1)] | None
+Pairing = Literal["ring", "all"]
+
+
+def layers_of(group: ModelGroup, chosen: ChosenLayers, level: Level) -> tuple[str, ...]:
+    """The layers a test looks at: those asked for, or at the head the one layer that the head reads."""
+    if level == "head":
+        return (group.embedding_layer,) if group.embedding_layer is not None else ()
+    if chosen is None:
+        return group.layers
+    if isinstance(chosen, list):
+        return tuple(chosen)
+    count = min(chosen, len(group.layers))
+    steps = [round(position * (len(group.layers) - 1) / max(1, count - 1)) for position in range(count)]
+    return tuple(group.layers[step] for step in steps)
+
+
+def paired(items: Sequence[T], pairing: Pairing) -> list[tuple[T, T]]:
+    """Pairs of models: each with the next one, the last with the first (`ring`), or `all`.
+
+    >>> paired([0, 1, 2], "ring")
+    [(0, 1), (1, 2), (2, 0)]
+    >>> paired([0, 1], "ring")
+    [(0, 1)]
+    """
+    if pairing == "all" or len(items) < 3:
+        return list(combinations(items, 2))
+    return [(item, items[(position + 1) % len(items)]) for position, item in enumerate(items)]
+
+
+def with_next(models: Sequence[ModelRef], layer: str) -> list[tuple[RepresentationRef, RepresentationRef | None]]:
+    """Each model's layer with the same layer of the next model; None when there is only one model."""
+    following: dict[ModelRef, Any] = dict(paired(models, "ring"))
+    return [
+        (
+            RepresentationRef(model, layer),
+            RepresentationRef(following[model], layer) if model in following else None,
+        )
+        for model in models
+    ]
+
+
+def places(groups: Sequence[ModelGroup], chosen: ChosenLayers, level: Level) -> list[RepresentationRef]:
+    """The chosen layers of every model."""
+    return [
+        RepresentationRef(model, layer)
+        for group in groups
+        for layer in layers_of(group, chosen, level)
+        for model in group.models
+    ]
+
+
+def one_layer(group: ModelGroup, chosen: str | None, level: Level) -> str | None:
+    """The layer of a test that looks at one: the one asked for, else the last; at the head the one the head reads."""
+    if level == "head":
+        return group.embedding_layer
+    return chosen or (group.layers[-1] if group.layers else None)
+
+
+def pairs_of(items: Sequence[T], *, ordered: bool) -> list[tuple[T, T]]:
+    """All pairs of different items; where they are `ordered`, both ways.
+
+    >>> pairs_of([0, 1], ordered=True)
+    [(0, 1), (1, 0)]
+    """
+    return list(permutations(items, 2) if ordered else combinations(items, 2))
