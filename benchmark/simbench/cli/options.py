@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,7 @@ class FailOn(StrEnum):
 
     never = "never"
     fail = "fail"
+    worse = "worse"
 
 
 class ListedKind(StrEnum):
@@ -40,6 +42,18 @@ class ListedKind(StrEnum):
     datasets = "datasets"
     architectures = "architectures"
     suites = "suites"
+
+
+def byte_size(text: str) -> int:
+    """`500MB`, `4GB` or a plain number of bytes; units are powers of 1024.
+
+    >>> byte_size("4GB"), byte_size("1000")
+    (4294967296, 1000)
+    """
+    match = re.fullmatch(r"(\d+)\s*([KMGT]?)i?B?", str(text).strip(), flags=re.IGNORECASE)
+    if match is None or int(match[1]) == 0:
+        raise typer.BadParameter(f'"{text}" is no size; give a number of bytes, such as 500MB or 4GB')
+    return int(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
 
 
 SuiteArgument = Annotated[
@@ -79,11 +93,33 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Compute again what t
 FailOnOption = Annotated[
     FailOn,
     typer.Option(
-        "--fail-on", metavar="never|fail", help="`fail`: exit 1 if any metric fails any test it was graded on."
+        "--fail-on",
+        metavar="never|fail|worse",
+        help="`fail`: exit 1 if any metric fails any test it was graded on; `worse`: if one does not pass what it "
+        "passed in the --baseline.",
+    ),
+]
+BaselineOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="A saved run (`simbench run SUITE --json > FILE`) that this one is held against.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
+]
+MemoryLimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-limit",
+        metavar="BYTES",
+        parser=byte_size,
+        help="What the metrics of one worker may hold beside what they compare, such as 500MB or 4GB [default: 2GB].",
+        show_default=False,
+    ),
 ]
 StoreOption = Annotated[
     Path | None,

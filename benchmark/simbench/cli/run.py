@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from simbench.cli.options import (
+    BaselineOption,
     Device,
     DeviceOption,
     Engine,
@@ -12,11 +16,15 @@ from simbench.cli.options import (
     ForceOption,
     JobsOption,
     JsonOption,
+    MemoryLimitOption,
     MetricOption,
     OnlyOption,
     StoreOption,
     SuiteArgument,
 )
+
+if TYPE_CHECKING:
+    from simbench.leaderboard.board import Board
 
 
 def command(
@@ -28,7 +36,9 @@ def command(
     engine: EngineOption = Engine.processes,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.never,
+    baseline: BaselineOption = None,
     store: StoreOption = None,
+    memory_limit: MemoryLimitOption = None,
     json: JsonOption = False,
 ) -> None:
     """Score metrics against a suite; computes only what is missing."""
@@ -36,9 +46,11 @@ def command(
 
     from simbench.cli.output import print_json, progress_console, results_console, stdout_reserved
     from simbench.cli.progress import listener
+    from simbench.errors import ExitCode
     from simbench.registry import broken_plugins
     from simbench.run.session import run
 
+    held_against = _baseline(baseline, fail_on, suite)
     progress = progress_console()
     with stdout_reserved(json), listener(progress) as listen:
         result = run(
@@ -50,6 +62,7 @@ def command(
             engine=engine.value,
             force=force,
             store=store,
+            memory_limit=memory_limit,
             listener=listen,
         )
     for name, reason in broken_plugins.items():
@@ -64,7 +77,33 @@ def command(
         console.print(reasons(result.board))
     progress.print(_done(result.work, result.seconds), markup=False, highlight=False, soft_wrap=True)
     progress.print(f"written: {result.path}", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(int(result.exit_code(fail_on.value)))
+    code = result.exit_code(fail_on.value)
+    if held_against is not None:
+        from simbench.leaderboard.comparison import worsened
+
+        lines = worsened(held_against, result.board)
+        for line in lines:
+            progress.print(f"worse: {line}", markup=False, highlight=False, soft_wrap=True)
+        if lines and fail_on is FailOn.worse and code is ExitCode.OK:
+            code = ExitCode.VERDICT_FAILED
+    raise typer.Exit(int(code))
+
+
+def _baseline(path: Path | None, fail_on: FailOn, suite: str) -> Board | None:
+    """The board of a saved run of this suite; what is wrong with it is said before anything is computed."""
+    from simbench.errors import SimbenchError
+    from simbench.suite.load import load_suite
+
+    if path is None:
+        if fail_on is FailOn.worse:
+            raise SimbenchError("--fail-on worse needs --baseline FILE (`simbench run SUITE --json` writes one)")
+        return None
+    from simbench.cli.source import recorded_board
+
+    board, title = recorded_board(str(path)), load_suite(suite).title
+    if f"{board.suite}@{board.version}" != title:
+        raise SimbenchError(f"--baseline {path} is a run of {board.suite}@{board.version}, not of {title}")
+    return board
 
 
 def _done(work: object, seconds: float) -> str:

@@ -66,11 +66,11 @@ def resampled_mean_ranks(graded: Sequence[Sequence[Verdict]], resamples: int = R
 
     tests = len(graded[0])
     random = np.random.default_rng(seed_for(purpose="rank intervals"))
-    drawn = _drawn_models(graded, resamples, random)
+    drawn = drawn_models(graded, resamples, random)
     times = random.multinomial(tests, np.full(tests, 1 / tests), size=resamples)
     total, weight = np.zeros((resamples, len(graded))), np.zeros(resamples)
     for position in range(tests):
-        grades, usable = _resampled_grades([verdicts[position] for verdicts in graded], drawn, resamples)
+        grades, usable = resampled_grades([verdicts[position] for verdicts in graded], drawn, resamples)
         counted = times[:, position] * usable
         total += counted[:, None] * rankdata(-grades.round(DIGITS), axis=1)
         weight += counted
@@ -102,7 +102,7 @@ def tie_groups(ranks: Floats) -> tuple[tuple[int, ...], ...]:
     )
 
 
-def _drawn_models(
+def drawn_models(
     graded: Sequence[Sequence[Verdict]], resamples: int, random: np.random.Generator
 ) -> Mapping[str, npt.NDArray[np.int64]]:
     """Per model, how often each draw took it; drawn among the models of one name."""
@@ -117,7 +117,7 @@ def _drawn_models(
     return drawn
 
 
-def _resampled_grades(
+def resampled_grades(
     verdicts: Sequence[Verdict], drawn: Mapping[str, npt.NDArray[np.int64]], resamples: int
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """`(draws, metrics)` grades on one test, and the draws in which every metric has one.

@@ -1,0 +1,78 @@
+"""`simbench compare`: how the grades of two runs differ, paired over models, with intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simbench.cli.options import JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from simbench.leaderboard.comparison import Difference
+
+RUN_HELP = "A run (its id or its JSON file), a published folder, or a bundle."
+
+
+def command(
+    first: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric", "-m", metavar="METRIC", help="Only this metric, by its label; repeatable.", show_default=False
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="METRIC",
+            help="The metric of the second run to hold --metric against [default: the same].",
+            show_default=False,
+        ),
+    ] = None,
+    store: StoreOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare two runs of a suite: the difference of every grade, second − first, with its 95 % interval."""
+    from simbench.cli.output import print_json, results_console, stdout_reserved
+    from simbench.cli.source import recorded_board
+    from simbench.errors import SimbenchError
+    from simbench.leaderboard.comparison import compare
+
+    if against is not None and not metric:
+        raise SimbenchError("--against needs --metric: the metric of the first run")
+    with stdout_reserved(json):
+        boards = recorded_board(first, store), recorded_board(second, store)
+        found = compare(*boards, [(one, against or one) for one in metric or ()])
+    if json:
+        print_json(
+            {
+                "schema_version": 1,
+                "suite": boards[0].suite,
+                "version": boards[0].version,
+                "differences": [one.to_dict() for one in found],
+            }
+        )
+    else:
+        results_console().print(_table(found, first, second))
+
+
+def _table(found: list[Difference], first: str, second: str) -> Any:
+    from rich.table import Table
+
+    table = Table("metric", "test", "first", "second", "difference", "95 % interval", "")
+    table.title = f"{Path(second).name} − {Path(first).name}"
+    for one in found:
+        interval = f"[{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]" if one.interval is not None else "–"
+        name = one.metric if one.metric == one.other else f"{one.other} − {one.metric}"
+        difference = f"{one.difference:+.3f}" if one.difference is not None else "–"
+        remark = "worse" if one.worse else one.reason
+        table.add_row(name, one.test, _shown(one.first), _shown(one.second), difference, interval, remark)
+    return table
+
+
+def _shown(grade: float | None) -> str:
+    return "–" if grade is None else f"{grade:.3f}"

@@ -1,0 +1,40 @@
+"""Where a board may be read from: a run by its id or its JSON file, a published folder, a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simbench.errors import SimbenchError
+
+if TYPE_CHECKING:
+    from simbench.leaderboard.board import Board
+
+
+def recorded_board(source: str, store: Path | None = None) -> Board:
+    """The board of a run or of a published leaderboard, or the one that follows from a bundle's scores.
+
+    Raises:
+        SimbenchError: there is nothing of that name, or it is none of these.
+    """
+    from simbench.leaderboard.document import from_document
+    from simbench.results.store import Store
+
+    run = Store(store).root / "runs" / f"{source}.json"
+    path = run if run.is_file() else Path(source)
+    if path.suffix == ".zip":
+        from simbench.verify.published import published_board
+        from simbench.verify.verification import open_bundle
+
+        return published_board(open_bundle(path))[0]
+    if path.is_dir():
+        path = path / "leaderboard.json"
+    if not path.is_file():
+        raise SimbenchError(
+            f'no run "{source}": give the id of a run in the store, its JSON file, a published folder or a bundle'
+        )
+    try:
+        return from_document(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, AttributeError) as error:
+        raise SimbenchError(f"{path}: not the document of a run: {error}") from None

@@ -1,0 +1,125 @@
+"""Two runs side by side: the difference of their grades, test by test, paired over the models they share.
+
+A difference is taken with both grades on the same resampled models (see `intervals`), so that what the models have in
+common cancels. It is positive where the second run is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from simbench.errors import SimbenchError, UnknownNameError
+from simbench.leaderboard.board import Board, Row
+from simbench.leaderboard.intervals import drawn_models, resampled_grades
+from simbench.sanity.verdict import Verdict
+from simbench.seeds import seed_for
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One test, for one metric of each run.
+
+    `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing, where the grade is
+    a statistic of all pairs at once, or where all trials are of the same models. `worse` says that the second run does
+    not pass what the first one passed, or has no grade where the first one had.
+    """
+
+    test: str
+    metric: str
+    other: str
+    first: float | None
+    second: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    worse: bool
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def compare(first: Board, second: Board, metrics: Sequence[tuple[str, str]] = ()) -> list[Difference]:
+    """The differences of every test that both runs have, for pairs of metrics, or for every metric that both have.
+
+    Raises:
+        SimbenchError: the runs are not of one suite and version, or have no metric in common.
+        UnknownNameError: a metric is not in its run.
+    """
+    if (first.suite, first.version) != (second.suite, second.version):
+        titles = (f"{board.suite}@{board.version}" for board in (first, second))
+        raise SimbenchError(f"runs of two suites cannot be compared: {' and '.join(titles)}")
+    rows, others = ({ranked.row.metric.label: ranked.row for ranked in board.rows} for board in (first, second))
+    pairs = metrics or [(label, label) for label in rows if label in others]
+    if not pairs:
+        raise SimbenchError(f"no metric in common: {', '.join(rows)} against {', '.join(others)}; name two of them")
+    for known, labels in ((rows, [one for one, _ in pairs]), (others, [other for _, other in pairs])):
+        for label in labels:
+            if label not in known:
+                raise UnknownNameError("metric", label, known)
+    tests = [test.id for test in first.tests if test.id in {other.id for other in second.tests}]
+    return [difference for one, other in pairs for difference in _of_pair(rows[one], others[other], tests)]
+
+
+def worsened(baseline: Board, now: Board) -> list[str]:
+    """What a run does not hold of a baseline, a line each: what passed and does not, and what is no longer there.
+
+    Raises:
+        SimbenchError: the two are not of one suite and version.
+    """
+    there, tests = {ranked.row.metric.label for ranked in now.rows}, {test.id for test in now.tests}
+    kept = [label for label in (ranked.row.metric.label for ranked in baseline.rows) if label in there]
+    gone = [label for label in (ranked.row.metric.label for ranked in baseline.rows) if label not in there]
+    differences = compare(baseline, now, [(label, label) for label in kept]) if kept else []
+    return [
+        *(f"{label}: in the baseline, not in this run" for label in gone),
+        *(f"{test.id}: in the baseline, not in this run" for test in baseline.tests if test.id not in tests),
+        *(
+            f"{one.metric}, {one.test}: {'passed with' if one.second is not None else 'had'} {one.first:.4g} in the baseline, "
+            + (f"now {one.second:.4g}" if one.second is not None else f"now none ({one.reason})")
+            for one in differences
+            if one.worse and one.first is not None
+        ),
+    ]
+
+
+def _of_pair(one: Row, other: Row, tests: Sequence[str]) -> Iterator[Difference]:
+    for test in tests:
+        first, second = one.verdicts[test], other.verdicts[test]
+        known = first.grade is not None and second.grade is not None
+        yield Difference(
+            test,
+            one.metric.label,
+            other.metric.label,
+            first.grade,
+            second.grade,
+            second.grade - first.grade if first.grade is not None and second.grade is not None else None,
+            paired_interval(first, second) if known else None,
+            worse=_is_worse(first, second),
+            reason="" if known else first.reason or second.reason or "",
+        )
+
+
+def _is_worse(first: Verdict, second: Verdict) -> bool:
+    lost = first.grade is not None and second.grade is None
+    return lost or (first.passed is True and second.passed is not True)
+
+
+def paired_interval(first: Verdict, second: Verdict, resamples: int = RESAMPLES) -> tuple[float, float] | None:
+    """The 95 % percentile interval of second − first, both graded on the same resampled models."""
+    sets = {frozenset(tally.models) for verdict in (first, second) for tally in verdict.tallies}
+    if not first.tallies or not second.tallies or len(sets) < 2:
+        return None
+    random = np.random.default_rng(seed_for(purpose="paired difference"))
+    drawn = drawn_models([[first], [second]], resamples, random)
+    grades, usable = resampled_grades([first, second], drawn, resamples)
+    if not usable.any():
+        return None
+    low, high = np.quantile((grades[:, 1] - grades[:, 0])[usable], [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,129 @@
+"""compare, and run --baseline: a run held against another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simbench.errors import ExitCode
+from simbench.registry import METRICS
+
+SUITE = """\
+suite: tiny
+version: {version}
+probe: {{dataset: digits, split: test, inputs: 60, fit: {{split: train, inputs: 120}}}}
+models:
+  mlp:
+    architecture: {{name: mlp, width: 8, depth: 3}}
+    train: {{dataset: digits, epochs: 1, learning_rate: 0.01}}
+    seeds: [0, 1, 2]
+metrics: [cka, procrustes]
+tests:
+  - {{id: identity, kind: identity, models: [mlp]}}
+  - {{id: mixing, kind: invariance, models: [mlp], layers: [block2], transforms: [invertible_linear]}}
+"""
+Invoke = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a suite, the store of its run, and the run's document."""
+    from simbench.run.session import run
+
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "tiny.yaml").write_text(SUITE.format(version=1))
+    with METRICS.isolated():
+        result = run(str(folder / "tiny.yaml"), store=folder / "store", engine="serial", device="cpu")
+    (folder / "run.json").write_text(json.dumps(result.to_dict()))
+    return folder
+
+
+def tampered(ran: Path, metric: str, test: str, *, grade: float, passed: bool) -> Path:
+    """The run's document with another verdict: a baseline that this run does not hold."""
+    document = json.loads((ran / "run.json").read_text())
+    row = next(row for row in document["rows"] if row["metric"] == metric)
+    row["tests"][test] |= {"grade": grade, "passed": passed}
+    path = ran / f"baseline-{metric}-{test}.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_a_run_against_itself_differs_in_nothing(invoke: Invoke, ran: Path) -> None:
+    result = invoke("compare", ran / "run.json", ran / "run.json", "--json")
+    assert result.exit_code == ExitCode.OK
+    found = json.loads(result.stdout)
+    asked = {(metric, test) for metric in ("cka", "procrustes") for test in ("identity", "mixing")}
+    assert {(one["metric"], one["test"]) for one in found["differences"]} == asked
+    assert all(one["difference"] == 0.0 and one["interval"] == [0.0, 0.0] for one in found["differences"])
+
+
+def test_a_run_is_found_by_its_id(invoke: Invoke, ran: Path) -> None:
+    run_id = next((ran / "store" / "runs").glob("*.json")).stem
+    result = invoke("compare", run_id, ran / "run.json", "--store", ran / "store", "-m", "cka")
+    assert result.exit_code == ExitCode.OK
+    assert "identity" in result.stdout
+
+
+def test_two_metrics_of_one_run(invoke: Invoke, ran: Path) -> None:
+    result = invoke("compare", ran / "run.json", ran / "run.json", "-m", "cka", "--against", "procrustes", "--json")
+    assert {(one["metric"], one["other"]) for one in json.loads(result.stdout)["differences"]} == {
+        ("cka", "procrustes")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", "run.json"], 'no run "nothing"'),
+        (["run.json", "tiny.yaml"], "not the document of a run"),
+        (["run.json", "run.json", "-m", "ckaa"], 'did you mean "cka"'),
+        (["run.json", "run.json", "--against", "cka"], "--against needs --metric"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    invoke: Invoke, ran: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(ran)
+    result = invoke("compare", *arguments)
+    assert result.exit_code == ExitCode.USAGE
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def held_against(invoke: Invoke, ran: Path, baseline: Path) -> Any:
+    return invoke(
+        *("run", ran / "tiny.yaml", "--store", ran / "store", "--engine", "serial", "--device", "cpu"),
+        *("--fail-on", "worse", "--baseline", baseline),
+    )
+
+
+def test_a_run_holds_its_own_baseline(invoke: Invoke, ran: Path) -> None:
+    assert held_against(invoke, ran, ran / "run.json").exit_code == ExitCode.OK
+
+
+def test_a_run_that_lost_a_pass_fails_and_says_which(invoke: Invoke, ran: Path) -> None:
+    result = held_against(invoke, ran, tampered(ran, "cka", "mixing", grade=1.0, passed=True))
+    assert result.exit_code == ExitCode.VERDICT_FAILED
+    assert "worse: cka, mixing: passed with 1 in the baseline, now" in result.stderr
+
+
+def test_a_run_that_gained_a_pass_holds(invoke: Invoke, ran: Path) -> None:
+    assert held_against(invoke, ran, tampered(ran, "cka", "identity", grade=0.1, passed=False)).exit_code == ExitCode.OK
+
+
+def test_a_baseline_of_another_suite_is_refused_before_anything_runs(invoke: Invoke, ran: Path) -> None:
+    (ran / "other.yaml").write_text(SUITE.format(version=2))
+    result = invoke("run", ran / "other.yaml", "--store", ran / "new", "--baseline", ran / "run.json")
+    assert result.exit_code == ExitCode.USAGE
+    assert "tiny@1, not of tiny@2" in result.stderr
+    assert not (ran / "new").exists()
+
+
+def test_worse_needs_a_baseline(invoke: Invoke, ran: Path) -> None:
+    result = invoke("run", ran / "tiny.yaml", "--fail-on", "worse")
+    assert result.exit_code == ExitCode.USAGE
+    assert "--baseline FILE" in result.stderr

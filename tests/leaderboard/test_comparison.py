@@ -1,0 +1,143 @@
+"""Two runs side by side: paired differences, their intervals, and what got worse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pytest
+
+from simbench.errors import SimbenchError, UnknownNameError
+from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
+from simbench.leaderboard.comparison import compare, paired_interval, worsened
+from simbench.leaderboard.ranking import board_of
+from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
+
+MODELS = 8
+TRIALS = 50
+
+
+def verdict(held: Sequence[Sequence[bool]]) -> Verdict:
+    """Per model, whether each of its trials held; passed with 0.8."""
+    trials = [Trial(str(n), (f"net/{m}",), bool(one), 0.0) for m, row in enumerate(held) for n, one in enumerate(row)]
+    return grade_trials(
+        trials, [], lambda grade: grade >= 0.8, partial(judged_by_mean, seed=0), comparisons=len(trials)
+    )
+
+
+def share(held: int, models: int = MODELS) -> Verdict:
+    """`held` of ten trials of every model."""
+    return verdict([[number < held for number in range(10)]] * models)
+
+
+def board(verdicts: Mapping[str, Verdict], suite: str = "s", version: int = 1) -> Board:
+    """One test; a metric per verdict."""
+    rows = [
+        Row(MetricInfo(label, label, "", "", "", "", "", True, "layers"), {"t": one}, 1, 0.0)
+        for label, one in verdicts.items()
+    ]
+    return board_of(suite, version, "", [TestColumn("t", "identity", ">= 0.8", "")], rows, {})
+
+
+def test_a_run_does_not_differ_from_itself() -> None:
+    one = board({"cka": share(9), "cca": share(3)})
+    assert [(found.metric, found.difference, found.interval, found.worse) for found in compare(one, one)] == [
+        ("cka", 0.0, (0.0, 0.0), False),
+        ("cca", 0.0, (0.0, 0.0), False),
+    ]
+
+
+def test_the_difference_is_second_minus_first() -> None:
+    (found,) = compare(board({"cka": share(9)}), board({"cka": share(7)}))
+    assert (found.first, found.second) == (0.9, 0.7)
+    assert found.difference == pytest.approx(-0.2)
+    assert found.interval == pytest.approx((-0.2, -0.2))
+
+
+@pytest.mark.parametrize(("before", "after", "worse"), [(9, 8, False), (9, 7, True), (7, 2, False), (7, 9, False)])
+def test_worse_means_that_what_passed_does_not(before: int, after: int, worse: bool) -> None:
+    (found,) = compare(board({"cka": share(before)}), board({"cka": share(after)}))
+    assert found.worse is worse
+
+
+def test_a_grade_that_was_lost_is_worse_and_has_no_difference() -> None:
+    gone = Verdict("error", reason="out of order")
+    (found,) = compare(board({"cka": share(3)}), board({"cka": gone}))
+    assert (found.difference, found.interval, found.worse, found.reason) == (None, None, True, "out of order")
+
+
+def test_two_metrics_of_one_run_can_be_compared() -> None:
+    one = board({"cka": share(9), "cca": share(3)})
+    (found,) = compare(one, one, [("cka", "cca")])
+    assert found.difference == pytest.approx(-0.6)
+
+
+def test_what_cannot_be_compared_is_one_line() -> None:
+    one = board({"cka": share(9)})
+    with pytest.raises(SimbenchError, match=r"s@1 and s@2"):
+        compare(one, board({"cka": share(9)}, version=2))
+    with pytest.raises(SimbenchError, match="no metric in common"):
+        compare(one, board({"cca": share(9)}))
+    with pytest.raises(UnknownNameError, match="cka"):
+        compare(one, one, [("cca", "cka")])
+
+
+def test_there_is_no_interval_for_one_set_of_models_or_for_a_statistic() -> None:
+    assert paired_interval(share(9, models=1), share(8, models=1)) is None
+    statistic = Verdict("ok", grade=0.4, passed=False)
+    (found,) = compare(board({"cka": statistic}), board({"cka": share(9)}))
+    assert found.difference == pytest.approx(0.5)
+    assert found.interval is None
+
+
+def test_what_models_have_in_common_cancels() -> None:
+    """Trials that hold or fail together in both runs leave a narrower interval than two runs on their own would."""
+    random = np.random.default_rng(0)
+    ability = random.random(MODELS)
+    common = random.random((MODELS, TRIALS)) < ability[:, None]
+    worse = common & (random.random((MODELS, TRIALS)) < 0.9)
+    first, second = verdict(common), verdict(worse)
+    paired = paired_interval(first, second)
+    assert paired is not None
+    assert first.interval is not None
+    assert second.interval is not None
+    unpaired = (first.interval[1] - first.interval[0]) ** 2 + (second.interval[1] - second.interval[0]) ** 2
+    assert paired[1] - paired[0] < 0.6 * unpaired**0.5
+
+
+def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:
+    """Twenty models whose abilities vary, a second run that keeps 80 % of what held: the truth is −0.1."""
+    covered, repetitions, models = 0, 200, 20
+    for repetition in range(repetitions):
+        random = np.random.default_rng(repetition)
+        ability = random.beta(2, 2, size=models)
+        first = random.random((models, TRIALS)) < ability[:, None]
+        second = first & (random.random((models, TRIALS)) < 0.8)
+        found = paired_interval(verdict(first), verdict(second), resamples=400)
+        assert found is not None
+        covered += found[0] <= -0.1 <= found[1]
+    assert 0.88 <= covered / repetitions <= 0.99
+
+
+def test_an_ungraded_test_keeps_its_reason() -> None:
+    trials = [Ungraded("here", "skip", "needs a head")]
+    skipped = grade_trials([], trials, lambda grade: True, partial(judged_by_mean, seed=0), comparisons=0)
+    (found,) = compare(board({"cka": skipped}), board({"cka": share(9)}))
+    assert (found.reason, found.worse) == ("needs a head", False)
+
+
+def test_a_baseline_is_kept_by_what_still_passes() -> None:
+    baseline = board({"cka": share(9), "cca": share(3)})
+    assert worsened(baseline, board({"cca": share(1), "cka": share(8)})) == []
+
+
+def test_a_baseline_names_what_got_worse() -> None:
+    baseline = board({"cka": share(9), "cca": share(9)})
+    lines = worsened(baseline, board({"cka": share(7), "cca": share(9)}))
+    assert lines == ["cka, t: passed with 0.9 in the baseline, now 0.7"]
+
+
+def test_what_is_no_longer_there_cannot_be_compared_and_is_no_pass() -> None:
+    baseline = board({"cka": share(9), "cca": share(2)})
+    assert worsened(baseline, board({"cca": share(9)})) == ["cka: in the baseline, not in this run"]
