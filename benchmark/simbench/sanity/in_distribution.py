@@ -1,0 +1,94 @@
+"""In distribution: a map into a network gives it activations such as it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from simbench.metrics.stitched_distribution import mapping_of
+from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, Ungradable, partly, test_kind
+from simbench.sanity.selection import ChosenLayers, layers_of, with_next
+from simbench.suite.schema import PASS_IF
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+
+@test_kind("in_distribution")
+class InDistribution(TestKind):
+    """Stitched activations cannot be told from the receiver's own.
+
+    An energy detector on the receiving layer is trained to know native activations; credit is
+    1 − 2 · max(0, AUROC − ½) for native against stitched ones. Columns: `self` (a layer stitched to itself),
+    `corresponding` (the same layer of the next seed), `far` (the last layer into the first). Asked of metrics that find
+    a map; where the detector does not pass its own check on noise, the receiver is skipped.
+
+    Source: Balogh & Jelasity (2024): maps trained on the task loss drive the receiver with activations that it never
+    produces, so that its accuracy says nothing of what the two networks have in common.
+    """
+
+    layers: ChosenLayers = 3
+    pass_if: str = Field(default=">= 0.4", pattern=PASS_IF.pattern)
+    """An AUROC of 0.8: what the paper allows between corresponding layers."""
+
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        """One question per model, layer and column."""
+        fact = _fact_of(metric)
+        if fact is None:
+            return
+        for group in groups:
+            first, last = group.layers[0], group.layers[-1]
+            for layer in layers_of(group, self.layers, metric.level):
+                for a, b in with_next(group.models, layer):
+                    yield _question(Comparison(a, a), "self", fact)
+                    if b is not None:
+                        yield _question(Comparison(a, b), "corresponding", fact)
+            for model in group.models if first != last else ():
+                far = Comparison(RepresentationRef(model, last), RepresentationRef(model, first))
+                yield _question(far, "far", fact)
+
+    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+        """The mean AUROC per column."""
+        found: dict[str, list[float]] = {}
+        for question in self.questions(groups, metric):
+            (fact, comparison) = question.facts[0]
+            try:
+                found.setdefault(f"auroc_{question.column}", []).append(scores(comparison, fact).value)
+            except Ungradable:
+                continue  # the grade says what is missing
+        return {name: fmean(values) for name, values in found.items() if values}
+
+    def nothing_to_ask(self, metric: Metric) -> str:
+        """Only maps give activations."""
+        if _fact_of(metric) is None:
+            return f"{metric.name} finds no map into the receiving network"
+        return super().nothing_to_ask(metric)
+
+
+def _fact_of(metric: Metric) -> Named | None:
+    mapping = mapping_of(metric.name)
+    if mapping is None:
+        return None
+    trained = {"epochs": metric.parameters["epochs"]} if mapping == "task" else {}
+    return Named.of("stitch_in_distribution", mapping=mapping, **trained)
+
+
+def _question(comparison: Comparison, column: str, fact: Named) -> Question:
+    return Question(
+        str(comparison),
+        tuple(dict.fromkeys((str(comparison.a.model), str(comparison.b.model)))),
+        (comparison,),
+        partial(_native, comparison, fact),
+        column,
+        facts=((fact, comparison),),
+    )
+
+
+def _native(comparison: Comparison, fact: Named, scores: Scores) -> Answer:
+    scores(comparison)  # a map that cannot be scored gives no activations to judge
+    return partly(1.0 - 2.0 * max(0.0, scores(comparison, fact).value - 0.5), (comparison,))

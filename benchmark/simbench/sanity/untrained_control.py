@@ -1,0 +1,68 @@
+"""Untrained control: what a random network shares with a trained one is not what two trained ones share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from simbench.plan.references import Comparison, ModelGroup, ModelRef, RepresentationRef
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
+from simbench.sanity.selection import paired
+from simbench.suite.schema import PASS_IF
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+
+@test_kind("untrained_control")
+class UntrainedControl(TestKind):
+    """A trained network is more similar to another trained one than to an untrained one.
+
+    The first of `models` is trained, the second is the same architecture with `epochs: 0`. From layer `from_layer` on,
+    with f and g trained and u untrained:
+
+    * column `sender`: S(g, f) > S(u, f), layer by layer;
+    * column `receiver`: S(f, g) > S(f, u). A metric that refuses an untrained receiver ("not better than chance") is
+      skipped there.
+
+    Source: Li et al. (2016) and Raghu et al. (2017) count on it; stitching into an untrained network reaches high
+    accuracy (Csiszárik et al. 2021). First layers are left out: there, random features are much like trained ones.
+    """
+
+    models: list[str] = Field(min_length=2, max_length=2)
+    from_layer: int = Field(default=2, ge=1)
+    pass_if: str = Field(default=">= 0.9", pattern=PASS_IF.pattern)
+
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        """One question per pair of trained models, layer and column."""
+        if metric.level == "head" or len(groups) < 2:
+            return
+        trained, untrained = groups[0], groups[1]
+        for position, (g, f) in enumerate(paired(trained.models, "ring")):
+            u = untrained.models[position % len(untrained.models)]
+            for layer in trained.layers[self.from_layer - 1 :]:
+                yield _question(_pair(g, f, layer), _pair(u, f, layer), "sender")
+                yield _question(_pair(f, g, layer), _pair(f, u, layer), "receiver")
+
+
+def _pair(sender: ModelRef, receiver: ModelRef, layer: str) -> Comparison:
+    return Comparison(RepresentationRef(sender, layer), RepresentationRef(receiver, layer))
+
+
+def _question(trained: Comparison, control: Comparison, column: str) -> Question:
+    models = (trained.a.model, trained.b.model, control.a.model, control.b.model)
+    return Question(
+        str(control),
+        tuple(dict.fromkeys(map(str, models))),
+        (trained, control),
+        partial(_more_similar, trained, control),
+        column,
+    )
+
+
+def _more_similar(trained: Comparison, control: Comparison, scores: Scores) -> Answer:
+    held = scores(trained).above(scores(control))
+    return Answer(held, scores(trained).value - scores(control).value, () if held else (control,))
