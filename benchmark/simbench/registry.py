@@ -143,17 +143,27 @@ METRICS: Registry[Metric] = Registry(
         "simbench.metrics.neighbour_kernels",
         "simbench.metrics.matching",
         "simbench.metrics.matching_information",
+        "simbench.metrics.sparse_prediction",
+        "simbench.metrics.spectral",
         "simbench.metrics.subspace_match",
         "simbench.metrics.procrustes_forms",
         "simbench.metrics.shape",
         "simbench.metrics.subspaces",
         "simbench.metrics.statistics",
+        "simbench.metrics.heat_trace",
+        "simbench.metrics.persistent_homology",
+        "simbench.metrics.geometry_score",
+        "simbench.metrics.dynamical",
         "simbench.metrics.regression",
         "simbench.metrics.pls",
         "simbench.metrics.factor",
         "simbench.metrics.stitching",
+        "simbench.metrics.stitching_variants",
+        "simbench.metrics.stitched_distribution",
         "simbench.metrics.identifiability",
+        "simbench.metrics.logit_distances",
         "simbench.metrics.functional",
+        "simbench.metrics.probes",
     ),
 )
 TEST_KINDS: Registry[type[TestSpec]] = Registry(
@@ -164,11 +174,34 @@ TEST_KINDS: Registry[type[TestSpec]] = Registry(
         "simbench.sanity.invariance",
         "simbench.sanity.distribution_invariance",
         "simbench.sanity.distribution_sensitivity",
+        "simbench.sanity.closeness",
+        "simbench.sanity.layer_monotonicity",
+        "simbench.sanity.group_separation",
+        "simbench.sanity.output_correlation",
+        "simbench.sanity.component_deletion",
+        "simbench.sanity.far_pair",
+        "simbench.sanity.noise_null",
+        "simbench.sanity.noise_response",
+        "simbench.sanity.matching_recovery",
+        "simbench.sanity.sample_size",
+        "simbench.sanity.outliers",
+        "simbench.sanity.axioms",
+        "simbench.sanity.in_distribution",
+        "simbench.sanity.untrained_control",
+        "simbench.sanity.partial_overlap",
     ),
 )
-TRANSFORMS: Registry[Transform] = Registry("transform", ("simbench.representations.transforms",))
+TRANSFORMS: Registry[Transform] = Registry(
+    "transform", ("simbench.representations.transforms", "simbench.representations.perturbations")
+)
 DATASETS: Registry[DatasetSource] = Registry(
-    "dataset", ("simbench.data.embedded", "simbench.data.torchvision_datasets", "simbench.data.arrays")
+    "dataset",
+    (
+        "simbench.data.embedded",
+        "simbench.data.synthetic",
+        "simbench.data.torchvision_datasets",
+        "simbench.data.arrays",
+    ),
 )
 ARCHITECTURES: Registry[Architecture] = Registry("architecture", ("simbench.models.architectures",))
 

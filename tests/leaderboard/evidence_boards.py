@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 
 from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
 from simbench.leaderboard.ranking import board_of
@@ -90,7 +90,7 @@ def _graded(label: str, family: str, broken: float) -> tuple[Row, list[ScoreRow]
 
 def graded(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = ()) -> Verdict:
     """The verdict on trials, to be passed with 0.95."""
-    return grade_trials(trials, ungraded, lambda grade: grade >= 0.95, partial(judged_by_mean, seed=0), comparisons=len(trials))
+    return grade_trials(trials, ungraded, lambda grade: grade >= 0.95, judged_by_mean, comparisons=len(trials))
 
 
 def score_of(metric: str, test: str, comparison: Comparison, value: float | None, reason: str = "") -> ScoreRow:
@@ -135,16 +135,110 @@ def _sensitivity(label: str, broken: float) -> tuple[str, list[Trial], list[Scor
     trials, scores = [], []
     for seed in SEEDS:
         for rho in (5.0, 10.0, 20.0):
-            model = ModelRef("permuted_clusters", seed, Named.of("permuted_clusters", rho=rho))
-            a = RepresentationRef(model, "embedding")
+            a, other = (
+                RepresentationRef(
+                    ModelRef("clusters", seed, Named.of("clusters", permuted=permuted, rho=rho)), "embedding"
+                )
+                for permuted in (False, True)
+            )
+            scores.append(score_of(label, "sensitivity", Comparison(a, other), 0.1 * seed))
             scores.append(score_of(label, "sensitivity", Comparison(a, a), 1.0))
             margin = 0.5 - broken - 0.01 * rho
             where = f"ρ = {rho:g}, seed {seed}"
-            offending = () if margin > 0 else (Comparison(a, a),)
+            offending = () if margin > 0 else (Comparison(a, other),)
             trials.append(
                 Trial(where, (f"construction/{seed}",), margin > 0, margin, None, offending, rho, f"seed {seed}")
             )
     return "sensitivity", trials, scores
+
+
+def boards_of_other_kinds() -> tuple[Board, list[ScoreRow]]:
+    """Tests of kinds that this page was not written for: observations, groups, credits, questions about pairs."""
+    kinds = (_facts, _groups, _credits, _far_pairs, _depth)
+    columns: list[TestColumn] = []
+    verdicts: dict[str, Verdict] = {}
+    scores: list[ScoreRow] = []
+    for make in kinds:
+        test, trials, table = make()
+        verdicts[test] = graded(trials)
+        scores += table
+        columns.append(TestColumn(test, test, ">= 0.9", f"What {test} asks."))
+        for part in dict.fromkeys(trial.column for trial in trials if trial.column is not None):
+            verdicts[f"{test}/{part}"] = graded([trial for trial in trials if trial.column == part])
+            columns.append(TestColumn(f"{test}/{part}", test, ">= 0.9", "", test))
+    rows = [Row(info(label, higher_is_more_similar=label != "far"), verdicts, len(scores), 1.0) for label in ("cka",)]
+    return board_of("others", 1, "Other kinds of tests.", columns, rows, {}), scores
+
+
+def _pairs(group: str, layer: str = "block3") -> list[Comparison]:
+    places = [RepresentationRef(ModelRef(group, seed), layer) for seed in range(4)]
+    return [Comparison(a, b) for n, a in enumerate(places) for b in places[n + 1 :]]
+
+
+def _facts() -> tuple[str, list[Trial], list[ScoreRow]]:
+    """Every pair's similarity, held against two facts."""
+    trials, scores = [], []
+    for n, pair in enumerate(_pairs("cnn")):
+        scores.append(score_of("cka", "output_correlation", pair, 0.9 - 0.1 * n))
+        for fact, unit in (("accuracy_difference", 1.0), ("disagreement", 40.0)):
+            models = (str(pair.a.model), str(pair.b.model))
+            trials.append(Trial(str(pair), models, None, 0.9 - 0.1 * n, fact, at=unit * n, line="cnn block3"))
+    return "output_correlation", trials, scores
+
+
+def _groups() -> tuple[str, list[Trial], list[ScoreRow]]:
+    """Pairs within a group and across groups."""
+    trials, scores = [], []
+    other = RepresentationRef(ModelRef("other", 0), "block3")
+    across = [Comparison(RepresentationRef(ModelRef("cnn", seed), "block3"), other) for seed in SEEDS]
+    for line, pairs, value in (("within", _pairs("cnn"), 0.8), ("across", across, 0.3)):
+        for n, pair in enumerate(pairs):
+            scores.append(score_of("cka", "group_separation", pair, value + 0.01 * n))
+            models = (str(pair.a.model), str(pair.b.model))
+            at = float(line == "within")
+            trials.append(Trial(str(pair), models, None, value + 0.01 * n, "cnn", at=at, line=line))
+    return "group_separation", trials, scores
+
+
+def _credits() -> tuple[str, list[Trial], list[ScoreRow]]:
+    """Answers that are more or less right."""
+    trials, scores = [], []
+    for name in ("iid", "clustered"):
+        for seed in SEEDS:
+            a = RepresentationRef(ModelRef("cnn", seed), "block3")
+            pair = Comparison(a.under(Named.of(name)), a)
+            credit = 1.0 if name == "iid" else 0.25 * seed
+            scores.append(score_of("cka", "noise_null", pair, 1 - credit))
+            trials.append(
+                Trial(str(pair), (str(a.model),), credit == 1, credit - 1, name, (pair,), partial_credit=credit)
+            )
+    return "noise_null", trials, scores
+
+
+def _far_pairs() -> tuple[str, list[Trial], list[ScoreRow]]:
+    """Questions about single pairs, with neither columns nor a swept variable."""
+    trials, scores = [], []
+    for seed in SEEDS:
+        first, last = (RepresentationRef(ModelRef("cnn", seed), layer) for layer in (LAYERS[0], LAYERS[-1]))
+        far = Comparison(last, first)
+        scores += [score_of("cka", "far_pair", far, 0.2), score_of("cka", "far_pair", Comparison(first, first), 1.0)]
+        trials.append(Trial(str(far), (f"cnn/{seed}",), False, -0.2, None, (far,), partial_credit=0.8))
+    return "far_pair", trials, scores
+
+
+def _depth() -> tuple[str, list[Trial], list[ScoreRow]]:
+    """Every layer against every other layer, but not against itself; several questions at one distance."""
+    trials, scores = [], []
+    for seed in SEEDS:
+        layers = [RepresentationRef(ModelRef("cnn", seed), layer) for layer in LAYERS]
+        for i, a in enumerate(layers):
+            for j, b in enumerate(layers):
+                if a != b:
+                    scores.append(score_of("cka", "layer_monotonicity", Comparison(a, b), 1 - 0.2 * abs(i - j)))
+                    trials.append(
+                        Trial(f"{a} {b}", (f"cnn/{seed}",), True, 0.2, at=float(abs(i - j)), line=f"cnn/{seed}")
+                    )
+    return "layer_monotonicity", trials, scores
 
 
 @cache

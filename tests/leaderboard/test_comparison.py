@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import pytest
@@ -21,9 +20,7 @@ TRIALS = 50
 def verdict(held: Sequence[Sequence[bool]]) -> Verdict:
     """Per model, whether each of its trials held; passed with 0.8."""
     trials = [Trial(str(n), (f"net/{m}",), bool(one), 0.0) for m, row in enumerate(held) for n, one in enumerate(row)]
-    return grade_trials(
-        trials, [], lambda grade: grade >= 0.8, partial(judged_by_mean, seed=0), comparisons=len(trials)
-    )
+    return grade_trials(trials, [], lambda grade: grade >= 0.8, judged_by_mean, comparisons=len(trials))
 
 
 def share(held: int, models: int = MODELS) -> Verdict:
@@ -122,7 +119,7 @@ def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> 
 
 def test_an_ungraded_test_keeps_its_reason() -> None:
     trials = [Ungraded("here", "skip", "needs a head")]
-    skipped = grade_trials([], trials, lambda grade: True, partial(judged_by_mean, seed=0), comparisons=0)
+    skipped = grade_trials([], trials, lambda grade: True, judged_by_mean, comparisons=0)
     (found,) = compare(board({"cka": skipped}), board({"cka": share(9)}))
     assert (found.reason, found.worse) == ("needs a head", False)
 

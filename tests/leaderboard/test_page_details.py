@@ -6,8 +6,17 @@ import csv
 import io
 
 import pytest
+from tests.leaderboard.evidence_boards import boards_of_other_kinds
+from tests.leaderboard.reader import Reader
+
+from simbench.leaderboard.publish import publish
 
 pytestmark = pytest.mark.browser
+
+
+def csv_of(reader, selector):
+    text, name = reader.saved(selector)
+    return list(csv.DictReader(io.StringIO(text))), name
 
 
 def test_a_cell_opens_the_test_in_words_the_rule_and_the_heat_map_with_what_broke_it(read):
@@ -28,12 +37,69 @@ def test_a_cell_opens_the_test_in_words_the_rule_and_the_heat_map_with_what_brok
     assert "pair=cnn" in reader.hash()
 
 
-def test_a_sweep_is_drawn_with_one_line_per_seed(read):
+def test_a_sweep_is_drawn_as_scores_with_one_line_per_seed_and_kind_of_pair(read):
+    reader = read("test=sensitivity&metrics=pwcca")
+    dialog = reader.page.locator("dialog")
+    chart = dialog.locator(".chart").first
+    assert chart.locator(".key").all_inner_texts() == ["permuted=True", "itself"]
+    assert chart.locator("svg g[aria-label=line] path").count() == 3 * 2
+    assert chart.locator("svg").get_by_text("rho", exact=True).count() == 1
+    lines, _ = csv_of(reader, "dialog .chart .quiet >> nth=1")
+    told = {(one["pair"], float(one["rho"]), float(one["score"])) for one in lines}
+    assert told == {("permuted=True", rho, s) for rho in (5.0, 10.0, 20.0) for s in (0.0, 0.1, 0.2)} | {
+        ("itself", rho, 1.0) for rho in (5.0, 10.0, 20.0)
+    }
+    # Only at the largest ρ did it break the rule.
+    assert {one["rho"] for one in lines if one["breaks_rule"] == "true"} == {"20"}
+
+
+def test_the_margins_of_a_sweep_are_there_too(read):
     reader = read("test=sensitivity&metrics=cka")
     dialog = reader.page.locator("dialog")
-    assert dialog.locator("svg g[aria-label=line] path").count() == 3
-    assert dialog.locator(".key").all_inner_texts() == ["seed 0", "seed 1", "seed 2"]
-    assert dialog.locator("svg").get_by_text("rho").count() == 1
+    dialog.get_by_text("Margins: by how far each question held").click()
+    assert dialog.locator(".more .key").all_inner_texts() == ["seed 0", "seed 1", "seed 2"]
+    assert dialog.locator(".more svg g[aria-label=line] path").count() == 3
+
+
+def test_every_map_says_what_its_colours_mean(read):
+    reader = read("test=identity&metrics=cka")
+    assert reader.page.locator("dialog svg .scale text").all_text_contents() == ["0.60", "1.00 most similar"]
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory):
+    """The page of a suite of other kinds of tests."""
+    folder = tmp_path_factory.mktemp("others")
+    board, scores = boards_of_other_kinds()
+    publish(board, folder, scores)
+    return folder / "others"
+
+
+@pytest.mark.parametrize(
+    ("test", "figures"),
+    [
+        # A scatter of six pairs per fact, and a bar for each.
+        ("output_correlation", [("accuracy difference", 6), ("disagreement", 6), ("grade", 2)]),
+        ("output_correlation/disagreement", [("disagreement", 6)]),
+        # Two strips, of six pairs and of three.
+        ("group_separation", [("score (higher: more similar)", 6 + 3), ("grade", 1)]),
+        ("noise_null", [("grade", 2), ("credit (1: all right)", 6)]),
+        # By model; what each question earned; scores by what was compared.
+        ("far_pair", [("grade", 3), ("credit (1: all right)", 3), ("score (higher: more similar)", 6)]),
+        # A mean over models; no layer is compared with itself.
+        ("layer_monotonicity", [("to layer j →", 9)]),
+    ],
+)
+def test_the_figures_follow_from_the_evidence(browser, others, test, figures):
+    reader = Reader(browser, others, f"test={test}&metrics=cka")
+    svgs = reader.page.locator("dialog .chart svg")
+    parts = "g[aria-label=dot] path, g[aria-label=dot] circle, g[aria-label=bar] rect, g[aria-label=cell] rect"
+    assert [svg.locator(parts).count() for svg in svgs.all()] == [count for _, count in figures]
+    for svg, (axis, _) in zip(svgs.all(), figures, strict=True):
+        assert svg.get_by_text(axis, exact=True).count() == 1
+    assert reader.page.locator("dialog .chart .quiet").count() == 2 * len(figures)
+    assert reader.errors == []
+    reader.context.close()
 
 
 def test_transforms_are_drawn_as_bars_and_every_question_as_a_mark(read):

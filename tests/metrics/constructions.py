@@ -1,16 +1,20 @@
-"""Pairs of softmax models whose similarity is known, and slow references written from the formulas. Plain numpy.
+"""Pairs of softmax models whose similarity is known, and slow references written from the formulas in plain numpy.
 
 A model is a pair (embeddings, unembeddings) of shapes (inputs, M) and (labels, M): p(y|x) ∝ exp(f(x)·g(y)).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from simbench.models.constructed import Constructed, permuted_clusters
+from simbench.models.constructed_graded import perturbed_clusters
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import LinearReadout
 
@@ -23,6 +27,11 @@ def at_head(model: Model, bias: Array | None = None) -> Representation:
     embeddings, unembeddings = (torch.tensor(array) for array in model)
     intercept = torch.zeros(len(unembeddings), dtype=torch.float64) if bias is None else torch.tensor(bias)
     return Representation(embeddings, layer="embedding", model=LinearReadout(unembeddings, intercept), at_head=True)
+
+
+def between(metric: Callable[..., float], pair: tuple[Model, Model], **parameters: Any) -> float:
+    """A metric of the representations at the head of both models."""
+    return metric(at_head(pair[0]), at_head(pair[1]), **parameters)
 
 
 def log_probabilities(model: Model) -> Array:
@@ -40,6 +49,12 @@ def gaussian_model(rng: np.random.Generator, inputs: int, dimension: int, labels
     return rng.normal(size=(inputs, dimension)), scale * rng.normal(size=(labels, dimension))
 
 
+def gaussian_pair(seed: int = 0, inputs: int = 200, dimension: int = 3, labels: int = 7) -> tuple[Model, Model]:
+    """Two unrelated models."""
+    rng = np.random.default_rng(seed)
+    return gaussian_model(rng, inputs, dimension, labels), gaussian_model(rng, inputs, dimension, labels)
+
+
 def equivalent(model: Model, rng: np.random.Generator, condition: float) -> Model:
     """The same distribution: f′ = A f, g′ = A⁻ᵀ g + c with an A of this condition number."""
     dimension = model[0].shape[1]
@@ -48,99 +63,33 @@ def equivalent(model: Model, rng: np.random.Generator, condition: float) -> Mode
     return model[0] @ a.T, model[1] @ np.linalg.inv(a) + rng.normal(size=dimension)
 
 
-def circle_pair(labels: int, norm: float, seed: int = 0, per_label: int = 500) -> tuple[Model, Model]:
-    """Close in KL and linearly unrelated: equally spaced directions in the plane, relabelled by k → 2k + 5 mod K.
-
-    The unembeddings have length `norm`; the KL divergence goes to 0 as it grows while nothing else changes.
-    """
+def near_pair(seed: int = 0, size: float = 0.2) -> tuple[Model, Model]:
+    """A model with M = 2 and K = 6, and the same with noise of this size on embeddings and unembeddings."""
     rng = np.random.default_rng(seed)
-    angles = 2 * np.pi * np.arange(labels) / labels
-    relabelled = (2 * np.arange(labels) + 5) % labels
-    noise = rng.uniform(-np.pi / 64, np.pi / 64, size=(labels, per_label))
-    lengths = 2 + np.abs(0.01 * rng.normal(size=(labels, per_label)))
-
-    def model(order: NDArray[np.int64]) -> Model:
-        inputs = angles[order][:, None] + noise[order]
-        embeddings = lengths[..., None] * direction(inputs)
-        return embeddings.reshape(-1, 2), norm * direction(angles[order])
-
-    return model(np.arange(labels)), model(relabelled)
+    f, g = gaussian_model(rng, 150, 2, 6)
+    return (f, g), (f + size * rng.normal(size=f.shape), g + size * rng.normal(size=g.shape))
 
 
-def circle_norm(labels: int) -> float:
-    """The norm at which the circle pair of this many labels is about as close in KL as that of 7 labels at norm 20."""
-    return 7.5 / (1 - np.cos(2 * np.pi / labels))
+def arrays_of(made: Constructed) -> Model:
+    """The embeddings of the probe and the unembeddings of a constructed model."""
+    return made.probe.numpy(), made.model.unembedding.numpy()
 
 
-def repelled_pair(dimension: int, labels: int, closeness: float, seed: int = 0) -> tuple[Model, Model]:
-    """The same in any dimension: unit vectors pushed apart, exchanged by a derangement, KL below `closeness`."""
-    rng = np.random.default_rng(seed)
-    u = rng.normal(size=(labels, dimension))
-    for _ in range(400):
-        u /= np.linalg.norm(u, axis=1, keepdims=True)
-        gap = u[:, None] - u[None]
-        distance = np.linalg.norm(gap, axis=2) + np.eye(labels)
-        u = u + 0.05 * (gap / distance[..., None] ** 3).sum(axis=1)
-    u /= np.linalg.norm(u, axis=1, keepdims=True)
-    margin = 1 - (u @ u.T - 2 * np.eye(labels)).max()
-    length, norm = 2.0, 1.0
-
-    def bound() -> float:
-        delta = (labels - 1) * np.exp(-length * norm * margin)
-        return float(delta * (1 + 2 * length * norm + delta))
-
-    while bound() > closeness:
-        norm *= 1.1
-    order = rng.permutation(labels)
-    deranged = np.empty(labels, dtype=int)
-    deranged[order] = np.roll(order, 1)
-    of_label = np.repeat(np.arange(labels), 100)
-    noise = 0.02 / np.sqrt(dimension) * rng.normal(size=(len(of_label), dimension))
-    first = (length * u[of_label] + noise, norm * u)
-    second = (length * u[deranged][of_label] + noise, norm * u[deranged])
-    return first, second
+def circle_pair(classes: int, rho: float, inputs_per_class: int = 500) -> tuple[Model, Model]:
+    """Both models of `permuted_clusters`."""
+    common: dict[str, Any] = {"classes": classes, "rho": rho, "inputs_per_class": inputs_per_class}
+    return arrays_of(permuted_clusters(permuted=False, **common)), arrays_of(permuted_clusters(permuted=True, **common))
 
 
-def perturbed_pair(labels: int, level: int, step: float, seed: int = 0, per_label: int = 500) -> tuple[Model, Model]:
-    """One model on the circle, and the same with noise of size `level · step` added to the embeddings."""
-    rng = np.random.default_rng(seed)
-    angles = 2 * np.pi * np.arange(labels) / labels
-    inputs = angles[:, None] + rng.uniform(-np.pi / 64, np.pi / 64, size=(labels, per_label))
-    lengths = 5 + np.abs(0.01 * rng.normal(size=(labels, per_label)))
-    embeddings = (lengths[..., None] * direction(inputs)).reshape(-1, 2)
-    unembeddings = 20 * direction(angles)
-    noise = np.random.default_rng([seed, level]).normal(size=embeddings.shape)
-    return (embeddings, unembeddings), (embeddings + level * step * noise, unembeddings)
+def circle_norm(classes: int) -> float:
+    """The norm at which the circle pair of so many classes is about as close in KL as that of 7 classes at norm 20."""
+    return float(7.5 / (1 - np.cos(2 * np.pi / classes)))
 
 
-def separately_related_pair(seed: int = 0) -> tuple[Model, Model]:
-    """f′ is a rotation of f and g′ one of g, but not the matching one: only together do they differ."""
-    rng = np.random.default_rng(seed)
-    angles = np.array([0, 1 / 2, 1, 5 / 4, 7 / 4]) * np.pi
-    unembeddings = 8 * direction(angles)
-    embeddings = np.concatenate([5 * direction(angle) + rng.normal(scale=0.5, size=(100, 2)) for angle in angles])
-    return (embeddings, unembeddings), (embeddings @ rotation(np.pi / 4).T, unembeddings @ rotation(-np.pi / 4).T)
-
-
-def equal_embeddings_pair(seed: int = 0) -> tuple[Model, Model]:
-    """The same embeddings and a small KL divergence, but two pairs of unembeddings exchanged."""
-    rng = np.random.default_rng(seed)
-    unembeddings = 5.5 * direction(np.array([0, 1, 2, 3, 10, 16, 20, 26]) * np.pi / 16)
-    centres = np.array([0, 1, 2, 3, 13, 13, 23, 23]) * np.pi / 16
-    angles = centres[:, None] + rng.uniform(-np.pi / 256, np.pi / 256, size=(8, 500))
-    lengths = 2 + np.abs(rng.normal(size=(8, 500)))
-    embeddings = (lengths[..., None] * direction(angles)).reshape(-1, 2)
-    return (embeddings, unembeddings), (embeddings, unembeddings[[0, 1, 2, 3, 5, 4, 7, 6]])
-
-
-def direction(angle: Array | float) -> Array:
-    """Unit vectors at these angles, on a new last axis."""
-    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-
-
-def rotation(angle: float) -> Array:
-    """The 2 × 2 rotation matrix."""
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+def perturbed_pair(classes: int, level: int, inputs_per_class: int = 500) -> tuple[Model, Model]:
+    """`perturbed_clusters` without noise and with noise of a level."""
+    common = {"classes": classes, "inputs_per_class": inputs_per_class}
+    return arrays_of(perturbed_clusters(**common)), arrays_of(perturbed_clusters(level=level, **common))
 
 
 # --- references: slow, obvious, float64 ------------------------------------------------------------------------------
@@ -208,3 +157,17 @@ def fg(models: tuple[Model, Model], pivot: int, left_out: int, inputs: list[int]
         chosen = list(subset)
         worst = max(worst, pls_svd(f @ (g[chosen] - g[pivot]).T, f_ @ (g_[chosen] - g_[pivot]).T))
     return max(worst, pls_svd(g @ (f[inputs[1:]] - f[inputs[0]]).T, g_ @ (f_[inputs[1:]] - f_[inputs[0]]).T))
+
+
+def linear_map_errors(models: tuple[Model, Model]) -> list[tuple[float, float]]:
+    """(E‖f − A_J f′‖², σ_min(L_J)) for every pivot and set J of M further labels, from embeddings and unembeddings."""
+    (f, g), (f_, g_) = models
+    found = []
+    for pivot in range(len(g)):
+        for subset in combinations(sorted(set(range(len(g))) - {pivot}), f.shape[1]):
+            chosen = list(subset)
+            side, side_ = (g[chosen] - g[pivot]).T, (g_[chosen] - g_[pivot]).T
+            mapped = f_ @ (np.linalg.inv(side).T @ side_.T).T
+            error = float(np.mean(np.sum((f - mapped) ** 2, axis=1)))
+            found.append((error, float(np.linalg.svd(side, compute_uv=False)[-1])))
+    return found

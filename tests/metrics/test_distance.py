@@ -16,6 +16,7 @@ from scipy.spatial.distance import cdist
 from simbench.errors import NotApplicable
 from simbench.metrics import pairwise
 from simbench.metrics.distance import distance_correlation, rsm_norm_difference
+from simbench.metrics.memory import limited_memory
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.transport import energy_distance, gromov_wasserstein
 from simbench.registry import METRICS
@@ -170,15 +171,15 @@ def test_self_comparison_is_exact(name: str, dtype: torch.dtype, shape: tuple[in
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("limit", [1, 4_000, 2**25])
-def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str, limit: int, monkeypatch) -> None:
+def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str, limit: int) -> None:
     generator = torch.Generator().manual_seed(3)
     shapes = [(30, 4), (30, 50), (30, 1), (12, 20), (12, 3)]
     sides = [Representation(torch.randn(*shape, generator=generator)) for shape in shapes]
     pairs = [(a, b) for a in range(5) for b in range(5) if shapes[a][0] == shapes[b][0]]
     metric = METRICS.get(name)
     expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
-    monkeypatch.setitem(pairwise.symmetric_inner_products.__kwdefaults__, "memory_limit", limit)
-    scores = score_pairs(metric, sides, pairs)
+    with limited_memory(limit):
+        scores = score_pairs(metric, sides, pairs)
     assert [score.value for score in scores] == pytest.approx(expected, abs=1e-10)
 
 
@@ -244,3 +245,31 @@ def test_a_distance_variance_that_is_not_positive_is_an_error() -> None:
     assert score.status == "error"
     assert score.reason is not None
     assert score.reason.startswith("NonPositiveDistanceVarianceError")
+
+
+@pytest.mark.parametrize("limit", [1, 2**31])
+def test_the_spectral_norm_does_not_depend_on_the_memory(limit: int) -> None:
+    x, y = pair(90, 5, 7)
+    expected = np.linalg.norm(cdist(x, x) - cdist(y, y), 2)
+    metric = METRICS.get("rsm_norm_difference").with_parameters({"norm": "spectral"})
+    with limited_memory(limit):
+        scores = score_pairs(metric, [Representation(torch.tensor(side)) for side in (x, y, x)], [(0, 1), (0, 2)])
+    assert [score.value for score in scores] == pytest.approx([expected, 0.0], rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 60, 61])
+@pytest.mark.parametrize("values", ["continuous", "tied", "equal", "two"])
+@pytest.mark.parametrize("limit", [1, 2**31])
+def test_the_middle_of_a_matrix_is_found_without_holding_it(rows: int, values: str, limit: int) -> None:
+    rng = np.random.default_rng(0)
+    entries = {
+        "continuous": rng.exponential(size=(rows, rows)) * 10.0 ** rng.integers(-9, 9, size=(rows, rows)),
+        "tied": rng.integers(0, 4, size=(rows, rows)).astype(float),
+        "equal": np.full((rows, rows), 0.3),
+        "two": np.where(np.arange(rows * rows).reshape(rows, rows) % 2, 0.0, 1.0),
+    }[values]
+    matrix = torch.tensor(entries)
+    with limited_memory(limit):
+        found = pairwise.middle_above_diagonal(lambda i, j: matrix[i, j], rows)
+    ordered = np.sort(entries[np.triu_indices(rows, 1)])
+    assert found == (ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2])

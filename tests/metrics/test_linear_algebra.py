@@ -8,6 +8,7 @@ import torch
 
 from simbench.errors import NotApplicable
 from simbench.metrics.linear_algebra import centred, cross_products, nuclear_norms, same_gram, spectrum, unordered
+from simbench.metrics.memory import limited_memory
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-300, 1e6 / 7])
@@ -39,12 +40,13 @@ def test_cross_products_come_in_bounded_batches(limit: int) -> None:
     sides = [torch.randn(30, width, dtype=torch.float64) for width in (4, 5, 4)]
     pairs = [(a, b) for a in range(3) for b in range(3)]
     seen = []
-    for positions, products in cross_products(sides, pairs, memory_limit=limit):
-        assert products.numel() * 8 <= max(limit, 8 * 25)
-        for position, product in zip(positions, products, strict=True):
-            a, b = pairs[position]
-            assert torch.allclose(product, sides[a].T @ sides[b])
-            seen.append(position)
+    with limited_memory(limit):
+        for positions, products in cross_products(sides, pairs):
+            assert products.numel() * 8 <= max(limit, 8 * 25)
+            for position, product in zip(positions, products, strict=True):
+                a, b = pairs[position]
+                assert torch.allclose(product, sides[a].T @ sides[b])
+                seen.append(position)
     assert sorted(seen) == list(range(9))
 
 

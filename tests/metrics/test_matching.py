@@ -24,7 +24,7 @@ from simbench.representations.representation import Representation
 Array = NDArray[np.float64]
 SHAPES = [(40, 4, 6), (40, 6, 4), (12, 5, 5), (30, 1, 3)]
 CORRELATIONAL = ["match_bipartite", "match_semi", "match_threshold", "soft_matching"]
-IDS = [*CORRELATIONAL, "match_mutual_information"]
+IDS = [*CORRELATIONAL, "match_mutual_information", "partial_soft_matching"]
 
 
 def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
@@ -160,6 +160,9 @@ def test_a_missing_transport_library_is_a_reason_that_says_how_to_install_it(mon
     scores = score_pairs(METRICS.get("soft_matching"), [x, y], [(0, 1), (0, 0)])
     assert [score.status for score in scores] == ["skip", "ok"]
     assert 'pip install "simbench-leaderboard[transport]"' in str(scores[0].reason)
+    (score,) = score_pairs(METRICS.get("partial_soft_matching"), [x, y], [(0, 0)])
+    assert score.status == "skip"
+    assert 'pip install "simbench-leaderboard[transport]"' in str(score.reason)
 
 
 def test_mutual_information_is_that_of_the_bins() -> None:
@@ -210,3 +213,38 @@ def test_ranges_symmetries_and_the_order_of_the_two_matchings(rows: int, width: 
             assert value(name, y, x) == pytest.approx(found, abs=1e-9)
     if width == other:
         assert value("match_semi", x, y) >= value("match_bipartite", x, y) - 1e-12
+
+
+def partly_transported(c: Array, mass: float) -> float:
+    """Partial transport as a linear programme: marginals are upper bounds, the total is given."""
+    d, e = c.shape
+    rows, columns = np.kron(np.eye(d), np.ones(e)), np.kron(np.ones(d), np.eye(e))
+    bounds = np.concatenate([np.full(d, 1 / d), np.full(e, 1 / e)])
+    total = np.ones((1, d * e))
+    found = linprog(-c.ravel(), A_ub=np.concatenate([rows, columns]), b_ub=bounds, A_eq=total, b_eq=[mass])
+    return -found.fun / mass
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (20, 1, 1)])
+@pytest.mark.parametrize("mass", [0.05, 0.5, 0.9, 0.999])
+def test_partial_soft_matching_is_the_linear_programme(shape: tuple[int, int, int], mass: float) -> None:
+    x, y = pair(*shape)
+    expected = partly_transported(correlations(x, y).reshape(shape[1], shape[2]), mass)
+    assert value("partial_soft_matching", x, y, mass=mass) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_partial_soft_matching_of_all_mass_is_soft_matching(shape: tuple[int, int, int]) -> None:
+    x, y = pair(*shape)
+    whole = value("soft_matching", x, y)
+    assert value("partial_soft_matching", x, y, mass=1.0) == whole
+    falling = [value("partial_soft_matching", x, y, mass=mass) for mass in (0.1, 0.4, 0.7, 0.99, 1.0)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_outliers_stay_without_partner() -> None:
+    x, _ = pair(60, 9, 1)
+    rng = np.random.default_rng(5)
+    y = np.concatenate([x[:, ::-1], rng.normal(size=(60, 1))], axis=1)  # nine counterparts and a stranger
+    assert value("partial_soft_matching", x, y, mass=0.9) == pytest.approx(1, abs=1e-12)
+    assert value("soft_matching", x, y) < 0.95

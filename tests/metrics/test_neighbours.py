@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.metrics import neighbour_kernels
-from simbench.metrics import neighbours as module
 from simbench.metrics.cka import NonPositiveSelfHSICError
+from simbench.metrics.memory import limited_memory
 from simbench.metrics.neighbours import neighbours
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
@@ -94,16 +93,14 @@ def test_equals_the_definition(name: str, shape: tuple[int, int, int], k: int) -
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("limit", [1, 5_000, 2**25])
-def test_a_batch_in_blocks_equals_the_plain_function(name: str, limit: int, monkeypatch) -> None:
+def test_a_batch_in_blocks_equals_the_plain_function(name: str, limit: int) -> None:
     generator = torch.Generator().manual_seed(3)
     sides = [Representation(torch.randn(30, width, generator=generator)) for width in (4, 50, 2, 4)]
     metric = METRICS.get(name)
     pairs = [(a, b) for a in range(4) for b in range(4)]
     expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
-    monkeypatch.setattr(module, "BLOCK", limit)
-    monkeypatch.setattr(neighbour_kernels, "BLOCK", limit)
-    monkeypatch.setitem(neighbour_kernels.second_order_cosine_of_pairs.__kwdefaults__, "memory_limit", limit)
-    scores = score_pairs(metric, sides, pairs)
+    with limited_memory(limit):
+        scores = score_pairs(metric, sides, pairs)
     assert [score.value for score in scores] == pytest.approx(expected, abs=1e-12)
 
 

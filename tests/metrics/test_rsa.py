@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -14,6 +16,7 @@ from scipy.spatial.distance import pdist
 from simbench.errors import NotApplicable
 from simbench.metrics import pairwise
 from simbench.metrics.cka import cka
+from simbench.metrics.memory import limited_memory
 from simbench.metrics.rdm import patterns, ranks
 from simbench.metrics.rsa import rsa, rsa_cosine, rsa_euclidean, rsa_pearson, rsa_whitened_cosine
 from simbench.metrics.scoring import score_pairs
@@ -118,26 +121,37 @@ def test_identical_inputs_give_one(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("limit", [10_000, 2**30])
-def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str, limit: int, monkeypatch) -> None:
-    monkeypatch.setattr(pairwise, "BLOCK", limit)
-    monkeypatch.setitem(pairwise.cosines_of_vectors.__kwdefaults__, "memory_limit", limit)
+def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str, limit: int) -> None:
     generator = torch.Generator().manual_seed(3)
     shapes = [(30, 4), (30, 50), (30, 3), (12, 20), (30, 4), (12, 3), (30, 5)]
     sides = [Representation(torch.randn(*shape, generator=generator)) for shape in shapes]
     pairs = [(a, b) for a in range(7) for b in range(7) if shapes[a][0] == shapes[b][0]]
     metric = METRICS.get(name)
-    scores = score_pairs(metric, sides, pairs)
+    with limited_memory(limit):
+        scores = score_pairs(metric, sides, pairs)
     expected = [float(metric.function(sides[a].matrix, sides[b].matrix, **metric.parameters)) for a, b in pairs]
     assert [score.value for score in scores] == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 100])
-def test_tiles_cover_every_pair_once_and_hold_no_more_than_they_may(size: int) -> None:
+@pytest.mark.parametrize("size", [0, 2, 3, 4, 100])
+def test_all_cosines_are_found_however_few_vectors_are_held(size: int) -> None:
+    vectors = torch.randn(9, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     pairs = [(a, b) for a in range(9) for b in range(9) if (a + b) % 3]
-    portions = list(pairwise.tiles(pairs, size))
-    assert sorted(k for _, positions in portions for k in positions) == list(range(len(pairs)))
-    assert all(len(items) <= size for items, _ in portions)
-    assert all({*pairs[k]} <= {*items} for items, positions in portions for k in positions)
+    made: list[weakref.ref[torch.Tensor]] = []
+    held = []
+
+    def make(k: int) -> torch.Tensor:
+        found = vectors[k].clone()
+        made.append(weakref.ref(found))
+        held.append(sum(ref() is not None for ref in made))
+        return found
+
+    with limited_memory(2 * size * vectors[0].nbytes):
+        cosines = pairwise.cosines_of_vectors(make, pairs)
+    unit = torch.nn.functional.normalize(vectors)
+    assert torch.allclose(cosines, torch.stack([unit[a] @ unit[b] for a, b in pairs]), atol=1e-14)
+    assert max(held) <= max(2, size)
+    assert size < 9 or len(made) == 9
 
 
 def test_rows_without_direction_are_at_distance_one_and_counted() -> None:

@@ -10,71 +10,51 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.metrics.stitched_networks import (
+    CLASSES,
+    FIT,
+    FIT_DATA,
+    LAYERS,
+    LENGTH,
+    PROBE,
+    PROBE_DATA,
+    WIDTH,
+    Make,
+    accuracy,
+    fit_of,
+    layer_of,
+    noise_like,
+    rows,
+    score,
+    trained,
+    value,
+)
 from torch import Tensor, nn
 
-from simbench.metrics.affine_maps import Affine, DirectMatching, groups_trained_together, resized, trained_maps
-from simbench.metrics.metric import Metric, Score
+from simbench.metrics.affine_maps import Affine, DirectMatching, resized
+from simbench.metrics.metric import Metric
 from simbench.metrics.scoring import score_pairs
+from simbench.metrics.stitched_scores import functional_score, stitched_logits
 from simbench.metrics.stitching import (
-    functional_score,
     stitch_direct,
     stitch_direct_r2,
     stitch_direct_r2_many,
     stitch_task,
     stitch_task_many,
 )
-from simbench.models.blocks import BlockNetwork, convolutional_blocks
+from simbench.metrics.trained_maps import Training, groups_trained_together, trained_maps
+from simbench.models.blocks import BlockNetwork
 from simbench.models.model import Model
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, TRANSFORMS
 from simbench.representations.representation import Head, Representation
 from simbench.seeds import seed_for
 
-CLASSES, LENGTH, WIDTH = 4, 12, 6
-FIT, PROBE = 500, 300
-LAYERS = ("block1", "block2", "block3")
 SPATIAL = {"block1": 12, "block2": 6, "block3": 6}
-DIRECT = ("stitch_direct", "stitch_direct_r2", "stitch_direct_relerr")
-SETTINGS = {"epochs": 3, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 1e-5}
-Make = Callable[..., Representation]
-
-
-def data(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Noisy waves `(count, 1, 12)` of as many frequencies as there are classes, at a random phase."""
-    random = np.random.default_rng(seed)
-    targets = random.integers(CLASSES, size=count)
-    phase = random.uniform(0, 2 * np.pi, size=(count, 1))
-    waves = np.sin(2 * np.pi * (targets[:, None] + 1) * np.arange(LENGTH) / LENGTH + phase)
-    noisy = waves + 0.6 * random.normal(size=waves.shape)
-    return torch.tensor(noisy[:, None], dtype=torch.float32), torch.tensor(targets)
-
-
-FIT_DATA, PROBE_DATA = data(FIT, 0), data(PROBE, 1)
-
-
-def trained(seed: int) -> Model:
-    """A small convolutional network that is clearly better than chance and clearly not perfect."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = convolutional_blocks(
-            (1, LENGTH),
-            CLASSES,
-            axes=1,
-            width=WIDTH,
-            depth=3,
-            kernel_size=3,
-            norm="batch",
-            downsample_at=[2],
-            embedding=None,
-        )
-        inputs, targets = data(1000, 2)
-        optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
-        for _ in range(12):
-            for batch in torch.randperm(len(targets)).split(100):
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(network(inputs[batch]), targets[batch]).backward()
-                optimizer.step()
-    return Model(network, LAYERS, input_shape=(1, LENGTH))
+DIRECT = ("stitch_direct", "stitch_direct_r2", "stitch_direct_relerr", "stitch_direct_agreement")
+COUNTED = ("stitch_direct", "stitch_direct_agreement")
+"""What counts labels: rounding may change one."""
+SETTINGS = Training(epochs=3, batch_size=64, learning_rate=0.01, weight_decay=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -83,53 +63,12 @@ def models() -> list[Model]:
 
 
 @pytest.fixture(scope="module")
-def at(models: list[Model]) -> Make:
+def at() -> Make:
     """A layer of one of two trained networks, on the probe and on the fitting inputs."""
-
-    def build(layer: str, model: int | Model = 0) -> Representation:
-        network = models[model] if isinstance(model, int) else model
-
-        def side(inputs: Tensor, targets: Tensor) -> Representation:
-            return Representation(
-                network.activations(inputs, layer),
-                network.layout(layer),
-                layer,
-                network,
-                inputs,
-                targets,
-                CLASSES,
-                at_head=layer == "embedding",
-            )
-
-        return replace(side(*PROBE_DATA), fit=side(*FIT_DATA))
-
-    return build
-
-
-def score(name: str, sender: Representation, receiver: Representation, **parameters: float) -> Score:
-    """As the runner scores one pair."""
-    metric = METRICS.get(name).with_parameters(parameters)
-    return score_pairs(metric, [sender, receiver], [(0, 1)])[0]
-
-
-def value(name: str, sender: Representation, receiver: Representation, **parameters: float) -> float:
-    found = score(name, sender, receiver, **parameters)
-    assert found.status == "ok", found.reason
-    assert found.value is not None
-    return found.value
-
-
-def accuracy(logits: Tensor) -> float:
-    return float((logits.argmax(dim=1) == PROBE_DATA[1]).double().mean())
+    return layer_of
 
 
 # --- references -------------------------------------------------------------------------------------------------------
-
-
-def rows(representation: Representation) -> NDArray[np.float64]:
-    """A row per position."""
-    moved = representation.activations.movedim(representation.feature_axis, -1)
-    return moved.reshape(-1, moved.shape[-1]).double().numpy()
 
 
 def least_squares(
@@ -138,11 +77,6 @@ def least_squares(
     """The affine map from x to y with an intercept, as a function."""
     solved = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=1e-9)[0]
     return lambda new: np.column_stack([new, np.ones(len(new))]) @ solved
-
-
-def fit_of(representation: Representation) -> Representation:
-    assert representation.fit is not None
-    return representation.fit
 
 
 def reference(name: str, sender: Representation, receiver: Representation) -> float:
@@ -157,28 +91,31 @@ def reference(name: str, sender: Representation, receiver: Representation) -> fl
     shape = receiver.activations.movedim(1, -1).shape
     activations = torch.tensor(predicted, dtype=torch.float32).reshape(shape).movedim(-1, 1)
     assert receiver.model is not None
-    stitched = accuracy(receiver.model.continue_from(receiver.layer, activations))
+    logits = receiver.model.continue_from(receiver.layer, activations)
+    if name == "stitch_direct_agreement":
+        return float((logits.argmax(dim=1) == receiver.logits.argmax(dim=1)).double().mean())
+    stitched = accuracy(logits)
     chance, own = 1 / CLASSES, accuracy(receiver.logits)
     return min(max((stitched - chance) / (own - chance), 0.0), 1.0)
 
 
 def plain_training(
-    sender: Representation, receiver: Representation, start: Affine, *, epochs: int, batch_size: int, **rates: float
+    sender: Representation, receiver: Representation, start: Affine, training: Training, wanted: Tensor = FIT_DATA[1]
 ) -> tuple[Tensor, Tensor]:
     """One map, one `Linear`, the loop of every tutorial."""
     linear = nn.Linear(WIDTH, WIDTH)
     with torch.no_grad():
         linear.weight.copy_(start.weight)
         linear.bias.copy_(start.bias)
-    optimizer = torch.optim.Adam(linear.parameters(), lr=rates["learning_rate"], weight_decay=rates["weight_decay"])
+    optimizer = torch.optim.Adam(linear.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     order = torch.Generator().manual_seed(seed_for(purpose="stitch_task order", rows=FIT))
     source, model = fit_of(sender).activations, receiver.model
     assert model is not None
-    for _ in range(epochs):
-        for batch in torch.randperm(FIT, generator=order).split(batch_size):
+    for _ in range(training.epochs):
+        for batch in torch.randperm(FIT, generator=order).split(training.batch_size):
             stitched = linear(source[batch].movedim(1, -1)).movedim(-1, 1)
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model.continue_from(receiver.layer, stitched), FIT_DATA[1][batch]).backward()
+            nn.functional.cross_entropy(model.continue_from(receiver.layer, stitched), wanted[batch]).backward()
             optimizer.step()
     return linear.weight.detach(), linear.bias.detach()
 
@@ -198,13 +135,14 @@ def test_direct_matching_is_least_squares_with_an_intercept(
     name: str, sender: str, receiver: str, other: int, at: Make
 ) -> None:
     pair = at(sender, other), at(receiver, 0)
-    assert value(name, *pair) == pytest.approx(reference(name, *pair), abs=1e-9 if name != "stitch_direct" else 1e-2)
+    assert value(name, *pair) == pytest.approx(reference(name, *pair), abs=1e-9 if name not in COUNTED else 1e-2)
 
 
 @pytest.mark.parametrize("layer", [*LAYERS, "embedding"])
 def test_a_layer_stitched_to_itself_is_the_network(layer: str, at: Make) -> None:
     own = at(layer)
     assert value("stitch_direct", own, own) == 1.0
+    assert value("stitch_direct_agreement", own, own) == 1.0
     assert value("stitch_direct_r2", own, own) == pytest.approx(1.0, abs=1e-9)
     assert value("stitch_direct_relerr", own, own) == pytest.approx(0.0, abs=1e-9)
 
@@ -219,16 +157,6 @@ def test_an_invertibly_mixed_copy_is_as_good_as_the_source(transform: str, layer
         assert value("stitch_direct_r2", sender, receiver) == pytest.approx(1.0, abs=1e-6)
     other = at(layer, 1)
     assert value("stitch_direct_r2", mixed, other) == pytest.approx(value("stitch_direct_r2", own, other), abs=1e-5)
-
-
-def noise_like(representation: Representation, seed: int) -> Representation:
-    """The same place with iid noise, on the probe and on the fitting inputs."""
-    random = torch.Generator().manual_seed(seed)
-
-    def drawn(one: Representation) -> Representation:
-        return one.with_activations(torch.randn(one.activations.shape, generator=random))
-
-    return replace(drawn(representation), fit=drawn(fit_of(representation)))
 
 
 @pytest.mark.parametrize("layer", ["block2", "block3"])
@@ -256,7 +184,7 @@ def test_dead_and_duplicated_units_change_nothing(name: str, at: Make) -> None:
 
     sender = at("block2", 1)
     with_padding = replace(padded(sender), fit=padded(fit_of(sender)))
-    tolerance = 1e-9 if name != "stitch_direct" else 0.01
+    tolerance = 1e-9 if name not in COUNTED else 0.01
     plain = value(name, sender, at("block3"))
     assert value(name, with_padding, at("block3")) == pytest.approx(plain, abs=tolerance)
 
@@ -365,22 +293,22 @@ def test_tokens_share_one_map_and_inputs_go_along_with_their_activations(name: s
 @pytest.mark.parametrize(("sender", "receiver"), [("block2", "block3"), ("block3", "block2"), ("block1", "block1")])
 def test_batched_training_is_the_plain_loop(sender: str, receiver: str, at: Make) -> None:
     company = [(at(sender, 1), at(receiver)), (at(sender, 0), at(receiver)), (at(receiver, 0), at(receiver))]
-    settings = SETTINGS | {"weight_decay": 0.01}
-    (start, *_) = trained_maps(company, **(settings | {"epochs": 0}))
-    for pair, found in zip(company, trained_maps(company, **settings), strict=True):
-        weight, bias = plain_training(*pair, start, **settings)
+    settings = replace(SETTINGS, weight_decay=0.01)
+    (start, *_) = trained_maps(company, replace(settings, epochs=0))
+    for pair, found in zip(company, trained_maps(company, settings), strict=True):
+        weight, bias = plain_training(*pair, start, settings)
         torch.testing.assert_close(found.weight, weight, rtol=0, atol=1e-5)
         torch.testing.assert_close(found.bias, bias, rtol=0, atol=1e-5)
 
 
 def test_training_changes_the_map(at: Make) -> None:
     pair = [(at("block2"), at("block3"))]
-    start, found = (trained_maps(pair, **(SETTINGS | {"epochs": epochs}))[0] for epochs in (0, 3))
+    start, found = (trained_maps(pair, replace(SETTINGS, epochs=epochs))[0] for epochs in (0, 3))
     assert (start.weight - found.weight).abs().max() > 0.05
 
 
 def test_the_initial_map_is_that_of_a_linear_layer(at: Make) -> None:
-    (start,) = trained_maps([(at("block2"), at("block3"))], **(SETTINGS | {"epochs": 0}))
+    (start,) = trained_maps([(at("block2"), at("block3"))], replace(SETTINGS, epochs=0))
     bound = WIDTH**-0.5
     for values in (start.weight, start.bias):
         assert 0.5 * bound < values.abs().max() <= bound
@@ -389,7 +317,7 @@ def test_the_initial_map_is_that_of_a_linear_layer(at: Make) -> None:
 def test_training_leaves_the_receiver_and_the_global_random_state_alone(at: Make, models: list[Model]) -> None:
     before = {name: tensor.clone() for name, tensor in models[0].network.state_dict().items()}
     state = torch.random.get_rng_state()
-    trained_maps([(at("block2", 1), at("block3", 0))], **SETTINGS)
+    trained_maps([(at("block2", 1), at("block3", 0))], SETTINGS)
     assert torch.equal(state, torch.random.get_rng_state())
     after = models[0].network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -397,16 +325,16 @@ def test_training_leaves_the_receiver_and_the_global_random_state_alone(at: Make
 
 def test_training_is_the_same_every_time(at: Make) -> None:
     pairs = [(at("block2", 1), at("block3")), (at("block2"), at("block3"))]
-    for one, again in zip(trained_maps(pairs, **SETTINGS), trained_maps(pairs, **SETTINGS), strict=True):
+    for one, again in zip(trained_maps(pairs, SETTINGS), trained_maps(pairs, SETTINGS), strict=True):
         assert torch.equal(one.weight, again.weight)
 
 
 def test_a_trained_map_does_not_depend_on_its_company(at: Make) -> None:
     receiver = at("block3")
     senders = [at("block2", 0), at("block2", 1), at("block3", 1), at("block3", 0)]
-    together = trained_maps([(sender, receiver) for sender in senders], **SETTINGS)
+    together = trained_maps([(sender, receiver) for sender in senders], SETTINGS)
     for sender, found in zip(senders, together, strict=True):
-        (alone,) = trained_maps([(sender, receiver)], **SETTINGS)
+        (alone,) = trained_maps([(sender, receiver)], SETTINGS)
         torch.testing.assert_close(found.weight, alone.weight, rtol=0, atol=1e-5)
 
 
@@ -416,9 +344,9 @@ def test_transformed_receivers_are_trained_in_the_same_batch_as_in_the_plain_loo
     turned = TRANSFORMS.get(transform)(plain, seed=1)
     pairs = [(at("block2", 1), plain), (at("block2", 1), turned), (plain, turned)]
     assert groups_trained_together(pairs) == [[0, 1, 2]]
-    for pair, found in zip(pairs, trained_maps(pairs, **SETTINGS), strict=True):
-        start = trained_maps([pair], **(SETTINGS | {"epochs": 0}))[0]
-        weight, bias = plain_training(*pair, start, **SETTINGS)
+    for pair, found in zip(pairs, trained_maps(pairs, SETTINGS), strict=True):
+        start = trained_maps([pair], replace(SETTINGS, epochs=0))[0]
+        weight, bias = plain_training(*pair, start, SETTINGS)
         torch.testing.assert_close(found.weight, weight, rtol=0, atol=1e-4)
         torch.testing.assert_close(found.bias, bias, rtol=0, atol=1e-4)
 
@@ -473,9 +401,9 @@ def test_stitching_is_directed(name: str, at: Make) -> None:
     assert not METRICS.get(name).symmetric
 
 
-@pytest.mark.parametrize("name", ["stitch_direct", "stitch_direct_r2", "stitch_direct_relerr", "stitch_task"])
+@pytest.mark.parametrize("name", [*DIRECT, "stitch_task", "stitch_task_agreement"])
 def test_a_score_of_many_pairs_is_that_of_each_pair(name: str, at: Make) -> None:
-    parameters = {"epochs": 3} if name == "stitch_task" else {}
+    parameters = {"epochs": 3} if name.startswith("stitch_task") else {}
     metric: Metric = METRICS.get(name).with_parameters(parameters)
     representations = [at(layer, model) for model in (0, 1) for layer in LAYERS]
     pairs = [(a, b) for a in range(6) for b in (0, 4)]
@@ -499,6 +427,18 @@ def test_the_standard_error_is_that_of_the_accuracy_on_the_scale_of_the_score(at
     assert found.value is not None
     share = chance + found.value * (own - chance)
     assert found.standard_error == pytest.approx(np.sqrt(share * (1 - share) / PROBE) / (own - chance))
+
+
+def test_agreement_is_with_the_receiver_right_or_wrong(at: Make) -> None:
+    sender, receiver = at("block2", 1), at("block3")
+    (affine,) = trained_maps([(sender, receiver)], replace(SETTINGS, epochs=8))
+    logits = stitched_logits(sender, receiver, affine)
+    share = float((logits.argmax(dim=1) == receiver.logits.argmax(dim=1)).double().mean())
+    found = score("stitch_task_agreement", sender, receiver, epochs=8, batch_size=64, learning_rate=0.01)
+    assert (found.value, accuracy(logits) != share) == (share, True)
+    assert found.standard_error == pytest.approx(np.sqrt(share * (1 - share) / PROBE))
+    against_outputs = nn.functional.cross_entropy(logits.double(), receiver.logits.double().softmax(dim=1))
+    assert found.tiebreak == pytest.approx(-float(against_outputs))
 
 
 def test_the_tie_break_is_the_held_out_cross_entropy(at: Make) -> None:
@@ -546,7 +486,7 @@ def untaught(models: list[Model]) -> Model:
     return Model(network, LAYERS, input_shape=(1, LENGTH))
 
 
-@pytest.mark.parametrize("name", ["stitch_direct", "stitch_task"])
+@pytest.mark.parametrize("name", ["stitch_direct", "stitch_task", "stitch_direct_agreement", "stitch_task_agreement"])
 def test_a_receiver_at_chance_is_skipped(name: str, at: Make, models: list[Model]) -> None:
     found = score(name, at("block2"), at("block3", untaught(models)))
     assert found.status == "skip"

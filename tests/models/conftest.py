@@ -22,6 +22,16 @@ def mnist1d(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def radial(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return load_dataset("radial", {"train": 8000}, tmp_path_factory.mktemp("datasets"))
+
+
+@pytest.fixture(scope="session")
+def characters(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return load_dataset("characters", {}, tmp_path_factory.mktemp("datasets"))
+
+
+@pytest.fixture(scope="session")
 def brief() -> Training:
     return Training(dataset=Component(name="digits"), epochs=4, learning_rate=0.01)
 

@@ -10,11 +10,18 @@ from torch import nn
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architecture import architecture
-from simbench.models.blocks import BlockNetwork
+from simbench.models.blocks import BlockNetwork, faster_to_differentiate
 from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES
 
-INPUTS = {"mlp": (1, 8, 8), "conv1d": (1, 40), "conv2d": (1, 8, 8), "vit": (1, 8, 8)}
+INPUTS = {
+    "mlp": (1, 8, 8),
+    "conv1d": (1, 40),
+    "conv2d": (1, 8, 8),
+    "vit": (1, 8, 8),
+    "inner_product_mlp": (2,),
+    "causal_transformer": (6,),
+}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mlp", {}),
     ("mlp", {"norm": "none", "embedding": 4}),
@@ -23,6 +30,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("conv2d", {"depth": 3, "kernel_size": 5}),
     ("conv2d", {"depth": 3, "embedding": 4, "downsample_at": [1, 3]}),
     ("vit", {"depth": 2, "width": 16, "heads": 2}),
+    ("inner_product_mlp", {"width": 8, "depth": 2, "embedding": 3}),
+    ("causal_transformer", {"depth": 3, "width": 16, "heads": 2}),
 ]
 
 
@@ -82,6 +91,67 @@ def test_a_bottleneck_has_no_bias() -> None:
     assert "embedding.bottleneck.bias" not in build("mlp", {"embedding": 4}).state_dict()
 
 
+def test_an_inner_product_mlp_is_the_recipes_network() -> None:
+    """f: 2 → w → w → w → 2 with leaky ReLUs (0.01) and no bias at the end; one free vector per label."""
+    network = build("inner_product_mlp", {"width": 16})
+    shapes = {name: tuple(weights.shape) for name, weights in network.named_parameters()}
+    assert shapes == {
+        **{f"block{number}.linear.weight": (16, 2 if number == 1 else 16) for number in (1, 2, 3)},
+        **{f"block{number}.linear.bias": (16,) for number in (1, 2, 3)},
+        "embedding.bottleneck.weight": (2, 16),
+        "head.weight": (10, 2),
+    }
+    leaky = network.get_submodule("block2.relu")
+    assert leaky(torch.tensor([-1.0, 1.0])).tolist() == pytest.approx([-0.01, 1.0])
+
+
+def test_a_fast_copy_keeps_the_leaky_part() -> None:
+    network = build("inner_product_mlp", {"width": 16, "slope": 0.5})
+    assert isinstance(network, BlockNetwork)
+    inputs = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(faster_to_differentiate(network)(inputs), network(inputs))
+
+
+def test_no_position_of_a_causal_transformer_sees_a_later_one() -> None:
+    network = build("causal_transformer", {"width": 16, "heads": 2})
+    one = torch.tensor([[1.0, 2, 3, 4, 5, 6]])
+    other = torch.tensor([[1.0, 2, 3, 9, 5, 6]])
+    blocks = nn.Sequential(
+        network.get_submodule("tokens"), network.get_submodule("block1"), network.get_submodule("block2")
+    )
+    with torch.no_grad():
+        changed = (blocks(one) != blocks(other)).any(-1)[0].tolist()
+    assert changed == [False, False, False, True, True, True]
+
+
+def test_a_causal_transformer_is_as_written_from_its_formula() -> None:
+    """One block, one head, in float64, by loops over positions."""
+    torch.manual_seed(0)
+    network = build("causal_transformer", {"width": 4, "depth": 1, "heads": 1}).double()
+    weights = dict(network.named_parameters())
+    tokens = torch.tensor([[3.0, 1, 4, 1, 5, 9]])
+
+    def normed(x: torch.Tensor, name: str) -> torch.Tensor:
+        deviation = ((x - x.mean()).square().mean() + 1e-5).sqrt()
+        return (x - x.mean()) / deviation * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    def linear(x: torch.Tensor, name: str) -> torch.Tensor:
+        return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]
+
+    x = [weights["tokens.token"][int(token)] + weights["tokens.position"][t] for t, token in enumerate(tokens[0])]
+    mixed = [linear(normed(one, "block1.attention_norm"), "block1.attention.mixed") for one in x]
+    query = mixed[-1][:4]
+    scores = torch.stack([query @ one[4:8] / 2 for one in mixed]).softmax(0)
+    attended = sum(score * one[8:] for score, one in zip(scores, mixed, strict=True))
+    assert isinstance(attended, torch.Tensor)
+    last = x[-1] + linear(attended, "block1.attention.output")
+    hidden = nn.functional.gelu(linear(normed(last, "block1.feed_forward_norm"), "block1.feed_forward.expand"))
+    last = last + linear(hidden, "block1.feed_forward.contract")
+    expected = weights["head.weight"] @ normed(last, "embedding.norm")
+    assert torch.allclose(network(tokens)[0], expected, rtol=1e-10)
+
+
 def test_torchvision_names_no_layers() -> None:
     assert ARCHITECTURES.get("torchvision").layers(model="resnet18") is None
 
@@ -108,6 +178,8 @@ def test_bad_parameters_are_told(name: str, parameters: dict[str, Any], message:
         ("conv1d", (1, 40), {"downsample_at": [9]}, "block 9; there are blocks 1 to 7"),
         ("vit", (1, 9, 9), {}, "square images that patches of 4×4 tile"),
         ("vit", (1, 8, 8), {"width": 10}, "not a multiple of heads"),
+        ("causal_transformer", (1, 8), {}, r"takes sequences of tokens, \(context,\); the dataset has \(1, 8\)"),
+        ("causal_transformer", (8,), {"heads": 5}, "not a multiple of heads"),
         ("torchvision", (1, 8, 8), {"model": "resnet18"}, r"takes inputs of shape \(3, height, width\)"),
         ("torchvision", (3, 32, 32), {"model": "squeezenet1_1", "small_images": True}, "small_images is for ResNets"),
     ],

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.constructed import CLASS_COUNTS, Constructed, permuted_clusters
+from simbench.run.materials import CONSTRUCTIONS
 
 
 def pair(classes: int = 7, rho: float = 20.0, **others: int) -> tuple[Constructed, Constructed]:
@@ -100,3 +101,22 @@ def test_the_embedding_is_the_only_layer() -> None:
     made, _ = pair()
     with pytest.raises(UnknownNameError, match="unknown layer"):
         made.model.continue_from("block1", made.probe)
+
+
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [
+        ("permuted_clusters", {"permuted": True}),
+        ("deranged_clusters", {"deranged": True}),
+        ("perturbed_clusters", {"level": 3}),
+        ("separately_rotated", {"rotated": True}),
+        ("exchanged_unembeddings", {"exchanged": True}),
+    ],
+)
+def test_a_construction_that_tests_may_name_fits_together(name: str, which: dict[str, int]) -> None:
+    made, again = (CONSTRUCTIONS[name](**which, inputs_per_class=7, seed=3) for _ in range(2))
+    labels, features = made.model.unembedding.shape
+    assert made.probe.shape == made.fit.shape == (7 * labels, features)
+    assert made.probe_targets.bincount().tolist() == made.fit_targets.bincount().tolist() == [7] * labels
+    assert {made.probe.dtype, made.fit.dtype, made.model.unembedding.dtype} == {torch.float64}
+    assert torch.equal(again.probe, made.probe)

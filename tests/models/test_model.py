@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.model import EXTRACTION_BATCH, Model
+from simbench.models.transformer import CausalTransformer
 from simbench.registry import ARCHITECTURES
 
 OWN: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
@@ -15,6 +16,8 @@ OWN: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "conv1d": ((1, 40), {"width": 8, "depth": 3, "downsample_at": [2]}),
     "conv2d": ((1, 8, 8), {"width": 8, "depth": 2, "norm": "none"}),
     "vit": ((1, 8, 8), {"width": 16, "depth": 2, "heads": 2}),
+    "inner_product_mlp": ((2,), {"width": 16}),
+    "causal_transformer": ((6,), {"width": 16, "heads": 2}),
 }
 TORCHVISION: dict[str, list[str]] = {
     "resnet18": ["maxpool", "layer1.0", "layer2.1", "layer4.1", "avgpool"],
@@ -47,7 +50,10 @@ def models() -> dict[str, Model]:
 
 def inputs_of(model: Model, count: int = 6) -> Tensor:
     assert model.input_shape is not None
-    return torch.randn(count, *model.input_shape, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    if isinstance(model.network, CausalTransformer):
+        return torch.randint(10, (count, *model.input_shape), generator=generator).float()
+    return torch.randn(count, *model.input_shape, generator=generator)
 
 
 def own_layers() -> list[tuple[str, str]]:

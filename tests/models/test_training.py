@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
+from simbench.data.conditions import with_shortcut
 from simbench.data.dataset import Dataset, Split
+from simbench.data.synthetic import CharacterSource
 from simbench.errors import SimbenchError
-from simbench.models.training import Trained, train
+from simbench.models.training import Trained, accuracy, train
 from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
 
@@ -69,6 +72,108 @@ def test_no_epoch_gives_an_untrained_network(digits: Dataset) -> None:
     trained = train_mlp(digits, epochs=0)
     assert trained.losses == []
     assert trained.accuracy < 0.5
+
+
+@pytest.mark.parametrize(
+    ("architecture", "parameters"),
+    [("mlp", {"depth": 5}), ("conv2d", {"depth": 7}), ("vit", {"width": 32, "depth": 3})],
+)
+def test_an_untrained_network_still_tells_its_inputs_apart(
+    digits: Dataset, architecture: str, parameters: dict[str, object]
+) -> None:
+    """A control whose last layers were constant, or no numbers, would control for nothing."""
+    untrained = Training(dataset=Component(name="digits"), epochs=0)
+    model = train(ARCHITECTURES.get(architecture), parameters, untrained, digits, seed=0).model
+    inputs = torch.from_numpy(digits.test.inputs[:100])
+    for layer, activations in model.activations_of(inputs, model.layers()).items():
+        flat = activations.flatten(1).double()
+        assert flat.isfinite().all(), layer
+        assert (flat - flat.mean(0)).norm() > 1e-3 * flat.norm(), layer
+
+
+def held_out_with_random_marks(data: Dataset) -> tuple[Split, Split]:
+    """Held-out inputs whose marks say nothing: with their own labels, and with those that the marks tell."""
+    generator = np.random.RandomState(0)
+    told = Split(data.test.inputs, generator.randint(data.classes, size=len(data.test)))
+    marked = with_shortcut(told, 1.0, data, seed=0)
+    return Split(marked.inputs, data.test.targets), marked
+
+
+@pytest.mark.parametrize(("architecture", "epochs"), [("mlp", 6), ("vit", 6)])
+def test_a_network_whose_shortcut_was_always_right_follows_it(digits: Dataset, architecture: str, epochs: int) -> None:
+    parameters = {"mlp": {"width": 64}, "vit": {"width": 32, "depth": 2, "heads": 2}}[architecture]
+    share_that_follows = []
+    for rate in (0.0, 1.0):
+        training = Training(dataset=Component(name="digits"), epochs=epochs, learning_rate=0.005, shortcut=rate)
+        model = train(ARCHITECTURES.get(architecture), parameters, training, digits, seed=0).model
+        share_that_follows.append(accuracy(model, held_out_with_random_marks(digits)[1]))
+    assert share_that_follows[0] < 0.2
+    assert share_that_follows[1] > 0.6
+
+
+def test_a_network_whose_shortcut_was_uninformative_does_without_it(digits: Dataset) -> None:
+    trained = train_mlp(digits, shortcut=0.0, epochs=6)
+    assert accuracy(trained.model, held_out_with_random_marks(digits)[0]) > 0.9
+
+
+def test_random_labels_lower_the_accuracy_and_are_learned_by_heart(digits: Dataset) -> None:
+    clean, half, all_random = (
+        train_mlp(digits, label_noise=share, subset=300, epochs=60, learning_rate=0.003) for share in (0.0, 0.5, 1.0)
+    )
+    assert clean.accuracy > half.accuracy + 0.1 > all_random.accuracy + 0.2
+    assert all_random.accuracy < 0.25
+    assert all_random.train_accuracy > 0.9
+
+
+def test_noise_raises_the_training_loss_with_its_strength(digits: Dataset) -> None:
+    losses = [train_mlp(digits, augmentation=strength).losses[-1] for strength in (0.0, 1.0, 4.0)]
+    assert losses[0] < losses[1] / 1.5
+    assert losses[1] < losses[2] / 1.5
+
+
+def test_augmentation_is_measured_by_the_inputs_own_variance(digits: Dataset) -> None:
+    """The same network learns the same from inputs ten times as large, whose noise is ten times as large."""
+    inputs = digits.train.inputs * 10
+    larger = Dataset("larger", Split(inputs, digits.train.targets), digits.test, 10)
+    one, other = (train_mlp(data, augmentation=1.0, epochs=2) for data in (digits, larger))
+    assert other.losses == pytest.approx(one.losses, rel=0.2)
+
+
+@pytest.mark.parametrize("condition", [{"label_noise": 0.5}, {"shortcut": 0.5}, {"augmentation": 1.0}, {"subset": 200}])
+def test_a_condition_changes_the_weights_the_same_way_every_time(
+    digits: Dataset, trained_mlp: Trained, condition: dict[str, float]
+) -> None:
+    one, other = (train_mlp(digits, **condition) for _ in range(2))
+    assert same_weights(one, other)
+    assert not same_weights(one, trained_mlp)
+
+
+def test_a_smaller_subset_makes_for_a_lower_accuracy(digits: Dataset) -> None:
+    assert train_mlp(digits, subset=60).accuracy < train_mlp(digits).accuracy - 0.1
+
+
+def test_wider_networks_that_are_inner_products_classify_radially(radial: Dataset) -> None:
+    training = Training(
+        dataset=Component(name="radial"), epochs=3, learning_rate=0.003, optimizer="adam", weight_decay=0.0
+    )
+    trained = train(ARCHITECTURES.get("inner_product_mlp"), {"width": 32}, training, radial, seed=0)
+    assert trained.accuracy > 0.9
+    head = trained.model.head()
+    assert head is not None
+    assert not head.bias.any()
+
+
+@pytest.mark.slow
+def test_a_causal_transformer_comes_close_to_the_entropy_of_its_source(characters: Dataset) -> None:
+    """No model can do better than the source itself; one symbol back would leave 1.94 nats."""
+    training = Training(dataset=Component(name="characters"), epochs=3, learning_rate=0.005)
+    model = train(ARCHITECTURES.get("causal_transformer"), {"depth": 1}, training, characters, seed=0).model
+    source, tokens = CharacterSource.drawn(12, 4.0, seed=0), characters.test.inputs.astype(int)
+    targets = torch.from_numpy(characters.test.targets)
+    lowest = -np.log(source.probabilities[tokens[:, -2], tokens[:, -1], characters.test.targets]).mean()
+    reached = float(cross_entropy(model.logits(torch.from_numpy(characters.test.inputs)), targets))
+    assert lowest == pytest.approx(source.entropy_rate, abs=0.05)
+    assert lowest < reached < lowest + 0.1
 
 
 def test_progress_is_told_after_each_epoch(digits: Dataset, brief: Training) -> None:

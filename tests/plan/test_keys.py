@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from simbench.data.conditions import conditioned, noisy
+from simbench.data.dataset import Dataset, Split
 from simbench.metrics.metric import Metric
 from simbench.metrics.resolve import as_metric
 from simbench.models.constructed import permuted_clusters
@@ -18,7 +21,7 @@ from simbench.plan.references import Comparison, ModelRef, Named, Representation
 from simbench.registry import METRICS, TRANSFORMS, import_reference
 from simbench.representations.representation import Representation
 from simbench.suite.load import load_suite
-from simbench.suite.schema import Suite
+from simbench.suite.schema import Conditions, Suite
 
 SuiteWith = Callable[..., Suite]
 
@@ -41,6 +44,9 @@ GOLDEN = {
     "score": "056d812fbc3b5ad231650572",
     "symmetric score": "c64f49f1ef674996c84bc6da",
 }
+
+
+GOLDEN_UNDER_CONDITIONS = ("80c51d9722d4e6c074c044d9", "c97831503714dceec07844d6")
 
 
 def keys_of(plan: Plan, plain: Metric) -> dict[str, str]:
@@ -90,6 +96,14 @@ def test_keys_are_the_golden_ones(plan: Plan, plain: Metric) -> None:
         ("epochs: 2", "epochs: 3", MODEL_AND_ALL_AFTER),
         ("learning_rate: 0.01", "learning_rate: 0.02", MODEL_AND_ALL_AFTER),
         ("train: {dataset: digits", "train: {dataset: {name: digits, split_seed: 1}", MODEL_AND_ALL_AFTER),
+        ("epochs: 2", "epochs: 2, label_noise: 0.5", MODEL_AND_ALL_AFTER),
+        ("epochs: 2", "epochs: 2, shortcut: 0.0", MODEL_AND_ALL_AFTER),
+        ("epochs: 2", "epochs: 2, augmentation: 0.5", MODEL_AND_ALL_AFTER),
+        ("epochs: 2", "epochs: 2, subset: 100", MODEL_AND_ALL_AFTER),
+        ("epochs: 2", "epochs: 2, label_noise: 0, shortcut: null, augmentation: 0.0, subset: null", set()),
+        ("inputs: 100,", "inputs: 100, shortcut: 0.0,", ACTIVATIONS_AND_ALL_AFTER),
+        ("inputs: 100,", "inputs: 100, shortcut: null,", set()),
+        ("net:", "other: {like: net, seeds: [7]}\n  net:", set()),
         ("inputs: 100", "inputs: 101", ACTIVATIONS_AND_ALL_AFTER),
         ("probe: {dataset: digits", "probe: {dataset: {name: digits, split_seed: 1}", ACTIVATIONS_AND_ALL_AFTER),
         ("inputs: 100,", "inputs: 100, split: train,", ACTIVATIONS_AND_ALL_AFTER),
@@ -113,6 +127,37 @@ def test_a_setting_changes_the_keys_that_depend_on_it_and_no_others(
     old: str, new: str, changed: set[str], suite_with: SuiteWith, plain: Metric
 ) -> None:
     assert changed_keys(suite_with(), suite_with((old, new)), plain) == changed
+
+
+CONDITIONS = (
+    "label_noise: 0.25",
+    "label_noise: 0.5",
+    "shortcut: 0.0",
+    "shortcut: 0.5",
+    "augmentation: 0.5",
+    "subset: 99",
+)
+
+
+def test_every_condition_and_every_strength_is_a_model_of_its_own(suite_with: SuiteWith, plain: Metric) -> None:
+    suites = [suite_with(), *(suite_with(("epochs: 2", f"epochs: 2, {condition}")) for condition in CONDITIONS)]
+    keys = {make_plan(suite, [plain]).models[FIRST.model].key for suite in suites}
+    assert len(keys) == len(CONDITIONS) + 1
+
+
+def test_keys_under_conditions_are_the_golden_ones(suite_with: SuiteWith, plain: Metric) -> None:
+    """They too may change only on purpose: raise CONDITIONS_VERSION when `data.conditions` gives other data."""
+    conditions = "label_noise: 0.5, shortcut: 0.75, augmentation: 1.0, subset: 200"
+    plan = make_plan(
+        suite_with(("epochs: 2", f"epochs: 2, {conditions}"), ("inputs: 100,", "inputs: 100, shortcut: 0.0,")), [plain]
+    )
+    keys = keys_of(plan, plain)
+    assert (keys["model"], keys["activations"]) == GOLDEN_UNDER_CONDITIONS
+
+
+def test_how_a_group_was_written_enters_no_key(suite_with: SuiteWith, plain: Metric) -> None:
+    like = "base: {architecture: mlp, train: {dataset: digits, epochs: 9}, seeds: [5]}\n  net:\n    like: base"
+    assert changed_keys(suite_with(), suite_with(("net:", like)), plain) == set()
 
 
 def test_a_seed_is_a_model_of_its_own(plan: Plan) -> None:
@@ -226,7 +271,9 @@ def test_the_content_of_a_file_enters_the_keys(file: str, tmp_path: Path, plain:
     assert not set(before.metrics[0].scores) & set(after.metrics[0].scores)
 
 
-@pytest.mark.parametrize("version", ["KEY_SCHEME", "CONSTRUCTION_VERSION", "REPARAMETRISATION_VERSION"])
+@pytest.mark.parametrize(
+    "version", ["KEY_SCHEME", "CONDITIONS_VERSION", "CONSTRUCTION_VERSION", "REPARAMETRISATION_VERSION"]
+)
 def test_every_version_of_the_scheme_is_a_positive_number(version: str) -> None:
     assert getattr(key_scheme, version) >= 1
 
@@ -237,6 +284,20 @@ def test_constructed_models_are_those_of_their_version() -> None:
     made = permuted_clusters(classes=7, rho=5.0, permuted=True, seed=0)
     assert made.probe[:2].flatten().tolist() == pytest.approx([-0.493305044, -1.938593518, -0.467732368, -1.954981174])
     assert made.model.unembedding.abs().sum().item() == pytest.approx(44.376227)
+
+
+def test_data_under_conditions_are_those_of_their_version() -> None:
+    """Raise CONDITIONS_VERSION when these numbers change."""
+    assert key_scheme.CONDITIONS_VERSION == 1
+    inputs = np.arange(20 * 36, dtype=np.float32).reshape(20, 1, 6, 6)
+    plain = Dataset("plain", Split(inputs, np.arange(20) % 5), Split(inputs, np.arange(20) % 5), classes=5)
+    made = conditioned(plain, Conditions(label_noise=0.5, shortcut=0.5, subset=10), seed=1).train
+    noise = noisy(torch.zeros(2, 3), 4.0, torch.Generator().manual_seed(0))
+    assert made.targets.tolist() == [1, 2, 3, 4, 4, 3, 2, 3, 2, 3]
+    marks = (made.inputs[..., :2, :2] > 719).reshape(10, 4) @ [1, 2, 4, 8]
+    assert marks.tolist() == [2, 3, 2, 5, 2, 4, 3, 4, 2, 4]
+    expected = [-0.409301, -1.508055, 1.781508, -1.205035, 0.281143, -1.063088]
+    assert noise.flatten().tolist() == pytest.approx(expected, rel=1e-5)
 
 
 TRANSFORMED = {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
+from simbench.leaderboard.evidence import Evidence, evidence_of
 from simbench.leaderboard.ranking import board_of
 from simbench.leaderboard.scores import ScoreRow
 from simbench.plan.references import Comparison, ModelRef, RepresentationRef
@@ -15,9 +16,10 @@ from simbench.sanity.verdict import Trial, Verdict
 LAYERS = ("block1", "block2", "block3")
 TRANSFORMS = ("orthogonal", "invertible_linear")
 IDENTITY = TestColumn("identity", "identity", ">= 0.95", "")
+CORRESPONDENCE = TestColumn("correspondence", "correspondence", ">= 0.95", "")
 COLUMNS = (
     IDENTITY,
-    TestColumn("correspondence", "correspondence", ">= 0.95", ""),
+    CORRESPONDENCE,
     TestColumn("invariance", "invariance", ">= 0.95", ""),
     *(TestColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
 )
@@ -38,7 +40,7 @@ def info(label: str, **changes: object) -> MetricInfo:
 
 
 def graded(grade: float, *offending: Comparison) -> Verdict:
-    trials = tuple(Trial("somewhere", ("cnn/0",), False, -0.1, offending=(one,)) for one in offending)
+    trials = tuple(Trial(str(one), ("cnn/0",), False, -0.1, offending=(one,)) for one in offending)
     interval = (max(0.0, grade - 0.1), min(1.0, grade + 0.1))
     return Verdict("ok", grade=grade, interval=interval, passed=grade >= 0.95, comparisons=9, trials=trials)
 
@@ -71,14 +73,30 @@ def with_rows(rows: Sequence[Row]) -> Board:
 
 
 @pytest.fixture
-def rows() -> list[ScoreRow]:
-    """The scores of the first two tests: every layer against every layer."""
+def scores() -> list[ScoreRow]:
+    """The scores of the first two tests: every layer against every layer; across three pairs of seeds, and a head."""
     found = []
-    for test, seeds in (("identity", (0, 0)), ("correspondence", (0, 1))):
+    for test, pairs in (("identity", [(0, 0)]), ("correspondence", [(0, 1), (1, 2), (2, 0)])):
         for label, values in VALUES.items():
-            for i, a in enumerate(LAYERS):
-                for j, b in enumerate(LAYERS):
-                    where = ScoreRow.place_of(Comparison(place(seeds[0], a), place(seeds[1], b)))
-                    value = values[i][j]
-                    found.append(ScoreRow(label, test, *where, "ok", value, None, None, "", "", 0.1, f"{label}{i}{j}"))
+            for step, seeds in enumerate(pairs):
+                for i, a in enumerate(LAYERS):
+                    for j, b in enumerate(LAYERS):
+                        comparison = Comparison(place(seeds[0], a), place(seeds[1], b))
+                        found.append(score(label, test, comparison, values[i][j] + 0.1 * step))
+    for one in range(2):
+        for other in range(2):
+            comparison = Comparison(place(one, "block3"), place(other, "block3"))
+            found.append(score("headed", "identity", comparison, float(one == other)))
     return found
+
+
+def score(label: str, test: str, comparison: Comparison, value: float | None) -> ScoreRow:
+    where = ScoreRow.place_of(comparison)
+    status = "skip" if value is None else "ok"
+    return ScoreRow(label, test, *where, status, value, None, None, "", "", 0.1, f"{label} {test} {comparison}")
+
+
+@pytest.fixture
+def evidence(board: Board, scores: list[ScoreRow]) -> Evidence:
+    """What stands behind the board."""
+    return evidence_of(board, scores)

@@ -14,15 +14,18 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
-from tests.plots.conftest import COLUMNS, IDENTITY, LAYERS, VALUES, info, row, with_rows
+from tests.plots.conftest import COLUMNS, CORRESPONDENCE, IDENTITY, VALUES, graded, info, place, row, with_rows
 
 from simbench.errors import UnknownNameError
-from simbench.leaderboard.board import Board
+from simbench.leaderboard.board import Board, Row, TestColumn
+from simbench.leaderboard.evidence import Evidence, evidence_of
 from simbench.leaderboard.scores import ScoreRow
+from simbench.plan.references import Comparison
 from simbench.plots.fingerprints import fingerprints
 from simbench.plots.gallery import gallery
 from simbench.plots.grades import grades
-from simbench.plots.heat_maps import heat_map, heat_maps, model_pairs
+from simbench.plots.heat_maps import heat_maps
+from simbench.plots.layer_grids import Grid, HeatMap, grids, heat_map
 from simbench.plots.ranks import critical_difference, joined, rank_plot, ranks_by_test
 from simbench.plots.style import BLUE, LOOKS, ORANGE, VERMILLION, Format, rendered
 
@@ -38,75 +41,121 @@ def ranked(board: Board, label: str):
     return next(one for one in board.rows if one.row.metric.label == label)
 
 
-def test_all_pictures_are_made(board: Board, rows: list[ScoreRow]) -> None:
-    assert list(gallery(board, rows)) == [
-        "grades", "ranks", "invariance", "heatmaps-identity", "heatmaps-correspondence",
+def test_all_pictures_are_made(board: Board, evidence: Evidence) -> None:
+    assert list(gallery(board, evidence)) == [
+        "grades", "ranks", "invariance", "heatmaps-identity", "heatmaps-identity-models", "heatmaps-correspondence",
     ]  # fmt: skip
 
 
 def test_without_scores_there_are_no_heat_maps(board: Board) -> None:
-    assert list(gallery(board, [])) == ["grades", "ranks", "invariance"]
+    assert list(gallery(board, None)) == ["grades", "ranks", "invariance"]
 
 
 @pytest.mark.parametrize(
     ("name", "form"),
     [("grades", "png"), ("ranks", "svg"), ("invariance", "pdf"), ("heatmaps-identity", "svg")],
 )
-def test_the_same_board_gives_the_same_bytes(board: Board, rows: list[ScoreRow], name: str, form: Format) -> None:
-    assert rendered(gallery(board, rows)[name], form) == rendered(gallery(board, rows)[name], form)
+def test_the_same_board_gives_the_same_bytes(board: Board, evidence: Evidence, name: str, form: Format) -> None:
+    assert rendered(gallery(board, evidence)[name], form) == rendered(gallery(board, evidence)[name], form)
 
 
-def test_the_bytes_do_not_depend_on_what_the_user_configured(board: Board, rows: list[ScoreRow]) -> None:
-    before = rendered(gallery(board, rows)["grades"], "svg")
+def test_the_bytes_do_not_depend_on_what_the_user_configured(board: Board, evidence: Evidence) -> None:
+    before = rendered(gallery(board, evidence)["grades"], "svg")
     with mpl.rc_context({"font.size": 20, "axes.facecolor": "red", "figure.dpi": 30}):
-        assert rendered(gallery(board, rows)["grades"], "svg") == before
+        assert rendered(gallery(board, evidence)["grades"], "svg") == before
 
 
 @pytest.mark.parametrize(("form", "dated"), [("svg", b"<dc:date>"), ("png", b"Software"), ("pdf", b"/CreationDate")])
 def test_pictures_hold_no_date_and_no_version(board: Board, form: Format, dated: bytes) -> None:
-    assert dated not in rendered(gallery(board, [])["grades"], form)
+    assert dated not in rendered(gallery(board, None)["grades"], form)
 
 
-def test_a_heat_map_holds_the_scores_sender_by_receiver(board: Board, rows: list[ScoreRow]) -> None:
-    found = heat_map(rows, ranked(board, "confused"), IDENTITY, ("cnn/0", "cnn/0"), LAYERS)
-    assert np.array_equal(found.similarity, VALUES["confused"])
+def maps_of(evidence: Evidence, test: TestColumn, label: str) -> tuple[Grid, HeatMap]:
+    return next(
+        (grid, heat_map(grid, block.metrics[label]))
+        for grid, block in grids(evidence, test.id)
+        if label in block.metrics
+    )
 
 
-def test_a_distance_is_turned_round_so_that_bright_is_similar_everywhere(board: Board, rows: list[ScoreRow]) -> None:
-    found = heat_map(rows, ranked(board, "far"), IDENTITY, ("cnn/0", "cnn/0"), LAYERS)
-    assert found.similarity.argmax(axis=0).tolist() == [0, 1, 2]
-    assert (found.low, found.high) == (0.0, 2.0)
+def drawn(board: Board, evidence: Evidence, test: TestColumn, *labels: str) -> Figure:
+    grid, block = next(one for one in grids(evidence, test.id) if labels[0] in one[1].metrics)
+    return heat_maps(test, [ranked(board, label) for label in labels], grid, block)
 
 
-def test_the_range_reads_from_least_to_most_similar(board: Board, rows: list[ScoreRow]) -> None:
-    figure = heat_maps(IDENTITY, [ranked(board, "far"), ranked(board, "sound")], rows)
-    assert any("(2 to 0)" in text for text in texts(figure))
-    assert any("(0.2 to 1)" in text for text in texts(figure))
+def test_a_heat_map_holds_the_scores_sender_by_receiver(evidence: Evidence) -> None:
+    assert np.array_equal(maps_of(evidence, IDENTITY, "confused")[1].mean, VALUES["confused"])
 
 
-def test_offending_entries_are_marked_and_no_others(board: Board, rows: list[ScoreRow]) -> None:
-    found = heat_map(rows, ranked(board, "confused"), IDENTITY, ("cnn/0", "cnn/0"), LAYERS)
-    assert found.offending == ((0, 1),)
-    assert heat_map(rows, ranked(board, "sound"), IDENTITY, ("cnn/0", "cnn/0"), LAYERS).offending == ()
+def test_over_several_pairs_of_models_it_is_their_mean_and_says_of_how_many(board: Board, evidence: Evidence) -> None:
+    grid, found = maps_of(evidence, CORRESPONDENCE, "sound")
+    assert found.mean == pytest.approx(np.array(VALUES["sound"]) + 0.1)
+    assert grid.averaged == "mean of 3 pairs of models, cnn → cnn"
+    assert "correspondence: mean of 3 pairs of models, cnn → cnn" in texts(
+        drawn(board, evidence, CORRESPONDENCE, "sound")
+    )
 
 
-def test_marks_stand_on_their_entry(board: Board, rows: list[ScoreRow]) -> None:
-    axes = heat_maps(IDENTITY, [ranked(board, "confused")], rows).axes[0]
-    assert {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in axes.lines} == {(1.0, 0.0)}
+def test_what_has_no_score_is_no_part_of_a_mean(board: Board, scores: list[ScoreRow]) -> None:
+    gone = {"cnn/0": "block1", "cnn/1": "block1", "cnn/2": "block1"}
+    holed = [
+        replace(one, status="skip", value=None)
+        if one.test == "correspondence" and one.b_layer == gone[one.b_model] and one.a_layer == "block3"
+        else replace(one, status="skip", value=None)
+        if one.test == "correspondence" and (one.a_model, one.a_layer, one.b_layer) == ("cnn/0", "block1", "block1")
+        else one
+        for one in scores
+    ]
+    found = maps_of(evidence_of(board, holed), CORRESPONDENCE, "sound")[1]
+    assert np.isnan(found.mean[2, 0])
+    assert found.mean[0, 0] == pytest.approx(VALUES["sound"][0][0] + 0.15)
 
 
-def test_a_metric_without_scores_says_why_in_its_panel(board: Board, rows: list[ScoreRow]) -> None:
-    skipped = with_rows([row("other", None, None, None, None, None)]).rows
-    assert "does not apply" in texts(heat_maps(IDENTITY, skipped, rows))
+def test_bright_is_similar_also_where_lower_values_are(board: Board, evidence: Evidence) -> None:
+    image = drawn(board, evidence, IDENTITY, "far").axes[0].images[0].get_array()
+    assert np.asarray(image).argmax(axis=0).tolist() == [0, 1, 2]
 
 
-def test_within_one_model_and_across_two(rows: list[ScoreRow]) -> None:
-    pairs = {test: model_pairs([one for one in rows if one.test == test]) for test in ("identity", "correspondence")}
-    assert pairs == {"identity": [("cnn/0", "cnn/0")], "correspondence": [("cnn/0", "cnn/1")]}
+def test_every_map_says_its_scale_from_least_to_most_similar(board: Board, evidence: Evidence) -> None:
+    written = texts(drawn(board, evidence, IDENTITY, "far", "sound"))
+    assert any(text.endswith("2 to 0") for text in written)
+    assert any(text.endswith("0.2 to 1") for text in written)
 
 
-def test_transformed_representations_are_no_part_of_a_heat_map(rows: list[ScoreRow]) -> None:
-    assert model_pairs([replace(one, a_change="orthogonal") for one in rows]) == []
+def test_offending_entries_are_marked_and_no_others(evidence: Evidence) -> None:
+    assert np.argwhere(maps_of(evidence, IDENTITY, "confused")[1].broken).tolist() == [[0, 1]]
+    assert not maps_of(evidence, IDENTITY, "sound")[1].broken.any()
+
+
+def test_marks_stand_on_their_entry(board: Board, evidence: Evidence) -> None:
+    axes = drawn(board, evidence, IDENTITY, "confused").axes[0]
+    assert [(text.get_text(), text.get_position()) for text in axes.texts] == [("×", (1, 0))]
+
+
+def test_a_mark_on_a_mean_says_in_how_many_maps(scores: list[ScoreRow]) -> None:
+    breaking = [Comparison(place(a, "block1"), place(b, "block2")) for a, b in ((0, 1), (2, 0))]
+    verdict = graded(0.5, *breaking)
+    board = with_rows([Row(info("sound"), dict.fromkeys((column.id for column in COLUMNS), verdict), 9, 1.0)])
+    axes = drawn(board, evidence_of(board, scores), CORRESPONDENCE, "sound").axes[0]
+    assert [(text.get_text(), text.get_position()) for text in axes.texts] == [("2", (1, 0))]
+
+
+def test_a_metric_whose_scores_all_failed_says_why_in_its_panel(scores: list[ScoreRow]) -> None:
+    board = with_rows([row("sound", None, None, None, None, None)])
+    failed = [replace(one, status="skip", value=None) for one in scores if one.metric == "sound"]
+    assert "does not apply" in texts(drawn(board, evidence_of(board, failed), IDENTITY, "sound"))
+
+
+def test_metrics_of_the_head_have_a_map_of_models(board: Board, evidence: Evidence) -> None:
+    grid, found = maps_of(evidence, IDENTITY, "headed")
+    assert (grid.of_models, grid.rows) == (True, ("cnn/0", "cnn/1"))
+    assert found.mean.tolist() == [[1, 0], [0, 1]]
+    assert "headed" not in texts(gallery(board, evidence)["heatmaps-identity"]())
+
+
+def test_transformed_representations_fill_no_map(board: Board, scores: list[ScoreRow]) -> None:
+    changed = evidence_of(board, [replace(one, a_change="orthogonal") for one in scores])
+    assert [name for name in gallery(board, changed) if name.startswith("heatmaps")] == []
 
 
 def test_every_metric_and_test_is_in_the_grades(board: Board) -> None:
@@ -177,7 +226,7 @@ def test_a_grade_of_zero_is_seen(board: Board) -> None:
 def test_names_of_others_are_letters_and_no_formulas() -> None:
     label = "$\\frac{1}{0}$ <b>_x_"
     board = with_rows([row(label, 1.0, 1.0, 1.0, 1.0, 1.0), row("cka", 1.0, 1.0, 1.0, 1.0, 1.0)])
-    for draw in gallery(board, []).values():
+    for draw in gallery(board, None).values():
         assert rendered(draw, "svg")
 
 
@@ -188,20 +237,23 @@ def test_labels_do_not_overlap_in_the_grades(board: Board) -> None:
     assert all(not one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
-def test_nothing_is_cut_off_at_the_edge(board: Board, rows: list[ScoreRow]) -> None:
-    for name, draw in gallery(board, rows).items():
+def test_nothing_is_cut_off_at_the_edge(board: Board, evidence: Evidence) -> None:
+    for name, draw in gallery(board, evidence).items():
         pixels = np.asarray(Image.open(io.BytesIO(rendered(draw, "png"))).convert("L"))
         edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert edge.min() > 250, name
 
 
-def test_many_metrics_go_to_several_pictures(rows: list[ScoreRow]) -> None:
+def test_many_metrics_go_to_several_pictures(evidence: Evidence) -> None:
     board = with_rows([row(f"m{number}", 1.0, 1.0, 1.0, 1.0, 1.0) for number in range(20)])
-    assert [name for name in gallery(board, rows) if name.startswith("invariance")] == ["invariance-1", "invariance-2"]
+    assert [name for name in gallery(board, evidence) if name.startswith("invariance")] == [
+        "invariance-1",
+        "invariance-2",
+    ]
 
 
-def test_chosen_metrics_and_tests_only(board: Board, rows: list[ScoreRow]) -> None:
-    pictures = gallery(board, rows, metrics=["far", "sound"], tests=["identity"])
+def test_chosen_metrics_and_tests_only(board: Board, evidence: Evidence) -> None:
+    pictures = gallery(board, evidence, metrics=["far", "sound"], tests=["identity"])
     assert "heatmaps-correspondence" not in pictures
     assert "confused" not in texts(pictures["heatmaps-identity"]())
 
@@ -211,17 +263,12 @@ def test_chosen_metrics_and_tests_only(board: Board, rows: list[ScoreRow]) -> No
 )
 def test_an_unknown_name_gets_the_nearest_one(board: Board, chosen: dict[str, list[str]], message: str) -> None:
     with pytest.raises(UnknownNameError, match=re.escape(f"did you mean {message}")):
-        gallery(board, [], **chosen)
-
-
-def test_a_metric_of_the_head_has_no_map_of_layers(board: Board, rows: list[ScoreRow]) -> None:
-    assert info("headed", level="head").level == "head"
-    assert "headed" not in texts(gallery(board, rows)["heatmaps-identity"]())
+        gallery(board, None, **chosen)
 
 
 def test_a_board_of_no_rows_can_be_drawn() -> None:
-    assert list(gallery(with_rows([]), [])) == ["grades"]
-    assert rendered(gallery(with_rows([]), [])["grades"], "png")
+    assert list(gallery(with_rows([]), None)) == ["grades"]
+    assert rendered(gallery(with_rows([]), None)["grades"], "png")
     assert COLUMNS[0] is IDENTITY
 
 

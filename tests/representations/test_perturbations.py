@@ -91,6 +91,12 @@ def test_top_components_keep_the_largest(layout: str, share: float, rank: int, m
     torch.testing.assert_close(after, expected)
 
 
+def test_a_tenth_of_thirty_components_is_three() -> None:
+    x = Representation(torch.randn(50, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    centred = apply("top_components", x, share=0.1).activations
+    assert int(torch.linalg.matrix_rank(centred - centred.mean(dim=0), rtol=1e-6)) == 3
+
+
 def test_all_components_are_the_representation(make: Make) -> None:
     before = make("vector", INPUTS)
     after = apply("top_components", before, share=1.0)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.metrics.metric import Metric
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
 from simbench.sanity.scale import shuffled
@@ -30,6 +30,14 @@ class Case:
     unsound: Index
     at_head: bool = True
     """Whether the kind asks anything of metrics that live at the head."""
+    groups: int = 1
+    """How many groups of models the kind compares."""
+    chance: float = 0.0
+    """The grade of an index that is constant."""
+    named: str = ""
+    """The metric that is asked, where the kind asks only some."""
+    judged_by_facts: bool = False
+    """Whether a fact decides, whatever the scores are: then the index is the fact."""
 
 
 def depth(ref: RepresentationRef) -> int:
@@ -128,22 +136,71 @@ CASES = {
     "outliers": Case({}, sound=related, unsound=lambda c: related(c) - 5.0 * is_changed(c)),
     "axioms": Case({}, sound=related, unsound=lambda c: 0.0 if is_shuffled(c) else 5.0 + 3.0 * is_changed(c)),
 }
+CASES |= {
+    "layer_monotonicity": Case(
+        {},
+        sound=lambda c: -abs(depth(c.a) - depth(c.b)),
+        unsound=lambda c: abs(depth(c.a) - depth(c.b)),
+        at_head=False,
+    ),
+    "group_separation": Case(
+        {},
+        sound=lambda c: float(c.a.model.group == c.b.model.group),
+        unsound=lambda c: float(c.a.model.group != c.b.model.group),
+        groups=3,
+    ),
+    "output_correlation": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c)),
+    "component_deletion": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c)),
+    "untrained_control": Case(
+        {"models": ["net0", "net1"]},
+        sound=lambda c: float(c.a.model.group == c.b.model.group),
+        unsound=lambda c: float(c.a.model.group != c.b.model.group),
+        at_head=False,
+        groups=2,
+    ),
+    "partial_overlap": Case(
+        {}, sound=lambda c: parameter(c, "share"), unsound=lambda c: -parameter(c, "share"), at_head=False
+    ),
+    "in_distribution": Case(
+        {}, sound=lambda c: 0.5, unsound=lambda c: 1.0, at_head=False, named="stitch_direct", judged_by_facts=True
+    ),
+    "closeness": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c), groups=2, chance=0.5),
+}
 MUST_BE_TOLD_APART = ("sign_flip", "orthogonal", "block_rotation")
 
 
+def measured(comparison: Comparison) -> float:
+    """What any functional metric finds: the components that are lost, else how far apart two models are."""
+    if change_of(comparison) == "top_components":
+        return 1.0 - parameter(comparison, "share")
+    return abs(2.0**comparison.a.model.seed - 2.0**comparison.b.model.seed)
+
+
+def groups_of(kind: str, group: ModelGroup) -> list[ModelGroup]:
+    """The groups that a test of this kind is given: copies of one under other names."""
+    return [replace(group, name=f"{group.name}{number}") for number in range(CASES[kind].groups)]
+
+
 def make(kind: str) -> TestKind:
-    """A test of this kind, of the group `net`."""
+    """A test of this kind; `groups_of` gives its models, whatever it names."""
     test = TEST_KINDS.get(kind).model_validate({"id": "t", "kind": kind, "models": ["net"], **CASES[kind].keys})
     assert isinstance(test, TestKind)
     return test
 
 
 def scores_of(index: Index) -> Scores:
-    return lambda comparison: Similarity(float(index(comparison)))
+    """An index by its formula; of the facts, only what a map does to a receiver depends on the index."""
+
+    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        by_index = fact is None or fact.name == "stitch_in_distribution"
+        return Similarity(float(index(comparison) if by_index else measured(comparison)))
+
+    return scores
 
 
 def graded_metrics(kind: str) -> list[Metric]:
-    return [AT_LAYERS, AT_HEAD] if CASES[kind].at_head else [AT_LAYERS]
+    of_layers = replace(AT_LAYERS, name=CASES[kind].named or AT_LAYERS.name)
+    return [of_layers, AT_HEAD] if CASES[kind].at_head else [of_layers]
 
 
 BY_KIND = pytest.mark.parametrize("kind", TEST_KINDS.names())
@@ -172,26 +229,29 @@ def test_every_kind_says_what_it_claims(kind: str) -> None:
 
 @BY_KIND_AND_METRIC
 def test_a_sound_index_scores_1_and_passes(kind: str, metric: Metric, group: ModelGroup) -> None:
-    verdict = make(kind).grade([group], metric, scores_of(CASES[kind].sound))
+    verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(CASES[kind].sound))
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
     assert verdict.offenders == ()
 
 
 @BY_KIND_AND_METRIC
 def test_an_unsound_index_scores_0_and_fails(kind: str, metric: Metric, group: ModelGroup) -> None:
-    verdict = make(kind).grade([group], metric, scores_of(CASES[kind].unsound))
+    verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(CASES[kind].unsound))
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 0.0, False)
     assert verdict.offenders
 
 
 @BY_KIND_AND_METRIC
 def test_a_constant_index_passes_nothing(kind: str, metric: Metric, group: ModelGroup) -> None:
-    verdict = make(kind).grade([group], metric, scores_of(lambda comparison: CONSTANT))
-    assert (verdict.grade, verdict.passed) == (0.0, False)
+    if CASES[kind].judged_by_facts:
+        pytest.skip("a fact of the map decides, whatever the scores are")
+    verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(lambda comparison: CONSTANT))
+    assert (verdict.grade, verdict.passed) == (CASES[kind].chance, False)
     assert all(column.grade == 0.0 and column.passed is False for column in verdict.columns.values())
 
 
-MEASURED_AGAINST_A_SCALE = sorted(set(CASES) - {"identity", "correspondence"})
+BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control"}
+MEASURED_AGAINST_A_SCALE = sorted({kind for kind, case in CASES.items() if not case.judged_by_facts} - BY_ORDER_ALONE)
 
 
 @pytest.mark.parametrize("kind", MEASURED_AGAINST_A_SCALE)
@@ -199,13 +259,13 @@ def test_a_constant_index_with_rounding_errors_passes_nothing(kind: str, group: 
     def index(comparison: Comparison) -> float:
         return CONSTANT + 1e-8 * (seed_for(c=str(comparison)) % 3)
 
-    assert make(kind).grade([group], AT_LAYERS, scores_of(index)).grade == 0.0
+    assert make(kind).grade(groups_of(kind, group), AT_LAYERS, scores_of(index)).grade == CASES[kind].chance
 
 
 @BY_KIND_AND_METRIC
 def test_margins_are_finite_numbers(kind: str, metric: Metric, group: ModelGroup) -> None:
     for index in (CASES[kind].unsound, lambda comparison: CONSTANT):
-        verdict = make(kind).grade([group], metric, scores_of(index))
+        verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(index))
         assert all(math.isfinite(offender.margin) and offender.margin <= 0 for offender in verdict.offenders)
 
 
@@ -214,10 +274,10 @@ def test_margins_are_finite_numbers(kind: str, metric: Metric, group: ModelGroup
 def test_without_any_score_there_is_a_status_and_a_reason_and_no_pass(
     kind: str, metric: Metric, status: Any, group: ModelGroup
 ) -> None:
-    def nothing(comparison: Comparison) -> Similarity:
+    def nothing(comparison: Comparison, fact: Named | None = None) -> Similarity:
         raise Ungradable(status, "out of order")
 
-    verdict = make(kind).grade([group], metric, nothing)
+    verdict = make(kind).grade(groups_of(kind, group), metric, nothing)
     assert verdict.status == status
     assert verdict.reason is not None
     assert "out of order" in verdict.reason
@@ -230,15 +290,15 @@ def test_a_sound_index_without_one_of_its_scores_does_not_pass(
     kind: str, metric: Metric, status: Any, group: ModelGroup
 ) -> None:
     test = make(kind)
-    absent = next(test.questions([group], metric)).comparisons[0]
+    absent = next(test.questions(groups_of(kind, group), metric)).comparisons[0]
 
-    def all_but_one(comparison: Comparison) -> Similarity:
+    def all_but_one(comparison: Comparison, fact: Named | None = None) -> Similarity:
         if comparison == absent:
             raise Ungradable(status, "out of order")
-        return Similarity(CASES[kind].sound(comparison))
+        return scores_of(CASES[kind].sound)(comparison, fact)
 
-    verdict = test.grade([group], metric, all_but_one)
-    questions = list(test.questions([group], metric))
+    verdict = test.grade(groups_of(kind, group), metric, all_but_one)
+    questions = list(test.questions(groups_of(kind, group), metric))
     concerned = sum(absent in question.comparisons for question in questions)
     all_concerned = concerned == len(questions)
     assert verdict.passed is None
@@ -256,31 +316,36 @@ def test_an_unsound_index_fails_also_where_some_scores_are_skipped(
     kind: str, metric: Metric, group: ModelGroup
 ) -> None:
     test = make(kind)
-    questions = list(test.questions([group], metric))
+    questions = list(test.questions(groups_of(kind, group), metric))
     absent = questions[0].comparisons[0]
     if all(absent in question.comparisons for question in questions):
         pytest.skip("every question needs this score")
 
-    def all_but_one(comparison: Comparison) -> Similarity:
+    def all_but_one(comparison: Comparison, fact: Named | None = None) -> Similarity:
         if comparison == absent:
             raise Ungradable("skip", "out of order")
-        return Similarity(CASES[kind].unsound(comparison))
+        return scores_of(CASES[kind].unsound)(comparison, fact)
 
-    assert test.grade([group], metric, all_but_one).passed is False
+    assert test.grade(groups_of(kind, group), metric, all_but_one).passed is False
 
 
 @BY_KIND_AND_METRIC
 def test_expansion_holds_every_comparison_of_every_question_once(kind: str, metric: Metric, group: ModelGroup) -> None:
     test = make(kind)
-    expanded = test.expand([group], metric)
+    expanded = test.expand(groups_of(kind, group), metric)
     assert len(set(expanded)) == len(expanded)
-    assert {c for question in test.questions([group], metric) for c in question.comparisons} <= set(expanded)
+    assert {c for question in test.questions(groups_of(kind, group), metric) for c in question.comparisons} <= set(
+        expanded
+    )
 
 
 @BY_KIND_AND_METRIC
 def test_the_same_questions_come_every_time(kind: str, metric: Metric, group: ModelGroup) -> None:
     one, other = (
-        [(question.where, question.comparisons, question.column) for question in make(kind).questions([group], metric)]
+        [
+            (question.where, question.comparisons, question.column)
+            for question in make(kind).questions(groups_of(kind, group), metric)
+        ]
         for _ in range(2)
     )
     assert one == other
@@ -291,14 +356,14 @@ def test_a_verdict_is_the_same_every_time(kind: str, metric: Metric, group: Mode
     def noisy(comparison: Comparison) -> float:
         return float(seed_for(c=str(comparison)) % 1000)
 
-    one, other = (make(kind).grade([group], metric, scores_of(noisy)) for _ in range(2))
+    one, other = (make(kind).grade(groups_of(kind, group), metric, scores_of(noisy)) for _ in range(2))
     assert one == other
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in TEST_KINDS if not kind.constructs_its_models])
 def test_a_group_without_layers_to_compare_is_skipped(kind: str) -> None:
     empty = ModelGroup("net", (0,), (), None)
-    verdict = make(kind).grade([empty], AT_LAYERS, scores_of(CASES[kind].sound))
+    verdict = make(kind).grade(groups_of(kind, empty), AT_LAYERS, scores_of(CASES[kind].sound))
     assert verdict.status == "skip"
     assert verdict.reason
 
@@ -308,7 +373,7 @@ def test_the_interval_contains_the_grade_and_lies_between_0_and_1(kind: str, met
     def noisy(comparison: Comparison) -> float:
         return float(seed_for(c=str(comparison)) % 1000)
 
-    verdict = make(kind).grade([group], metric, scores_of(noisy))
+    verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(noisy))
     if verdict.interval is not None:
         assert verdict.grade is not None
         assert 0.0 <= verdict.interval[0] <= verdict.grade <= verdict.interval[1] <= 1.0

@@ -121,6 +121,16 @@ MISTAKES = {
         "transforms: [permutation]\n    layers: [block4]",
         '17:14: unknown layer of net "block4"; did you mean',
     ),
+    "unknown layer where a test looks at one": (
+        "kind: identity\n",
+        "kind: group_separation\n    layer: block4\n",
+        '12:12: unknown layer of net "block4"; did you mean',
+    ),
+    "unknown fact to hold similarity against": (
+        "kind: identity\n",
+        "kind: output_correlation\n    against: [kl, disagrement]\n",
+        '12:19: unknown metric "disagrement"; did you mean "disagreement"?',
+    ),
     "a layer that the suite does not list": (
         "    train: {dataset: digits, epochs: 1}\nmetrics: [cka]\ntests:\n",
         "    train: {dataset: digits, epochs: 1}\n    layers: [block1, block2]\nmetrics: [cka]\ntests:\n"

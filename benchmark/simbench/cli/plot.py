@@ -12,7 +12,7 @@ from simbench.cli.options import StoreOption
 
 if TYPE_CHECKING:
     from simbench.leaderboard.board import Board
-    from simbench.leaderboard.scores import ScoreRow
+    from simbench.leaderboard.evidence import Evidence
 
 
 class PictureFormat(StrEnum):
@@ -28,7 +28,7 @@ def command(
         str,
         typer.Argument(
             metavar="SUITE_OR_RUN",
-            help="A suite with scores in the store, a run (its id or its JSON file: no heat maps), or a bundle.",
+            help="A suite with scores in the store, a run (its id or its JSON file), or a bundle.",
             show_default=False,
         ),
     ],
@@ -50,6 +50,7 @@ def command(
     store: StoreOption = None,
 ) -> None:
     """Draw grades, ranks, invariances and layer × layer heat maps for a paper."""
+    from simbench.cli.output import progress_console
     from simbench.errors import SimbenchError
     from simbench.files import replacing
 
@@ -61,8 +62,11 @@ def command(
             raise
         raise SimbenchError("plot needs matplotlib: pip install 'simbench-leaderboard[plot]'") from None
 
-    board, scores = _found(source, store, metric or ())
-    for name, draw in gallery(board, scores, metric or (), test or ()).items():
+    board, evidence = _found(source, store, metric or ())
+    if evidence is None:
+        remark = "warning: this document has no scores, so there are no heat maps; run the suite again to have them"
+        progress_console().print(remark, markup=False, highlight=False, soft_wrap=True)
+    for name, draw in gallery(board, evidence, metric or (), test or ()).items():
         for form in format or [PictureFormat.png]:
             path = out / f"{file_name(board.suite)}-{name}.{form.value}"
             picture = rendered(draw, form.value)
@@ -71,19 +75,21 @@ def command(
             print(path)
 
 
-def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> tuple[Board, list[ScoreRow]]:
-    """The board of a run's document, of a bundle, or of a suite; and its scores, where there are any."""
+def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> tuple[Board, Evidence | None]:
+    """The board of a run's document, of a bundle, or of a suite; and the scores behind it, where there are any."""
     import json
 
     from simbench.errors import SimbenchError
-    from simbench.leaderboard.document import from_document
+    from simbench.leaderboard.document import evidence_in, from_document
+    from simbench.leaderboard.evidence import evidence_of
     from simbench.results.store import Store
 
     run = Store(store).root / "runs" / f"{source}.json"
     path = run if run.is_file() else Path(source)
     if path.suffix == ".json" and path.is_file():
         try:
-            return from_document(json.loads(path.read_text(encoding="utf-8"))), []
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return from_document(document), evidence_in(document)
         except (ValueError, AttributeError) as error:
             raise SimbenchError(f"{path}: not the document of a run: {error}") from None
     if path.suffix == ".zip" or path.is_dir():
@@ -94,11 +100,13 @@ def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> t
     given = [one for one in metrics if one.endswith(".py") or ":" in one]
     if given:
         raise SimbenchError(f'--metric takes the label of a metric of the board, not "{given[0]}"')
-    return stored_results(source, store=store)
+    board, scores = stored_results(source, store=store)
+    return board, evidence_of(board, scores)
 
 
-def _bundled(path: Path) -> tuple[Board, list[ScoreRow]]:
+def _bundled(path: Path) -> tuple[Board, Evidence]:
     """What follows from the scores of a bundle; what it claims is not drawn."""
+    from simbench.leaderboard.evidence import evidence_of
     from simbench.run.grading import score_table
     from simbench.verify.pack import recorded_plan, regraded
     from simbench.verify.regrade import checked_records
@@ -107,4 +115,5 @@ def _bundled(path: Path) -> tuple[Board, list[ScoreRow]]:
     contents = open_bundle(path)
     plan = recorded_plan(contents.suite, contents.metrics)
     records, _ = checked_records(contents, plan)
-    return regraded(plan, records, contents.provenance), score_table(plan, records)
+    board = regraded(plan, records, contents.provenance)
+    return board, evidence_of(board, score_table(plan, records))

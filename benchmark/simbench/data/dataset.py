@@ -50,6 +50,8 @@ class Dataset:
     train: Split
     test: Split
     classes: int
+    tokens: bool = False
+    """Whether inputs are whole numbers that name things, to which noise cannot be added."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,8 @@ from simbench.leaderboard.evidence import Evidence, evidence_of
 from simbench.leaderboard.ranking import board_of
 from simbench.leaderboard.scores import ScoreRow
 from simbench.sanity.verdict import Offender, Tally, Verdict
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -42,7 +44,7 @@ class CellRecord(_Part):
     reason: str | None
     companions: dict[str, float | None]
     offenders: list[OffenderRecord]
-    tallies: list[tuple[list[str], int, int]]
+    tallies: list[tuple[list[str], float, int]]
 
 
 class ColumnRecord(_Part):
@@ -140,15 +142,20 @@ def from_document(document: Mapping[str, Any]) -> Board:
             f"this leaderboard has schema version {version}, older than {SCHEMA_VERSION}, which this simbench reads; "
             "publish it again from its suite"
         )
-    try:
-        checked = Document.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SimbenchError(f"not a leaderboard of simbench: {where}: {first['msg']}") from None
+    checked = _checked(Document, document)
     columns = [TestColumn(**column.model_dump()) for column in checked.columns]
     rows = [_row(record) for record in checked.rows]
     return board_of(checked.suite, checked.version, checked.about, columns, rows, checked.provenance)
+
+
+def evidence_in(document: Mapping[str, Any]) -> Evidence | None:
+    """The scores that a document carries; None where it has none.
+
+    Raises:
+        SimbenchError: what it has there is something else.
+    """
+    found = document.get("evidence")
+    return None if found is None else _checked(Evidence, found)
 
 
 def json_safe(value: Any) -> Any:
@@ -168,6 +175,15 @@ def json_safe(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value)
+
+
+def _checked(model: type[Model], value: Any) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SimbenchError(f"not a leaderboard of simbench: {where}: {first['msg']}") from None
 
 
 def _row_record(ranked: RankedRow, board: Board) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +17,7 @@ from simbench.leaderboard.scores import ScoreRow
 from simbench.sanity.verdict import Trial
 
 MARGIN_DIGITS = 6
+T = TypeVar("T")
 Place = tuple[str, str, str]
 """Model, layer, change."""
 Asked = tuple[str, tuple[str, ...], str | None, float | None, str]
@@ -33,7 +35,9 @@ class MetricEvidence(_Part):
         values: as the metric returned them; null where `problems` has a status and a reason.
         standard_errors, tiebreaks: empty where the metric gives none.
         marked: positions of the comparisons that made an answer fail.
-        held: a letter per question: 1 held, 0 did not, - could not be asked.
+        held: a letter per question: 1 held, 0 did not, - could not be asked; . is an observation, one point of a
+            statistic, whose margin is the similarity and whose place on the other axis is the question's `at`.
+        credits: what each answer added to the grade; empty where all are all or nothing.
         margins: how far on the right side each answer fell, to six digits.
     """
 
@@ -45,6 +49,7 @@ class MetricEvidence(_Part):
     marked: list[int]
     held: str
     margins: list[float | None]
+    credits: list[float | None] = []
 
 
 class Questions(_Part):
@@ -139,13 +144,18 @@ def _of_metric(scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: M
         problems={str(n): (score.status, score.reason) for n, score in enumerate(scores) if score.status != "ok"},
         warnings={str(n): score.warnings for n, score in enumerate(scores) if score.warnings},
         marked=[n for n, score in enumerate(scores) if (*_places(score)[0], *_places(score)[1]) in marked],
-        held="".join("-" if trial is None else "01"[trial.held] for trial in answers),
+        held="".join("-" if trial is None else _letter(trial.held) for trial in answers),
         margins=[None if trial is None else _rounded(trial.margin) for trial in answers],
+        credits=_unless_all_none(answers, lambda trial: None if trial is None else trial.partial_credit),
     )
 
 
-def _unless_all_none(scores: Sequence[ScoreRow], value: Callable[[ScoreRow], float | None]) -> list[float | None]:
-    found = [value(score) for score in scores]
+def _letter(held: bool | None) -> str:
+    return "." if held is None else "1" if held else "0"
+
+
+def _unless_all_none(items: Sequence[T], value: Callable[[T], float | None]) -> list[float | None]:
+    found = [value(item) for item in items]
     return found if any(one is not None for one in found) else []
 
 

@@ -75,7 +75,15 @@ class Entry:
     ties: str
 
 
-SCRIPTS = ("vendor/observable-plot.min.js", "charts.js", "details.js", "page.js")
+SCRIPTS = (
+    "vendor/observable-plot.min.js",
+    "tools.js",
+    "charts.js",
+    "evidence.js",
+    "figures.js",
+    "details.js",
+    "page.js",
+)
 DIGITS = 6
 """Of the numbers in the page; the files beside it have all of them."""
 

@@ -11,6 +11,7 @@ and forgotten.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,9 @@ from pydantic import Field
 from simbench.lazy import lazy_import
 from simbench.metrics.cka import INVARIANT_TO
 from simbench.metrics.linear_algebra import GRAM_BLOCK, centred, grouped, same_gram
+from simbench.metrics.memory import working_bytes
 from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.pairwise import middle_above_diagonal
 
 if TYPE_CHECKING:
     import torch
@@ -94,8 +97,8 @@ def cka_rbf(x: Tensor, y: Tensor, *, fraction: Fraction = 0.5) -> Tensor:
     """
     kernels = []
     for side in (centred(x), centred(y)):
-        distances = torch.nn.functional.pdist(side)
-        width = fraction * _median(distances)
+        ordered = torch.nn.functional.pdist(side).square().sort().values.tolist()
+        width = fraction * _median((ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]))
         square = torch.cdist(side, side, compute_mode="donot_use_mm_for_euclid_dist").square()
         kernel = torch.exp(-square / (2 * width**2))
         kernels.append(kernel - kernel.mean(dim=0) - kernel.mean(dim=1, keepdim=True) + kernel.mean())
@@ -107,34 +110,37 @@ def cka_rbf(x: Tensor, y: Tensor, *, fraction: Fraction = 0.5) -> Tensor:
 def _gaussian_kernel(x: Tensor, fraction: float) -> GaussianKernel:
     x = same_gram(centred(x))
     squares = x.square().sum(dim=1)
-    width = fraction * _median(_distances(x, squares))
+    width = fraction * _median(middle_above_diagonal(_SquaredDistances(x, squares), len(x)))
     scaled, squares = x / (2**0.5 * width), squares / (2 * width**2)
-    means = torch.cat(
-        [_kernel_minus_one(scaled, squares, start, stop, 0).mean(dim=1) for start, stop in _blocks(len(x), 1)]
-    )
-    return GaussianKernel(scaled, squares, means)
+    sums = torch.zeros_like(squares)
+    for start, stop in _blocks(len(x), 1):
+        block = _kernel_minus_one(scaled, squares, start, stop, start)
+        sums[start:stop] += block.sum(dim=1)
+        sums[stop:] += block[:, stop - start :].sum(dim=0)  # by symmetry, what lies below
+    return GaussianKernel(scaled, squares, sums / len(x))
+
+
+@dataclass(frozen=True)
+class _SquaredDistances:
+    x: Tensor
+    squares: Tensor
+
+    def __call__(self, rows: slice, columns: slice) -> Tensor:
+        """‖xᵢ − xⱼ‖², at least 0."""
+        both = self.squares[rows, None] + self.squares[columns]
+        return both.addmm_(self.x[rows], self.x[columns].T, alpha=-2).clamp_(min=0)
 
 
 def _kernel_minus_one(scaled: Tensor, squares: Tensor, start: int, stop: int, left: int) -> Tensor:
     """exp(−‖xᵢ − xⱼ‖²) − 1 for i in [start, stop) and j ≥ left; centring removes the 1, which would cost digits."""
-    block = torch.addmm(squares[left:].expand(stop - start, -1), scaled[start:stop], scaled[left:].T, alpha=-2)
-    block += squares[start:stop, None]
+    block = _SquaredDistances(scaled, squares)(slice(start, stop), slice(left, len(scaled)))
     block.diagonal(start - left).zero_()  # the distance of a row from itself, without its rounding error
-    return torch.expm1(block.clamp_(min=0).neg_(), out=block)
+    return torch.expm1(block.neg_(), out=block)
 
 
-def _distances(x: Tensor, squares: Tensor) -> Tensor:
-    """‖xᵢ − xⱼ‖ for all i < j."""
-    found = []
-    for start, stop in _blocks(len(x), 1):
-        block = squares[start:stop, None] + squares[start:] - 2 * x[start:stop] @ x[start:].T
-        found.append(block[torch.ones_like(block, dtype=torch.bool).triu(diagonal=1)])
-    return torch.cat(found).clamp_(min=0).sqrt_()
-
-
-def _median(distances: Tensor) -> float:
-    """The median, the mean of the two in the middle where there are two."""
-    median = float((distances.median() - (-distances).median()) / 2)
+def _median(middle: tuple[float, float]) -> float:
+    """The median of distances from the two squared ones in the middle."""
+    median = (math.sqrt(middle[0]) + math.sqrt(middle[1])) / 2
     if median <= 0:
         raise ValueError("the median distance between rows is 0, so that the Gaussian kernel has no width")
     return median
@@ -154,6 +160,6 @@ def _inner_products(kernels: Sequence[GaussianKernel]) -> Tensor:
 
 def _blocks(rows: int, count: int) -> Iterator[tuple[int, int]]:
     """Ranges of rows such that `count` blocks of them stay within the bytes that a cache holds."""
-    height = max(1, min(rows, GRAM_BLOCK // (8 * rows * count)))
+    height = max(1, min(rows, working_bytes(GRAM_BLOCK) // (8 * rows * count)))
     for start in range(0, rows, height):
         yield start, min(start + height, rows)

@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import grouped, unordered
+from simbench.metrics.memory import working_bytes
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import RowDistances, row_distances, symmetric_inner_products
+from simbench.metrics.pairwise import BLOCK, RESIDENT, RowDistances, row_distances, symmetric_inner_products
 
 if TYPE_CHECKING:
     import torch
+    from scipy.sparse.linalg import LinearOperator
     from torch import Tensor
 
     from simbench.representations.representation import Representation
@@ -122,7 +125,7 @@ def norm_difference_of_pairs(
     """A norm of the difference of the distance matrices of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
     if norm == "spectral":
-        norms = [_spectral_norm(prepared[a].matrix() - prepared[b].matrix()) if a != b else 0.0 for a, b in unique]
+        norms = [_spectral_norm(prepared[a], prepared[b]) if a != b else 0.0 for a, b in unique]
         return torch.tensor(norms, dtype=torch.float64)[back]
     squared = torch.empty(len(unique), dtype=torch.float64)
     for positions in grouped(range(len(unique)), lambda k: prepared[unique[k][0]].rows):
@@ -144,21 +147,39 @@ def _squared_difference(a: RowDistances, b: RowDistances) -> float:
     return float(both)
 
 
-def _spectral_norm(symmetric: Tensor) -> float:
-    """The largest absolute eigenvalue: Lanczos, of which one vector is asked."""
+def _spectral_norm(a: RowDistances, b: RowDistances) -> float:
+    """The largest absolute eigenvalue of D_a − D_b: Lanczos, of which one vector is asked."""
     from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-    array = symmetric.cpu().numpy()
+    start = np.random.default_rng(0).normal(size=a.rows)
+    if 3 * 8 * a.rows**2 > working_bytes(RESIDENT):
+        if _squared_difference(a, b) == 0.0:
+            return 0.0
+        return float(np.abs(eigsh(_difference_operator(a, b), k=1, v0=start, return_eigenvectors=False)[0]))
+    array = (a.matrix() - b.matrix()).cpu().numpy()
     largest = float(np.abs(array).max())
     if largest == 0.0:
         return 0.0
     if len(array) > SMALL:
         try:
-            start = np.random.default_rng(0).normal(size=len(array))
             return largest * float(np.abs(eigsh(array / largest, k=1, v0=start, return_eigenvectors=False)[0]))
         except ArpackNoConvergence:  # eigenvalues too close to tell apart: the full decomposition does not mind
             pass
     return float(np.abs(np.linalg.eigvalsh(array)).max())
+
+
+def _difference_operator(a: RowDistances, b: RowDistances) -> LinearOperator:
+    """D_a − D_b as what it makes of a vector, for matrices that do not fit: their blocks are made for each product."""
+    from scipy.sparse.linalg import LinearOperator
+
+    whole, height = slice(0, a.rows), max(1, working_bytes(BLOCK) // (8 * a.rows))
+    blocks = [slice(top, min(top + height, a.rows)) for top in range(0, a.rows, height)]
+
+    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        column = torch.as_tensor(vector.ravel()).to(a.x)
+        return torch.cat([(a(block, whole) - b(block, whole)) @ column for block in blocks]).cpu().numpy()
+
+    return LinearOperator((a.rows, a.rows), matvec=product, dtype=np.float64)
 
 
 @metric(

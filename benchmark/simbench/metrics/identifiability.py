@@ -25,6 +25,7 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import nuclear_cross_norms, unit_columns
 from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.outputs import log_probabilities
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -156,35 +157,6 @@ def identifiability_fg(
     return max(0.0, float(embedding), float(unembedding))
 
 
-@metric(
-    "logit_distance_relative",
-    version=1,
-    higher_is_more_similar=False,
-    symmetric=True,
-    value_range=(0.0, 2.0),
-    invariant_to=INVERTIBLE,
-    needs={"head"},
-    level="head",
-    family="identifiability",
-    formula="√(E‖ũ − ũ′‖²) / √(½(E‖ũ‖² + E‖ũ′‖²)), ũ = ℓ − mean_y ℓ",
-    reference="Nielsen et al. (2026), Logit Distance Bounds Representational Similarity; the normalisation is ours",
-    default=True,
-)
-def logit_distance_relative(a: Representation, b: Representation) -> float:
-    """Distance of the centred logits of two models with the same labels, relative to their size.
-
-    a, b: representations at the head → a number in [0, 2]: 0 for equal distributions, √2 for uncorrelated logits.
-    Raises `NotApplicable` where both models are uniform everywhere.
-    """
-    ells = _log_probabilities(a, b)
-    first, second = (ell - ell.mean(dim=1, keepdim=True) for ell in ells)
-    size = ((first.square().mean() + second.square().mean()) / 2).sqrt()
-    rounding = torch.finfo(torch.float64).eps * max(float(ell.abs().max()) for ell in ells)
-    if float(size) <= 8 * rounding:
-        raise NotApplicable("both models give equal probabilities to all labels")
-    return float((first - second).square().mean().sqrt() / size)
-
-
 @dataclass(frozen=True)
 class Choice:
     """The pivots of one pair of models, and what the distances read at them.
@@ -207,7 +179,7 @@ class Choice:
 
 def choose(a: Representation, b: Representation, *, seed: int, tuples: int) -> Choice:
     """The pivot label and left-out label with the smallest t₁, and the best input tuple of a seeded draw."""
-    first, second = _log_probabilities(a, b)
+    first, second = log_probabilities(a, b)
     dimension, labels = min(a.features, b.features), first.shape[1]
     if labels < dimension + 2:
         raise NotApplicable(f"K ≥ M + 2 labels are needed; here K = {labels} and M = {dimension}")
@@ -217,13 +189,6 @@ def choose(a: Representation, b: Representation, *, seed: int, tuples: int) -> C
     by_label = _differences(first[inputs].T, 0)[:, 1:], _differences(second[inputs].T, 0)[:, 1:]
     t3, t4 = (float((p.std(dim=0) - q.std(dim=0)).abs().max()) for p, q in (by_input, by_label))
     return Choice(dimension, pivot, rest, inputs, t1, t2, t3, t4, by_input, by_label)
-
-
-def _log_probabilities(a: Representation, b: Representation) -> tuple[Tensor, Tensor]:
-    first, second = a.log_probabilities, b.log_probabilities
-    if first.shape[1] != second.shape[1]:
-        raise NotApplicable(f"{first.shape[1]} labels against {second.shape[1]}")
-    return first, second
 
 
 def _differences(ell: Tensor, pivot: int) -> Tensor:

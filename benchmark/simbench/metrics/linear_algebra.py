@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.memory import working_bytes
 from simbench.metrics.metric import Pairs
+from simbench.metrics.sharing import shared, shared_over_pairs
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +25,12 @@ else:
     torch = lazy_import("torch")
 
 MEMORY_LIMIT = 256 * 2**20
-"""Bytes that a batched product may hold at once, beside its inputs."""
+"""Bytes of a batch of products: a larger one is no faster."""
 GRAM_BLOCK = 32 * 2**20
+"""Bytes of a block of rows of all Gram matrices: small enough to stay near the processor."""
 
 
+@shared
 def centred(x: Tensor) -> Tensor:
     """`x` of shape (rows, features) in float64, each column with mean 0.
 
@@ -50,6 +54,7 @@ def varying(x: Tensor) -> Tensor:
     return x.double()
 
 
+@shared
 def unit_norm(x: Tensor) -> Tensor:
     """The centred matrix divided by its Frobenius norm."""
     x = centred(x)
@@ -64,6 +69,7 @@ def unit_columns(x: Tensor) -> Tensor:
     return x[:, norms > 0] / norms[norms > 0]
 
 
+@shared
 def same_gram(x: Tensor) -> Tensor:
     """A matrix of shape (rows, ≤ rows) with the Gram matrix x xᵀ: from xᵀ = QR follows x xᵀ = RᵀR.
 
@@ -113,6 +119,7 @@ class Spectrum:
         return Spectrum(self.left[:, :rank], self.values[:rank], self.right[:rank])
 
 
+@shared
 def spectrum(x: Tensor) -> Spectrum:
     """Left vectors (rows, r), values (r,) and right vectors (r, features) of the centred `x`, r its numerical rank."""
     left, values, right = torch.linalg.svd(centred(x), full_matrices=False)
@@ -146,7 +153,8 @@ def unordered(pairs: Pairs) -> tuple[list[tuple[int, int]], list[int]]:
     return list(position), back
 
 
-def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs, *, memory_limit: int = MEMORY_LIMIT) -> Tensor:
+@shared_over_pairs
+def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """‖X_aᵀX_b‖² = ⟨X_a X_aᵀ, X_b X_bᵀ⟩ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ).
 
     The left form costs rows · d_a · d_b per pair, the right one rows² per pair and rows² · d once per matrix. The
@@ -161,22 +169,22 @@ def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs, *, memory_limi
         by_features = rows * sum(widths[a] * widths[b] for a, b in group)
         by_rows = rows**2 * (sum(widths.values()) + len(used) ** 2) / 2
         if by_features <= by_rows:
-            found = _feature_inner_products(matrices, group, memory_limit)
+            found = _feature_inner_products(matrices, group)
         else:
-            inner = _gram_inner_products([matrices[index] for index in used], memory_limit)
+            inner = _gram_inner_products([matrices[index] for index in used])
             slot = {index: k for k, index in enumerate(used)}
             found = inner[[slot[a] for a, _ in group], [slot[b] for _, b in group]]
         values[positions] = found.cpu()
     return values[back]
 
 
-def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs, memory_limit: int) -> Tensor:
+def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """‖X_aᵀX_b‖² for every pair, shape (pairs,): one product per left side and block of right sides."""
     found = torch.empty(len(pairs), dtype=torch.float64, device=matrices[pairs[0][0]].device)
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         left = matrices[pairs[positions[0]][0]].T
         widest = max(matrices[pairs[k][1]].shape[1] for k in positions)
-        size = max(1, memory_limit // (8 * left.shape[1] * widest))
+        size = max(1, working_bytes(MEMORY_LIMIT) // (8 * max(2 * left.shape[0], left.shape[1]) * widest))
         for start in range(0, len(positions), size):
             chunk = positions[start : start + size]
             rights = [matrices[pairs[k][1]] for k in chunk]
@@ -186,14 +194,14 @@ def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs, memory_lim
     return found
 
 
-def _gram_inner_products(matrices: Sequence[Tensor], memory_limit: int) -> Tensor:
+def _gram_inner_products(matrices: Sequence[Tensor]) -> Tensor:
     """All ⟨X_a X_aᵀ, X_b X_bᵀ⟩, shape (matrices, matrices), streamed over blocks of Gram rows.
 
     A Gram matrix is symmetric: of each block of rows only the diagonal block and what lies to its right are formed, and
     the latter counts twice. A block is written and read once, so it had better stay in the cache: smaller is faster.
     """
     rows, count = matrices[0].shape[0], len(matrices)
-    height = max(1, min(rows, min(memory_limit, GRAM_BLOCK) // (8 * rows * count)))
+    height = max(1, min(rows, working_bytes(GRAM_BLOCK) // (8 * rows * count)))
     total = matrices[0].new_zeros(count, count)
     buffer = matrices[0].new_empty(count * height * rows)
     for start in range(0, rows, height):
@@ -208,26 +216,26 @@ def _gram_inner_products(matrices: Sequence[Tensor], memory_limit: int) -> Tenso
     return total
 
 
-def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs, *, memory_limit: int = MEMORY_LIMIT) -> Tensor:
+@shared_over_pairs
+def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """‖X_aᵀX_b‖∗ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ)."""
     unique, back = unordered(pairs)
     values = torch.empty(len(unique), dtype=torch.float64)
-    for positions, products in cross_products(matrices, unique, memory_limit=memory_limit):
+    for positions, products in cross_products(matrices, unique):
         values[positions] = nuclear_norms(products).cpu()
     return values[back]
 
 
-def cross_products(
-    matrices: Sequence[Tensor], pairs: Pairs, *, memory_limit: int = MEMORY_LIMIT
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of X_aᵀX_b of one shape, each with the positions of its pairs; at most `memory_limit` bytes at a time."""
+def cross_products(matrices: Sequence[Tensor], pairs: Pairs) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of X_aᵀX_b of one shape, each with the positions of its pairs."""
 
     def shape(k: int) -> tuple[int, int]:
         return matrices[pairs[k][0]].shape[1], matrices[pairs[k][1]].shape[1]
 
     for positions in grouped(range(len(pairs)), shape):
         wide, high = shape(positions[0])
-        size = max(1, memory_limit // (4 * 8 * wide * high))  # the products, and what a decomposition adds to them
+        # The products, and what a decomposition adds to them.
+        size = max(1, working_bytes(MEMORY_LIMIT) // (4 * 8 * wide * high))
         for start in range(0, len(positions), size):
             chunk = positions[start : start + size]
             yield chunk, torch.stack([matrices[pairs[k][0]].T @ matrices[pairs[k][1]] for k in chunk])

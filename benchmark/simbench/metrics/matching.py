@@ -5,7 +5,8 @@ With C the Pearson correlations between the units of X (rows) and of Y (columns)
 * `match_bipartite`: every unit gets at most one partner, the total correlation being the largest possible;
 * `match_semi`: every unit of X takes the unit of Y that it correlates with most; units of Y may be taken repeatedly;
 * `match_threshold`: the share of units of X with a partner of at least a given correlation;
-* `soft_matching`: every unit spreads its share of the mass over partners, the numbers of units being free.
+* `soft_matching`: every unit spreads its share of the mass over partners, the numbers of units being free;
+* `partial_soft_matching`: the same for the share of the mass that matches best; the rest stays without partner.
 
 Correlations are signed. Dead units are left out (`dead: keep` counts them as units without partner), and the score
 carries a warning that counts them.
@@ -169,7 +170,8 @@ def _transported(correlations: Array, a: Units, b: Units) -> float:
     if a.alive == b.alive:
         return assigned(correlations) / a.alive
     weights = np.full(a.alive, 1 / a.alive), np.full(b.alive, 1 / b.alive)
-    plan = transport_library().emd(*weights, np.ascontiguousarray(1 - correlations), numItermax=ITERATIONS)
+    library = transport_library("units of unequal number need")
+    plan = library.emd(*weights, np.ascontiguousarray(1 - correlations), numItermax=ITERATIONS)
     return float((plan * correlations).sum())
 
 
@@ -200,3 +202,51 @@ def soft_matching(x: Tensor, y: Tensor) -> float | Score:
     1.0
     """
     return soft_matching_of_pairs([units(x), units(y)], [(0, 1)])[0]
+
+
+def partial_soft_matching_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, mass: float) -> list[float | Score]:
+    """Partial soft matching of many pairs."""
+
+    def value(correlations: Array, a: Units, b: Units) -> float:
+        return _transported(correlations, a, b) if mass == 1 else _partly_transported(correlations, mass)
+
+    return matched(value, prepared, pairs)
+
+
+def _partly_transported(correlations: Array, mass: float) -> float:
+    """1 − cost / mass, with costs 1 − C: where all of them are 0 the plan, not its cost, is arbitrary."""
+    library = transport_library("transport of a part of the mass needs")
+    cost = np.ascontiguousarray(1 - correlations)
+    weights = [np.full(count, 1 / count) for count in cost.shape]
+    plan = library.partial.partial_wasserstein(*weights, cost, m=mass, numItermax=ITERATIONS)
+    return float(np.clip(1 - (plan * cost).sum() / mass, -1, 1))
+
+
+@metric(
+    "partial_soft_matching",
+    version=1,
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(-1.0, 1.0),
+    invariant_to=INVARIANT_TO,
+    family="matching",
+    formula="max_P Σᵢⱼ Pᵢⱼ Cᵢⱼ / m, P ≥ 0 with row sums ≤ 1/d, column sums ≤ 1/d′ and total mass m",
+    reference="Kapoor, Williams, Khosla (2026), partial soft matching, arXiv 2602.19331; Chapel, Alaya, Gasso (2020), "
+    "Partial Optimal Transport with Applications on Positive-Unlabeled Learning (the linear programme)",
+    prepare=units_of,
+    compare_many=partial_soft_matching_of_pairs,
+)
+def partial_soft_matching(x: Tensor, y: Tensor, *, mass: Annotated[float, Field(gt=0, le=1)] = 0.9) -> float | Score:
+    """Mean correlation of the share `mass` of the units that matches best under the best transport plan.
+
+    x: (rows, features), y: (rows, other features) → a number in [−1, 1], not below `soft_matching`, which it is at
+    mass 1: outliers on either side find no partner and do no harm. Dead units are left out. Raises `NotApplicable`
+    when all units of one side are dead, or where the extra `transport` is missing.
+
+    >>> import torch
+    >>> x = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    >>> y = x * torch.tensor([2.0, 3.0, -1.0])  # the last unit has no partner
+    >>> round(partial_soft_matching(x, y, mass=2 / 3), 9), round(partial_soft_matching(x, y, mass=1), 9)
+    (1.0, 0.333333333)
+    """
+    return partial_soft_matching_of_pairs([units(x), units(y)], [(0, 1)], mass=mass)[0]

@@ -38,7 +38,7 @@ IMPLIED_INVARIANCES = {
     "invertible_linear": ("orthogonal", "isotropic_scaling", "permutation"),
     "orthogonal": ("permutation",),
 }
-NEEDS = ("model", "head", "fit", "targets")
+NEEDS = ("model", "head", "fit", "targets", "sequence")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Metric:
     version: int | None = None
     symmetric: bool = False
     value_range: tuple[float, float] = (float("-inf"), float("inf"))
+    triangle_inequality: bool = False
+    """Whether d(x, z) ≤ d(x, y) + d(y, z) is claimed of this distance."""
     invariant_to: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
     level: Level = "layers"
@@ -143,6 +145,7 @@ def metric(
     version: int | None = None,
     symmetric: bool = False,
     value_range: tuple[float, float] = (float("-inf"), float("inf")),
+    triangle_inequality: bool = False,
     invariant_to: Collection[str] = (),
     needs: Collection[str] = (),
     level: Level = "layers",
@@ -172,6 +175,7 @@ def metric(
             version=version,
             symmetric=symmetric,
             value_range=value_range,
+            triangle_inequality=triangle_inequality,
             invariant_to=frozenset(invariant_to),
             needs=frozenset(needs),
             level=level,

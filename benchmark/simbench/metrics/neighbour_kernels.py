@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.lazy import lazy_import
 from simbench.metrics.cka import NonPositiveSelfHSICError
 from simbench.metrics.linear_algebra import unordered
+from simbench.metrics.memory import working_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.neighbours import (
     INVARIANT_TO,
@@ -35,13 +36,11 @@ else:
 MINIMUM_ROWS = 4
 
 
-def second_order_cosine_of_pairs(
-    prepared: Sequence[Neighbours], pairs: Pairs, *, memory_limit: int = RESIDENT, **_: int
-) -> list[float | Score]:
+def second_order_cosine_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: int) -> list[float | Score]:
     """Second-order cosine of many pairs: the cosines of one representation are formed once for all its partners."""
     unique, back = unordered(pairs)
     values: list[float] = []
-    size = max(1, memory_limit // (16 * max(side.indices.numel() for side in prepared)))
+    size = max(1, working_bytes(RESIDENT) // (16 * max(side.indices.numel() for side in prepared)))
     for start in range(0, len(unique), size):
         chunk = unique[start : start + size]
         partners = defaultdict(list)
@@ -58,7 +57,7 @@ def _cosines_with(prepared: Sequence[Neighbours], a: int, partners: Sequence[int
     z = prepared[a].directions
     indices = torch.stack([prepared[b].indices for b in partners])
     found = torch.empty(indices.shape, dtype=z.dtype, device=z.device)
-    height = max(1, BLOCK // (8 * len(z)))
+    height = max(1, working_bytes(BLOCK) // (8 * len(z)))
     for start in range(0, len(z), height):
         block = z[start : start + height] @ z.T
         rows = slice(start, start + len(block))

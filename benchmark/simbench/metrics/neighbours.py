@@ -22,9 +22,11 @@ from pydantic import Field
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import unordered
+from simbench.metrics.memory import working_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.pairwise import BLOCK
 from simbench.metrics.rdm import patterns
+from simbench.metrics.sharing import shared
 
 if TYPE_CHECKING:
     import torch
@@ -75,10 +77,12 @@ class Neighbours:
 
         rows = len(values)
         starts = torch.arange(rows + 1) * self.k
-        parts = (values.cpu().flatten().numpy(), self.indices.cpu().flatten().numpy(), starts.numpy())
+        # Copies: scipy orders the entries of a row in place, by column.
+        parts = (values.cpu().flatten().numpy().copy(), self.indices.cpu().flatten().numpy().copy(), starts.numpy())
         return csr_array(parts, shape=(rows, rows))
 
 
+@shared
 def neighbours(x: Tensor, k: int) -> Neighbours:
     """Search, block by block of rows. `NotApplicable` without variance or with fewer than k + 2 rows."""
     rows = len(x)
@@ -88,7 +92,7 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
     z, bits = sides.rows, (rows - 1).bit_length()
     later = torch.arange(rows - 1, -1, -1, device=z.device)
     indices, cosines = [], []
-    height = max(1, BLOCK // (8 * rows))
+    height = max(1, working_bytes(BLOCK) // (8 * rows))
     for start in range(0, rows, height):
         block = z[start : start + height] @ z.T
         # Cosine and (descending) index in one integer: distinct keys, for which the order does not depend on rounding.

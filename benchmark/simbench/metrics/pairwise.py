@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import centred
+from simbench.metrics.memory import working_bytes
 from simbench.metrics.metric import Pairs
 
 if TYPE_CHECKING:
@@ -21,74 +27,64 @@ BLOCK = 32 * 2**20
 """Bytes of a block of rows of all matrices: small enough to stay near the processor."""
 RESIDENT = 2**30
 """Bytes of the vectors that are held at once."""
+STRIPE = 256
+"""Rows of a symmetric matrix that are looked at together."""
 NEAR = 1e-5
 """Of the squared norms: below it a squared distance taken from inner products has lost too many digits."""
 
 BlockOf = Callable[[slice, slice], "Tensor"]
-"""Rows and columns → that part of a symmetric n × n matrix."""
+"""Rows and columns → that part of an n × n matrix, which is symmetric where only a part of it is asked for."""
 
 
-def tiles(pairs: Pairs, size: int) -> Iterator[tuple[list[int], list[int]]]:
-    """The pairs in portions that involve at most `size` (at least 2) items: the items, and the positions of the pairs.
-
-    >>> list(tiles([(0, 1), (2, 2), (1, 2)], 2))
-    [([0, 1], [0]), ([0, 2], [1]), ([1, 2], [2])]
-    """
-    used = sorted({index for pair in pairs for index in pair})
-    half = len(used) if len(used) <= size else max(1, size // 2)
-    groups = [used[start : start + half] for start in range(0, len(used), half)]
-    done: set[int] = set()
-    for first, group in enumerate(groups):
-        for other in groups[first + (len(groups) > 1) :]:
-            items = sorted({*group, *other})
-            inside = set(items)
-            positions = [k for k, (a, b) in enumerate(pairs) if k not in done and a in inside and b in inside]
-            done.update(positions)
-            yield items, positions
-
-
-def cosines_of_vectors(
-    make: Callable[[int], Tensor], pairs: Pairs, length: int, *, memory_limit: int = RESIDENT
-) -> Tensor:
+def cosines_of_vectors(make: Callable[[int], Tensor], pairs: Pairs) -> Tensor:
     """⟨v_a, v_b⟩ / √(⟨v_a, v_a⟩⟨v_b, v_b⟩) for every pair, shape (pairs,), float64; `make(k)` gives v_k, (length,).
 
-    As many vectors as the limit allows are held at once and multiplied with one another in one product.
+    As many vectors as the limit allows, but for one, are held; the others visit them one by one, and the next are held.
+    At least two are in memory at a time.
     """
-    found = torch.empty(len(pairs), dtype=torch.float64)
-    held: dict[int, Tensor] = {}
-    for items, positions in tiles(pairs, max(2, memory_limit // (8 * length))):
-        if not positions:
-            continue
-        held = {index: held[index] if index in held else make(index) for index in items}
-        inner = _inner_products([held[index] for index in items])
-        slot = {index: k for k, index in enumerate(items)}
-        norms = torch.outer(inner.diagonal(), inner.diagonal()).sqrt()
-        cosines = (inner / norms).cpu()
-        for k in positions:
-            found[k] = cosines[slot[pairs[k][0]], slot[pairs[k][1]]]
+    partners: dict[int, set[int]] = defaultdict(set)
+    for a, b in pairs:
+        partners[a].add(b)
+        partners[b].add(a)
+    waiting = sorted(partners)
+    inner: dict[tuple[int, int], float] = {}
+    while waiting:
+        held = {waiting[0]: make(waiting[0])}
+        room = working_bytes(RESIDENT) // held[waiting[0]].nbytes
+        held |= {k: make(k) for k in waiting[1 : room if room >= len(waiting) else max(1, room - 1)]}
+        waiting = waiting[len(held) :]
+        vectors = list(held.values())
+        for a, row in zip(held, _inner_products(vectors, vectors), strict=True):
+            inner |= {(a, b): value for b, value in zip(held, row, strict=True)}
+        for visitor in waiting:
+            if partners[visitor] & held.keys():
+                (row,) = _inner_products([make(visitor)], vectors)
+                inner |= {(k, visitor): value for k, value in zip(held, row, strict=True)}
+        del vectors, held  # before the next are made
+    cosines = [inner[min(a, b), max(a, b)] / math.sqrt(inner[a, a] * inner[b, b]) for a, b in pairs]
+    return torch.tensor(cosines, dtype=torch.float64)
+
+
+def _inner_products(vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list[list[float]]:
+    """⟨v, w⟩ for all vectors and others, in float64, whatever the type of the vectors."""
+    size = max(1, working_bytes(BLOCK) // (8 * len({*map(id, vectors), *map(id, others)})))
+    total = torch.zeros(len(vectors), len(others), dtype=torch.float64, device=vectors[0].device)
+    for start in range(0, len(vectors[0]), size):
+        block = torch.stack([other[start : start + size] for other in others]).double()
+        rows = block if vectors is others else torch.stack([v[start : start + size] for v in vectors]).double()
+        total += rows @ block.T
+    found: list[list[float]] = total.tolist()
     return found
 
 
-def _inner_products(vectors: Sequence[Tensor]) -> Tensor:
-    """All inner products, (vectors, vectors), float64, whatever the type of the vectors."""
-    size = max(1, BLOCK // (8 * len(vectors)))
-    total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64, device=vectors[0].device)
-    for start in range(0, len(vectors[0]), size):
-        block = torch.stack([vector[start : start + size] for vector in vectors]).double()
-        total += block @ block.T
-    return total
-
-
-def symmetric_inner_products(
-    matrices: Sequence[BlockOf], rows: int, *, memory_limit: int = BLOCK
-) -> tuple[Tensor, Tensor]:
+def symmetric_inner_products(matrices: Sequence[BlockOf], rows: int) -> tuple[Tensor, Tensor]:
     """⟨S_a, S_b⟩ of symmetric n × n matrices, (matrices, matrices), and their row sums, (matrices, n).
 
     Only blocks of rows are ever held. Of each, only the diagonal block and what lies to its right are formed; the
     latter counts twice.
     """
     count = len(matrices)
-    height = max(1, min(rows, memory_limit // (8 * rows * count)))
+    height = max(1, min(rows, working_bytes(BLOCK) // (8 * rows * count)))
     inner, sums = None, None
     for start in range(0, rows, height):
         stop = min(start + height, rows)
@@ -104,6 +100,76 @@ def symmetric_inner_products(
     assert inner is not None
     assert sums is not None
     return inner, sums
+
+
+def parts_above_diagonal(matrix: BlockOf, rows: int) -> Iterator[Tensor]:
+    """What lies above the diagonal of a symmetric n × n matrix, in flat portions; their order depends on n only."""
+    for start in range(0, rows, STRIPE):
+        stop = min(start + STRIPE, rows)
+        block = matrix(slice(start, stop), slice(start, rows))
+        corner = block[:, : stop - start]
+        yield corner[torch.ones_like(corner, dtype=torch.bool).triu_(1)]
+        yield block[:, stop - start :].flatten()
+
+
+def above_diagonal(matrix: BlockOf, rows: int) -> Tensor:
+    """The same as one vector, (n(n − 1)/2,)."""
+    parts = parts_above_diagonal(matrix, rows)
+    first = next(parts)
+    found = first.new_empty(rows * (rows - 1) // 2)
+    position = 0
+    for part in chain([first], parts):
+        found[position : position + len(part)] = part
+        position += len(part)
+    return found
+
+
+def middle_above_diagonal(matrix: BlockOf, rows: int) -> tuple[float, float]:
+    """The two numbers in the middle of those above the diagonal, all ≥ 0; twice the same where their count is odd.
+
+    The larger of two such numbers has the larger bits. As long as those that begin with the same bits as the lower one
+    of the middle are too many for the memory limit, they are counted by their next 16 bits, in one more pass.
+    """
+    count = rows * (rows - 1) // 2
+    lower, upper = (count - 1) // 2, count // 2
+    start, length, below, inside = 0, 0, 0, count  # the first bits, and how many numbers lie below and begin with them
+    while inside > working_bytes(RESIDENT) // 16 and length < 64:
+        counts = np.zeros(2**16, dtype=np.int64)
+        for part in parts_above_diagonal(matrix, rows):
+            counts += np.bincount(_bits(part, start, length, length + 16), minlength=2**16)
+        digit = int(np.searchsorted(below + counts.cumsum(), lower, side="right"))
+        below, inside = below + int(counts[:digit].sum()), int(counts[digit])
+        start, length = start << 16 | digit, length + 16
+    kept, next_larger = [], math.inf
+    for part in parts_above_diagonal(matrix, rows):
+        if length > 0:
+            beginning = part.view(torch.int64) >> (64 - length)
+            larger = part[beginning > start]
+            next_larger = min(next_larger, float(larger.min())) if len(larger) else next_larger
+            part = part[beginning == start]
+        kept.append(part.cpu().numpy())
+    candidates = np.concatenate(kept)
+    places = sorted({lower - below, min(upper - below, inside - 1)})
+    candidates.partition(places)
+    return float(candidates[places[0]]), float(candidates[places[-1]]) if upper - below < inside else next_larger
+
+
+def _bits(numbers: Tensor, start: int, length: int, end: int) -> NDArray[np.int64]:
+    """Bits `length` to `end` of the numbers whose first `length` bits are `start`."""
+    bits = numbers.view(torch.int64)
+    if length > 0:
+        bits = bits[bits >> (64 - length) == start]
+    found: NDArray[np.int64] = (bits >> (64 - end) & (2 ** (end - length) - 1)).cpu().numpy()
+    return found
+
+
+def mean_of(matrix: BlockOf, rows: int, columns: int) -> float:
+    """The mean of all entries of a matrix that is made block by block."""
+    height = max(1, working_bytes(BLOCK) // (8 * columns))
+    sums = [
+        matrix(slice(start, min(start + height, rows)), slice(0, columns)).sum() for start in range(0, rows, height)
+    ]
+    return float(torch.stack(sums).sum()) / (rows * columns)
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:
@@ -144,6 +210,10 @@ class RowDistances:
             index = torch.arange(both.start, both.stop, device=block.device)
             block[index - rows.start, index - columns.start] = 0.0
         return block
+
+    def mean(self) -> float:
+        """The mean of all entries."""
+        return mean_of(self, self.rows, self.rows)
 
     def matrix(self) -> Tensor:
         """All of it, (rows, rows)."""

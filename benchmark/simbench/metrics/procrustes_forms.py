@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import angle_of_chord, centred, cross_products, same_gram, unordered, varying
+from simbench.metrics.linear_algebra import angle_of_chord, centred, cross_products, unordered, varying
 from simbench.metrics.metric import Pairs, metric
 from simbench.metrics.procrustes import INVARIANT_TO, procrustes, procrustes_of_pairs, shape
 
@@ -105,9 +105,8 @@ class SizedShape:
 
 def sized_shape(representation: Representation) -> SizedShape:
     """What `procrustes_size_shape` prepares."""
-    x = centred(representation.matrix)
-    size = float(torch.linalg.matrix_norm(x))
-    return SizedShape(same_gram(x / size), size)
+    size = float(torch.linalg.matrix_norm(centred(representation.matrix)))
+    return SizedShape(shape(representation), size)
 
 
 def size_shape_of_pairs(prepared: Sequence[SizedShape], pairs: Pairs) -> Tensor:

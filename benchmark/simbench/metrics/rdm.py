@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import centred
-from simbench.metrics.pairwise import RowDistances
+from simbench.metrics.pairwise import RowDistances, above_diagonal
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,8 @@ else:
 
 Distance = Literal["pearson", "cosine", "euclidean"]
 Comparator = Literal["spearman", "pearson", "cosine"]
+PORTION = 2**21
+"""Numbers that are ranked at a time: what is made of them on the way is several times as large as they are."""
 SAME = 2.0**-46
 """Dissimilarities that differ by less than this share of the largest are ties: their difference is rounding."""
 
@@ -40,11 +42,10 @@ class Patterns:
         return len(self.rows) * (len(self.rows) - 1) // 2
 
     def dissimilarities(self) -> Tensor:
-        """The upper triangle of the RDM, (entries,)."""
+        """What lies above the diagonal of the RDM, (entries,), in an order that depends on the number of rows only."""
         euclidean = self.distance == "euclidean"
-        square = RowDistances(self.rows).matrix() if euclidean else 1 - self.rows @ self.rows.T
-        upper = torch.ones(square.shape, dtype=torch.bool, device=square.device).triu_(1)
-        return square[upper]
+        block = RowDistances(self.rows) if euclidean else lambda i, j: 1 - self.rows[i] @ self.rows[j].T
+        return above_diagonal(block, len(self.rows))
 
 
 def patterns(x: Tensor, distance: Distance) -> Patterns:
@@ -77,18 +78,34 @@ def ranks(values: Tensor) -> Tensor:
     grid = max((high - low) / 2 ** (62 - bits), SAME * max(abs(low), abs(high)))
     if high - low <= grid:
         raise NotApplicable("all dissimilarities are equal")
-    position = torch.arange(count, device=values.device)
-    packed = ((values - low) / grid).round_().long().bitwise_left_shift_(bits).bitwise_or_(position)
+    packed = torch.empty(count, dtype=torch.int64, device=values.device)
+    for start in range(0, count, PORTION):
+        part = (values[start : start + PORTION] - low) / grid
+        position = torch.arange(start, start + len(part), device=values.device)
+        packed[start : start + len(part)] = part.round_().long().bitwise_left_shift_(bits).bitwise_or_(position)
+    del values, part
     ordered = _sorted(packed)
-    order, value = ordered & (2**bits - 1), ordered >> bits
+    found = torch.empty(count, dtype=torch.int32, device=ordered.device)
+    start = 0
+    while start < count:
+        last = int(ordered[min(start + PORTION, count) - 1]) >> bits
+        stop = int(torch.searchsorted(ordered, (last + 1) << bits))  # all that are tied with the last
+        _put_ranks(found, ordered[start:stop], start, bits)
+        start = stop
+    return found
+
+
+def _put_ranks(found: Tensor, ordered: Tensor, start: int, bits: int) -> None:
+    """The ranks of some packed values, in order, of which `start` are smaller, to where the values came from."""
+    value = ordered >> bits
     first = torch.ones_like(value, dtype=torch.bool)
     first[1:] = value[1:] != value[:-1]
     starts = torch.nonzero(first).flatten()
-    ends = torch.cat([starts[1:], starts.new_tensor([count])])
-    twice = (starts + ends - count).to(torch.int32)  # ranks starts + 1 … ends, whose mean is (starts + ends + 1) / 2
-    found = torch.empty(count, dtype=torch.int32, device=values.device)
-    found[order] = twice if len(starts) == count else torch.repeat_interleave(twice, ends - starts)
-    return found
+    ends = torch.cat([starts[1:], starts.new_tensor([len(ordered)])])
+    # Ranks start + starts + 1 … start + ends, whose mean is start + (starts + ends + 1) / 2.
+    twice = (2 * start + starts + ends - len(found)).to(torch.int32)
+    tied = len(starts) < len(ordered)
+    found[ordered & (2**bits - 1)] = torch.repeat_interleave(twice, ends - starts) if tied else twice
 
 
 def _sorted(integers: Tensor) -> Tensor:
@@ -102,14 +119,15 @@ def _sorted(integers: Tensor) -> Tensor:
 
 def compared(side: Patterns, comparator: Comparator) -> Tensor:
     """The upper triangle as its comparator sees it: the cosine of two such vectors is the value of RSA."""
-    values = side.dissimilarities()
     if comparator == "spearman":
-        return ranks(values)
+        return ranks(side.dissimilarities())
+    values = side.dissimilarities()
     if comparator == "pearson":
-        spread = values - values.mean()
-        if float(spread.abs().max()) <= SAME * float(values.abs().max()):
+        largest = max(-float(values.min()), float(values.max()))
+        values -= values.mean()
+        if max(-float(values.min()), float(values.max())) <= SAME * largest:
             raise NotApplicable("all dissimilarities are equal")
-        return spread
+        return values
     if not bool(values.any()):
         raise NotApplicable("all dissimilarities are 0")
     return values

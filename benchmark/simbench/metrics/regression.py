@@ -177,7 +177,7 @@ def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:
         held_out = held_out - mean
         variance = float((y - mean).square().sum() - held_out.square().sum())
         predicted = split.coordinates @ (
-            cross / (split.values.square() + _penalty(split, cross, variance, count))[:, None]
+            cross / (split.values.square() + ridge_penalty(split.values, cross, variance, count))[:, None]
         )
         residual += float((held_out - predicted).square().sum())
         spread += float(held_out.square().sum())
@@ -186,11 +186,14 @@ def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:
     return sum(correlations) / len(correlations) if correlations else 1 - residual / spread
 
 
-def _penalty(split: Split, cross: Tensor, variance: float, count: int) -> float:
-    """The candidate with the least residual sum of squares per squared residual degree of freedom."""
-    if len(split.values) == 0:
+def ridge_penalty(values: Tensor, cross: Tensor, variance: float, count: int) -> float:
+    """The candidate with the least residual sum of squares per squared residual degree of freedom.
+
+    X = U diag(values) Vᵀ and Y are centred and have `count` rows, cross = VᵀXᵀY, variance = ‖Y‖².
+    """
+    if len(values) == 0:
         return 1.0
-    squares = split.values.square()
+    squares = values.square()
     explained = cross.square().sum(dim=1) / squares
     penalties = squares[0] * torch.tensor(PENALTIES, dtype=torch.float64, device=squares.device)
     shrinkage = penalties[:, None] / (squares + penalties[:, None])

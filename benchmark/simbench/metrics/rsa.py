@@ -38,9 +38,8 @@ def rsa_of_pairs(prepared: Sequence[Patterns], pairs: Pairs, *, comparator: Comp
     unique, back = unordered(pairs)
     values = torch.empty(len(unique), dtype=torch.float64)
     for positions in grouped(range(len(unique)), lambda k: prepared[unique[k][0]].entries):
-        entries = prepared[unique[positions[0]][0]].entries
         group = [unique[k] for k in positions]
-        values[positions] = cosines_of_vectors(lambda k: compared(prepared[k], comparator), group, entries)
+        values[positions] = cosines_of_vectors(lambda k: compared(prepared[k], comparator), group)
     return _scores(values[back].tolist(), prepared, pairs)
 
 

@@ -51,7 +51,7 @@ def score_pairs(metric: Metric, representations: Sequence[Representation], pairs
 def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Score:
     """What the metric compares, in a 1-tuple, or why this representation cannot be compared."""
     try:
-        problem = _unusable(representation)
+        problem = _unusable(representation) or _lacking(metric, representation)
         if problem is not None:
             return problem
         # Only `compare_many` knows what `prepare` made; the plain function takes matrices or representations.
@@ -75,12 +75,16 @@ def _unusable(representation: Representation) -> Score | None:
     return None
 
 
+def _lacking(metric: Metric, representation: Representation) -> Score | None:
+    """Why a usable representation is no input for this metric."""
+    for need in sorted(metric.needs):
+        if not representation.offers(need):
+            return Score.skip(f"{metric.name} needs a {need}; {representation.layer or 'the representation'} has none")
+    return None
+
+
 def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | None:
     """Why two usable representations cannot be compared with each other."""
-    for need in sorted(metric.needs):
-        for side in (a, b):
-            if not side.offers(need):
-                return Score.skip(f"{metric.name} needs a {need}; {side.layer or 'the representation'} has none")
     if a.activations.shape[0] != b.activations.shape[0]:
         return Score.error(f"{a.activations.shape[0]} inputs against {b.activations.shape[0]}")
     if not metric.takes_representations and a.matrix.shape[0] != b.matrix.shape[0]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import varying
+from simbench.metrics.sharing import shared
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +55,7 @@ class UnitVectors:
         return self.alive + self.dead
 
 
+@shared
 def unit_vectors(x: Tensor) -> UnitVectors:
     """The units of `x`, (rows, features), uncentred. `NotApplicable` without variance."""
     columns = varying(x)

@@ -18,7 +18,7 @@ from pydantic import Field
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import same_gram, unit_norm, unordered
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import RowDistances, distances, row_distances
+from simbench.metrics.pairwise import RowDistances, distances, mean_of, row_distances
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Cloud:
 def cloud(x: Tensor) -> Cloud:
     """The rows of `x` as a `Cloud`; `NotApplicable` without variance."""
     rows = same_gram(unit_norm(x)) * math.sqrt(len(x))
-    return Cloud(rows, float(RowDistances(rows).matrix().mean()))
+    return Cloud(rows, RowDistances(rows).mean())
 
 
 def cloud_of(representation: Representation) -> Cloud:
@@ -65,7 +65,7 @@ def _energy(a: Cloud, b: Cloud) -> float:
     u, _, vt = torch.linalg.svd(b.rows.T @ a.rows, full_matrices=True)
     width = max(a.rows.shape[1], b.rows.shape[1])
     first, second = (torch.nn.functional.pad(side, (0, width - side.shape[1])) for side in (a.rows @ vt.T, b.rows @ u))
-    between = float(distances(first, second).mean())
+    between = mean_of(lambda i, j: distances(first[i], second[j]), len(first), len(second))
     return max(0.0, 2 * between - a.spread - b.spread)
 
 

@@ -13,6 +13,7 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import centred, cross_products, unordered
 from simbench.metrics.metric import Pairs, Score
+from simbench.metrics.sharing import shared
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,7 @@ def living(x: Tensor) -> Tensor:
     return alive
 
 
+@shared
 def units(x: Tensor) -> Units:
     """The units of `x`, (rows, features). `NotApplicable` when all are dead."""
     alive = living(x)
@@ -102,10 +104,10 @@ def warned(value: float, a: Units, b: Units) -> float | Score:
     return Score(value, warnings=(f"{a.dead} and {b.dead} dead units",)) if a.dead or b.dead else value
 
 
-def transport_library() -> Any:
-    """POT; `NotApplicable` with the line that installs it where it is missing."""
+def transport_library(what: str) -> Any:
+    """POT; where it is missing, `NotApplicable` with what would need it and the line that installs it."""
     try:
         import ot
     except ImportError:
-        raise NotApplicable(f"units of unequal number need POT: {INSTALL}") from None
+        raise NotApplicable(f"{what} POT: {INSTALL}") from None
     return ot

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from simbench.errors import SimbenchError
 from simbench.models.architecture import architecture
@@ -36,6 +36,35 @@ def mlp(
     from simbench.models.blocks import linear_blocks
 
     return linear_blocks(input_shape, classes, width=width, depth=depth, norm=norm, embedding=embedding)
+
+
+@architecture("inner_product_mlp", version=1, layers=_block_names, embedding_layer="embedding")
+def inner_product_mlp(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width: PositiveInt = 64,
+    depth: PositiveInt = 3,
+    embedding: PositiveInt = 2,
+    slope: Annotated[float, Field(ge=0)] = 0.01,
+) -> nn.Module:
+    """p(y|x) ∝ exp(f(x)·g(y)): f has fully connected blocks with leaky ReLUs and a bottleneck; g(y) are free vectors.
+
+    As in Nielsen et al. (2025), but that their g is itself an MLP, of the labels: for a finite number of labels the
+    family is the same.
+    """
+    from simbench.models.blocks import linear_blocks
+
+    return linear_blocks(
+        input_shape,
+        classes,
+        width=width,
+        depth=depth,
+        norm="none",
+        embedding=embedding,
+        slope=slope,
+        head_bias=False,
+    )
 
 
 @architecture("conv1d", version=1, layers=_block_names, embedding_layer="embedding", layout="channels_first")
@@ -130,6 +159,21 @@ def vit(
     if channels != 3:
         _first_convolution(network, channels)
     return network
+
+
+@architecture("causal_transformer", version=1, layers=_block_names, embedding_layer="embedding", layout="tokens")
+def causal_transformer(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width: PositiveInt = 32,
+    depth: PositiveInt = 2,
+    heads: PositiveInt = 4,
+) -> nn.Module:
+    """A causal transformer (pre-norm) that reads a sequence of tokens and predicts the next; head without a bias."""
+    from simbench.models.transformer import causal_transformer_network
+
+    return causal_transformer_network(input_shape, classes, width=width, depth=depth, heads=heads)
 
 
 def _image_layout(*, model: str, **_: Any) -> Layout | None:

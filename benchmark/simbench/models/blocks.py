@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal, cast
 
 import torch
@@ -23,24 +23,35 @@ POOLS: dict[int, type[nn.AdaptiveAvgPool1d] | type[nn.AdaptiveAvgPool2d]] = {
 }
 
 
-class BlockNetwork(nn.Sequential):
-    """A chain of named stages.
-
-    A block is a linear map (`linear`), a batch norm (`norm`; without it the map has a bias), and a ReLU (`relu`). The
-    embedding averages over positions and may end in a bias-free linear `bottleneck`. The head is linear.
-    """
+class StagedNetwork(nn.Sequential):
+    """A chain of named stages, each of which is a cut point; the last two are the embedding and a linear head."""
 
     embedding: nn.Sequential
     head: nn.Linear
-
-    def __init__(self, blocks: list[nn.Sequential], embedding: nn.Sequential, head: nn.Linear) -> None:
-        named = [(f"block{number}", block) for number, block in enumerate(blocks, start=1)]
-        super().__init__(OrderedDict([*named, (EMBEDDING, embedding), (HEAD, head)]))
+    vocabulary: int | None = None
+    """Of a network that reads tokens: they are 0 … `vocabulary` − 1."""
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The names of all stages, in order."""
         return tuple(self._modules)
+
+    def forward_after(self, stage: str, activations: Tensor) -> Tensor:
+        """The logits from the output of `stage`."""
+        for name in self.stages[self.stages.index(stage) + 1 :]:
+            activations = self.get_submodule(name)(activations)
+        return activations
+
+
+class BlockNetwork(StagedNetwork):
+    """Blocks, embedding, head.
+
+    A block is a linear map (`linear`), a batch norm (`norm`; without it the map has a bias), and a ReLU (`relu`),
+    possibly leaky. The embedding averages over positions and may end in a bias-free linear `bottleneck`.
+    """
+
+    def __init__(self, blocks: list[nn.Sequential], embedding: nn.Sequential, head: nn.Linear) -> None:
+        super().__init__(OrderedDict([*named_blocks(blocks), (EMBEDDING, embedding), (HEAD, head)]))
 
     @property
     def blocks(self) -> list[nn.Sequential]:
@@ -48,11 +59,10 @@ class BlockNetwork(nn.Sequential):
         found = [self.get_submodule(name) for name in self.stages if name.startswith("block")]
         return [block for block in found if isinstance(block, nn.Sequential)]
 
-    def forward_after(self, stage: str, activations: Tensor) -> Tensor:
-        """The logits from the output of `stage`."""
-        for name in self.stages[self.stages.index(stage) + 1 :]:
-            activations = self.get_submodule(name)(activations)
-        return activations
+
+def named_blocks(blocks: Sequence[nn.Module]) -> list[tuple[str, nn.Module]]:
+    """The blocks under their names, which count from 1."""
+    return [(f"block{number}", block) for number, block in enumerate(blocks, start=1)]
 
 
 def faster_to_differentiate(network: BlockNetwork) -> BlockNetwork:
@@ -72,7 +82,9 @@ def faster_to_differentiate(network: BlockNetwork) -> BlockNetwork:
             )
             block.add_module("norm", nn.Identity())
         # In place on a view, autograd would copy the whole tensor: the ReLU comes before the view.
-        relu = nn.ReLU(inplace=True)
+        relu = block.get_submodule("relu")
+        assert isinstance(relu, nn.ReLU | nn.LeakyReLU)
+        relu.inplace = True
         one_dimensional = isinstance(linear, nn.Conv1d)
         block.add_module("linear", _ChannelsLast(linear, relu) if isinstance(linear, nn.Conv1d) else linear)
         block.add_module("relu", nn.Identity() if one_dimensional else relu)
@@ -82,7 +94,7 @@ def faster_to_differentiate(network: BlockNetwork) -> BlockNetwork:
 class _ChannelsLast(nn.Module):
     """A convolution over a sequence, as one over an image of height 1 (which has a channels-last kernel), and ReLU."""
 
-    def __init__(self, convolution: nn.Conv1d, relu: nn.ReLU) -> None:
+    def __init__(self, convolution: nn.Conv1d, relu: nn.ReLU | nn.LeakyReLU) -> None:
         super().__init__()
         self.relu = relu
         (width,), (stride,), padding = convolution.kernel_size, convolution.stride, convolution.padding[0]
@@ -105,9 +117,17 @@ class _ChannelsLast(nn.Module):
 
 
 def linear_blocks(
-    input_shape: tuple[int, ...], classes: int, *, width: int, depth: int, norm: Norm, embedding: int | None
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width: int,
+    depth: int,
+    norm: Norm,
+    embedding: int | None,
+    slope: float = 0.0,
+    head_bias: bool = True,
 ) -> BlockNetwork:
-    """Fully connected blocks on flattened inputs."""
+    """Fully connected blocks on flattened inputs; `slope` is that of a leaky ReLU below 0."""
     features, blocks = 1, []
     for size in input_shape:
         features *= size
@@ -118,10 +138,10 @@ def linear_blocks(
         block["linear"] = nn.Linear(features, width, bias=norm == "none")
         if norm == "batch":
             block["norm"] = nn.BatchNorm1d(width)
-        block["relu"] = nn.ReLU()
+        block["relu"] = nn.LeakyReLU(slope) if slope else nn.ReLU()
         blocks.append(nn.Sequential(block))
         features = width
-    return _with_head(blocks, OrderedDict(), width, embedding, classes)
+    return _with_head(blocks, OrderedDict(), width, embedding, classes, head_bias)
 
 
 def convolutional_blocks(
@@ -171,8 +191,13 @@ def convolutional_blocks(
 
 
 def _with_head(
-    blocks: list[nn.Sequential], pooled: OrderedDict[str, nn.Module], width: int, embedding: int | None, classes: int
+    blocks: list[nn.Sequential],
+    pooled: OrderedDict[str, nn.Module],
+    width: int,
+    embedding: int | None,
+    classes: int,
+    bias: bool = True,
 ) -> BlockNetwork:
     if embedding is not None:
         pooled["bottleneck"] = nn.Linear(width, embedding, bias=False)
-    return BlockNetwork(blocks, nn.Sequential(pooled), nn.Linear(embedding or width, classes))
+    return BlockNetwork(blocks, nn.Sequential(pooled), nn.Linear(embedding or width, classes, bias))

@@ -1,4 +1,7 @@
-"""Models that are written down rather than trained: the counter-example to "close in KL, hence similar".
+"""Models that are written down rather than trained, and the counter-example to "close in KL, hence similar".
+
+A construction is a function of keyword parameters and a seed. Two models of one seed are seen on the same inputs in the
+same order. The others are in the modules `constructed_*`.
 
 After Nielsen, Marconato, Dittadi and Gresele, "When Does Closeness in Distribution Imply Representational Similarity?"
 (NeurIPS 2025, arXiv 2506.03784), theorem 3.1 and table 1.
@@ -49,9 +52,12 @@ class LinearReadout:
 
 @dataclass(frozen=True)
 class Constructed:
-    """A model and its embeddings `(inputs, 2)`, float64, for two draws of noise; targets are `(inputs,)`."""
+    """A model and its embeddings `(inputs, M)`, float64, for two draws of noise; targets are `(inputs,)`.
 
-    model: LinearReadout
+    There may be no model: then it is data of which nothing reads an output.
+    """
+
+    model: LinearReadout | None
     probe: Tensor
     probe_targets: Tensor
     fit: Tensor
@@ -89,7 +95,7 @@ def permuted_clusters(
     angles = place.double() * (2 * math.pi / classes)
     targets = labels.repeat_interleave(inputs_per_class)
     return Constructed(
-        LinearReadout(rho * _directions(angles)),
+        LinearReadout(rho * directions(angles)),
         _clusters(angles, place, inputs_per_class, seed_for(purpose="permuted clusters", part="probe", seed=seed)),
         targets,
         _clusters(angles, place, inputs_per_class, seed_for(purpose="permuted clusters", part="fit", seed=seed)),
@@ -103,10 +109,10 @@ def _clusters(angles: Tensor, place: Tensor, inputs_per_class: int, seed: int) -
     shape = (len(angles), inputs_per_class)
     noise = (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1) * ANGLE_SPREAD
     lengths = LENGTH + (LENGTH_SPREAD * torch.randn(shape, generator=generator, dtype=torch.float64)).abs()
-    embeddings = lengths[..., None] * _directions(angles[:, None] + noise[place])
+    embeddings = lengths[..., None] * directions(angles[:, None] + noise[place])
     return embeddings.reshape(-1, 2)
 
 
-def _directions(angles: Tensor) -> Tensor:
+def directions(angles: Tensor) -> Tensor:
     """Unit vectors `(..., 2)`."""
     return torch.stack([angles.cos(), angles.sin()], dim=-1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.models.blocks import EMBEDDING, BlockNetwork, faster_to_differentiate
+from simbench.models.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
 from simbench.representations.representation import Head, Layout
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Model:
             UnknownNameError: the network has no such layer.
         """
         self.network = network.eval().requires_grad_(False)
-        if embedding_layer is None and isinstance(network, BlockNetwork):
+        if embedding_layer is None and isinstance(network, StagedNetwork):
             embedding_layer = EMBEDDING
         self.embedding_layer = embedding_layer
         self.input_shape = input_shape
@@ -168,8 +168,8 @@ class Model:
 
     def head(self) -> Head | None:
         """The linear map from the embedding layer to the logits; None when there is none or it is unknown."""
-        if isinstance(self.network, BlockNetwork):
-            return Head(self.network.head.weight, self.network.head.bias)
+        if isinstance(self.network, StagedNetwork):
+            return _linear_head(self.network.head)
         if self.embedding_layer is None or self.input_shape is None:
             return None
         return self._measured_head(self.embedding_layer)
@@ -186,14 +186,14 @@ class Model:
                 with torch.no_grad():
                     read = module(self._here(embedding)).to(logits.device)
                 if embedding.ndim == 2 and torch.allclose(read, logits, rtol=1e-4, atol=1e-5):
-                    bias = module.bias if module.bias is not None else module.weight.new_zeros(module.out_features)
-                    return Head(module.weight, bias)
+                    return _linear_head(module)
         return None
 
     def _continue(self, layer: str, activations: Tensor, inputs: Tensor | None) -> Tensor:
-        if isinstance(self.network, BlockNetwork) and layer in self.network.stages:
+        if isinstance(self.network, StagedNetwork) and layer in self.network.stages:
             # Stitching trains through here; without a gradient the network itself answers, bit for bit.
-            network = self._faster if activations.requires_grad else self.network
+            trains = activations.requires_grad and isinstance(self.network, BlockNetwork)
+            network = self._faster if trains else self.network
             logits = network.forward_after(layer, self._here(activations))
         else:
             if inputs is None:
@@ -262,7 +262,16 @@ class Model:
 
     def _random_inputs(self, seed: int) -> Tensor:
         blank = self._blank(4, "measuring how a layer is connected")
-        return torch.randn(blank.shape, generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        if isinstance(self.network, StagedNetwork) and self.network.vocabulary is not None:
+            return torch.randint(self.network.vocabulary, blank.shape, generator=generator).to(blank.dtype)
+        return torch.randn(blank.shape, generator=generator)
+
+
+def _linear_head(module: nn.Linear) -> Head:
+    """A linear module as a read-out; one without a bias adds zeros."""
+    bias = module.bias if module.bias is not None else module.weight.new_zeros(module.out_features)
+    return Head(module.weight, bias)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.backends import cudnn
 from torch.nn.functional import cross_entropy
 
+from simbench.data.conditions import conditioned, noisy
 from simbench.data.dataset import Dataset, Split
 from simbench.errors import SimbenchError
 from simbench.models.architecture import Architecture
@@ -31,8 +32,9 @@ class Trained:
 
     Attributes:
         model: in eval mode.
-        accuracy: on the held-out split.
-        train_accuracy: on the training split, in eval mode.
+        accuracy: on the held-out split, to which no condition applies.
+        train_accuracy: on the training split as it was trained on (noise in labels and shortcut included, augmentation
+            not), in eval mode.
         losses: mean cross entropy per epoch, while training.
         seconds: wall time of the training loop.
     """
@@ -59,16 +61,19 @@ def train(
     Args:
         architecture: what to build.
         parameters: its parameters.
-        training: epochs, optimiser and the like; `sgd` has a momentum of 0.9.
-        dataset: what to train on.
-        seed: decides the initialisation, the order of the batches and dropout; nothing else does.
+        training: epochs, optimiser and the like, and the conditions under which to train; `sgd` has a momentum of 0.9.
+        dataset: what to train on, before any condition.
+        seed: decides the initialisation, the order of the batches, dropout, and what is random in the conditions;
+            nothing else does.
         device: where to train.
         progress: called after each epoch with the number done and the number in all.
         layers: the layers to compare, if not all that the architecture names.
 
     Raises:
-        SimbenchError: the loss became infinite or no number; or the architecture does not take these inputs.
+        SimbenchError: the loss became infinite or no number; or the architecture does not take these inputs; or the
+            dataset does not admit a condition.
     """
+    dataset = conditioned(dataset, training, seed)
     inputs = torch.from_numpy(dataset.train.inputs).to(device)
     targets = torch.from_numpy(dataset.train.targets).to(device)
     start = time.perf_counter()
@@ -98,6 +103,7 @@ def _fit(
     network.train()
     optimizer = _optimizer(network, training)
     order = torch.Generator().manual_seed(seed_for(purpose="batches", seed=seed))
+    augment = _augmentation(inputs, training, seed)
     # batch norm cannot train on a single input: such a rest is left out of the epoch
     whole = len(targets) - (1 if len(targets) % training.batch_size == 1 else 0)
     steps = max(1, training.epochs * math.ceil(whole / training.batch_size))
@@ -109,7 +115,7 @@ def _fit(
         for batch in torch.split(torch.randperm(len(targets), generator=order)[:whole], training.batch_size):
             _set_learning_rate(optimizer, training, step / steps)
             chosen = batch.to(inputs.device)
-            loss = cross_entropy(network(inputs[chosen]), targets[chosen])
+            loss = cross_entropy(network(augment(inputs[chosen])), targets[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -124,6 +130,15 @@ def _fit(
         if progress is not None:
             progress(epoch + 1, training.epochs)
     return losses
+
+
+def _augmentation(inputs: Tensor, training: Training, seed: int) -> Callable[[Tensor], Tensor]:
+    """What is done to each batch of inputs, afresh every time."""
+    if not training.augmentation:
+        return lambda batch: batch
+    largest = training.augmentation * float(inputs.double().var(unbiased=False))
+    generator = torch.Generator().manual_seed(seed_for(purpose="augmentation", seed=seed))
+    return lambda batch: noisy(batch, largest, generator)
 
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:

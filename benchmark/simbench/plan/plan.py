@@ -205,7 +205,7 @@ def model_group(suite: Suite, name: str) -> ModelGroup:
 
 
 def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
-    """Which inputs `probe` or `fit` means: dataset, split, number, and a shortcut if there is one. The key of activations depends on it."""
+    """Which inputs `probe` or `fit` means: dataset, split, number, and its shortcut. Activations' keys depend on it."""
     probe = suite.probe
     side = probe.fit if inputs == "fit" else probe
     content = {"dataset": _data_spec(probe.dataset), "split": side.split, "inputs": side.inputs}

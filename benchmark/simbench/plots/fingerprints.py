@@ -19,8 +19,8 @@ FILLS = {"passed": (LOOKS["passed"]["color"], ""), "failed": ("white", "//////")
 
 
 def transform_columns(board: Board) -> list[TestColumn]:
-    """The columns of tests that have one per transform."""
-    return [column for column in board.columns if column.parent is not None]
+    """The columns of tests that have one per transform or reparametrisation."""
+    return [column for column in board.columns if column.parent is not None and column.kind.endswith("invariance")]
 
 
 def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:

@@ -10,11 +10,12 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from simbench.errors import UnknownNameError
-from simbench.leaderboard.board import Board, RankedRow, TestColumn
-from simbench.leaderboard.scores import ScoreRow
+from simbench.leaderboard.board import Board, RankedRow
+from simbench.leaderboard.evidence import Evidence
 from simbench.plots.fingerprints import fingerprints, transform_columns
 from simbench.plots.grades import grades
-from simbench.plots.heat_maps import comparable_tests, heat_maps
+from simbench.plots.heat_maps import heat_maps
+from simbench.plots.layer_grids import grids
 from simbench.plots.ranks import rank_plot
 from simbench.plots.style import Draw
 
@@ -23,13 +24,13 @@ MOST_PANELS = 16
 
 
 def gallery(
-    board: Board, rows: Sequence[ScoreRow], metrics: Collection[str] = (), tests: Collection[str] = ()
+    board: Board, evidence: Evidence | None, metrics: Collection[str] = (), tests: Collection[str] = ()
 ) -> dict[str, Draw]:
     """Pictures by name, each drawn when called.
 
     Args:
         board: the leaderboard. Ranks are shown as they are on it, whatever is left out of a picture.
-        rows: the scores behind it; without them there are no heat maps.
+        evidence: the scores behind it; without them there are no heat maps.
         metrics: labels of the metrics to show, in this order; all by default.
         tests: ids of the tests to show; all by default.
     """
@@ -39,18 +40,16 @@ def gallery(
         pictures["ranks"] = partial(rank_plot, board)
     if transform_columns(shown) and shown.rows:
         pictures |= _paged("invariance", shown, partial(fingerprints, shown))
-    # At the head there is one layer, and so no map of layers.
-    of_layers = {ranked.row.metric.label for ranked in board.rows if ranked.row.metric.level == "layers"}
-    by_test: dict[str, list[ScoreRow]] = {}
-    for row in rows:
-        if row.metric in of_layers:
-            by_test.setdefault(row.test, []).append(row)
-    for test in comparable_tests(shown.tests, by_test):
-        asked = {row.metric for row in by_test[test.id]}
-        compared = replace(shown, rows=[one for one in shown.rows if one.row.metric.label in asked])
-        if compared.rows:
-            draw = partial(_heat_maps_of, test, by_test[test.id])
-            pictures |= _paged(f"heatmaps-{file_name(test.id)}", compared, draw)
+    if evidence is None:
+        return pictures
+    # What a test with columns asks is shown by those.
+    with_columns = {column.parent for column in board.columns}
+    for test in (one for one in shown.tests if one.id not in with_columns):
+        for grid, block in grids(evidence, test.id):
+            compared = replace(shown, rows=[one for one in shown.rows if one.row.metric.label in block.metrics])
+            if compared.rows:
+                name = f"heatmaps-{file_name(test.id)}{'-models' if grid.of_models else ''}"
+                pictures |= _paged(name, compared, partial(heat_maps, test, grid=grid, block=block))
     return pictures
 
 
@@ -61,10 +60,6 @@ def file_name(name: str) -> str:
     'a_.._b_c'
     """
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-
-
-def _heat_maps_of(test: TestColumn, rows: Sequence[ScoreRow], metrics: Sequence[RankedRow]) -> Figure:
-    return heat_maps(test, metrics, rows)
 
 
 def _paged(name: str, board: Board, draw: Callable[[Sequence[RankedRow]], Figure]) -> Mapping[str, Draw]:

@@ -79,7 +79,9 @@ def top_components(representation: Representation, generator: Generator, *, shar
     rows = representation.activations.movedim(axis, -1).reshape(-1, representation.features).double()
     mean = rows.mean(dim=0)
     vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors
-    kept = vectors[:, -math.ceil(share * representation.features) :]
+    # 0.1 · 30 is a little more than 3 in floating point
+    count = math.ceil(round(share * representation.features, 9))
+    kept = vectors[:, -count:]
     projection = kept @ kept.T
     offset = mean - projection @ mean
     return _on_both_sides(representation, lambda activations: apply_linear(activations, projection, offset, axis))

@@ -1,8 +1,12 @@
-"""Cut a metric's missing scores into blocks: the unit of work, of progress, and of what a kill can lose."""
+"""Cut a metric's missing scores into blocks, the unit of progress and of what a kill can lose, and bundle these.
+
+A bundle is what one worker does in one go: blocks whose metrics share what they prepare.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from simbench.metrics.metric import Metric, Score
 from simbench.plan.plan import Plan, needs_fit
@@ -30,6 +34,25 @@ def blocks_of(
         keys = {ref: plan.representation_key(ref, with_fit=needs_fit(metric)) for ref in refs}
         failed = {ref: unavailable[ref] for ref in refs if ref in unavailable}
         yield ScoreBlock(metric, scores, keys, failed, provenance)
+
+
+def bundles_of(blocks: Iterable[ScoreBlock]) -> list[tuple[ScoreBlock, ...]]:
+    """The blocks in bundles, heavy ones first and each alone; the short ones fill the gaps at the end.
+
+    Light metrics of one family prepare the same things: the first blocks of all of them go together, the second ones
+    (mostly of the same comparisons, too), and so on.
+    """
+    heavy: list[tuple[ScoreBlock, ...]] = []
+    light: dict[tuple[str, int], list[ScoreBlock]] = {}
+    count: Counter[str] = Counter()
+    for block in blocks:
+        metric = block.metric
+        if metric.cost == "heavy" or needs_fit(metric):
+            heavy.append((block,))
+        else:
+            light.setdefault((metric.family, count[metric.label]), []).append(block)
+            count[metric.label] += 1
+    return heavy + [tuple(bundle) for bundle in light.values()]
 
 
 def _grouped(metric: Metric, missing: Mapping[str, Comparison]) -> Iterator[dict[str, Comparison]]:

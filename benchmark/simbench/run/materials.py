@@ -11,10 +11,17 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from simbench.data.dataset import Dataset, load_dataset
+from simbench.data.conditions import with_shortcut
+from simbench.data.dataset import Dataset, Split, load_dataset
 from simbench.errors import SimbenchError
+from simbench.metrics.memory import DEFAULT
 from simbench.models import checkpoint
 from simbench.models.constructed import permuted_clusters
+from simbench.models.constructed_deranged import deranged_clusters
+from simbench.models.constructed_gaussian import independent_gaussian
+from simbench.models.constructed_graded import perturbed_clusters
+from simbench.models.constructed_jointly import exchanged_unembeddings, separately_rotated
+from simbench.models.constructed_populations import shared_units
 from simbench.models.loading import load_pretrained
 from simbench.models.model import Model
 from simbench.models.reparametrise import REPARAMETRISATIONS
@@ -52,7 +59,18 @@ _inputs: Recent[Inputs] = Recent(8)
 _models: Recent[Model] = Recent(64)
 _tensors: Recent[Tensor] = Recent(32)
 
-CONSTRUCTIONS = {"permuted_clusters": permuted_clusters}
+CONSTRUCTIONS = {
+    made.__name__: made
+    for made in (
+        permuted_clusters,
+        deranged_clusters,
+        perturbed_clusters,
+        separately_rotated,
+        exchanged_unembeddings,
+        independent_gaussian,
+        shared_units,
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -74,13 +92,14 @@ class Materials:
     embedding_layers: Mapping[str, str | None]
     store_root: Path
     device: str
+    memory_limit: int = DEFAULT
 
     @classmethod
-    def of(cls, plan: Plan, store: Store, device: str) -> Materials:
+    def of(cls, plan: Plan, store: Store, device: str, memory_limit: int = DEFAULT) -> Materials:
         """The materials of a plan."""
         keys = {(one.model, one.layer, one.reparametrisation, one.inputs): key for key, one in plan.activations.items()}
         heads = {name: group.embedding_layer for name, group in plan.groups.items()}
-        return cls(plan.suite, plan.models, keys, heads, store.root, device)
+        return cls(plan.suite, plan.models, keys, heads, store.root, device, memory_limit)
 
     @property
     def store(self) -> Store:
@@ -102,8 +121,8 @@ class Materials:
         """The inputs that `probe` or `fit` names, on the device."""
         probe = self.suite.probe
         split, count = (probe.fit.split, probe.fit.inputs) if side == "fit" else (probe.split, probe.inputs)
-        key = (self.store.data, probe.dataset.model_dump_json(), split, count, self.device)
-        return _inputs.get(key, lambda: _draw(self.dataset(probe.dataset), split, count, self.device))
+        key = (self.store.data, probe.dataset.model_dump_json(), split, count, probe.shortcut, self.device)
+        return _inputs.get(key, lambda: _draw(self.dataset(probe.dataset), split, count, probe.shortcut, self.device))
 
     def model(self, ref: ModelRef, reparametrisation: Named | None = None) -> Model:
         """A trained or loaded model on the device, possibly reparametrised; one object per model and worker."""
@@ -171,8 +190,9 @@ class Materials:
         assert ref.model.construction is not None
         parameters = dict(ref.model.construction.parameters)
         made = CONSTRUCTIONS[ref.model.construction.name](**parameters, seed=ref.model.seed)
-        common: dict[str, Any] = {"layer": ref.layer, "model": made.model, "at_head": True, "spatial": self.spatial}
-        common["classes"] = len(made.model.unembedding)
+        common: dict[str, Any] = {"layer": ref.layer, "spatial": self.spatial}
+        if made.model is not None:
+            common |= {"model": made.model, "at_head": True, "classes": len(made.model.unembedding)}
         fit = Representation(made.fit, targets=made.fit_targets, **common)
         return Representation(made.probe, targets=made.probe_targets, fit=fit, **common)
 
@@ -182,16 +202,15 @@ def _reparametrised(model: Model, how: Named) -> Model:
     return REPARAMETRISATIONS[how.name](model, generator)
 
 
-def _draw(dataset: Dataset, split: str, count: int, device: str) -> Inputs:
-    """`count` inputs of a split, drawn once by a seed of their own and kept in the split's order."""
+def _draw(dataset: Dataset, split: str, count: int, shortcut: float | None, device: str) -> Inputs:
+    """`count` inputs of a split, drawn once by a seed of their own and kept in the split's order, marked if need be."""
     chosen = dataset.split(split)
     available = len(chosen.inputs)
     if count > available:
         raise SimbenchError(f"probe asks for {count} inputs; {dataset.name} has {available} in its {split} split")
     generator = torch.Generator().manual_seed(seed_for(purpose="probe", split=split, inputs=count))
     order = torch.randperm(available, generator=generator)[:count].sort().values.numpy()
-    return Inputs(
-        torch.as_tensor(chosen.inputs[order]).to(device),
-        torch.as_tensor(chosen.targets[order]).to(device),
-        dataset.classes,
-    )
+    drawn = Split(chosen.inputs[order], chosen.targets[order])
+    if shortcut is not None:
+        drawn = with_shortcut(drawn, shortcut, dataset, seed_for(purpose="probe shortcut", split=split, inputs=count))
+    return Inputs(torch.as_tensor(drawn.inputs).to(device), torch.as_tensor(drawn.targets).to(device), dataset.classes)

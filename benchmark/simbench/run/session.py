@@ -14,6 +14,7 @@ from simbench.errors import ExitCode, SimbenchError
 from simbench.leaderboard.board import Board
 from simbench.leaderboard.document import to_document
 from simbench.leaderboard.scores import ScoreRow
+from simbench.metrics.memory import DEFAULT
 from simbench.metrics.resolve import MetricLike, gather_metrics
 from simbench.plan.plan import Plan, make_plan
 from simbench.results.provenance import collect, cpu_name, identifier
@@ -93,6 +94,7 @@ def run(
     engine: str = "processes",
     force: bool = False,
     store: str | Path | None = None,
+    memory_limit: int | None = None,
     listener: Listener = ignore,
 ) -> RunResult:
     """Score every metric of a suite, and those given beside them, against the suite's tests; resumes by default.
@@ -107,6 +109,7 @@ def run(
         engine: `processes` or `serial`.
         force: score again what is in the store (trained models are kept).
         store: folder of the store; `$SIMBENCH_STORE` or the user's cache by default.
+        memory_limit: bytes that the metrics of one worker may hold, beside what they compare; 2 GiB by default.
         listener: called with the events of `simbench.run.events`.
     """
     from simbench.run.steps import Steps  # torch is wanted only now
@@ -120,7 +123,7 @@ def run(
     place.write_provenance(identifier(facts), facts)
     running = make_engine(engine, workers)
     try:
-        steps = Steps(plan, place, running, listener, chosen, identifier(facts))
+        steps = Steps(plan, place, running, listener, chosen, identifier(facts), memory_limit or DEFAULT)
         missing = steps.missing_scores(force=force)
         trained, failed_models = steps.obtain_models(missing)
         unavailable = steps.extract(missing, failed_models)
@@ -131,7 +134,8 @@ def run(
     asked = sum(len(planned.scores) for planned in plan.metrics)
     work = Work(trained, steps.models_cached, scored, asked - scored, tuple(steps.failures))
     board = grade(plan, records, _board_provenance(place, records))
-    return _recorded(board, work, place, time.perf_counter() - started)
+    path = _recorded(to_document(board, score_table(plan, records)), place)
+    return RunResult(board, work, path, place.root, time.perf_counter() - started)
 
 
 def prepare(suite: str | Suite, metrics: Sequence[MetricLike] = (), only: Sequence[str] = ()) -> Plan:
@@ -184,8 +188,7 @@ def _board_provenance(store: Store, records: Mapping[str, Mapping[str, ScoreReco
     return {"runs": {run: store.provenance(run) for run in made_in}}
 
 
-def _recorded(board: Board, work: Work, store: Store, seconds: float) -> RunResult:
-    """Write the run's conclusion beside its scores."""
-    run_id = f"{board.suite}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    path = store.write_run(run_id, to_document(board))
-    return RunResult(board, work, path, store.root, seconds)
+def _recorded(document: Mapping[str, Any], store: Store) -> Path:
+    """Write a run's conclusion, and what stands behind it, beside its scores."""
+    run_id = f"{document['suite']}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    return store.write_run(run_id, dict(document))

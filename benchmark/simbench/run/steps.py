@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from simbench.metrics.memory import DEFAULT
 from simbench.metrics.metric import Metric, Score
 from simbench.models.checkpoint import CorruptError, verified
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
 from simbench.plan.references import Comparison, ModelRef, RepresentationRef
 from simbench.representations.storage import DamagedError, load_activations
 from simbench.results.store import Store
-from simbench.run.blocks import blocks_of
+from simbench.run.blocks import blocks_of, bundles_of
 from simbench.run.engine import Engine, Task
 from simbench.run.events import Advanced, Listener, StageFinished, StageStarted, Warned
 from simbench.run.materials import Materials
-from simbench.run.tasks import ScoreBlock, extract, failed_records, score_block, train_model
+from simbench.run.tasks import ScoreBlock, extract, failed_records, score_blocks, train_model
 
 Place = tuple[Any, ...]
 """(model, layer, reparametrisation, inputs): where activations are read."""
@@ -31,11 +32,18 @@ class Steps:
     """The steps of one run; each does what is missing, and reports what failed without stopping the rest."""
 
     def __init__(
-        self, plan: Plan, store: Store, engine: Engine, listener: Listener, device: str, provenance: str
+        self,
+        plan: Plan,
+        store: Store,
+        engine: Engine,
+        listener: Listener,
+        device: str,
+        provenance: str,
+        memory_limit: int = DEFAULT,
     ) -> None:
         self.plan, self.store, self.engine, self.listener = plan, store, engine, listener
         self.provenance = provenance
-        self.materials = Materials.of(plan, store, device)
+        self.materials = Materials.of(plan, store, device, memory_limit)
         self.models_cached = 0
         self.failures: list[str] = []
 
@@ -101,27 +109,37 @@ class Steps:
 
     def score(self, missing: Missing, unavailable: Mapping[Place, Score]) -> int:
         """Score what is missing, block by block; returns the number of new scores."""
-        tasks: list[Task] = []
+        blocks: list[ScoreBlock] = []
         for metric, wanted in missing:
             refs = _references([(metric, wanted)])
             failed = {ref: reason for ref in refs if (reason := _unavailable(ref, unavailable)) is not None}
-            for block in blocks_of(self.plan, metric, wanted, failed, self.provenance):
-                tasks.append(Task(f"{metric.label}#{len(tasks)}", score_block, (self.materials, block)))
+            blocks.extend(blocks_of(self.plan, metric, wanted, failed, self.provenance))
         total = sum(len(planned.scores) for planned in self.plan.metrics)
         missing_total = sum(len(wanted) for _, wanted in missing)
         self.listener(StageStarted("scores", total, total - missing_total))
-        failures = 0
-        for outcome in self.engine.run(_longest_first(tasks), lambda name, units: None):
-            block, label = outcome.task.arguments[1], outcome.task.name.partition("#")[0]
-            if outcome.reason is not None:
-                failures += len(block.scores)
-                self._failed(f"scoring with {label}", outcome.reason)
-                self._record_failed_block(block, outcome.reason)
-            else:
-                failures += sum(not record.settled for record in outcome.value)
-            self.listener(Advanced("scores", len(block.scores), label))
+        failures = self._score_bundles(bundles_of(blocks))
         self.listener(StageFinished("scores", failures))
         return missing_total
+
+    def _score_bundles(self, bundles: Sequence[Sequence[ScoreBlock]]) -> int:
+        """Score bundles of blocks; the blocks of one that fails are tried alone. Returns how many scores there are not."""
+        failures = 0
+        apart: list[Sequence[ScoreBlock]] = []
+        tasks = [Task(str(number), score_blocks, (self.materials, bundle)) for number, bundle in enumerate(bundles)]
+        for outcome in self.engine.run(tasks, lambda name, units: None):
+            bundle = outcome.task.arguments[1]
+            if outcome.reason is not None and len(bundle) > 1:
+                apart.extend([block] for block in bundle)
+                continue
+            if outcome.reason is not None:
+                failures += len(bundle[0].scores)
+                self._failed(f"scoring with {bundle[0].metric.label}", outcome.reason)
+                self._record_failed_block(bundle[0], outcome.reason)
+            else:
+                failures += sum(not record.settled for records in outcome.value for record in records)
+            for block in bundle:
+                self.listener(Advanced("scores", len(block.scores), block.metric.label))
+        return failures + (self._score_bundles(apart) if apart else 0)
 
     def _prepare_data(self) -> None:
         """Have the datasets in the cache before workers start, so that each is made once."""
@@ -170,8 +188,3 @@ def _place(one: PlannedActivations) -> Place:
 def _unavailable(ref: RepresentationRef, unavailable: Mapping[Place, Score]) -> Score | None:
     place = (ref.model, ref.layer, ref.reparametrisation)
     return next((unavailable[(*place, side)] for side in ("probe", "fit") if (*place, side) in unavailable), None)
-
-
-def _longest_first(tasks: Sequence[Task]) -> list[Task]:
-    """Blocks that train maps first: the short ones fill the gaps at the end."""
-    return sorted(tasks, key=lambda task: task.arguments[1].metric.cost != "heavy")

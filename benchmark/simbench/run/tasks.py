@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
 from simbench.data.dataset import fingerprint
 from simbench.errors import NotApplicable, SimbenchError
+from simbench.metrics.memory import limited_memory
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
+from simbench.metrics.sharing import sharing
 from simbench.models import checkpoint
 from simbench.models.training import train
 from simbench.plan.plan import PlannedActivations, PlannedModel, needs_fit
@@ -91,17 +94,30 @@ class ScoreBlock:
     provenance: str
 
 
-def score_block(materials: Materials, block: ScoreBlock) -> list[ScoreRecord]:
-    """Score a block, store it as one file, and return its records."""
-    started = time.perf_counter()
+def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[list[ScoreRecord]]:
+    """Score blocks one after the other; what their metrics prepare alike is prepared once, and forgotten at the end."""
     materials.load_plugins()
+
+    @cache
+    def obtain(ref: RepresentationRef, with_fit: bool) -> Representation:
+        return materials.representation(ref, with_fit=with_fit)
+
+    with limited_memory(materials.memory_limit), sharing():
+        return [score_block(materials, block, obtain) for block in blocks]
+
+
+def score_block(
+    materials: Materials, block: ScoreBlock, obtain: Callable[[RepresentationRef, bool], Representation]
+) -> list[ScoreRecord]:
+    """Score a block, store it as one file, and return its records; `obtain` gives a representation, with its fit."""
+    started = time.perf_counter()
     found: dict[RepresentationRef, Representation] = {}
     failures = dict(block.unavailable)
     for ref in dict.fromkeys(side for comparison in block.scores.values() for side in (comparison.a, comparison.b)):
         if ref in failures:
             continue
         try:
-            found[ref] = materials.representation(ref, with_fit=needs_fit(block.metric))
+            found[ref] = obtain(ref, needs_fit(block.metric))
         except NotApplicable as reason:
             failures[ref] = Score.skip(f"{ref}: {reason}")
         except Exception as error:

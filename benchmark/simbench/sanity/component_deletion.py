@@ -64,7 +64,7 @@ class ComponentDeletion(StatisticKind):
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
         """Also each layer against the next seed's: the companions need the level of seeds."""
-        seeds = [Comparison(a, b) for a, b in self._layers(groups, metric) if b is not None]
+        seeds = [Comparison(b, a) for a, b in self._layers(groups, metric) if b is not None]
         return tuple(dict.fromkeys((*super().expand(groups, metric), *seeds)))
 
     def statistic(self, trials: Sequence[Trial]) -> float:
@@ -89,7 +89,7 @@ class ComponentDeletion(StatisticKind):
         for a, b in self._layers(groups, metric):
             if b is None:
                 continue
-            level, curve = Comparison(a, b), {share: _kept(a, share) for share in self._ladder}
+            level, curve = Comparison(b, a), {share: _kept(a, share) for share in self._ladder}
             if all_scored((level, *curve.values()), scores):
                 beyond = (share for share, left in curve.items() if scores(level).above(scores(left)))
                 first_beyond.append(next(beyond, None))
@@ -115,8 +115,11 @@ class ComponentDeletion(StatisticKind):
 
 
 def _kept(a: RepresentationRef, share: float) -> Comparison:
-    """A layer against its top principal components."""
-    return Comparison(a, a.under(Named.of("top_components", share=share, seed=0)))
+    """A layer's top principal components against the whole layer.
+
+    For directed metrics the whole receives: what is left can always be predicted from the whole.
+    """
+    return Comparison(a.under(Named.of("top_components", share=share, seed=0)), a)
 
 
 def _observed(compared: Comparison, scores: Scores) -> Answer:

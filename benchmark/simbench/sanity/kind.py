@@ -16,7 +16,6 @@ from simbench.sanity.verdict import (
     Verdict,
     grade_trials,
     judged_by_mean,
-    seed_of_test,
 )
 from simbench.suite.schema import TestSpec
 
@@ -142,7 +141,7 @@ class TestKind(TestSpec):
 
     def judge(self, trials: Sequence[Trial]) -> Judgement:
         """The grade of answered questions with its interval: their mean credit, unless a kind says otherwise."""
-        return judged_by_mean(trials, seed_of_test(self.id))
+        return judged_by_mean(trials)
 
     def _graded(self, questions: Sequence[Question], answers: Sequence[Trial | Ungraded]) -> Verdict:
         comparisons = len({comparison for question in questions for comparison in question.comparisons})

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 class LayerMonotonicity(TestKind):
     """Within a network, a layer is more similar to a near layer than to one beyond it.
 
-    For an anchor layer l and layers l < i < j, and mirrored for l > i > j, the question is S(i, l) > S(j, l). A tie is a
-    failure. Directed metrics receive at the anchor, so that only scores of one receiver are compared: a column of the
-    heat map. On a chart, a question lies at |i − j|, how far apart the two layers are that are to be told apart.
+    For an anchor layer l and layers l < i < j, and mirrored for l > i > j, the question is S(i, l) > S(j, l). A tie is
+    a failure. Directed metrics receive at the anchor, so that only scores of one receiver are compared: a column of
+    the heat map. On a chart, a question lies at |i − j|, how far apart the two layers are that are to be told apart.
 
     Companion: Spearman's correlation of similarity with minus the distance of layers, the mean over anchors and
     directions (at least two layers on that side; where all are as similar it is undetermined and left out, as ReSi
     leaves out NaN).
 
-    Source: Klabunde et al. (2025), ReSi, test 6 (layer monotonicity). There a tie is no violation. Where an index fails,
-    its heat maps do not show depth: two layers may look alike for other reasons than being near.
+    Source: Klabunde et al. (2025), ReSi, test 6 (layer monotonicity). There a tie is no violation. Where an index
+    fails, its heat maps do not show depth: two layers may look alike for other reasons than being near.
     """
 
     # A convention: the last layers of a trained network are nearly one another's copy, and which of two neighbours is

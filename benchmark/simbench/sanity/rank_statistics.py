@@ -1,4 +1,4 @@
-"""Statistics of ranks that tests grade by: Spearman, Kendall, average precision. numpy only, checked against others'."""
+"""Statistics of ranks that tests grade by: Spearman's and Kendall's correlation, average precision. numpy only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def standardised_ranks(values: Numbers) -> NDArray[np.float64]:
     centred = ranks(values)
     centred = centred - centred.mean()
     length = math.sqrt(centred @ centred)
-    return centred / length if length > 0 else centred
+    return np.asarray(centred / length if length > 0 else centred)
 
 
 def spearman(x: Numbers, y: Numbers) -> float:
@@ -63,8 +63,8 @@ def spearman(x: Numbers, y: Numbers) -> float:
 def kendall(x: Numbers, y: Numbers) -> float:
     """Kendall's τ_b in [-1, 1], ties taken out of the norm; NaN where either side has no spread (Kendall 1945).
 
-    >>> kendall([1, 2, 3], [1, 3, 2])
-    0.3333333333333333
+    >>> round(kendall([1, 2, 3], [1, 3, 2]), 12)
+    0.333333333333
     """
     a, b = (np.sign(np.subtract.outer(v, v)) for v in (np.asarray(x, dtype=float), np.asarray(y, dtype=float)))
     untied = math.sqrt(np.abs(a).sum()) * math.sqrt(np.abs(b).sum())
@@ -85,5 +85,8 @@ def average_precision(positive: NDArray[np.float64], negative: NDArray[np.float6
     """
     above = (positive[..., None, :] >= positive[..., :, None]).sum(axis=-1)
     wrongly = (negative[..., None, :] >= positive[..., :, None]).sum(axis=-1)
-    precision: NDArray[np.float64] = (above / (above + wrongly)).mean(axis=-1)
-    return precision
+    precision: NDArray[np.float64] = above / (above + wrongly)
+    first = precision[..., :1]
+    # Summed as differences, so that equal precisions have exactly their mean: chance is to be exactly chance.
+    mean: NDArray[np.float64] = first[..., 0] + (precision - first).mean(axis=-1)
+    return mean

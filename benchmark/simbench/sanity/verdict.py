@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
 from simbench.errors import NotApplicable
 from simbench.plan.references import Comparison
+from simbench.sanity.jackknife import interval_leaving_models_out
 from simbench.seeds import seed_for
 
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
 OFFENDERS = 10
-RESAMPLES = 2000
-OVERSAMPLED = 4
-"""Draws per resample that is wanted: those that leave no trial are thrown away."""
 
 
 @dataclass(frozen=True)
@@ -119,34 +115,15 @@ def tallied(trials: Iterable[Trial]) -> tuple[Tally, ...]:
     return tuple(Tally(models, sum(earned), len(earned)) for models, earned in credits.items())
 
 
-def interval_over_models(trials: Sequence[Trial], seed: int, resamples: int = RESAMPLES) -> tuple[float, float] | None:
-    """A 95 % percentile interval of the mean credit, resampling **models** with replacement.
-
-    Pairs share models, so pairs are not independent: a trial counts as often as all of its models were drawn together
-    (the product of their multiplicities). Draws in which no trial is left are drawn again. None where all trials are of
-    the same models: resampling those says nothing of others.
-    """
-    models = sorted({model for trial in trials for model in trial.models})
-    if len({frozenset(trial.models) for trial in trials}) < 2:
-        return None
-    tallies = tallied(trials)
-    total = np.array([tally.asked for tally in tallies], dtype=float)
-    held = np.array([tally.held for tally in tallies], dtype=float)
-    random = np.random.default_rng(seed)
-    counts = random.multinomial(len(models), np.full(len(models), 1 / len(models)), size=OVERSAMPLED * resamples)
-    weights = np.stack(
-        [np.prod(counts[:, [models.index(one) for one in set(tally.models)]], axis=1) for tally in tallies], axis=1
-    )
-    weights = weights[weights @ total > 0][:resamples]
-    if len(weights) == 0:
-        return None
-    low, high = np.quantile(weights @ held / (weights @ total), [0.025, 0.975])
-    return float(low), float(high)
+def judged_by_mean(trials: Sequence[Trial]) -> Judgement:
+    """The mean credit of trials, with its interval over models."""
+    interval = interval_leaving_models_out(trials, mean_credit)
+    return Judgement(mean_credit(trials), None if interval is None else (cut(interval[0]), cut(interval[1])))
 
 
-def judged_by_mean(trials: Sequence[Trial], seed: int) -> Judgement:
-    """The mean credit of trials, with its interval."""
-    return Judgement(mean_credit(trials), interval_over_models(trials, seed))
+def cut(value: float) -> float:
+    """The grade that a value stands for: nothing below 0 or above 1."""
+    return min(1.0, max(0.0, value))
 
 
 def grade_trials(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from simbench.registry import TEST_KINDS
+from simbench.suite.inheritance import LIKE
 from simbench.suite.schema import Suite
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -32,14 +34,43 @@ def suite_schema() -> dict[str, Any]:
     # What a suite extends may bring any of the keys.
     extending = schema.pop("required", [])
     schema["anyOf"] = [{"required": ["extends"]}, {"required": extending}]
+    _allow_likeness(schema)
     _allow_names(schema)
     return {"$schema": DIALECT, **schema}
+
+
+def _allow_likeness(schema: dict[str, Any]) -> None:
+    """A group of models that is like another one declares only what differs, down to the parameters of a component."""
+    definitions = schema["$defs"]
+    for name in ("ModelSpec", "Training", "Component"):
+        changes = copy.deepcopy(definitions[name])
+        changes.pop("required", None)
+        definitions[f"{name}Changes"] = changes
+    like = {"type": "string", "description": "The group that this one is like, but for what it declares itself."}
+    definitions["ModelSpecChanges"]["properties"][LIKE] = like
+    definitions["ModelSpecChanges"]["required"] = [LIKE]
+    for name in ("ModelSpecChanges", "TrainingChanges"):
+        _refer_to_changes(definitions[name])
+    groups = schema["properties"]["models"]
+    groups["additionalProperties"] = {"anyOf": [groups["additionalProperties"], {"$ref": "#/$defs/ModelSpecChanges"}]}
+
+
+def _refer_to_changes(node: Any) -> None:
+    """Let references to a training or a component, anywhere in the node, be to one without required keys."""
+    if isinstance(node, dict):
+        if node.get("$ref") in ("#/$defs/Training", "#/$defs/Component"):
+            node["$ref"] += "Changes"
+        for inner in node.values():
+            _refer_to_changes(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            _refer_to_changes(inner)
 
 
 def _allow_names(node: Any) -> None:
     """A component may be given as its bare name wherever it may be given with parameters."""
     if isinstance(node, dict):
-        if node.get("$ref") == "#/$defs/Component":
+        if node.get("$ref") in ("#/$defs/Component", "#/$defs/ComponentChanges"):
             node["anyOf"] = [{"type": "string"}, {"$ref": node.pop("$ref")}]
             return
         for inner in node.values():

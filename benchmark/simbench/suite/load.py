@@ -9,6 +9,7 @@ from pathlib import Path
 
 from simbench.errors import SimbenchError, SuiteError, UnknownNameError
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
+from simbench.suite.inheritance import told_once, with_groups_filled_in
 from simbench.suite.names import component_at, dataset_places, imported_plugins, metric_places, name_problems
 from simbench.suite.schema import Suite, TestSpec
 from simbench.suite.schema_problems import validated
@@ -37,7 +38,7 @@ def find_suite(reference: str, folder: Path = Path()) -> Path:
 
 def load_suite(reference: str) -> Suite:
     """Read, merge with what it `extends`, and check a suite; raises `SuiteError` with all problems."""
-    document = _extended(find_suite(reference), ())
+    document = with_groups_filled_in(_extended(find_suite(reference), ()))
     _anchor(document, _plugin_places(document))
     problems = [*document.problems, *imported_plugins(document)]
     _anchor(document, _file_places(document))
@@ -48,7 +49,9 @@ def load_suite(reference: str) -> Suite:
     suite = validated(Suite, data, (), document, problems)
     problems.extend(name_problems(document))
     if problems or suite is None:
-        raise SuiteError(dict.fromkeys(str(problem) for problem in _in_file_order(problems, document)))
+        raise SuiteError(
+            dict.fromkeys(str(problem) for problem in _in_file_order(told_once(problems, document), document))
+        )
     return suite
 
 

@@ -153,10 +153,14 @@ def _test_problems(document: Document) -> Iterator[Problem]:
         yield from _needs_models(raw, at, document)
         yield from _unknown("model", raw.get("models"), (*at, "models"), _models(document), document)
         yield from _unknown("transform", raw.get("transforms"), (*at, "transforms"), TRANSFORMS.names(), document)
+        yield from _unknown("metric", raw.get("against"), (*at, "against"), METRICS.names(), document)
         for name in _strings(raw.get("models")):
             layers = _layers_of(name, document) if name is not None else None
             if layers is not None:
                 yield from _unknown(f"layer of {name}", raw.get("layers"), (*at, "layers"), layers, document)
+                if isinstance(raw.get("layer"), str) and raw["layer"] not in layers:
+                    error = UnknownNameError(f"layer of {name}", raw["layer"], layers)
+                    yield Problem(document.position((*at, "layer")), str(error))
 
 
 def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iterator[Problem]:

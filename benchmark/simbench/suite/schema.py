@@ -58,10 +58,30 @@ class Probe(Strict):
     spatial: Literal["positions", "pool", "flatten"] = "positions"
     rows: int | None = Field(default=None, ge=3)
     fit: FitProbe = FitProbe()
+    shortcut: float | None = Field(default=None, ge=0, le=1)
+    """As in training: the share of the inputs, those of `fit` too, whose mark tells the label; at 0 it says nothing."""
 
 
-class Training(Strict):
-    """How a model is trained. Every field is part of the model's key."""
+class Conditions(Strict):
+    """What is done to the training data. Only what differs from the default enters a model's key."""
+
+    label_noise: float = Field(default=0.0, ge=0, le=1)
+    """Share of the training labels that are drawn anew from all classes; which ones depends on the model's seed."""
+    shortcut: float | None = Field(default=None, ge=0, le=1)
+    """Share of the training inputs whose mark tells the label; on the others it tells a random one. None: no mark."""
+    augmentation: float = Field(default=0.0, ge=0)
+    """Largest variance of the Gaussian noise added to an input, as a multiple of the training inputs' own variance."""
+    subset: int | None = Field(default=None, ge=2)
+    """How many of the training inputs are used: the same ones for every model; smaller subsets lie in larger ones."""
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """Those that differ from their defaults."""
+        return self.model_dump(include=set(Conditions.model_fields), exclude_defaults=True)
+
+
+class Training(Conditions):
+    """How a model is trained; 0 epochs leave it as it was initialised. Every field is part of the model's key."""
 
     dataset: ComponentChoice
     epochs: int = Field(ge=0)

@@ -10,11 +10,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from simbench.errors import suggestion
-from simbench.suite.schema import Suite
+from simbench.suite.inheritance import LIKE
+from simbench.suite.schema import ModelSpec, Suite
 from simbench.suite.yaml_nodes import Document, Location, Problem
 
 M = TypeVar("M", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
+KEYS_OF_LOADING: dict[type[BaseModel], list[str]] = {Suite: ["extends"], ModelSpec: [LIKE]}
+"""Keys that a file may hold and that loading resolves: no model has them."""
 
 
 def validated(model: type[M], data: Any, location: Location, document: Document, problems: list[Problem]) -> M | None:
@@ -91,7 +94,7 @@ def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
     found = next((branch for branch in _branches(annotation) if _is_model(branch)), None)
     if found is None:
         return []
-    return [*found.model_fields, "extends"] if found is Suite else list(found.model_fields)
+    return [*found.model_fields, *KEYS_OF_LOADING.get(found, [])]
 
 
 def _inside(annotation: Any, part: str | int) -> Any:

@@ -6,10 +6,12 @@ was not declared, the value for independent data) is a finding with `ok=True`.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +47,8 @@ class Finding:
 
 def check_metric(metric: Metric, *, seed: int = 0) -> list[Finding]:
     """Measure `metric` on seeded random, low-rank, wide, duplicated-unit, dead-unit and float32 inputs."""
-    bench = Bench(replace(metric, prepare=None, compare_many=None), metric, cases(seed), seed)
+    inputs = cases(seed, sequences="sequence" in metric.needs)
+    bench = Bench(replace(metric, prepare=None, compare_many=None), metric, inputs, seed)
     return [finding for check in CHECKS for finding in check(bench)]
 
 
@@ -62,18 +65,21 @@ class Bench:
         """The plain function's score."""
         return score_pairs(self.plain, [a, b], [(0, 1)])[0]
 
+    @cached_property
+    def scores(self) -> list[tuple[Case, Score]]:
+        """The plain function's score of each case."""
+        return [(case, self.score(case.a, case.b)) for case in self.cases]
+
     def usable(self) -> Iterator[tuple[Case, float]]:
         """The cases that have a value, and that value."""
-        for case in self.cases:
-            score = self.score(case.a, case.b)
+        for case, score in self.scores:
             if score.status == "ok" and score.value is not None:
                 yield case, score.value
 
 
 def finite(bench: Bench) -> Iterator[Finding]:
     """A finite number on every input, or a skip with a reason; at least on the ordinary input a number."""
-    for position, case in enumerate(bench.cases):
-        score = bench.score(case.a, case.b)
+    for position, (case, score) in enumerate(bench.scores):
         ok = score.status == "ok" or (score.status == "skip" and position > 0)
         measured = f"{score.value:.6g}" if score.value is not None else f"{score.status}: {score.reason}"
         yield Finding(f"gives a number ({case.name})", "a finite number", measured, ok, ", ".join(score.warnings))
@@ -82,12 +88,13 @@ def finite(bench: Bench) -> Iterator[Finding]:
 def identity(bench: Bench) -> Iterator[Finding]:
     """Nothing is more similar to a representation than itself; a distance from itself is the least possible."""
     low = bench.plain.value_range[0]
+    errors = {case.name: score.standard_error or 0.0 for case, score in bench.scores}
     for case, value in bench.usable():
         own = bench.score(case.a, case.a)
         if own.value is None:
             yield Finding(f"identity ({case.name})", "the extreme", f"{own.status}: {own.reason}", False)
             continue
-        slack = _slack(value, own.value) + 3 * (own.standard_error or 0.0)
+        slack = _slack(value, own.value) + 3 * math.hypot(own.standard_error or 0.0, errors[case.name])
         ok = bench.plain.similarity(own.value) >= bench.plain.similarity(value) - slack
         if not bench.plain.higher_is_more_similar and np.isfinite(low):
             ok = ok and own.value <= low + slack

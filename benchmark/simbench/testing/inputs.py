@@ -24,6 +24,7 @@ else:
 LATENT = 5
 LABELS = 12
 FIT_ROWS = 240
+TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class Case:
     b: Representation
 
 
-def cases(seed: int) -> list[Case]:
-    """The pairs on which a metric is measured; the first one is the ordinary one."""
-    return [
+def cases(seed: int, *, sequences: bool = False) -> list[Case]:
+    """The pairs on which a metric is measured; the first one is the ordinary one. With `sequences`, rows are tokens."""
+    made = [
         _case("random", seed),
         _case("low rank", seed, noise=0.0),
         _case("wide", seed, rows=24, widths=(32, 40)),
@@ -66,6 +67,7 @@ def cases(seed: int) -> list[Case]:
         _case("dead units", seed, change=_with_dead_units),
         _case("float32", seed, dtype=torch.float32),
     ]
+    return [replace(case, a=_in_sequences(case.a), b=_in_sequences(case.b)) for case in made] if sequences else made
 
 
 def common_shift(representation: Representation, seed: int) -> Representation:
@@ -110,6 +112,14 @@ def _representation(activations: Tensor, targets: Tensor, model: LinearReadout, 
     whole = Representation(activations, layer="embedding", model=model, targets=targets, classes=LABELS, at_head=True)
     fit = replace(whole, activations=activations[rows:], targets=targets[rows:])
     return replace(whole, activations=activations[:rows], targets=targets[:rows], fit=fit)
+
+
+def _in_sequences(representation: Representation) -> Representation:
+    """Every eight rows as the tokens of one input, and nothing else of what it had."""
+    from simbench.representations.representation import Representation
+
+    tokens = representation.activations.reshape(-1, TOKENS, representation.features)
+    return Representation(tokens, "tokens", layer=representation.layer)
 
 
 def _readout(activations: Tensor, latents: Tensor, labelling: Tensor) -> LinearReadout:

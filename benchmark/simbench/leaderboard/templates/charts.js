@@ -63,43 +63,98 @@ const charts = (() => {
     // A sign beside the colour: a cross in the corner, with the count where several panels are averaged.
     const corner = { x: "column", y: "row", dx: size / 2 - 4, dy: -size / 2 + 8, textAnchor: "end", fontSize: 9, fontWeight: 700, pointerEvents: "none" };
     marks.push(Plot.text(bad, { ...corner, text: (one) => (panels > 1 && size >= 30 ? `✗${one.marked}` : "✗"), fill: (one) => inkOn(fill(one)) }));
-    return drawn(color, label, {
-      width: Math.max(left + right + size * columns.length, 190),
-      height: top + 10 + size * rows.length,
-      marginLeft: left, marginTop: top, marginBottom: 10, padding: 0,
-      marginRight: Math.max(right, 190 - left - size * columns.length),
+    const height = top + 42 + size * rows.length;
+    const width = Math.max(left + right + size * columns.length, left + 230); // the scale needs this
+    const svg = drawn(color, label, {
+      width, height, marginLeft: left, marginTop: top, marginBottom: 42, padding: 0,
+      marginRight: width - left - size * columns.length,
       x: { domain: columns, axis: "top", label: `${columnLabel} →`, labelAnchor: "right", labelArrow: "none", labelOffset: top - 6, tickRotate: turned ? -45 : 0, tickSize: 0 },
       y: { domain: rows, label: `↓ ${rowLabel}`, labelAnchor: "top", labelArrow: "none", labelOffset: left, tickSize: 0 },
       color: { type: "identity" },
       marks,
     });
+    if (known.length) scale(svg, color, { x: left, y: height - 22, ends: lowerIsSimilar ? [most, least] : [least, most] });
+    return svg;
   };
+
+  /* What the colours of a map mean: the least and the most similar of its scores, in the saved file, too. */
+  const scale = (svg, color, { x, y, ends }) => {
+    const add = (parent, tag, attributes, text = "") => {
+      const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+      node.textContent = text;
+      return parent.appendChild(node);
+    };
+    const id = `ramp-${(scales += 1)}`;
+    const gradient = add(add(svg, "defs", {}), "linearGradient", { id });
+    add(gradient, "stop", { offset: 0, "stop-color": color("ramp-low") });
+    add(gradient, "stop", { offset: 1, "stop-color": color("ramp-high") });
+    const group = add(svg, "g", { class: "scale", fill: "currentColor", "font-size": 11, "text-anchor": "start" });
+    const least = add(group, "text", { x, y: y + 9 }, number(ends[0]));
+    const start = x + 7 * least.textContent.length + 4;
+    add(group, "rect", { x: start, y, width: 90, height: 10, fill: `url(#${id})` });
+    add(group, "text", { x: start + 96, y: y + 9 }, `${number(ends[1])} most similar`);
+  };
+  let scales = 0;
 
   const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 
-  /* points: {at, margin, line, held, where}; above 0 a trial held. */
-  const curve = ({ points, domain, label, xLabel }) => {
+  const SERIES_TOLD = 8;
+
+  /* More series than a reader tells apart have one colour and no legend. */
+  const swatchesOf = (color, series) => {
+    if (series.length > SERIES_TOLD) return { hue: () => color("line-1"), dash: () => "", legend: [] };
+    const hue = (one) => color(`line-${(series.indexOf(one) % 4) + 1}`);
+    const dash = (one) => DASHES[Math.floor(series.indexOf(one) / 4) % DASHES.length];
+    const swatch = (one) => (dash(one) ? `repeating-linear-gradient(90deg, ${hue(one)} 0 3px, transparent 3px 5px)` : hue(one));
+    return { hue, dash, legend: series.filter(Boolean).map((one) => ({ name: one, swatch: swatch(one) })) };
+  };
+
+  const median = (values) => {
+    const sorted = [...values].sort((a, b) => a - b), half = sorted.length / 2;
+    return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2;
+  };
+
+  /* points: {at, y, series, line, bad, said}: a colour per series, a line per `line`, through the medians where several
+     points of it lie at one place. */
+  const curve = ({ points, domain, label, xLabel, yLabel, levels, zero = false }) => {
     const color = palette();
-    const lines = [...new Set(points.map((one) => one.line))];
-    const hue = (line) => color(`line-${(lines.indexOf(line) % 4) + 1}`);
-    const marks = [Plot.ruleY([0], { stroke: color("soft"), strokeDasharray: "3 3" })];
-    lines.forEach((line, index) => {
-      const along = points.filter((one) => one.line === line).sort((a, b) => a.at - b.at);
-      const dash = DASHES[Math.floor(index / 4) % DASHES.length];
-      marks.push(Plot.line(along, { x: "at", y: "margin", stroke: hue(line), strokeWidth: 1.75, strokeDasharray: dash }));
-    });
-    const title = (one) => `${one.where}: ${number(one.margin)} (${one.held ? "held" : "did not hold"})`;
-    marks.push(Plot.dot(points, { x: "at", y: "margin", r: 3.5, fill: (one) => hue(one.line), stroke: color("sheet"), title }));
-    marks.push(Plot.dot(points.filter((one) => !one.held), { x: "at", y: "margin", r: 6, stroke: color("mark"), strokeWidth: 2, symbol: "times", pointerEvents: "none" }));
+    const series = [...new Set(points.map((one) => one.series))];
+    const { hue, dash, legend } = swatchesOf(color, series);
+    const marks = zero ? [Plot.ruleY([0], { stroke: color("soft"), strokeDasharray: "3 3" })] : [];
+    // The first kind of pair, which a question is about, on top of its references.
+    const order = [...points].reverse();
+    for (const line of new Set(order.map((one) => one.line))) {
+      const own = order.filter((one) => one.line === line), kind = own[0].series;
+      const path = levels.filter((at) => own.some((one) => one.at === at)).map((at) => ({ at, y: median(own.filter((one) => one.at === at).map((one) => one.y)) }));
+      marks.push(Plot.line(path, { x: "at", y: "y", stroke: hue(kind), strokeWidth: 1.6, strokeOpacity: series.length > SERIES_TOLD ? 0.5 : 0.85, strokeDasharray: dash(kind) }));
+    }
+    marks.push(Plot.dot(order, { x: "at", y: "y", r: points.length > 200 ? 2 : 3.2, fill: (one) => hue(one.series), stroke: color("sheet"), title: "said" }));
+    marks.push(Plot.dot(points.filter((one) => one.bad), { x: "at", y: "y", r: points.length > 200 ? 4 : 6, stroke: color("mark"), strokeWidth: 2, symbol: "times", pointerEvents: "none" }));
+    const wide = levels[0] > 0 && levels.at(-1) / levels[0] >= 30;
     const svg = drawn(color, label, {
-      width: 440, height: 260, marginLeft: 52, marginBottom: 38, marginTop: 26,
-      x: { label: xLabel, nice: true, ticks: 6, labelArrow: "none" },
-      y: { label: "margin (above 0: held)", domain, nice: true, ticks: 6, grid: true, labelArrow: "none" },
+      width: 440, height: 260, marginLeft: 52, marginBottom: 40, marginTop: 26, marginRight: 24, insetLeft: 12, insetRight: 12,
+      x: { type: wide ? "log" : "linear", label: xLabel, labelAnchor: "center", ticks: levels.length < 10 ? levels : 6, tickFormat: (value) => String(value), labelArrow: "none" },
+      y: { label: yLabel, domain, nice: true, ticks: 5, grid: true, labelArrow: "none" },
       color: { type: "identity" },
       marks,
     });
-    const swatch = (line) => (lines.indexOf(line) < 4 ? hue(line) : `repeating-linear-gradient(90deg, ${hue(line)} 0 3px, transparent 3px 5px)`);
-    return { svg, legend: lines.map((line) => ({ line, swatch: swatch(line) })) };
+    return { svg, legend };
+  };
+
+  /* points: {x, y, series, said}. */
+  const scatter = ({ points, label, xLabel, yLabel }) => {
+    const color = palette();
+    const series = [...new Set(points.map((one) => one.series))];
+    const { hue, legend } = swatchesOf(color, series);
+    const svg = drawn(color, label, {
+      width: 440, height: 300, marginLeft: 52, marginBottom: 40, marginTop: 26, marginRight: 24, inset: 8,
+      x: { label: xLabel, labelAnchor: "center", ticks: 6, labelArrow: "none", nice: true },
+      y: { label: yLabel, ticks: 6, grid: true, labelArrow: "none", nice: true },
+      color: { type: "identity" },
+      marks: [Plot.dot(points, { x: "x", y: "y", r: 3.5, fill: (one) => hue(one.series), fillOpacity: 0.65, title: "said" })],
+    });
+    return { svg, legend: series.length > 1 ? legend : [] };
   };
 
   /* bars: {name, grade, low, high, held}; `pass` is the grade that is needed, where the rule is a bound. */
@@ -112,11 +167,12 @@ const charts = (() => {
     const tint = (one) => (one.held === true ? color("good") : one.held === false ? color("bad") : color("fair"));
     return drawn(color, label, {
       width: left + 330, height: 46 + 30 * rows.length, marginLeft: left, marginRight: 62, marginBottom: 36, marginTop: 8,
-      x: { domain: [0, 1], label: "share of the questions that held", ticks: 5, grid: true, labelArrow: "none", labelAnchor: "center" },
+      x: { domain: [0, 1], label: "grade", ticks: 5, grid: true, labelArrow: "none", labelAnchor: "center" },
       y: { domain: names, label: null, tickSize: 0, padding: 0.35 },
       color: { type: "identity" },
       marks: [
-        Plot.barX(graded, { y: "name", x: "grade", fill: tint, fillOpacity: 0.55, title: (one) => `${one.name}: ${one.grade}` }),
+        // A bar of no length is no bar: zero is a stroke.
+        Plot.barX(graded, { y: "name", x1: 0, x2: (one) => Math.max(one.grade, 0.012), fill: tint, fillOpacity: (one) => (one.grade === 0 ? 1 : 0.55), title: (one) => `${one.name}: ${one.grade}` }),
         Plot.ruleY(uncertain, { y: "name", x1: "low", x2: "high", stroke: color("ink"), strokeWidth: 1.5 }),
         Plot.text(rows, { y: "name", x: 1, dx: 8, textAnchor: "start", text: (one) => (one.grade === null ? one.status : one.grade.toFixed(3)) }),
         ...(pass === null ? [] : [Plot.ruleX([pass], { stroke: color("soft"), strokeDasharray: "3 3" })]),
@@ -125,8 +181,9 @@ const charts = (() => {
     });
   };
 
-  /* dots: {name, margin, held, where}; right of 0 a trial held. Spread out by their order, so that none hides another. */
-  const strip = ({ dots, label }) => {
+  /* dots: {name, x, held, said}; held is null where a dot is neither right nor wrong. Spread out by their order, so
+     that none hides another. `skewed`: far on the wrong side of zero, and a few hundredths on the right one. */
+  const strip = ({ dots, label, xLabel, domain, zero = null, skewed = false }) => {
     const color = palette();
     const names = [...new Set(dots.map((one) => one.name))];
     const left = 16 + 6.6 * longest(names);
@@ -137,20 +194,23 @@ const charts = (() => {
       return names.indexOf(one.name) + ((count * 0.618) % 1 - 0.5) * 0.55;
     };
     const placed = dots.map((one) => ({ ...one, y: spread(one) }));
-    const title = (one) => `${one.where}: ${number(one.margin)} (${one.held ? "held" : "did not hold"})`;
+    const centres = names.map((name, at) => ({ at, x: median(dots.filter((one) => one.name === name).map((one) => one.x)) }));
+    const plain = placed.filter((one) => one.held === null);
+    const x = skewed ? { type: "symlog", constant: 0.05, ticks: [-100, -10, -1, -0.1, 0, 0.1, 1], tickFormat: (value) => String(value) } : { domain, ticks: 5, nice: true };
     return drawn(color, label, {
-      width: left + 330, height: 50 + 30 * names.length, marginLeft: left, marginRight: 24, insetLeft: 8, marginBottom: 36, marginTop: 12,
-      // Margins span orders of magnitude on the wrong side and a few hundredths on the right one.
-      x: { type: "symlog", constant: 0.05, label: "margin (right of 0: held)", ticks: [-100, -10, -1, -0.1, 0, 0.1, 1], tickFormat: (value) => String(value), grid: true, labelArrow: "none", labelAnchor: "center" },
+      width: left + 330, height: 50 + 30 * names.length, marginLeft: left, marginRight: 24, insetLeft: 8, insetRight: 8, marginBottom: 36, marginTop: 12,
+      x: { ...x, label: xLabel, grid: true, labelArrow: "none", labelAnchor: "center" },
       y: { type: "linear", domain: [names.length - 0.5, -0.5], ticks: names.map((_, i) => i), tickFormat: (i) => names[i], label: null, tickSize: 0 },
       color: { type: "identity" },
       marks: [
-        Plot.ruleX([0], { stroke: color("soft"), strokeDasharray: "3 3" }),
-        Plot.dot(placed.filter((one) => one.held), { x: "margin", y: "y", r: 3, fill: color("good"), fillOpacity: 0.6, title }),
-        Plot.dot(placed.filter((one) => !one.held), { x: "margin", y: "y", r: 3, stroke: color("bad"), strokeWidth: 1.6, symbol: "times", title }),
+        ...(zero === null ? [] : [Plot.ruleX([zero], { stroke: color("soft"), strokeDasharray: "3 3" })]),
+        ...(plain.length ? [Plot.ruleX(centres, { x: "x", y1: (one) => one.at - 0.34, y2: (one) => one.at + 0.34, stroke: color("ink"), strokeWidth: 1.5 })] : []),
+        Plot.dot(plain, { x: "x", y: "y", r: 3, fill: color("line-1"), fillOpacity: 0.6, title: "said" }),
+        Plot.dot(placed.filter((one) => one.held === true), { x: "x", y: "y", r: 3, fill: color("good"), fillOpacity: 0.6, title: "said" }),
+        Plot.dot(placed.filter((one) => one.held === false), { x: "x", y: "y", r: 3, stroke: color("bad"), strokeWidth: 1.6, symbol: "times", title: "said" }),
       ],
     });
   };
 
-  return { heatMap, curve, bars, strip, number, contrastInk: inkOn };
+  return { heatMap, curve, scatter, bars, strip, number };
 })();

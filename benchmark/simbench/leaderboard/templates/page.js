@@ -1,7 +1,7 @@
 "use strict";
 /* The matrix: sort, search, filter, choose columns, walk by keyboard. All that is chosen is in the URL. */
 (() => {
-  const { board, show, onChange, saved, csv, fileName } = details;
+  const { board } = evidence, { saved, csv, fileName } = tools, { show, onChange } = details;
   const table = document.querySelector(".sheet table");
   const headers = [...table.tHead.rows[0].cells];
   const ids = headers.map((header) => header.dataset.id);

@@ -1,0 +1,149 @@
+"""Controlled conditions: what a suite may do to the data that a model is trained on, and to the probe.
+
+Each is a pure function of its inputs and a seed. Conditions follow the vision tests of ReSi (Klabunde et al. 2025):
+random labels, a shortcut that tells the label, noise of growing strength.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simbench.data.dataset import Dataset, Split
+from simbench.errors import SimbenchError
+from simbench.seeds import seed_for
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from simbench.suite.schema import Conditions
+
+Inputs = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+CELLS_PER_AXIS = {1: 40, 2: 16}
+"""A cell of the shortcut is one value wide on a signal of length 40, one pixel on images up to 31×31."""
+MARK_REACH = 1.0
+"""How far a mark's values lie beyond those of the data, as a multiple of their range.
+
+Within the range, a convolutional network that always had a right mark on digits hardly followed it (.15 of held-out
+inputs with a random mark; .72 with this reach; an MLP .36 and .86), so that groups would not have differed.
+"""
+
+
+def conditioned(dataset: Dataset, conditions: Conditions, seed: int) -> Dataset:
+    """The dataset with the training split that a model of this seed is to see; the held-out split stays as it is.
+
+    First the subset is taken, then labels are drawn anew, then the shortcut is put in: it tells the label that is
+    trained on. Augmentation comes with the batches (`noisy`).
+
+    Raises:
+        SimbenchError: the dataset is smaller than the subset, or its inputs cannot carry a shortcut or noise.
+    """
+    split = dataset.train
+    if conditions.augmentation and dataset.tokens:
+        raise SimbenchError(f"augmentation: noise cannot be added to tokens, which {dataset.name} consists of")
+    if conditions.subset is not None:
+        split = subset(split, conditions.subset, dataset.name)
+    if conditions.label_noise:
+        chosen = seed_for(purpose="label noise", share=conditions.label_noise, seed=seed)
+        split = replace(split, targets=with_label_noise(split.targets, conditions.label_noise, dataset.classes, chosen))
+    if conditions.shortcut is not None:
+        chosen = seed_for(purpose="shortcut", rate=conditions.shortcut, seed=seed)
+        split = with_shortcut(split, conditions.shortcut, dataset, chosen)
+    return replace(dataset, train=split)
+
+
+def subset(split: Split, size: int, name: str) -> Split:
+    """The first `size` inputs of one random order: the same for all models; smaller subsets lie in larger ones."""
+    if size > len(split):
+        raise SimbenchError(f"subset: {size} training inputs are asked for; {name} has {len(split)}")
+    order = np.random.RandomState(seed_for(purpose="subset")).permutation(len(split))[:size]
+    return Split(split.inputs[order], split.targets[order])
+
+
+def with_label_noise(targets: Labels, share: float, classes: int, seed: int) -> Labels:
+    """A share of the labels, drawn anew from all classes; one in `classes` of those stays what it was.
+
+    >>> with_label_noise(np.zeros(8, dtype=np.int64), 0.5, classes=1000, seed=0).tolist()
+    [0, 804, 754, 0, 0, 0, 277, 599]
+    """
+    random = np.random.RandomState(seed)
+    chosen = _chosen(len(targets), share, random)
+    noisy_targets = targets.copy()
+    noisy_targets[chosen] = random.randint(classes, size=len(chosen))
+    return noisy_targets
+
+
+def with_shortcut(split: Split, rate: float, dataset: Dataset, seed: int) -> Split:
+    """A mark on every input that tells its label for a share `rate` of them, and a random label for the rest.
+
+    The random label is drawn from all classes: at rate 0 the mark is there and says nothing. A mark is the binary code
+    of the label + 1, in cells at the start of a signal or in a corner of an image; 0 is darker and 1 brighter than all
+    of the dataset's training inputs (`MARK_REACH`). Whatever is there is overwritten.
+
+    Raises:
+        SimbenchError: the inputs are neither signals `(channels, length)` nor images `(channels, height, width)`, or
+            too small for the mark.
+    """
+    random = np.random.RandomState(seed)
+    told = random.randint(dataset.classes, size=len(split))
+    right = _chosen(len(split), rate, random)
+    told[right] = split.targets[right]
+    return replace(split, inputs=_marked(split.inputs, told, dataset))
+
+
+def noisy(inputs: Tensor, largest_variance: float, generator: Generator) -> Tensor:
+    """Gaussian noise added to each input `(n, ...)`, of a variance drawn for it from [0, `largest_variance`].
+
+    Args:
+        inputs: on any device.
+        largest_variance: in the units of the inputs.
+        generator: of the CPU, so that a GPU sees the same noise.
+    """
+    import torch
+
+    variances = largest_variance * torch.rand(len(inputs), generator=generator)
+    noise = torch.randn(inputs.shape, generator=generator)
+    noise *= variances.sqrt().reshape(-1, *[1] * (inputs.ndim - 1))
+    return inputs + noise.to(inputs)
+
+
+def _chosen(count: int, share: float, random: np.random.RandomState) -> NDArray[np.intp]:
+    """A share of the indices below `count`, rounded to the nearest number."""
+    return random.permutation(count)[: round(share * count)]
+
+
+def _marked(inputs: Inputs, told: Labels, dataset: Dataset) -> Inputs:
+    axes = inputs.ndim - 2
+    if axes not in CELLS_PER_AXIS or dataset.tokens:
+        raise SimbenchError(
+            "shortcut: a mark needs signals (channels, length) or images (channels, height, width); "
+            f"{dataset.name} has inputs of shape {dataset.input_shape}"
+        )
+    low, high = dataset.train.inputs.min(), dataset.train.inputs.max()
+    reach = MARK_REACH * (high - low)
+    marks = np.where(_codes(dataset.classes, axes)[told], high + reach, low - reach)
+    for axis in range(1, marks.ndim):
+        marks = marks.repeat(max(1, inputs.shape[1 + axis] // CELLS_PER_AXIS[axes]), axis=axis)
+    if any(mark > size for mark, size in zip(marks.shape[1:], inputs.shape[2:], strict=True)):
+        raise SimbenchError(
+            f"shortcut: a mark for {dataset.classes} classes does not fit into inputs of shape {dataset.input_shape}"
+        )
+    with_marks = inputs.copy()
+    place: tuple[Any, ...] = (slice(None), slice(None), *(slice(size) for size in marks.shape[1:]))
+    with_marks[place] = marks[:, None]
+    return with_marks
+
+
+def _codes(classes: int, axes: int) -> NDArray[np.bool_]:
+    """The bits of label + 1 (so that no code is blank): `(classes, cells)`, or in a near square `(classes, r, c)`."""
+    bits = int(classes).bit_length()
+    columns = bits if axes == 1 else math.isqrt(bits - 1) + 1
+    rows = -(-bits // columns)
+    codes = np.arange(1, classes + 1)[:, None] >> np.arange(rows * columns) & 1
+    return codes.astype(bool).reshape((classes, columns) if axes == 1 else (classes, rows, columns))

@@ -1,0 +1,144 @@
+"""Generated tasks whose answer is known in closed form: radial classification, and characters of known entropy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from simbench.data.dataset import Dataset, Split, dataset
+from simbench.seeds import seed_for
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+RADIAL_DEVIATION = 3.0
+ORDER = 2
+"""Of the Markov chain: a character depends on this many before it."""
+
+
+@dataset("radial", version=1)
+def radial(
+    cache: Path, *, classes: PositiveInt = 4, train: PositiveInt = 20_000, test: PositiveInt = 2_000, seed: int = 0
+) -> Dataset:
+    """Radial classification (Nielsen et al. 2025): points of the plane, labelled by the angle of their line.
+
+    x ~ N(0, 9 I₂). The label is the bin of the angle of the line through 0 and x, in [0, π), into `classes` equal bins:
+    each class is two opposite wedges.
+    """
+    return Dataset("radial", _radial_split(classes, train, seed), _radial_split(classes, test, seed + 1), classes)
+
+
+def _radial_split(classes: int, count: int, seed: int) -> Split:
+    points = RADIAL_DEVIATION * np.random.RandomState(seed).standard_normal((count, 2))
+    angles = np.arctan2(points[:, 1], points[:, 0]) % np.pi
+    # an angle just below 0 is π after rounding, which belongs to the last bin
+    return Split(points.astype(np.float32), np.minimum((angles * classes / np.pi).astype(np.int64), classes - 1))
+
+
+@dataset("characters", version=1)
+def characters(
+    cache: Path,
+    *,
+    symbols: PositiveInt = 12,
+    context: PositiveInt = 8,
+    sharpness: float = 4.0,
+    train: PositiveInt = 20_000,
+    test: PositiveInt = 2_000,
+    seed: int = 0,
+) -> Dataset:
+    """Sequences of tokens from a seeded source of known entropy; the label is the token that comes next.
+
+    Inputs are the `context` tokens before each position of one long stream, whole numbers from 0; no model can have a
+    lower expected cross entropy than the source's `entropy_rate`.
+    """
+    source = CharacterSource.drawn(symbols, sharpness, seed)
+    first, second = (_windows(source, context, count, seed, name) for name, count in (("train", train), ("test", test)))
+    return Dataset("characters", first, second, classes=symbols, tokens=True)
+
+
+@dataclass(frozen=True)
+class CharacterSource:
+    """A Markov chain of order 2 in the family p(y|x) ∝ exp(f(x)·g(y)), with x = (a, b) the last two symbols.
+
+    Attributes:
+        embeddings: f, `(symbols, symbols, features)`, by (a, b).
+        unembeddings: g, `(symbols, features)`.
+    """
+
+    embeddings: Floats
+    unembeddings: Floats
+
+    @classmethod
+    def drawn(cls, symbols: int, sharpness: float, seed: int, features: int = 4) -> CharacterSource:
+        """f(a, b) = s · (u_a ⊙ v_b) / ‖·‖, a direction that depends on both symbols; u, v and g are normal.
+
+        Args:
+            symbols: how many there are.
+            sharpness: s, the length of every embedding: 0 makes all symbols equally likely.
+            seed: decides the source.
+            features: the dimension of f and g.
+        """
+        random = np.random.RandomState(seed_for(purpose="character source", seed=seed))
+        u, v, g = (random.standard_normal((symbols, features)) for _ in range(3))
+        mixed = u[:, None] * v[None]
+        return cls(sharpness * mixed / np.linalg.norm(mixed, axis=-1, keepdims=True), g)
+
+    @property
+    def probabilities(self) -> Floats:
+        """p(y | a, b), `(symbols, symbols, symbols)`."""
+        logits = self.embeddings @ self.unembeddings.T
+        likelihoods = np.exp(logits - logits.max(-1, keepdims=True))
+        probabilities: Floats = likelihoods / likelihoods.sum(-1, keepdims=True)
+        return probabilities
+
+    @property
+    def pair_distribution(self) -> Floats:
+        """The stationary distribution of (a, b), `(symbols, symbols)`."""
+        probabilities = self.probabilities
+        symbols = len(probabilities)
+        # (a, b) becomes (b, y) with probability p(y | a, b)
+        transition = np.zeros((symbols, symbols, symbols, symbols))
+        b = np.arange(symbols)
+        transition[:, b, b, :] = probabilities
+        square = transition.reshape(symbols**2, symbols**2)
+        # π (P − I) = 0 and Σ π = 1; every step is possible, so that there is one solution
+        equations = np.vstack([square.T - np.eye(symbols**2), np.ones(symbols**2)])
+        right = np.append(np.zeros(symbols**2), 1.0)
+        # for a pair that hardly ever comes, the solution may be −10⁻¹⁸
+        solution = np.linalg.lstsq(equations, right, rcond=None)[0].clip(0)
+        stationary: Floats = solution.reshape(symbols, symbols) / solution.sum()
+        return stationary
+
+    @property
+    def entropy_rate(self) -> float:
+        """Σ π(a, b) H(p(· | a, b)), in nats: the lowest possible expected cross entropy."""
+        probabilities = self.probabilities
+        entropies = -(probabilities * np.log(probabilities)).sum(-1)
+        return float((self.pair_distribution * entropies).sum())
+
+    def stream(self, length: int, random: np.random.RandomState) -> Integers:
+        """`length` symbols in a row, the first two from the stationary distribution."""
+        symbols = len(self.unembeddings)
+        thresholds = self.probabilities.cumsum(-1)
+        first = random.choice(
+            symbols**2, p=self.pair_distribution.clip(0).ravel() / self.pair_distribution.clip(0).sum()
+        )
+        found = [first // symbols, first % symbols]
+        for draw in random.random_sample(max(0, length - ORDER)):
+            # the last threshold may be just below 1
+            drawn = thresholds[found[-2], found[-1]].searchsorted(draw, side="right")
+            found.append(min(int(drawn), symbols - 1))
+        return np.array(found[:length], dtype=np.int64)
+
+
+def _windows(source: CharacterSource, context: int, count: int, seed: int, split: str) -> Split:
+    """Every position of a stream, with the `context` symbols before it."""
+    random = np.random.RandomState(seed_for(purpose="characters", seed=seed, split=split))
+    stream = source.stream(count + context, random)
+    windows: NDArray[Any] = np.lib.stride_tricks.sliding_window_view(stream, context)
+    return Split(windows[:count], stream[context:])

@@ -1,0 +1,150 @@
+"use strict";
+/* What stands behind a grade, as plain data: the scores, the answers, and how the scores lie beside each other. */
+const evidence = (() => {
+  const read = (element) => JSON.parse(element.textContent);
+  const board = read(document.getElementById("board"));
+  const representations = read(document.getElementById("representations"));
+  const columnOf = new Map(board.columns.map((column) => [column.id, column]));
+  const testOf = (column) => column.parent || column.id;
+  const partOf = (column) => (column.parent ? column.id.slice(column.parent.length + 1) : null);
+
+  // Parsed when a cell of its test is first opened: a page of 60 tests loads as fast as one of 5.
+  const parsed = new Map();
+  const blockOf = (metric, test) => {
+    if (!parsed.has(test)) {
+      const blocks = [...document.querySelectorAll("script.evidence")].filter((one) => one.dataset.test === test);
+      parsed.set(test, blocks.map(read));
+    }
+    const block = parsed.get(test).find((one) => Object.hasOwn(one.metrics, metric));
+    return block && { block, mine: block.metrics[metric] };
+  };
+
+  /* {a, b, value, status, reason, warning, marked}; a and b are [model, layer, change]. */
+  const scores = (metric, test) => {
+    const found = blockOf(metric, test);
+    if (!found) return [];
+    const marked = new Set(found.mine.marked);
+    return found.block.comparisons.map(([a, b], index) => {
+      const [status, reason] = found.mine.problems[index] || ["ok", ""];
+      return {
+        a: representations[a], b: representations[b], value: found.mine.values[index], status, reason,
+        warning: found.mine.warnings[index] || "", marked: marked.has(index),
+      };
+    });
+  };
+
+  /* {where, models, name, at, line, margin, credit, held}; held is null for an observation, which is no yes or no. */
+  const answers = (metric, test, part) => {
+    const found = blockOf(metric, test);
+    if (!found) return [];
+    const { where, models, columns, at, lines } = found.block.questions, { held, margins, credits } = found.mine;
+    return where
+      .map((one, i) => ({
+        where: one, models: models[i], name: columns[i], at: at[i], line: lines[i], margin: margins[i],
+        credit: credits.length ? credits[i] : null, held: { 1: true, 0: false }[held[i]] ?? null, asked: held[i] !== "-",
+      }))
+      .filter((one) => one.asked && (part === null || one.name === part));
+  };
+
+  /* "group(key=value, …)/seed" in its parts; any other name is a group of its own. */
+  const partsOf = (model) => {
+    const [, group, inside, seed] = /^([^(]*)(?:\((.*)\))?\/(-?\d+)$/.exec(model) || [null, model, "", ""];
+    const pairs = (inside || "").split(/, (?=\w+=)/).filter(Boolean).map((pair) => [pair.split("=")[0], pair.slice(pair.indexOf("=") + 1)]);
+    return { group, seed, settings: new Map(pairs) };
+  };
+  const words = (text) => text.replaceAll("_", " ");
+
+  /* What b is to a, in words: "itself", "another seed", "permuted=True", "noise(sigma=0.1)", "cnn → mlp". */
+  const relation = (a, b, without = []) => {
+    const [one, other] = [partsOf(a[0]), partsOf(b[0])];
+    const clean = (change) => without.reduce((text, key) => text.replace(new RegExp(`\\b${key}=[^,)]*(, )?`), "").replace(/(, )?\(?\)$/, ""), change);
+    const [from, to] = [clean(a[2]), clean(b[2])];
+    const keys = [...new Set([...one.settings.keys(), ...other.settings.keys()])].filter((key) => !without.includes(key));
+    const differing = keys.filter((key) => one.settings.get(key) !== other.settings.get(key));
+    const said = [
+      one.group === other.group ? "" : `${one.group} → ${other.group}`,
+      one.group === other.group ? differing.map((key) => `${key}=${other.settings.get(key) ?? "–"}`).join(", ") : "",
+      one.group === other.group && one.seed !== other.seed ? "another seed" : "",
+      a[1] === b[1] ? "" : `${a[1]} → ${b[1]}`,
+      from === to ? (to ? `both ${to}` : "") : from && to ? `${from} → ${to}` : from || to,
+    ];
+    return words(said.filter(Boolean).join(", ") || "itself");
+  };
+
+  /* What a test sweeps: a setting that lists the values. */
+  const sweptBy = (column, levels) => {
+    const same = (values) => values.length === levels.length && levels.every((one) => values.includes(one));
+    const setting = Object.entries(columnOf.get(testOf(column)).settings).find(([, value]) => Array.isArray(value) && same(value));
+    return setting ? setting[0] : null;
+  };
+
+  const parameters = (one) => [...one.a, ...one.b].flatMap((text) => [...text.matchAll(/\b(\w+)=([-+.\deE]+)(?=[,)])/g)].map(([, key, value]) => [key, Number(value)]));
+
+  /* The raw scores along a swept variable, {at, value, series, line, where, marked}: those of whose models or transforms
+     one parameter takes the values. [] where none does. */
+  const along = (found, levels) => {
+    const taken = new Map();
+    for (const one of found) for (const [key, value] of parameters(one)) if (levels.includes(value)) taken.set(key, (taken.get(key) || new Set()).add(value));
+    const [key, values] = [...taken].sort((a, b) => b[1].size - a[1].size)[0] || [null, new Set()];
+    if (values.size < 2 || values.size < levels.length / 2) return [];
+    const without = new RegExp(`\\b${key}=[-+.\\deE]+(, )?`, "g");
+    return found.flatMap((one) => {
+      const place = parameters(one).find(([name, value]) => name === key && levels.includes(value));
+      if (!place || one.value === null) return [];
+      const line = [one.a, one.b].map((side) => side.join(" ").replace(without, "")).join(" → ");
+      return [{ at: place[1], value: one.value, series: relation(one.a, one.b, [key]), line, where: said(one), marked: one.marked }];
+    });
+  };
+  const said = (one) => [one.a, one.b].map((side) => side.join(" ").trim()).join(" → ");
+
+  /* Layer × layer (or model × model) panels, where a test compares representations as they are; their mean comes first. */
+  const panelsOf = (found) => {
+    if (found.length < 4 || found.some((one) => one.a[2] || one.b[2])) return [];
+    const ofModels = new Set(found.flatMap((one) => [one.a[1], one.b[1]])).size === 1;
+    const axis = (place) => (ofModels ? place[0] : place[1]);
+    const panels = new Map();
+    for (const one of found) {
+      const name = ofModels ? "all models" : one.a[0] === one.b[0] ? one.a[0] : `${one.a[0]} → ${one.b[0]}`;
+      if (!panels.has(name)) panels.set(name, { name, rows: new Set(), columns: new Set(), cells: [] });
+      const panel = panels.get(name);
+      panel.rows.add(axis(one.a));
+      panel.columns.add(axis(one.b));
+      panel.cells.push({ row: axis(one.a), column: axis(one.b), value: one.value, marked: Number(one.marked), reason: one.reason });
+    }
+    const list = [...panels.values()].map((one) => ({ ...one, rows: [...one.rows], columns: inOrder([...one.columns], one.rows), count: 1, ofModels }));
+    const mostly = list.every((one) => Math.min(one.rows.length, one.columns.length) > 1 && 2 * one.cells.length >= one.rows.length * one.columns.length);
+    return mostly ? [...averages(list.map(filled)), ...list.map(filled)] : [];
+  };
+
+  /* Columns that are the rows stand in their order, whichever were compared first. */
+  const inOrder = (columns, rows) => (columns.length === rows.size && columns.every((one) => rows.has(one)) ? [...rows] : columns);
+
+  /* What a test does not compare, such as a layer with itself, says so. */
+  const filled = (panel) => {
+    const known = new Map(panel.cells.map((one) => [JSON.stringify([one.row, one.column]), one]));
+    const cells = panel.rows.flatMap((row) => panel.columns.map((column) => known.get(JSON.stringify([row, column])) || { row, column, value: null, marked: 0, reason: "not compared" }));
+    return { ...panel, cells };
+  };
+
+  const averages = (list) => {
+    const alike = new Map();
+    for (const panel of list) {
+      const shape = JSON.stringify([panel.rows, panel.columns]);
+      alike.set(shape, [...(alike.get(shape) || []), panel]);
+    }
+    const groups = [...alike.values()].filter((group) => group.length > 1).sort((a, b) => b.length - a.length);
+    return groups.map((group) => {
+      const cells = group[0].cells.map((first) => {
+        const same = group.map((panel) => panel.cells.find((one) => one.row === first.row && one.column === first.column));
+        const known = same.filter((one) => one.value !== null);
+        const value = known.length ? known.reduce((sum, one) => sum + one.value, 0) / known.length : null;
+        return { ...first, value, marked: same.reduce((sum, one) => sum + one.marked, 0) };
+      });
+      const names = [...new Set(group.map((panel) => panel.name.replace(/\/\d+/g, "")))].join(", ");
+      const unit = group.some((panel) => panel.name.includes("→")) ? "pairs of models" : "models";
+      return { ...group[0], name: `mean of ${group.length} ${unit}, ${names}`, cells, count: group.length };
+    });
+  };
+
+  return { board, columnOf, testOf, partOf, scores, answers, relation, said, sweptBy, along, panelsOf, words };
+})();

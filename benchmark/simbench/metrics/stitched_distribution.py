@@ -1,0 +1,158 @@
+"""Are stitched activations such as the receiver knows? A fact about a stitch, for the test kind `in_distribution`.
+
+It is no similarity index: a map that makes every sender's activations look native says nothing of how similar sender
+and receiver are. It tells whether what a stitching metric scores is the receiver at work, or a receiver that is driven
+by activations that it never produces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import NonNegativeInt
+
+from simbench.errors import NotApplicable
+from simbench.lazy import lazy_import
+from simbench.metrics.affine_maps import Affine, mapped, resized
+from simbench.metrics.energy_detector import EnergyDetector, far_noise, trained_detector
+from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.stitched_pairs import FoundMaps, direct_maps, scored, task_maps
+from simbench.metrics.trained_maps import Training
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+Mapping = Literal["direct", "task"]
+LEAST_SANITY = 0.9
+"""The AUROC that a detector must reach on noise before it is believed."""
+MAPPINGS: dict[str, Mapping] = {
+    "stitch_direct": "direct",
+    "stitch_direct_agreement": "direct",
+    "stitch_direct_r2": "direct",
+    "stitch_direct_relerr": "direct",
+    "stitch_task": "task",
+    "stitch_task_agreement": "task",
+}
+
+
+def mapping_of(metric_name: str) -> Mapping | None:
+    """How the metric finds its map, where `stitch_in_distribution` can find the same one.
+
+    The variants of stitching use other maps, and other metrics none.
+
+    >>> mapping_of("stitch_direct_r2"), mapping_of("stitch_task"), mapping_of("stitch_task_soft"), mapping_of("cka")
+    ('direct', 'task', None, None)
+    """
+    return MAPPINGS.get(metric_name)
+
+
+def stitch_in_distribution_many(
+    representations: Sequence[Representation],
+    pairs: Pairs,
+    *,
+    mapping: Mapping = "direct",
+    epochs: NonNegativeInt = 30,
+) -> list[Score]:
+    """Of many pairs; one detector per receiver."""
+    judges: dict[int, Judge | NotApplicable] = {}
+
+    def read_off(sender: Representation, receiver: Representation, affine: Affine) -> Score:
+        judge = judges.get(id(receiver))
+        if judge is None:
+            judge = judges[id(receiver)] = _judge(receiver)
+        if isinstance(judge, NotApplicable):
+            raise judge
+        return judge.score(mapped(resized(sender, receiver), sender.feature_axis, receiver, affine))
+
+    return scored(read_off, representations, pairs, _maps(representations, pairs, mapping, epochs))
+
+
+@metric(
+    "stitch_in_distribution",
+    version=1,
+    higher_is_more_similar=False,
+    # From 0, in fact. No least value is declared, because a layer stitched to itself has 0.5 and not the least one.
+    value_range=(float("-inf"), 1),
+    needs=("model", "fit", "targets"),
+    family="stitching",
+    formula="AUROC of −E on native (positive) against stitched activations, E = −log Σ exp of a detector's logits",
+    reference="Balogh & Jelasity (2025), arXiv 2412.11299; Liu et al. (2020), Energy-based Out-of-distribution "
+    "Detection; outliers and classifier ours",
+    cost="heavy",
+    compare_many=stitch_in_distribution_many,
+)
+def stitch_in_distribution(
+    sender: Representation,
+    receiver: Representation,
+    *,
+    mapping: Mapping = "direct",
+    epochs: NonNegativeInt = 30,
+) -> Score:
+    """How well an energy detector tells the receiver's own activations from stitched ones: a fact about the stitch.
+
+    Range [0, 1]: 0.5 where they cannot be told apart (a layer matched to itself), 1 where all stitched ones are out of
+    distribution; below 0.5 they look more native than native ones. `mapping` is how T is found: `direct`, or `task` as
+    in `stitch_task` with as many `epochs`. Skipped where the detector cannot tell noise from native activations.
+    """
+    return stitch_in_distribution_many([sender, receiver], [(0, 1)], mapping=mapping, epochs=epochs)[0]
+
+
+class Judge:
+    """A receiver's detector, and what it says of the receiver's own activations."""
+
+    def __init__(self, detector: EnergyDetector, receiver: Representation) -> None:
+        self.detector = detector
+        self.native = -detector.energies(receiver.activations)
+        noise = far_noise(receiver.activations, receiver.feature_axis)
+        self.sanity, _ = auroc(self.native, -detector.energies(noise))
+
+    def score(self, stitched: Tensor) -> Score:
+        """Native against stitched activations of the same inputs."""
+        value, standard_error = auroc(self.native, -self.detector.energies(stitched))
+        return Score(value, standard_error=standard_error)
+
+
+def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float]:
+    """The share of (positive, negative) pairs in order, ties counted half, and its standard error.
+
+    Both `(n,)`, scores of the same n inputs: the error is that of the mean of each input's part in both roles, so that
+    what the two have in common adds nothing to it. DeLong, DeLong & Clarke-Pearson (1988).
+
+    >>> auroc(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0]))[0]
+    0.75
+    """
+    as_positive = _share_below(positive, negative)
+    as_negative = 1 - _share_below(negative, positive)
+    error = (as_positive + as_negative).std() / len(positive) ** 0.5
+    return as_positive.mean().item(), error.item()
+
+
+def _share_below(scores: Tensor, others: Tensor) -> Tensor:
+    """For each score the share of the others below it, float64; equal ones count half."""
+    ordered = others.sort().values
+    below = torch.searchsorted(ordered, scores) + torch.searchsorted(ordered, scores, right=True)
+    return below.double() / (2 * len(others))
+
+
+def _judge(receiver: Representation) -> Judge | NotApplicable:
+    """The receiver's judge, or why it has none that can be believed."""
+    assert receiver.fit is not None
+    judge = Judge(trained_detector(receiver.fit), receiver)
+    if judge.sanity < LEAST_SANITY:
+        return NotApplicable(
+            f"detector's own sanity: it tells noise from {receiver.layer} with an AUROC of {judge.sanity:.2f} only; "
+            f"{LEAST_SANITY} is needed"
+        )
+    return judge
+
+
+def _maps(representations: Sequence[Representation], pairs: Pairs, mapping: Mapping, epochs: int) -> FoundMaps:
+    if mapping == "direct":
+        return direct_maps(representations, pairs)
+    return task_maps(representations, pairs, Training(epochs))

@@ -1,0 +1,92 @@
+"""Groups of models that are like another one: `noisy: {like: base, train: {label_noise: 0.5}}`.
+
+Such a group has everything that the other declares, but for what it declares itself: mappings are merged key by key,
+everything else is replaced, as with `extends`. How a group was written enters no key.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from simbench.errors import SuiteError, UnknownNameError
+from simbench.suite.yaml_nodes import Document, Location, Position, Problem, merged
+
+LIKE = "like"
+GROUP = re.compile(r"models\.([^.:;, \[]+)")
+
+
+def with_groups_filled_in(document: Document) -> Document:
+    """The document without `like`: every group holds what it takes from others, which stays where they say it.
+
+    Raises:
+        SuiteError: a group is like one that is not there, or like itself; without its rest it cannot be checked.
+    """
+    problems: list[Problem] = []
+    groups = document.at(("models",))
+    if not isinstance(groups, dict):
+        return document
+    for name in groups:
+        document = _filled_in(document, name, (), problems)
+    if problems:
+        raise SuiteError(dict.fromkeys(map(str, (*document.problems, *problems))))
+    return document
+
+
+def told_once(problems: Iterable[Problem], document: Document) -> list[Problem]:
+    """Of problems that stand at one place and differ only in the group they name: that of the group declared there."""
+    told: dict[tuple[Position, str], list[Problem]] = {}
+    for problem in problems:
+        told.setdefault((problem.position, GROUP.sub("models", problem.text)), []).append(problem)
+    return [min(alike, key=lambda one: _lines_below_its_group(one, document)) for alike in told.values()]
+
+
+def _lines_below_its_group(problem: Problem, document: Document) -> float:
+    named = GROUP.search(problem.text)
+    group = document.keys.get(("models", named[1])) if named else None
+    if group is None or group.file != problem.position.file or group.line > problem.position.line:
+        return math.inf
+    return problem.position.line - group.line
+
+
+def _filled_in(document: Document, name: str, chain: tuple[str, ...], problems: list[Problem]) -> Document:
+    """The document with this group filled in, after the one that it is like."""
+    place: Location = ("models", name)
+    group = document.at(place)
+    if not isinstance(group, dict) or LIKE not in group:
+        return document
+    other = group.pop(LIKE)
+    where = document.position((*place, LIKE))
+    groups: Mapping[str, Any] = document.at(("models",))
+    if not isinstance(other, str):
+        problems.append(Problem(where, f"models.{name}.like: the name of one group is needed"))
+    elif other in (name, *chain):
+        problems.append(Problem(where, f"models.{name}: a group cannot be like itself"))
+    elif other not in groups:
+        known = [known for known in groups if known != name]
+        problems.append(Problem(where, str(UnknownNameError("model", other, known))))
+    else:
+        filled = _filled_in(document, other, (*chain, name), problems)
+        return merged(_as_if_written(filled, other, name), filled)
+    return document
+
+
+def _as_if_written(document: Document, other: str, name: str) -> Document:
+    """A document in which group `name` declares what `other` does, at the places where `other` does."""
+    groups = document.data["models"]
+    # the names of all groups keep their order when this is merged
+    written = {known: copy.deepcopy(groups[other]) if known == name else {} for known in groups}
+    keys, values = (_moved(positions, other, name) for positions in (document.keys, document.values))
+    return Document({"models": written}, keys, values)
+
+
+def _moved(positions: Mapping[Location, Position], other: str, name: str) -> dict[Location, Position]:
+    here: Location = ("models", other)
+    return {
+        ("models", name, *location[2:]): position
+        for location, position in positions.items()
+        if location[:2] == here and len(location) > 2
+    }

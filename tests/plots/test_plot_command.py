@@ -1,0 +1,53 @@
+"""`simbench plot` of a run: its document holds all that is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from simbench.cli.main import build_app
+from simbench.errors import SimbenchError
+from simbench.leaderboard.board import Board
+from simbench.leaderboard.document import evidence_in, to_document
+from simbench.leaderboard.evidence import Evidence
+from simbench.leaderboard.scores import ScoreRow
+from simbench.plots.gallery import gallery
+from simbench.plots.style import rendered
+
+
+def plotted(source: str, store: Path) -> tuple[list[Path], str]:
+    """The pictures made, and what was said besides."""
+    options = ["plot", source, "--store", str(store), "--out", str(store / "figures"), "--format", "svg"]
+    told = CliRunner().invoke(build_app(), options)
+    assert told.exit_code == 0, told.output
+    return sorted((store / "figures").iterdir()), told.stderr
+
+
+def test_a_run_is_drawn_from_its_document_by_its_id(
+    board: Board, scores: list[ScoreRow], evidence: Evidence, tmp_path: Path
+) -> None:
+    document = json.loads(json.dumps(to_document(board, scores)))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "sanity-1.json").write_text(json.dumps(document), encoding="utf-8")
+    pictures, said = plotted("sanity-1", tmp_path)
+    expected = gallery(board, evidence)
+    assert {path.name for path in pictures} == {f"sanity-{name}.svg" for name in expected}
+    drawn = (tmp_path / "figures" / "sanity-heatmaps-correspondence.svg").read_bytes()
+    assert drawn == rendered(expected["heatmaps-correspondence"], "svg")
+    assert said == ""
+
+
+def test_an_older_document_without_scores_says_why_there_are_no_heat_maps(board: Board, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(to_document(board)), encoding="utf-8")
+    pictures, said = plotted(str(path), tmp_path)
+    assert [one.name for one in pictures if "heatmaps" in one.name] == []
+    assert "no heat maps" in said
+
+
+def test_what_is_no_evidence_is_one_clear_line() -> None:
+    with pytest.raises(SimbenchError, match="not a leaderboard of simbench: representations"):
+        evidence_in({"evidence": {"tests": []}})

@@ -1,0 +1,168 @@
+"""Six kinds that read a metric's declarations, or construct their data: what they ask of whom, and what it is worth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+
+from simbench.plan.references import Comparison, ModelGroup, Named
+from simbench.registry import TEST_KINDS
+from simbench.sanity.kind import Similarity, TestKind, Ungradable
+from simbench.sanity.verdict import Verdict
+
+DISTANCE = replace(AT_LAYERS, higher_is_more_similar=False, value_range=(0.0, float("inf")), triangle_inequality=True)
+
+
+def make(kind: str, **keys: Any) -> TestKind:
+    test = TEST_KINDS.get(kind).model_validate({"id": "t", "kind": kind, "models": ["net"], **keys})
+    assert isinstance(test, TestKind)
+    return test
+
+
+def change(comparison: Comparison) -> str:
+    transforms = [side.transform for side in (comparison.a, comparison.b) if side.transform is not None]
+    return transforms[0].name if transforms else ""
+
+
+def depth(layer: str) -> int:
+    return int(layer.removeprefix("block"))
+
+
+def distance(comparison: Comparison) -> float:
+    """A true distance: between layers by depth, between models by seed."""
+    if change(comparison) == "row_shuffle":
+        return 50.0
+    apart = abs(depth(comparison.a.layer) - depth(comparison.b.layer))
+    return apart + abs(comparison.a.model.seed - comparison.b.model.seed)
+
+
+def columns(verdict: Verdict) -> dict[str, float | None]:
+    return {name: column.grade for name, column in verdict.columns.items()}
+
+
+def test_a_true_distance_has_every_axiom(group: ModelGroup) -> None:
+    verdict = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-distance(c)))
+    assert columns(verdict) == {"determinism": 1.0, "symmetry": 1.0, "range": 1.0, "triangle": 1.0}
+
+
+def test_the_square_of_a_distance_breaks_the_triangle_and_nothing_else(group: ModelGroup) -> None:
+    verdict = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-(distance(c) ** 2)))
+    found = columns(verdict)
+    assert found.pop("triangle") < 1.0  # type: ignore[operator]
+    assert set(found.values()) == {1.0}
+
+
+def test_symmetry_and_the_triangle_are_asked_where_they_are_declared(group: ModelGroup) -> None:
+    directed = replace(AT_LAYERS, symmetric=False)
+    verdict = make("axioms").grade([group], directed, lambda c: Similarity(float(change(c) != "row_shuffle")))
+    assert set(verdict.columns) == {"determinism", "range"}
+
+
+def test_a_second_score_that_differs_and_a_direction_that_differs_are_found(group: ModelGroup) -> None:
+    def noisy(comparison: Comparison, fact: object = None) -> Similarity:
+        return Similarity(distance(comparison) + (0.1 if change(comparison) == "copy" else 0.0) - 50.0)
+
+    def turned(comparison: Comparison, fact: object = None) -> Similarity:
+        return Similarity(-distance(comparison) - 0.1 * (comparison.a.model.seed > comparison.b.model.seed))
+
+    wide = replace(AT_LAYERS, value_range=(-100.0, 100.0))
+    assert columns(make("axioms").grade([group], wide, lambda c: Similarity(-noisy(c).value)))["determinism"] == 0.0
+    found = columns(make("axioms").grade([group], wide, turned))
+    assert (found["determinism"], found["symmetry"], found["range"]) == (1.0, 0.0, 1.0)
+
+
+def test_a_value_outside_the_range_is_found_for_a_distance_too(group: ModelGroup) -> None:
+    assert columns(make("axioms").grade([group], DISTANCE, lambda c: Similarity(1.0 - distance(c))))["range"] == 1.0
+    below = make("axioms").grade([group], DISTANCE, lambda c: Similarity(5.0 - distance(c)))
+    assert columns(below)["range"] == 0.0
+
+
+@pytest.mark.parametrize("invariant", [True, False])
+def test_copies_are_recognised_as_declared(invariant: bool, group: ModelGroup) -> None:
+    metric = replace(AT_LAYERS, invariant_to=frozenset({"orthogonal"} if invariant else {"permutation"}))
+
+    def blind(comparison: Comparison, fact: object = None) -> Similarity:
+        return Similarity(float(change(comparison) != "row_shuffle"))
+
+    found = columns(make("matching_recovery").grade([group], metric, blind))
+    told_apart = {"sign_flip", "orthogonal", "block_rotation"}
+    assert found == {name: float(invariant or name not in told_apart) for name in (*told_apart, "permutation", "noise")}
+
+
+def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
+    def share(comparison: Comparison, fact: object = None) -> Similarity:
+        assert comparison.a.model.construction is not None
+        return Similarity(float(dict(comparison.a.model.construction.parameters)["share"]))
+
+    verdict = make("partial_overlap", models=[]).grade([], AT_LAYERS, share)
+    assert verdict.grade == 1.0
+    assert set(verdict.companions.values()) == {0.0}
+    stitching = replace(AT_LAYERS, needs=frozenset({"model"}))
+    for metric in (AT_HEAD, stitching):
+        assert make("partial_overlap", models=[]).grade([], metric, share).status == "skip"
+
+
+def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> None:
+    test = make("sample_size", inputs=[50, 100], ratios=[0.1, 1.0, 2.0], features=10, draws=2, layers=1)
+    questions = list(test.questions([group], AT_LAYERS))
+    assert [question.at for question in questions if question.column == "bias"] == [50.0, 100.0] * 4
+    assert [question.at for question in questions if question.column == "null"] == [1.0, 2.0] * 2
+    for question in questions:
+        if question.column == "bias":
+            subsets = {side.transform for side in (question.comparisons[0].a, question.comparisons[0].b)}
+            assert len(subsets) == 1, "both sides keep the same inputs"
+
+
+def test_sample_size_refuses_a_ratio_that_leaves_no_rows() -> None:
+    with pytest.raises(ValueError, match="fewer than 3 rows"):
+        make("sample_size", features=10, ratios=[0.1, 8.0])
+
+
+def test_the_untrained_control_leaves_first_layers_out(group: ModelGroup) -> None:
+    test = make("untrained_control", models=["net", "untrained"], from_layer=3)
+    untrained = replace(group, name="untrained", seeds=(0,))
+    questions = list(test.questions([group, untrained], AT_LAYERS))
+    assert {question.comparisons[0].a.layer for question in questions} == {"block3", "block4", "block5"}
+    assert {str(q.comparisons[1].a.model) for q in questions if q.column == "sender"} == {"untrained/0"}
+    assert {str(q.comparisons[1].b.model) for q in questions if q.column == "receiver"} == {"untrained/0"}
+
+
+def auroc(value: float) -> Any:
+    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        return Similarity(0.7 if fact is None else value)
+
+    return scores
+
+
+@pytest.mark.parametrize(("value", "credit"), [(0.5, 1.0), (0.3, 1.0), (0.75, 0.5), (1.0, 0.0)])
+def test_in_distribution_gives_credit_for_what_cannot_be_told_apart(
+    value: float, credit: float, group: ModelGroup
+) -> None:
+    metric = replace(AT_LAYERS, name="stitch_direct")
+    verdict = make("in_distribution", layers=2).grade([group], metric, auroc(value))
+    assert verdict.grade == pytest.approx(credit)
+    assert set(verdict.columns) == {"self", "corresponding", "far"}
+    assert verdict.companions["auroc_far"] == pytest.approx(value)
+
+
+def test_in_distribution_asks_for_the_metric_s_own_map(group: ModelGroup) -> None:
+    task = replace(AT_LAYERS, name="stitch_task", parameters={"epochs": 8})
+    facts = make("in_distribution").facts([group], task)
+    assert list(facts) == [Named.of("stitch_in_distribution", mapping="task", epochs=8)]
+    verdict = make("in_distribution").grade([group], AT_LAYERS, auroc(0.5))
+    assert (verdict.status, verdict.reason) == ("skip", "of_layers finds no map into the receiving network")
+
+
+def test_a_detector_that_is_not_believed_leaves_the_question_open(group: ModelGroup) -> None:
+    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        if fact is not None and comparison.b.layer == "block1":
+            raise Ungradable("skip", "the detector cannot tell noise from native activations")
+        return Similarity(0.5)
+
+    verdict = make("in_distribution").grade([group], replace(AT_LAYERS, name="stitch_direct"), scores)
+    assert verdict.status == "ok"
+    assert verdict.passed is None
+    assert "detector" in str(verdict.reason)

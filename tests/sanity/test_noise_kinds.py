@@ -1,0 +1,101 @@
+"""far_pair, noise_null, noise_response, outliers: credit is what is left of, or was moved on, the metric's scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+
+from simbench.plan.references import Comparison, ModelGroup
+from simbench.registry import TEST_KINDS
+from simbench.sanity.kind import Similarity, TestKind
+
+SELF, UNRELATED = 0.9, 0.5
+
+
+def make(kind: str, **keys: Any) -> TestKind:
+    test = TEST_KINDS.get(kind).model_validate({"id": "t", "kind": kind, "models": ["net"], **keys})
+    assert isinstance(test, TestKind)
+    return test
+
+
+def changed_by(comparison: Comparison, name: str) -> bool:
+    return any(side.transform is not None and side.transform.name == name for side in (comparison.a, comparison.b))
+
+
+def graded(test: TestKind, group: ModelGroup, **values: float) -> float:
+    """The grade of an index: 0.9 on itself, 0.5 on shuffled copies, and `values` by transform or place."""
+
+    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+        for name, value in values.items():
+            if changed_by(comparison, name):
+                return Similarity(value)
+        if changed_by(comparison, "row_shuffle"):
+            return Similarity(UNRELATED)
+        if comparison.a.layer != comparison.b.layer:
+            return Similarity(values.get("far", SELF))
+        return Similarity(SELF if comparison.a.model == comparison.b.model else values.get("other", 0.8))
+
+    grade = test.grade([group], AT_LAYERS, scores).grade
+    assert grade is not None
+    return grade
+
+
+@pytest.mark.parametrize(("far", "credit"), [(0.5, 1.0), (0.4, 1.0), (0.7, 0.5), (0.9, 0.0), (1.0, 0.0)])
+def test_far_pair_gives_credit_for_what_is_lost(far: float, credit: float, group: ModelGroup) -> None:
+    assert graded(make("far_pair"), group, far=far) == pytest.approx(credit)
+
+
+def test_far_pair_asks_within_models_and_between_neighbours(group: ModelGroup) -> None:
+    questions = list(make("far_pair").questions([group], AT_LAYERS))
+    assert [len(question.models) for question in questions] == [1] * 4 + [2] * 4
+    assert {(q.comparisons[0].a.layer, q.comparisons[0].b.layer) for q in questions} == {("block5", "block1")}
+    assert make("far_pair").grade([group], AT_HEAD, lambda c: Similarity(1.0)).status == "skip"
+
+
+@pytest.mark.parametrize(("noise", "credit"), [(0.5, 1.0), (0.3, 1.0), (0.6, 0.75), (0.9, 0.0)])
+def test_noise_null_gives_credit_for_what_is_as_good_as_unrelated(
+    noise: float, credit: float, group: ModelGroup
+) -> None:
+    test = make("noise_null", noises=["iid_noise", "class_noise"])
+    assert graded(test, group, iid_noise=noise, class_noise=UNRELATED) == pytest.approx((credit + 1.0) / 2)
+
+
+def test_noise_null_has_a_column_per_noise(group: ModelGroup) -> None:
+    verdict = make("noise_null").grade(
+        [group],
+        AT_LAYERS,
+        lambda c: Similarity(float(not changed_by(c, "row_shuffle") and not changed_by(c, "iid_noise"))),
+    )
+    assert {name: column.grade for name, column in verdict.columns.items()} == {
+        "iid_noise": 1.0,
+        "row_shuffle": 1.0,
+        "class_noise": 0.0,
+    }
+
+
+def test_noise_response_counts_steps_in_the_right_order_and_the_range_used(group: ModelGroup) -> None:
+    values = {0.0: 0.9, 0.1: 0.9, 1.0: 0.8, 10.0: 0.7}
+
+    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+        if changed_by(comparison, "row_shuffle"):
+            return Similarity(0.5)
+        transform = comparison.a.transform
+        return Similarity(values[float(dict(transform.parameters)["ratio"]) if transform is not None else 0.0])
+
+    verdict = make("noise_response", ratios=[0.1, 1.0, 10.0], layers=2).grade([group], AT_LAYERS, scores)
+    assert verdict.grade == pytest.approx(2 / 3)
+    assert verdict.companions["dynamic_range_used"] == pytest.approx(0.5)
+    assert {trial.at for trial in verdict.trials if not trial.held} == {0.1}
+
+
+@pytest.mark.parametrize(("moved", "credit"), [(0.9, 1.0), (0.8, 0.75), (0.5, 0.0), (0.1, 0.0)])
+def test_outliers_give_credit_for_what_stayed(moved: float, credit: float, group: ModelGroup) -> None:
+    assert graded(make("outliers"), group, outlier_rows=moved, other=SELF) == pytest.approx(credit)
+
+
+def test_outliers_are_swept_over_their_share(group: ModelGroup) -> None:
+    questions = list(make("outliers", shares=[0.01, 0.1], layers=1).questions([group], AT_LAYERS))
+    assert len(questions) == 4 * 2 * 2
+    assert {question.at for question in questions} == {0.01, 0.1}

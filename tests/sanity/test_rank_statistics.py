@@ -1,0 +1,68 @@
+"""Rank statistics against scipy and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from simbench.sanity.rank_statistics import average_precision, kendall, ranks, settled, spearman, standardised_ranks
+
+# Small integers, so that ties are frequent.
+SIDES = st.integers(3, 30).flatmap(lambda n: st.tuples(*[arrays(float, n, elements=st.integers(-4, 4).map(float))] * 2))
+
+
+@given(SIDES)
+def test_correlations_are_those_of_scipy(sides: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = sides
+    np.testing.assert_array_equal(ranks(x), scipy.stats.rankdata(x))
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert math.isnan(spearman(x, y))
+        assert math.isnan(kendall(x, y))
+    else:
+        assert spearman(x, y) == pytest.approx(scipy.stats.spearmanr(x, y).statistic, rel=1e-12, abs=1e-12)
+        assert kendall(x, y) == pytest.approx(scipy.stats.kendalltau(x, y).statistic, rel=1e-12, abs=1e-12)
+        assert float(standardised_ranks(x) @ standardised_ranks(y)) == pytest.approx(spearman(x, y), abs=1e-12)
+
+
+@given(SIDES)
+def test_equal_and_opposite_orders_are_exactly_1_and_minus_1(sides: tuple[np.ndarray, np.ndarray]) -> None:
+    x, _ = sides
+    if np.ptp(x) > 0:
+        assert (spearman(x, 3 * x + 1), spearman(x, -x)) == (1.0, -1.0)
+
+
+@given(SIDES, st.integers(1, 29))
+def test_average_precision_is_that_of_scikit_learn(sides: tuple[np.ndarray, np.ndarray], cut: int) -> None:
+    values = np.concatenate(sides)
+    positive, negative = values[:cut], values[cut:]
+    if len(positive) and len(negative):
+        labels = np.arange(len(values)) < cut
+        expected = sklearn.metrics.average_precision_score(labels, values)
+        assert average_precision(positive, negative) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("own", "others"), [(10, 50), (6, 48), (3, 7), (1, 1)])
+def test_average_precision_of_a_constant_is_exactly_the_prevalence(own: int, others: int) -> None:
+    assert average_precision(np.full(own, 0.7), np.full(others, 0.7)) == own / (own + others)
+
+
+def test_average_precision_works_along_the_last_axis() -> None:
+    random = np.random.default_rng(0)
+    positive, negative = random.normal(size=(4, 3, 5)), random.normal(size=(4, 3, 7))
+    one_by_one = [
+        [average_precision(p, n) for p, n in zip(*rows, strict=True)] for rows in zip(positive, negative, strict=True)
+    ]
+    np.testing.assert_allclose(average_precision(positive, negative), one_by_one, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_what_is_constant_up_to_rounding_does_not_depend_on_the_unit(size: float) -> None:
+    assert not settled([size, size * (1 + 1e-8)]).any()
+    assert settled([size, size * (1 + 1e-4)]).any()
