@@ -80,13 +80,15 @@ def worsened(baseline: Board, now: Board) -> list[str]:
     return [
         *(f"{label}: in the baseline, not in this run" for label in gone),
         *(f"{test.id}: in the baseline, not in this run" for test in baseline.tests if test.id not in tests),
-        *(
-            f"{one.metric}, {one.test}: {'passed with' if one.second is not None else 'had'} {one.first:.4g} in the baseline, "
-            + (f"now {one.second:.4g}" if one.second is not None else f"now none ({one.reason})")
-            for one in differences
-            if one.worse and one.first is not None
-        ),
+        *(_worse(one) for one in differences if one.worse),
     ]
+
+
+def _worse(one: Difference) -> str:
+    before = (
+        f"{one.metric}, {one.test}: {'had' if one.second is None else 'passed with'} {one.first:.4g} in the baseline"
+    )
+    return f"{before}, now {f'none ({one.reason})' if one.second is None else f'{one.second:.4g}'}"
 
 
 def _of_pair(one: Row, other: Row, tests: Sequence[str]) -> Iterator[Difference]:

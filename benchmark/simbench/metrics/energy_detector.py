@@ -76,7 +76,7 @@ class EnergyDetector:
     def energies(self, activations: Tensor) -> Tensor:
         """`(n,)`, of activations in the layer's own shape."""
         with torch.no_grad():
-            batches = activations.split(SCORING_BATCH)
+            batches = torch.split(activations, SCORING_BATCH)
             return torch.cat([energies(_logits(self.standardised(batch), self.layers)) for batch in batches])
 
 
@@ -106,7 +106,7 @@ def trained_detector(native: Representation) -> EnergyDetector:
 def _batches(rows: int, generator: Generator) -> Iterator[Tensor]:
     """Random batches of all rows, over and over."""
     while True:
-        yield from torch.randperm(rows, generator=generator).split(BATCH_SIZE)
+        yield from torch.split(torch.randperm(rows, generator=generator), BATCH_SIZE)
 
 
 def energies(logits: Tensor) -> Tensor:

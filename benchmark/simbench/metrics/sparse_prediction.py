@@ -5,8 +5,9 @@ With the units standardised on the training rows, C the correlations among the u
     w = argmin ½ wᵀCw − cᵀw + α‖w‖₁
 
 is found for all units of Y at once by coordinate descent, each step of which is exact: wⱼ becomes the soft threshold at
-α of cⱼ − Σ_{k≠j} Cⱼₖwₖ. That is slow where units of X are much alike; so after every sweep the weights move towards the
-minimum for their present signs, the solution of a linear system, as far as no sign changes (feature-sign search).
+α of cⱼ − Σ_{k≠j} Cⱼₖwₖ. That is slow where units of X are much alike; so after every sweep the weights move to the
+minimum for their present signs, the solution of a linear system; what would change its sign on the way there is left
+out (feature-sign search).
 
 A unit that has itself (or its negative) among the sources is predicted with R² = 1 − α², one that correlates by ρ > α
 with a single source and with no other with ρ² − α².
@@ -64,7 +65,7 @@ def lasso(correlations: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, 
     for _ in range(ROUNDS):
         left = (~optimal).nonzero().flatten()
         wanted = targets[:, left]
-        found = _signed_step(correlations, wanted, _swept(correlations, wanted, weights[:, left], alpha), alpha)
+        found = _completed(correlations, wanted, _swept(correlations, wanted, weights[:, left], alpha), alpha)
         weights[:, left] = found
         optimal[left] = is_optimal(correlations, wanted, found, alpha)
         if bool(optimal.all()):
@@ -95,8 +96,18 @@ def _swept(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float)
     return weights
 
 
-def _signed_step(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float) -> Tensor:
-    """The weights moved towards the minimum for their present signs, as far as no sign changes."""
+def _completed(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float) -> Tensor:
+    """The weights at the minimum for their signs, those that would change their sign left out one after the other."""
+    weights = weights.clone()
+    moving = torch.arange(weights.shape[1], device=weights.device)
+    while len(moving):
+        weights[:, moving], arrived = _signed_step(correlations, targets[:, moving], weights[:, moving], alpha)
+        moving = moving[~arrived]
+    return weights
+
+
+def _signed_step(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """The weights moved towards the minimum for their signs until the first becomes 0, and whether none did."""
     goal = torch.zeros_like(weights)
     count = max(1, int((weights != 0).sum(dim=0).max()))
     size = max(1, working_bytes(MEMORY_LIMIT) // (8 * 3 * count**2))
@@ -111,7 +122,8 @@ def _signed_step(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: 
     crossing = weights * goal < 0
     share = torch.where(crossing, weights / (weights - goal), 1.0)
     least = share.amin(dim=0)
-    return torch.where(crossing & (share == least), 0.0, weights + least * (goal - weights))
+    moved = torch.where(crossing & (share == least), 0.0, weights + least * (goal - weights))
+    return moved, ~crossing.any(dim=0)
 
 
 def median_nonzeros(x: Tensor, y: Tensor, *, alpha: Alpha = 0.1) -> float:

@@ -1,8 +1,9 @@
 """Are stitched activations such as the receiver knows? A fact about a stitch, for the test kind `in_distribution`.
 
 It is no similarity index: a map that makes every sender's activations look native says nothing of how similar sender
-and receiver are. It tells whether what a stitching metric scores is the receiver at work, or a receiver that is driven
-by activations that it never produces.
+and receiver are, and activations may even look more native than native ones, so that a layer is not the closest to
+itself. It tells whether what a stitching metric scores is the receiver at work, or a receiver that is driven by
+activations that it never produces.
 """
 
 from __future__ import annotations
@@ -77,8 +78,7 @@ def stitch_in_distribution_many(
     "stitch_in_distribution",
     version=1,
     higher_is_more_similar=False,
-    # From 0, in fact. No least value is declared, because a layer stitched to itself has 0.5 and not the least one.
-    value_range=(float("-inf"), 1),
+    value_range=(0, 1),
     needs=("model", "fit", "targets"),
     family="stitching",
     formula="AUROC of −E on native (positive) against stitched activations, E = −log Σ exp of a detector's logits",

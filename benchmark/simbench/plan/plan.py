@@ -75,6 +75,8 @@ class Plan:
     _representation_keys: dict[tuple[RepresentationRef, bool], str] = field(default_factory=dict, compare=False)
     _score_keys: dict[tuple[str, str], dict[Comparison, str]] = field(default_factory=dict, compare=False)
     """Keys are hashed once: grading asks for each of them many times."""
+    _comparisons: dict[tuple[str, str], tuple[Comparison, ...]] = field(default_factory=dict, compare=False)
+    """By test and metric: expansion, grading and the evidence all ask."""
 
     def groups_of(self, test: TestKind) -> list[ModelGroup]:
         """The model groups a test names."""
@@ -82,7 +84,10 @@ class Plan:
 
     def comparisons(self, test: TestKind, metric: Metric) -> tuple[Comparison, ...]:
         """What a test asks of a metric."""
-        return test.expand(self.groups_of(test), metric)
+        known = (test.id, metric.label)
+        if known not in self._comparisons:
+            self._comparisons[known] = test.expand(self.groups_of(test), metric)
+        return self._comparisons[known]
 
     @property
     def board(self) -> list[PlannedMetric]:

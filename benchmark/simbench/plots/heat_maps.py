@@ -100,7 +100,7 @@ def _frame(figure: Figure, test: TestColumn, grid: Grid, broken: bool) -> None:
         several = f"numbers: in how many of the {len(grid.pairs)} maps an entry breaks the test's rule"
         lines.append(several if len(grid.pairs) > 1 else "×: the entry breaks the test's rule")
     figure.suptitle(f"{test.id}: {grid.averaged}", fontsize=9, fontweight="bold")
-    note = "\n".join(wrapped(line, round(15 * figure.get_figwidth())) for line in lines)
+    note = "\n".join(wrapped(line, round(17 * figure.get_figwidth())) for line in lines)
     figure.supxlabel(f"receiving {what}\n{note}", fontsize=7.5)
     figure.supylabel(f"sending {what}", fontsize=8)
     bar = figure.colorbar(

@@ -196,7 +196,9 @@ const charts = (() => {
     const placed = dots.map((one) => ({ ...one, y: spread(one) }));
     const centres = names.map((name, at) => ({ at, x: median(dots.filter((one) => one.name === name).map((one) => one.x)) }));
     const plain = placed.filter((one) => one.held === null);
-    const x = skewed ? { type: "symlog", constant: 0.05, ticks: [-100, -10, -1, -0.1, 0, 0.1, 1], tickFormat: (value) => String(value) } : { domain, ticks: 5, nice: true };
+    const [least, most] = [Math.min(0, ...dots.map((one) => one.x)), Math.max(0, ...dots.map((one) => one.x))];
+    const powers = [-100, -10, -1, -0.1, 0, 0.1, 1].filter((one) => least <= one && one <= most);
+    const x = skewed ? { type: "symlog", constant: 0.05, domain: [least, most], ticks: powers, tickFormat: (value) => String(value) } : { domain, ticks: 5, nice: true };
     return drawn(color, label, {
       width: left + 330, height: 50 + 30 * names.length, marginLeft: left, marginRight: 24, insetLeft: 8, insetRight: 8, marginBottom: 36, marginTop: 12,
       x: { ...x, label: xLabel, grid: true, labelArrow: "none", labelAnchor: "center" },
