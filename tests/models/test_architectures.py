@@ -11,6 +11,7 @@ from torch import nn
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architecture import architecture
 from simbench.models.blocks import BlockNetwork, faster_to_differentiate
+from simbench.models.model import Model
 from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES
 
@@ -205,6 +206,17 @@ def test_the_stem_for_small_images_keeps_their_size() -> None:
     network = ARCHITECTURES.get("torchvision").build((3, 32, 32), 10, model="resnet18", small_images=True)
     stem = nn.Sequential(network.get_submodule("conv1"), network.get_submodule("maxpool"))
     assert stem(torch.zeros(1, 3, 32, 32)).shape[-2:] == (32, 32)
+
+
+def test_a_resnet_with_a_bottleneck_is_an_inner_product_of_embeddings_and_unembeddings() -> None:
+    resnet, shape = ARCHITECTURES.get("resnet_bottleneck"), (3, 32, 32)
+    model = Model.of(resnet.build(shape, 10, embedding=3), resnet, {"embedding": 3}, shape)
+    inputs = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    head = model.head()
+    assert head is not None
+    assert (head.unembedding.shape, head.bias.abs().max()) == ((10, 3), 0)
+    embedding = model.activations(inputs, "fc.bottleneck")
+    torch.testing.assert_close(model.logits(inputs), embedding @ head.unembedding.T)
 
 
 def test_an_architecture_of_ones_own_needs_no_version() -> None:

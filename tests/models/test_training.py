@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from simbench.data.conditions import with_shortcut
 from simbench.data.dataset import Dataset, Split
 from simbench.data.synthetic import CharacterSource
 from simbench.errors import SimbenchError
+from simbench.models.architecture import architecture
 from simbench.models.training import Trained, accuracy, train
 from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
@@ -42,6 +44,22 @@ def test_a_seed_gives_the_same_weights_bit_for_bit(trained_mlp: Trained, digits:
 
 def test_another_seed_gives_other_weights(trained_mlp: Trained, digits: Dataset) -> None:
     assert not same_weights(train_mlp(digits, seed=1), trained_mlp)
+
+
+@pytest.mark.parametrize(("batches", "same"), [("shared", True), ("own", False)])
+def test_with_shared_batches_a_seed_decides_the_initialisation_alone(batches: str, same: bool, digits: Dataset) -> None:
+    def from_zero(input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+        for parameter in network.parameters():
+            nn.init.zeros_(parameter)
+        return network
+
+    training = Training.model_validate({"dataset": Component(name="digits"), "epochs": 1, "batches": batches})
+    with ARCHITECTURES.isolated():
+        architecture("from_zero", version=1, layers=lambda: ["0"])(from_zero)
+        one, other = (train(ARCHITECTURES.get("from_zero"), {}, training, digits, seed) for seed in (0, 1))
+    assert same_weights(one, other) is same
+    assert not same_weights(train_mlp(digits, epochs=0), train_mlp(digits, epochs=0, seed=1, batches=batches))
 
 
 def test_global_random_state_is_left_alone(digits: Dataset) -> None:

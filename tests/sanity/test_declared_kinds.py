@@ -81,15 +81,19 @@ def test_a_value_outside_the_range_is_found_for_a_distance_too(group: ModelGroup
 
 
 @pytest.mark.parametrize("invariant", [True, False])
-def test_copies_are_recognised_as_declared(invariant: bool, group: ModelGroup) -> None:
+def test_rotated_copies_are_to_be_recognised_where_that_is_declared(invariant: bool, group: ModelGroup) -> None:
     metric = replace(AT_LAYERS, invariant_to=frozenset({"orthogonal"} if invariant else {"permutation"}))
+    always, declared = ("permutation", "noise"), ("sign_flip", "orthogonal", "block_rotation")
 
-    def blind(comparison: Comparison, fact: object = None) -> Similarity:
-        return Similarity(float(change(comparison) != "row_shuffle"))
+    def one_to_one(comparison: Comparison, fact: object = None) -> Similarity:
+        return Similarity({"row_shuffle": 0.2, **dict.fromkeys(declared, 0.6)}.get(change(comparison), 1.0))
 
-    found = columns(make("matching_recovery").grade([group], metric, blind))
-    told_apart = {"sign_flip", "orthogonal", "block_rotation"}
-    assert found == {name: float(invariant or name not in told_apart) for name in (*told_apart, "permutation", "noise")}
+    verdict = make("matching_recovery").grade([group], metric, one_to_one)
+    asked = (*declared, *always) if invariant else always
+    assert columns(verdict) == {name: float(name in always) for name in asked}
+    assert verdict.companions == pytest.approx(
+        {f"kept_{name}": 0.5 if name in declared else 1.0 for name in (*always, *declared)}
+    )
 
 
 def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
@@ -99,10 +103,24 @@ def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
 
     verdict = make("partial_overlap", models=[]).grade([], AT_LAYERS, share)
     assert verdict.grade == 1.0
+    assert set(verdict.columns) == {"permuted", "rotated", "extended", "dead"}
     assert set(verdict.companions.values()) == {0.0}
     stitching = replace(AT_LAYERS, needs=frozenset({"model"}))
     for metric in (AT_HEAD, stitching):
         assert make("partial_overlap", models=[]).grade([], metric, share).status == "skip"
+
+
+def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
+    def recalled(comparison: Comparison, fact: object = None) -> Similarity:
+        """How much of the second population is in the first: an extended one has all of the other."""
+        given = [dict(side.model.construction.parameters) for side in (comparison.a, comparison.b)]  # type: ignore[union-attr]
+        return Similarity(1.0 if given[0]["form"] == "extended" else float(given[1]["share"]))
+
+    def grade(**declared: Any) -> float | None:
+        metric = replace(AT_LAYERS, needs=frozenset(), **declared)
+        return make("partial_overlap", models=[], forms=["extended"]).grade([], metric, recalled).grade
+
+    assert (grade(symmetric=True), grade(symmetric=False)) == (0.0, 1.0)
 
 
 def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> None:

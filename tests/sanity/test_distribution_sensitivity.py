@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
@@ -85,3 +87,59 @@ def test_both_models_of_a_pair_share_their_seed_and_closeness() -> None:
         ]
         assert all(one == parameters[0] for one in parameters)
         assert len({ref.model.seed for c in question.comparisons for ref in (c.a, c.b)}) == 1
+
+
+EVERY = ["permuted_clusters", "deranged_clusters", "separately_rotated", "exchanged_unembeddings"]
+
+
+def test_one_construction_has_no_columns_and_several_have_one_each() -> None:
+    assert {question.column for question in make().questions([], AT_LAYERS)} == {None}
+    asked = Counter(question.column for question in make(constructions=EVERY).questions([], AT_LAYERS))
+    assert asked == dict(zip(EVERY, (4 * 3, 3 * 3, 3, 3), strict=True))
+
+
+def test_other_constructions_leave_the_permuted_clusters_as_they_are() -> None:
+    alone = make(constructions=EVERY[:1]).expand([], AT_LAYERS)
+    assert alone == make().expand([], AT_LAYERS)
+    assert set(alone) < set(make(constructions=EVERY).expand([], AT_LAYERS))
+
+
+@pytest.mark.parametrize("construction", EVERY[1:])
+def test_every_construction_can_be_told_apart_and_missed(construction: str) -> None:
+    test = make(constructions=[construction])
+    for told_apart in (True, False):
+        values = {"own": 1.0, "equivalent": 1.0, "dissimilar": 0.0 if told_apart else 1.0, "unrelated": 0.0}
+        assert test.grade([], AT_HEAD, lambda c, values=values: Similarity(values[role(c)])).grade == float(told_apart)
+
+
+@pytest.mark.parametrize("construction", EVERY)
+def test_a_pair_is_one_construction_with_one_parameter_changed(construction: str) -> None:
+    for question in make(constructions=[construction]).questions([], AT_LAYERS):
+        dissimilar = next(c for c in question.comparisons if role(c) == "dissimilar")
+        first, second = (side.model.construction for side in (dissimilar.a, dissimilar.b))
+        assert first is not None
+        assert second is not None
+        changed = {
+            name for (name, one), (_, other) in zip(first.parameters, second.parameters, strict=True) if one != other
+        }
+        assert (len(changed), first.name, dissimilar.a.model.seed) == (1, second.name, dissimilar.b.model.seed)
+
+
+def test_companions_say_what_each_construction_gave() -> None:
+    values = {"own": 1.0, "equivalent": 0.75, "dissimilar": 0.25, "unrelated": 0.0}
+    companions = make(constructions=EVERY[2:]).grade([], AT_HEAD, lambda c: Similarity(values[role(c)])).companions
+    assert companions == {
+        f"{which}_pair_of_{name}": values[which] for name in EVERY[2:] for which in ("dissimilar", "equivalent")
+    }
+
+
+def test_an_interval_is_of_the_seeds_of_every_example() -> None:
+    models = {question.models[0].rpartition("/")[0] for question in make(constructions=EVERY).questions([], AT_LAYERS)}
+    assert models == {
+        "construction/7",
+        "construction/deranged_clusters/2/5",
+        "construction/deranged_clusters/4/8",
+        "construction/deranged_clusters/8/20",
+        "construction/separately_rotated",
+        "construction/exchanged_unembeddings",
+    }

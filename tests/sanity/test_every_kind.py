@@ -105,6 +105,7 @@ CASES = {
         sound=lambda c: 0.0 if is_shuffled(c) or dissimilar(c) else 1.0,
         unsound=lambda c: 0.0 if is_shuffled(c) or is_changed(c) else 1.0,
     ),
+    "graded_perturbation": Case({}, sound=lambda c: -parameter(c, "level"), unsound=lambda c: parameter(c, "level")),
     "far_pair": Case(
         {},
         sound=lambda c: float(c.a.layer == c.b.layer and not is_shuffled(c)),
@@ -151,6 +152,7 @@ CASES |= {
     ),
     "output_correlation": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c)),
     "component_deletion": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c)),
+    "probe_correlation": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c)),
     "untrained_control": Case(
         {"models": ["net0", "net1"]},
         sound=lambda c: float(c.a.model.group == c.b.model.group),

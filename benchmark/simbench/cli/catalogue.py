@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from simbench.cli.metric_facts import metric_facts
 from simbench.cli.options import ListedKind
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.parameters import parameters_model
@@ -77,7 +78,7 @@ def broken() -> dict[str, str]:
 
 def metric_entry(metric: Any) -> Entry:
     """The entry of a metric, registered or not."""
-    return _entry("metric", metric.name, metric, metric.origin, metric.function, _metric_facts(metric))
+    return _entry("metric", metric.name, metric, metric.origin, metric.function, metric_facts(metric))
 
 
 def _components(kind: ListedKind) -> Iterator[Entry]:
@@ -144,24 +145,6 @@ def _bounds(metadata: Sequence[Any]) -> Iterator[str]:
                 yield f"{sign} {bound:g}"
 
 
-def _metric_facts(metric: Any) -> dict[str, Any]:
-    low, high = metric.value_range
-    return {
-        "family": metric.family,
-        "formula": metric.formula,
-        "reference": metric.reference,
-        "higher_is_more_similar": metric.higher_is_more_similar,
-        # JSON has no infinity: null is an open end.
-        "value_range": [low if low > float("-inf") else None, high if high < float("inf") else None],
-        "symmetric": metric.symmetric,
-        "invariant_to": sorted(metric.invariant_to),
-        "needs": sorted(metric.needs),
-        "level": metric.level,
-        "default": metric.default,
-        "identity": metric.identity,
-    }
-
-
 def _test_facts(kind: Any) -> dict[str, Any]:
     return {"pass_if": kind.model_fields["pass_if"].get_default()}
 
@@ -201,7 +184,7 @@ def _suites() -> Iterator[Entry]:
 
 
 _REGISTRIES: dict[ListedKind, tuple[Registry[Any], Callable[[Any], dict[str, Any]]]] = {
-    ListedKind.metrics: (METRICS, _metric_facts),
+    ListedKind.metrics: (METRICS, metric_facts),
     ListedKind.tests: (TEST_KINDS, _test_facts),
     ListedKind.transforms: (TRANSFORMS, _transform_facts),
     ListedKind.datasets: (DATASETS, _dataset_facts),

@@ -9,6 +9,8 @@ import typer
 from simbench.cli.options import JsonOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from simbench.cli.catalogue import Entry
@@ -64,19 +66,40 @@ def _show(entry: Entry, console: Console) -> None:
 
 
 def _facts(entry: Entry) -> list[tuple[str, str]]:
-    """The declared properties in words; empty ones are left out."""
+    """The declared properties in words, then the measured ones; empty ones are left out."""
+    from simbench.cli.metric_facts import direction_and_range
+
     facts = dict(entry.facts)
     shown: list[tuple[str, str]] = []
     for key, value in facts.items():
         if key == "higher_is_more_similar":
             shown.append(("direction", "higher is more similar" if value else "lower is more similar"))
         elif key == "value_range":
-            low, high = value
-            shown.append(
-                ("range", f"{'(−∞' if low is None else f'[{low:g}'}, {'∞)' if high is None else f'{high:g}]'}")
-            )
+            shown.append(("range", direction_and_range(facts)[2:]))
+        elif key == "measured" and value is not None:
+            shown += _measured(value)
+        elif key == "triangle_inequality" and facts["higher_is_more_similar"]:
+            continue  # no question of a similarity
         elif value not in ("", None, [], {}):
             shown.append((key.replace("_", " "), _in_words(value)))
+    return shown
+
+
+def _measured(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was measured, under names that tell it from what was declared."""
+    shown = [
+        ("measured invariances", _in_words(found["invariant_to"]) or "none"),
+        ("measured symmetry", _in_words(found["symmetric"])),
+    ]
+    if found["triangle_inequality"]:
+        shown.append(("measured triangle", found["triangle_inequality"]))
+    if found["null_level"] is not None:
+        level = f"{found['null_level']:.4g}"
+        if found["null_deviation"] is not None:
+            level += f" ± {found['null_deviation']:.2g}"
+        shown.append(("null level", f"{level}: independent normal matrices, 100 rows, 20 features each"))
+    if found["cost"]:
+        shown.append(("cost", f"{found['cost']} of CPU time a pair: six matrices, 500 rows, 32 features each"))
     return shown
 
 

@@ -9,6 +9,8 @@ import typer
 from simbench.cli.options import JsonOption, ListedKind
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from simbench.cli.catalogue import Entry
 
 
@@ -32,6 +34,21 @@ def command(
         _show(entries, broken)
 
 
+def _about(entry: Entry) -> Text:
+    """What the entry is; of a metric its formula, properties and reference too, on lines of their own."""
+    from rich.text import Text
+
+    from simbench.cli.metric_facts import properties
+
+    about = Text(entry.summary)
+    if entry.kind == "metric":
+        facts = entry.facts
+        needs = f" · needs {', '.join(facts['needs'])}" if facts["needs"] else ""
+        lines = (facts["formula"], properties(facts) + needs, f"{facts['family']} · {facts['reference']}".strip(" ·"))
+        about.append("".join(f"\n{line}" for line in lines if line), style="dim")
+    return about
+
+
 def _show(entries: list[Entry], broken: dict[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -43,7 +60,7 @@ def _show(entries: list[Entry], broken: dict[str, str]) -> None:
     table.add_column(ratio=1)
     table.add_column(no_wrap=True, style="dim")
     for entry in entries:
-        table.add_row(Text(entry.name), Text(entry.summary), Text(entry.module or entry.file))
+        table.add_row(Text(entry.name), _about(entry), Text(entry.module or entry.file))
     console = results_console()
     console.print(table)
     for name, reason in broken.items():

@@ -59,7 +59,8 @@ def cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     invariant_to=INVARIANT_TO,
     family="CKA",
     formula="‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖)",
-    reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, Eq. 4",
+    reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, "
+    "Section 3 and Table 1",
     default=True,
     prepare=centre,
     compare_many=cka_of_pairs,
@@ -101,8 +102,9 @@ def debiased_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[floa
     invariant_to=INVARIANT_TO,
     family="CKA",
     formula="HSIC₁(K, L) / √(HSIC₁(K, K) HSIC₁(L, L))",
-    reference="Song, Smola, Gretton, Bedo, Borgwardt (2012), Feature Selection via Dependence Maximization, Eq. 5; "
-    "Nguyen, Raghu, Kornblith (2021), Do Wide and Deep Networks Learn the Same Things?, Eq. 3",
+    reference="Song, Smola, Gretton, Bedo, Borgwardt (2012), Feature Selection via Dependence Maximization "
+    "(the unbiased estimator of HSIC); "
+    "Nguyen, Raghu, Kornblith (2021), Do Wide and Deep Networks Learn the Same Things?",
     default=True,
     prepare=centre,
     compare_many=debiased_cka_of_pairs,

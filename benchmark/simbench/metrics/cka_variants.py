@@ -77,7 +77,7 @@ def minibatch_cka_of_pairs(
     invariant_to=INVARIANT_TO,
     family="CKA",
     formula="Σ_b HSIC₁(K_b, L_b) / √(Σ_b HSIC₁(K_b, K_b) Σ_b HSIC₁(L_b, L_b))",
-    reference="Nguyen, Raghu, Kornblith (2021), Do Wide and Deep Networks Learn the Same Things?, Eq. 2",
+    reference="Nguyen, Raghu, Kornblith (2021), Do Wide and Deep Networks Learn the Same Things? (minibatch CKA)",
     prepare=minibatches,
     compare_many=minibatch_cka_of_pairs,
 )
@@ -155,7 +155,7 @@ def angular_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     family="CKA",
     formula="arccos(‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖))",
     reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
-    "Section 2 (relation to CKA)",
+    "the relation to CKA",
     prepare=centre,
     compare_many=angular_cka_of_pairs,
 )

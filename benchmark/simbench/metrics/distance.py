@@ -95,7 +95,8 @@ def _unbiased_covariances(sides: Sequence[RowDistances]) -> Tensor:
     family="distance",
     formula="√(dCov²(X, Y) / √(dVar²(X) dVar²(Y))), dCov² = ⟨HD_XH, HD_YH⟩ / n²",
     reference="Székely, Rizzo, Bakirov (2007), Measuring and Testing Dependence by Correlation of Distances, "
-    "Definition 5; unbiased: Székely, Rizzo (2014), Partial Distance Correlation, Section 2",
+    "the empirical distance correlation; unbiased: Székely, Rizzo (2014), Partial Distance Correlation with Methods "
+    "for Dissimilarities, the bias-corrected statistic",
     prepare=offset_distances,
     compare_many=distance_correlation_of_pairs,
 )
@@ -192,7 +193,7 @@ def _difference_operator(a: RowDistances, b: RowDistances) -> LinearOperator:
     family="distance",
     formula="‖D_X − D_Y‖, Dᵢⱼ = ‖xᵢ − xⱼ‖",
     reference="Klabunde, Schumacher, Strohmaier, Lemmerich (2025), Similarity of Neural Network Models: A Survey of "
-    "Functional and Representational Measures, Section 3.3",
+    "Functional and Representational Measures, the section on measures based on similarity matrices",
     prepare=plain_distances,
     compare_many=norm_difference_of_pairs,
 )

@@ -34,7 +34,7 @@ NATIVE_ENERGY, OUTLIER_ENERGY, HINGE_WEIGHT = -25.0, -7.0, 0.1
 HIDDEN = 64
 CELLS = 4
 """Per axis: the positions of a cell are averaged after the first layer."""
-STEPS = 150
+STEPS = 200
 """Of cross entropy alone, and as many of fine-tuning."""
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-2

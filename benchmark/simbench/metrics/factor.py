@@ -62,7 +62,7 @@ def tucker_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     family="factor",
     formula="meanⱼ |xⱼᵀŷⱼ| / (‖xⱼ‖ ‖ŷⱼ‖), Ŷ = Y Q, Q = argmin over orthogonal matrices of ‖X − Y Q‖",
     reference="Tucker (1951), A Method for Synthesis of Factor Analysis Studies; Lorenzo-Seva, ten Berge (2006), "
-    "Tucker's Congruence Coefficient as a Meaningful Index of Factor Similarity, Eq. 1",
+    "Tucker's Congruence Coefficient as a Meaningful Index of Factor Similarity",
     prepare=units,
     compare_many=tucker_of_pairs,
 )
@@ -125,7 +125,7 @@ def riemannian_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, shrinkage: 
     family="factor",
     formula="√Σᵢ log²λᵢ(A⁻¹B), A = (1 − s) n X̃X̃ᵀ/‖X̃‖² + sI, B = (1 − s) n ỸỸᵀ/‖Ỹ‖² + sI",
     reference="Shahbazi, Shirali, Aghajan, Nili (2021), Using Distance on the Riemannian Manifold to Compare "
-    "Representations in Brain and in Models, Eq. 3 (kernels regularised by shrinkage)",
+    "Representations in Brain and in Models (kernels regularised by shrinkage)",
     prepare=kernel_root,
     compare_many=riemannian_of_pairs,
 )

@@ -39,7 +39,7 @@ SATURATED = 30.0
     level="head",
     family="functional",
     formula="meanₓ Σ_y p(y|x) (log p(y|x) − log p′(y|x))",
-    reference="Kullback, Leibler (1951), On Information and Sufficiency, Eq. 2.2",
+    reference="Kullback, Leibler (1951), On Information and Sufficiency, Section 2",
     default=True,
 )
 def kl(a: Representation, b: Representation) -> float:
@@ -62,7 +62,8 @@ def kl(a: Representation, b: Representation) -> float:
     needs={"model"},
     family="functional",
     formula="meanₓ ½ KL(p ‖ m) + ½ KL(p′ ‖ m), m = ½ (p + p′)",
-    reference="Lin (1991), Divergence Measures Based on the Shannon Entropy, Section IV",
+    reference="Lin (1991), Divergence Measures Based on the Shannon Entropy, the section on the "
+    "Jensen-Shannon divergence",
 )
 def jensen_shannon(a: Representation, b: Representation) -> float:
     """Jensen-Shannon divergence of the output distributions in nats, averaged over the inputs.
@@ -91,7 +92,7 @@ def jensen_shannon(a: Representation, b: Representation) -> float:
     family="functional",
     formula="meanₓ [argmax_y p(y|x) ≠ argmax_y p′(y|x)]",
     reference="Madani, Pennock, Flake (2004), Co-Validation: Using Model Disagreement on Unlabeled Data to Validate "
-    "Classification Algorithms, Section 2",
+    "Classification Algorithms",
 )
 def disagreement(a: Representation, b: Representation) -> float:
     """The share of inputs for which the models predict different labels.

@@ -60,7 +60,7 @@ def bipartite_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: boo
     invariant_to=INVARIANT_TO,
     family="matching",
     formula="max_P Σᵢⱼ Pᵢⱼ Cᵢⱼ / max(d, d′), P a one-to-one assignment of units",
-    reference=f"{CONVERGENT}.2",
+    reference=f"{CONVERGENT} (alignment by correlation)",
     prepare=units_of,
     compare_many=bipartite_of_pairs,
 )
@@ -96,7 +96,7 @@ def semi_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: bool, de
     invariant_to=INVARIANT_TO,
     family="matching",
     formula="meanᵢ maxⱼ Cᵢⱼ",
-    reference=f"{CONVERGENT}.2",
+    reference=f"{CONVERGENT} (alignment by correlation)",
     prepare=units_of,
     compare_many=semi_of_pairs,
 )
@@ -134,7 +134,7 @@ def threshold_of_pairs(
     invariant_to=INVARIANT_TO,
     family="matching",
     formula="share of units i with maxⱼ Cᵢⱼ ≥ 0.5",
-    reference=f"{CONVERGENT}.2, with a cut in place of the mean",
+    reference=f"{CONVERGENT} (alignment by correlation), with a cut in place of the mean",
     prepare=units_of,
     compare_many=threshold_of_pairs,
 )
@@ -185,7 +185,7 @@ def _transported(correlations: Array, a: Units, b: Units) -> float:
     family="matching",
     formula="max_P Σᵢⱼ Pᵢⱼ Cᵢⱼ, P ≥ 0 with row sums 1/d and column sums 1/d′",
     reference="Khosla, Williams (2024), Soft Matching Distance: A Metric on Neural Representations That Captures "
-    "Single-Neuron Tuning, Eq. 5",
+    "Single-Neuron Tuning (the correlation instead of the distance)",
     prepare=units_of,
     compare_many=soft_matching_of_pairs,
 )

@@ -130,7 +130,7 @@ def _indicators(codes: Tensor, bins: int) -> Tensor:
     invariant_to=INVARIANT_TO,
     family="matching",
     formula="max_P Σᵢⱼ Pᵢⱼ (Iᵢⱼ − I₀ᵢⱼ) / (√(HᵢHⱼ) − I₀ᵢⱼ) / max(d, d′), P a one-to-one assignment of units",
-    reference=f"{CONVERGENT}.3",
+    reference=f"{CONVERGENT} (alignment by mutual information)",
     prepare=binned_units,
     compare_many=information_of_pairs,
 )

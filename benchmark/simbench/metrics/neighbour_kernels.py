@@ -86,7 +86,8 @@ def _second_order(a: Neighbours, b: Neighbours, a_at_b: Tensor, b_at_a: Tensor) 
     invariant_to=INVARIANT_TO,
     family="neighbours",
     formula="meanᵢ cos(s_X(i, U), s_Y(i, U)), s(i, U) the cosines of row i with U = N_X(i) ∪ N_Y(i)",
-    reference="Hamilton, Leskovec, Jurafsky (2016), Cultural Shift or Linguistic Drift?, Eq. 3",
+    reference="Hamilton, Leskovec, Jurafsky (2016), Cultural Shift or Linguistic Drift?, the local "
+    "neighbourhood measure",
     prepare=nearest,
     compare_many=second_order_cosine_of_pairs,
 )

@@ -91,7 +91,8 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
     sides = patterns(x, "cosine")
     z, bits = sides.rows, (rows - 1).bit_length()
     later = torch.arange(rows - 1, -1, -1, device=z.device)
-    indices, cosines = [], []
+    # Made beforehand: small results between large blocks would keep the memory of the latter from being used again.
+    indices, cosines = torch.empty(rows, k, dtype=torch.int64, device=z.device), z.new_empty(rows, k)
     height = max(1, working_bytes(BLOCK) // (8 * rows))
     for start in range(0, rows, height):
         block = z[start : start + height] @ z.T
@@ -99,10 +100,10 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
         keys = (block * GRID).round_().long().bitwise_left_shift_(bits).bitwise_or_(later)
         own = torch.arange(len(block), device=z.device)
         keys[own, start + own] = torch.iinfo(torch.int64).min
-        nearest = keys.topk(k, dim=1).indices
-        indices.append(nearest)
-        cosines.append(block.gather(1, nearest))
-    return Neighbours(z, torch.cat(indices), torch.cat(cosines), sides.without_direction)
+        found = slice(start, start + len(block))
+        indices[found] = keys.topk(k, dim=1).indices
+        cosines[found] = block.gather(1, indices[found])
+    return Neighbours(z, indices, cosines, sides.without_direction)
 
 
 def nearest(representation: Representation, *, k: int) -> Neighbours:
@@ -189,7 +190,7 @@ def knn_jaccard_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: int)
     family="neighbours",
     formula="meanᵢ |N_X(i) ∩ N_Y(i)| / |N_X(i) ∪ N_Y(i)|",
     reference="Klabunde, Schumacher, Strohmaier, Lemmerich (2025), Similarity of Neural Network Models: A Survey of "
-    "Functional and Representational Measures, Section 3.4",
+    "Functional and Representational Measures, the section on neighbourhood-based measures",
     prepare=nearest,
     compare_many=knn_jaccard_of_pairs,
 )
@@ -229,7 +230,7 @@ def rank_similarity_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: 
     family="neighbours",
     formula="meanᵢ (Σⱼ 2 / ((1 + |r − r′|)(r + r′))) / Σ_{m ≤ |Jᵢ|} 1/m, Jᵢ the common neighbours of ranks r and r′",
     reference="Wang, Rao, Guo et al. (2020), Towards Understanding the Instability of Network Embedding; as defined in "
-    "Klabunde et al. (2025), Section 3.4",
+    "Klabunde et al. (2025), the section on neighbourhood-based measures",
     prepare=nearest,
     compare_many=rank_similarity_of_pairs,
 )

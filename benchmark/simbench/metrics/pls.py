@@ -77,7 +77,7 @@ def pls_of_pairs(prepared: Sequence[Sides], pairs: Pairs, *, components: int, fo
     invariant_to={"permutation", "isotropic_scaling", "translation"},
     family="regression",
     formula="mean over folds of the median over units of the correlation of Y_f with its prediction by PLS regression",
-    reference="Schrimpf et al. (2018), Brain-Score, Section 2 (neural predictivity: PLS regression, 25 components)",
+    reference="Schrimpf et al. (2018), Brain-Score, neural predictivity (PLS regression, 25 components)",
     cost="heavy",
     prepare=sides,
     compare_many=pls_of_pairs,

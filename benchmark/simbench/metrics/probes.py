@@ -42,7 +42,7 @@ def probe_accuracy(representation: Representation) -> float:
     family="functional",
     formula="|F(X) − F(Y)|, F the accuracy on the probe inputs of a linear probe trained on the fitting inputs",
     reference="Ding, Denain, Steinhardt (2021), Grounding Representation Similarity with Statistical Testing, "
-    "Section 4 (there with logistic probes of language models)",
+    "probing accuracy as functionality (there with logistic probes of language models)",
     prepare=probe_accuracy,
     compare_many=differences_of_pairs,
 )

@@ -50,8 +50,9 @@ def nbs_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     invariant_to=INVARIANT_TO,
     family="shape",
     formula="‖ỸᵀX̃‖∗ / (‖X̃‖ ‖Ỹ‖)",
-    reference="Tang, Maddox, Dickens, Diethe, Damianou (2020), Similarity of Neural Networks with Gradients, Eq. 3; "
-    "Harvey, Larsen, Williams (2023), Duality of Bures and Shape Distances, Eq. 13",
+    reference="Tang, Maddox, Dickens, Diethe, Damianou (2020), Similarity of Neural Networks with Gradients; "
+    "Harvey, Larsen, Williams (2023), Duality of Bures and Shape Distances with Implications for "
+    "Comparing Neural Representations",
     default=True,
     prepare=shape,
     compare_many=nbs_of_pairs,
@@ -88,8 +89,10 @@ def procrustes_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     invariant_to=INVARIANT_TO,
     family="shape",
     formula="√(2 − 2‖ỸᵀX̃‖∗), ‖X̃‖ = ‖Ỹ‖ = 1",
-    reference="Ding, Denain, Steinhardt (2021), Grounding Representation Similarity, Eq. 4; "
-    "Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, Eq. 3",
+    reference="Ding, Denain, Steinhardt (2021), Grounding Representation Similarity Through Statistical Testing, "
+    "the orthogonal Procrustes distance; "
+    "Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
+    "Section 2",
     default=True,
     prepare=shape,
     compare_many=procrustes_of_pairs,

@@ -46,7 +46,7 @@ def squared_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     family="shape",
     formula="2 − 2‖ỸᵀX̃‖∗, ‖X̃‖ = ‖Ỹ‖ = 1",
     reference="Ding, Denain, Steinhardt (2021), Grounding Representation Similarity Through Statistical Testing, "
-    "Section 2 (orthogonal Procrustes)",
+    "the orthogonal Procrustes distance",
     prepare=shape,
     compare_many=squared_of_pairs,
 )
@@ -77,7 +77,8 @@ def angular_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     invariant_to=INVARIANT_TO,
     family="shape",
     formula="arccos ‖ỸᵀX̃‖∗, ‖X̃‖ = ‖Ỹ‖ = 1",
-    reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, Eq. 4",
+    reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
+    "Section 2",
     prepare=shape,
     compare_many=angular_of_pairs,
 )
@@ -127,7 +128,8 @@ def size_shape_of_pairs(prepared: Sequence[SizedShape], pairs: Pairs) -> Tensor:
     family="shape",
     formula="√(‖X̃‖² + ‖Ỹ‖² − 2‖ỸᵀX̃‖∗)",
     reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
-    "Section 2; the Bures distance of the Gram matrices: Harvey, Larsen, Williams (2023), Eq. 8",
+    "Section 2; the Bures distance of the Gram matrices: Harvey, Larsen, Williams (2023), Duality of "
+    "Bures and Shape Distances with Implications for Comparing Neural Representations",
     prepare=sized_shape,
     compare_many=size_shape_of_pairs,
 )

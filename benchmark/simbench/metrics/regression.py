@@ -54,7 +54,7 @@ def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> li
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     family="regression",
     formula="‖Q_xᵀỸ‖² / ‖Ỹ‖²",
-    reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, Eq. 5",
+    reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, Table 1",
     prepare=basis,
     compare_many=linear_regression_of_pairs,
 )
@@ -118,8 +118,8 @@ def predictivity_of_pairs(
     family="regression",
     formula="1 − Σ‖Y_f − Ŷ_f‖² / Σ‖Y_f − ȳ_{−f}‖² over folds f, Ŷ_f by ridge regression on the other folds, its "
     "penalty by generalised cross-validation",
-    reference="Schrimpf et al. (2018), Brain-Score, Section 2 (linear predictivity); Golub, Heath, Wahba (1979), "
-    "Generalized Cross-Validation as a Method for Choosing a Good Ridge Parameter, Eq. 1.4",
+    reference="Schrimpf et al. (2018), Brain-Score (linear predictivity); Golub, Heath, Wahba (1979), "
+    "Generalized Cross-Validation as a Method for Choosing a Good Ridge Parameter",
     prepare=folded,
     compare_many=predictivity_of_pairs,
 )

@@ -135,7 +135,7 @@ def cosine_patterns(representation: Representation, **_: object) -> Patterns:
     invariant_to={"orthogonal", "isotropic_scaling"},
     family="RSA",
     formula="correlation of the upper triangles of D_X and D_Y, Dᵢⱼ = 1 − cos(xᵢ, xⱼ)",
-    reference="Nili et al. (2014), A Toolbox for Representational Similarity Analysis, Section 'Distance measures'",
+    reference="Nili et al. (2014), A Toolbox for Representational Similarity Analysis",
     prepare=cosine_patterns,
     compare_many=rsa_of_pairs,
 )
@@ -166,7 +166,7 @@ def euclidean_patterns(representation: Representation, **_: object) -> Patterns:
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     family="RSA",
     formula="correlation of the upper triangles of D_X and D_Y, Dᵢⱼ = ‖xᵢ − xⱼ‖",
-    reference="Nili et al. (2014), A Toolbox for Representational Similarity Analysis, Section 'Distance measures'",
+    reference="Nili et al. (2014), A Toolbox for Representational Similarity Analysis",
     prepare=euclidean_patterns,
     compare_many=rsa_of_pairs,
 )
@@ -211,7 +211,7 @@ def whitened_cosine_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, **_: obje
     family="RSA",
     formula="dᵀV⁻¹d′ / √(dᵀV⁻¹d · d′ᵀV⁻¹d′), d the squared distances between rows, V = (CCᵀ)∘²",
     reference="Diedrichsen, Berlot, Mur, Schütt, Shahbazi, Kriegeskorte (2020), Comparing Representational Geometries "
-    "Using Whitened Unbiased-Distance-Matrix Similarity, Eq. 15",
+    "Using Whitened Unbiased-Distance-Matrix Similarity",
     prepare=whitened_patterns,
     compare_many=whitened_cosine_of_pairs,
 )

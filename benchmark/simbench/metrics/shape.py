@@ -123,7 +123,7 @@ def aligned_cosine_of_pairs(prepared: Sequence[Rows], pairs: Pairs) -> Tensor:
     family="shape",
     formula="meanᵢ cos(Qᵀxᵢ, yᵢ), Q = argmin over orthogonal matrices of ‖X Q − Y‖",
     reference="Hamilton, Leskovec, Jurafsky (2016), Diachronic Word Embeddings Reveal Statistical Laws of Semantic "
-    "Change, Section 3.3 (orthogonal Procrustes alignment, then cosines)",
+    "Change (orthogonal Procrustes alignment, then cosines)",
     prepare=rows_with_norms,
     compare_many=aligned_cosine_of_pairs,
 )

@@ -125,7 +125,7 @@ def uniformity(representation: Representation) -> float:
     family="statistics",
     formula="|log n⁻² Σᵢⱼ exp(−2‖x̂ᵢ − x̂ⱼ‖²) − log n⁻² Σᵢⱼ exp(−2‖ŷᵢ − ŷⱼ‖²)|, x̂ᵢ = xᵢ/‖xᵢ‖",
     reference="Wang, Isola (2020), Understanding Contrastive Representation Learning through Alignment and Uniformity "
-    "on the Hypersphere, Eq. 2 (t = 2)",
+    "on the Hypersphere, the uniformity loss (t = 2)",
     prepare=uniformity,
     compare_many=differences_of_pairs,
 )
@@ -176,7 +176,7 @@ def participation_ratio(representation: Representation) -> float:
     family="statistics",
     formula="|tr(Σ_x)²/‖Σ_x‖² − tr(Σ_y)²/‖Σ_y‖²|",
     reference="Gao, Trautmann, Yu, Santhanam, Ryu, Shenoy, Ganguli (2017), A Theory of Multineuronal Dimensionality, "
-    "Dynamics and Measurement, Eq. 2",
+    "Dynamics and Measurement (the participation ratio)",
     prepare=participation_ratio,
     compare_many=differences_of_pairs,
 )

@@ -172,7 +172,7 @@ def share_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs, *, epsilon: fl
     invariant_to=INVARIANT_TO,
     family="subspace match",
     formula="(|X*(ε)| + |Y*(ε)|) / (d + d′), (X*, Y*) the maximum ε-match",
-    reference=f"{REFERENCE}, Definitions 1-3",
+    reference=f"{REFERENCE} (ε-approximate matches)",
     prepare=vectors_of,
     compare_many=share_of_pairs,
 )
@@ -206,7 +206,7 @@ def area_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs) -> list[float |
     invariant_to=INVARIANT_TO,
     family="subspace match",
     formula="∫₀¹ (|X*(ε)| + |Y*(ε)|) / (d + d′) dε = mean over units of 1 − min {ε : v in the maximum ε-match}",
-    reference=f"{REFERENCE}, Definitions 1-3, integrated over ε",
+    reference=f"{REFERENCE} (ε-approximate matches), integrated over ε",
     prepare=vectors_of,
     compare_many=area_of_pairs,
 )

@@ -85,7 +85,7 @@ def gulp_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float, s
     formula="√(tr(Σ_x^λ⁻¹ Σ_x Σ_x^λ⁻¹ Σ_x) + tr(Σ_y^λ⁻¹ Σ_y Σ_y^λ⁻¹ Σ_y) − 2 tr(Σ_x^λ⁻¹ Σ_xy Σ_y^λ⁻¹ Σ_yx)), "
     "Σ^λ = Σ + λI; at λ = 0 √(r_x + r_y − 2Σρ²)",
     reference="Boix-Adserà, Lawrence, Stepaniants, Rigollet (2022), GULP: a prediction-based metric between "
-    "representations, Definition 1 and Proposition 1",
+    "representations, the definition of the distance and its form by covariances",
     prepare=smoother,
     compare_many=gulp_of_pairs,
 )
@@ -140,7 +140,7 @@ def decoding_similarity_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, 
     family="regression",
     formula="tr(H_x H_y) / (‖H_x‖ ‖H_y‖), H_x = X̃(X̃ᵀX̃ + λ‖X̃‖²I)⁻¹X̃ᵀ",
     reference="Harvey, Lipshutz, Williams (2024), What Representational Similarity Measures Imply about Decodable "
-    "Information, Section 3 (average alignment of optimal read-outs)",
+    "Information (average alignment of optimal read-outs)",
     prepare=readout,
     compare_many=decoding_similarity_of_pairs,
 )
@@ -247,8 +247,8 @@ def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> lis
     invariant_to={"invertible_linear"},
     family="CCA",
     formula="‖U_xᵀU_y‖² / max(r_x, r_y), U the left singular vectors of the uncentred matrix",
-    reference="May, Zhang, Dao, Ré (2019), On the Downstream Performance of Compressed Word Embeddings, Definition 1 "
-    "(there divided by the larger width)",
+    reference="May, Zhang, Dao, Ré (2019), On the Downstream Performance of Compressed Word Embeddings, the "
+    "eigenspace overlap score (there divided by the larger width)",
     prepare=uncentred_basis,
     compare_many=eigenspace_overlap_of_pairs,
 )

@@ -78,8 +78,8 @@ def _energy(a: Cloud, b: Cloud) -> float:
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     family="distance",
     formula="2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ after centring, scaling and rotating Y onto X",
-    reference="Székely, Rizzo (2013), Energy Statistics, Eq. 2.1; alignment as in Williams et al. (2021), "
-    "Generalized Shape Metrics on Neural Representations, Section 2.2",
+    reference="Székely, Rizzo (2013), Energy Statistics: A Class of Statistics Based on Distances; alignment as in "
+    "Williams et al. (2021), Generalized Shape Metrics on Neural Representations, Section 2",
     prepare=cloud_of,
     compare_many=energy_distance_of_pairs,
 )

@@ -192,6 +192,28 @@ def torchvision(input_shape: tuple[int, ...], classes: int, *, model: str, small
     return build(model, input_shape, classes, small_images=small_images)
 
 
+def _stage_names(**_: Any) -> list[str]:
+    return [f"layer{number}" for number in range(1, 5)]
+
+
+@architecture("resnet_bottleneck", version=1, layers=_stage_names, embedding_layer="fc.bottleneck")
+def resnet_bottleneck(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    model: Literal["resnet18", "resnet34", "resnet50"] = "resnet18",
+    embedding: PositiveInt = 2,
+    small_images: bool = True,
+) -> nn.Module:
+    """A ResNet of torchvision with a bottleneck and a head without a bias: p(y|x) ∝ exp(f(x)·g(y)).
+
+    As in Nielsen et al. (2025), but that their g is itself an MLP, of the labels.
+    """
+    from simbench.models.torchvision_models import build, with_bottleneck
+
+    return with_bottleneck(build(model, input_shape, classes, small_images=small_images), embedding)
+
+
 def _first_convolution(network: nn.Module, channels: int) -> None:
     """Let the patch embedding read this number of channels."""
     from torch import nn

@@ -1,4 +1,4 @@
-"""Populations of units that share a known part."""
+"""Populations of units that share a known part with another one."""
 
 from __future__ import annotations
 
@@ -11,27 +11,35 @@ from simbench.models.constructed import Constructed
 from simbench.representations.transforms import haar_orthogonal
 from simbench.seeds import seed_for
 
-Form = Literal["own", "permuted", "rotated"]
+Form = Literal["own", "permuted", "rotated", "extended", "dead"]
 
 
 def shared_units(*, share: float, form: Form, units: int = 40, rows: int = 1000, seed: int = 0) -> Constructed:
-    """A population of which `share` are units of the population `own` of the same seed, the rest independent.
+    """A population of which a part is the population `own` of the same seed, which has `units` units, or a part of it.
 
-    The shared units, `round(share · units)` of them, come in another order (`permuted`) or mixed by a Haar orthogonal
-    map (`rotated`); `own` is the population itself. All units are standard normal on `rows` inputs: `(rows, units)`,
-    float64. A larger share holds the smaller ones' units; no model stands behind it.
+    Of the units of both populations together, `share` belong to what they have in common:
+
+    * `permuted`, `rotated`: `round(share · units)` units of `own` in another order, or mixed by a Haar orthogonal map;
+      the rest is independent;
+    * `dead`: as many units of `own` as they are; the rest is 0 on all inputs;
+    * `extended`: all units of `own`, and `round(2 · units · (1 / share − 1))` independent ones.
+
+    Living units are standard normal on `rows` inputs: `(rows, units)`, float64. A larger share has all that a smaller
+    one has in common; no model stands behind it.
     """
-    count = round(share * units)
+    count = units if form == "extended" else round(share * units)
+    rest = round(2 * units * (1 / share - 1)) if form == "extended" else units - count
     generator = torch.Generator().manual_seed(seed_for(purpose="shared units", part="form", form=form, seed=seed))
-    mixing = {
-        "own": lambda: torch.eye(count, dtype=torch.float64),
-        "permuted": lambda: torch.eye(count, dtype=torch.float64)[torch.randperm(count, generator=generator)],
-        "rotated": lambda: haar_orthogonal(count, generator),
-    }[form]()
+    mixing = torch.eye(count, dtype=torch.float64)
+    if form == "permuted":
+        mixing = mixing[torch.randperm(count, generator=generator)]
+    elif form == "rotated":
+        mixing = haar_orthogonal(count, generator)
 
     def drawn(part: str) -> Tensor:
-        own, others = (_normal(rows, units, f"{part} {which}", seed) for which in ("own", "other"))
-        return torch.cat([own[:, :count] @ mixing.T, others[:, count:]], dim=1)
+        own = _normal(rows, units, f"{part} own", seed)[:, :count] @ mixing.T
+        others = _normal(rows, max(units, rest), f"{part} other", seed)[:, -rest:] if rest else own[:, :0]
+        return torch.cat([own, torch.zeros_like(others) if form == "dead" else others], dim=1)
 
     nothing = torch.zeros(rows, dtype=torch.long)
     return Constructed(None, drawn("probe"), nothing, drawn("fit"), nothing)

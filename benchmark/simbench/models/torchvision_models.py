@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,16 @@ def build(model: str, input_shape: tuple[int, ...], classes: int, *, small_image
             raise SimbenchError(f"small_images is for ResNets; {model} is none")
         network.conv1 = nn.Conv2d(3, network.conv1.out_channels, kernel_size=3, padding=1, bias=False)
         network.maxpool = nn.Identity()
+    return network
+
+
+def with_bottleneck(network: nn.Module, embedding: int) -> nn.Module:
+    """The ResNet with a classifier of two linear maps, `fc.bottleneck` to `embedding` features and `fc.head`."""
+    old = network.get_submodule("fc")
+    assert isinstance(old, nn.Linear)
+    bottleneck = nn.Linear(old.in_features, embedding, bias=False)
+    head = nn.Linear(embedding, old.out_features, bias=False)
+    network.add_module("fc", nn.Sequential(OrderedDict(bottleneck=bottleneck, head=head)))
     return network
 
 

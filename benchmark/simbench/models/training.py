@@ -63,8 +63,8 @@ def train(
         parameters: its parameters.
         training: epochs, optimiser and the like, and the conditions under which to train; `sgd` has a momentum of 0.9.
         dataset: what to train on, before any condition.
-        seed: decides the initialisation, the order of the batches, dropout, and what is random in the conditions;
-            nothing else does.
+        seed: decides the initialisation, the order of the batches (unless that is `shared`), dropout, and what is
+            random in the conditions; nothing else does.
         device: where to train.
         progress: called after each epoch with the number done and the number in all.
         layers: the layers to compare, if not all that the architecture names.
@@ -102,7 +102,8 @@ def _fit(
     """Run all epochs; the mean loss of each."""
     network.train()
     optimizer = _optimizer(network, training)
-    order = torch.Generator().manual_seed(seed_for(purpose="batches", seed=seed))
+    shared = training.batches == "shared"
+    order = torch.Generator().manual_seed(seed_for(purpose="batches", seed="shared" if shared else seed))
     augment = _augmentation(inputs, training, seed)
     # batch norm cannot train on a single input: such a rest is left out of the epoch
     whole = len(targets) - (1 if len(targets) % training.batch_size == 1 else 0)

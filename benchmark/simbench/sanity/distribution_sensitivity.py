@@ -1,11 +1,12 @@
-"""Distribution sensitivity: models that are close in KL divergence and whose embeddings are not linearly related."""
+"""Distribution sensitivity: models that look alike and are not, whose representations are to be told apart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,64 +18,137 @@ from simbench.seeds import seed_for
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
+Construction = Literal["permuted_clusters", "deranged_clusters", "separately_rotated", "exchanged_unembeddings"]
 LAYER = "embedding"
+OTHER = {
+    "permuted_clusters": "permuted",
+    "deranged_clusters": "deranged",
+    "separately_rotated": "rotated",
+    "exchanged_unembeddings": "exchanged",
+}
+"""The parameter of a construction that says which of its two models is meant."""
+DERANGED = ((2, 5), (4, 8), (8, 20))
+"""Dimensions of the embeddings and numbers of classes of the deranged clusters."""
 
 
 @test_kind("distribution_sensitivity")
 class DistributionSensitivity(TestKind):
     """An equivalent model is more similar than one that is merely close in KL divergence.
 
-    The pairs are constructed (Nielsen et al. 2025, Thm 3.1 and Table 1): K clusters on a circle, unembeddings of
-    length ρ, and a second model whose clusters are permuted so that no linear map relates the two, while
-    KL → 0 as ρ grows. For every K, ρ and seed the question is
-    S(f, f permuted) < S(f, A f) − `margin` · scale, with scale = S(f, f) − S(f, row-shuffled f).
+    The pairs are constructed:
+
+    * `permuted_clusters` (Nielsen et al. 2025, Thm 3.1 and Table 1): K clusters on a circle, unembeddings of length ρ,
+      and a second model whose clusters are permuted so that no linear map relates the two, while KL → 0 as ρ grows;
+    * `deranged_clusters`: the same theorem in 2, 4 and 8 dimensions, for 5, 8 and 20 classes, within 1e-6 in KL;
+    * `separately_rotated`: f′ = R f and g′ = R⁻¹ g with R = R(45°), each a rotation, of which no prediction survives;
+    * `exchanged_unembeddings`: f′ = f, within .005 in KL, and yet g′ is no linear map of g. These two are after
+      Nielsen et al. (2026, arXiv 2602.15438); an index of embeddings alone cannot see them, and does not pass them.
+
+    For every pair and seed (of the permuted clusters, for every K and ρ) the question is
+    S(f, f′) < S(f, A f) − `margin` · scale, with scale = S(f, f) − S(f, row-shuffled f).
     With margin 0 an index that gives both the same value up to 1e-5 of its range would pass; KL itself does.
+    Of several constructions each is a column.
     """
 
     constructs_its_models: ClassVar[bool] = True
 
+    constructions: list[Construction] = Field(default=["permuted_clusters"], min_length=1)
     classes: list[int] = Field(default=[7], min_length=1)
+    """K of the permuted clusters: 5, 7, 11 or 13."""
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
+    """ρ of the permuted clusters."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     margin: float = Field(default=0.05, ge=0, lt=1)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """One question per constructed pair."""
-        for classes in self.classes:
-            for rho in self.rho:
-                for seed in self.seeds:
-                    pair = self._pair(classes, rho, seed)
-                    yield Question(
-                        f"K = {classes}, ρ = {rho:g}, seed {seed}",
-                        (f"construction/{classes}/{seed}",),
-                        pair,
-                        partial(_told_apart, pair, self.margin),
-                        at=rho,
-                        line=f"K = {classes}, seed {seed}",
-                    )
+        for example in self._examples():
+            pair = example.comparisons(self.id)
+            yield Question(
+                example.where,
+                (example.models,),
+                pair,
+                partial(_told_apart, pair, self.margin),
+                example.construction if len(self.constructions) > 1 else None,
+                at=example.rho,
+                line=example.line,
+            )
 
     def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Median scores of the dissimilar and of the equivalent pairs at the largest ρ."""
-        pairs = [self._pair(classes, max(self.rho), seed) for classes in self.classes for seed in self.seeds]
-        pairs = [pair for pair in pairs if all_scored(pair[:2], scores)]
-        if not pairs:
-            return {}
-        return {
-            "dissimilar_pair_at_largest_rho": median(scores(pair[0]).value for pair in pairs),
-            "equivalent_pair_at_largest_rho": median(scores(pair[1]).value for pair in pairs),
-        }
+        """Per construction, median scores of the dissimilar and of the equivalent pairs (of those of the largest ρ)."""
+        found: dict[str, float] = {}
+        for construction in self.constructions:
+            pairs = [
+                example.comparisons(self.id)
+                for example in self._examples()
+                if example.construction == construction and example.rho in (None, max(self.rho))
+            ]
+            pairs = [pair for pair in pairs if all_scored(pair[:2], scores)]
+            if pairs:
+                name = "at_largest_rho" if construction == "permuted_clusters" else f"of_{construction}"
+                found[f"dissimilar_pair_{name}"] = median(scores(pair[0]).value for pair in pairs)
+                found[f"equivalent_pair_{name}"] = median(scores(pair[1]).value for pair in pairs)
+        return found
 
-    def _pair(self, classes: int, rho: float, seed: int) -> tuple[Comparison, Comparison, Comparison, Comparison]:
+    def _examples(self) -> Iterator[_Example]:
+        if "permuted_clusters" in self.constructions:
+            for classes in self.classes:
+                for rho in self.rho:
+                    yield from self._with_seeds("permuted_clusters", f"K = {classes}", {"classes": classes}, rho)
+        if "deranged_clusters" in self.constructions:
+            for dimension, classes in DERANGED:
+                axes = {"dimension": dimension, "classes": classes}
+                yield from self._with_seeds("deranged_clusters", f"M = {dimension}, K = {classes}", axes)
+        for construction in ("separately_rotated", "exchanged_unembeddings"):
+            if construction in self.constructions:
+                yield from self._with_seeds(construction, construction.replace("_", " "), {})
+
+    def _with_seeds(
+        self, construction: str, said: str, axes: Mapping[str, int], rho: float | None = None
+    ) -> Iterator[_Example]:
+        for seed in self.seeds:
+            yield _Example(construction, said, axes, rho, seed)
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A constructed pair: `axes` are its parameters but for `rho`, on which neither noise nor seeds depend."""
+
+    construction: str
+    said: str
+    axes: Mapping[str, int]
+    rho: float | None
+    seed: int
+
+    @property
+    def where(self) -> str:
+        swept = "" if self.rho is None else f", ρ = {self.rho:g}"
+        return f"{self.said}{swept}, seed {self.seed}"
+
+    @property
+    def line(self) -> str:
+        return f"{self.said}, seed {self.seed}"
+
+    @property
+    def models(self) -> str:
+        """What the questions of one draw share: examples of one kind and different seeds are what an interval is of."""
+        kind = [] if self.construction == "permuted_clusters" else [self.construction]
+        return "/".join(map(str, ["construction", *kind, *self.axes.values(), self.seed]))
+
+    def comparisons(self, test: str) -> tuple[Comparison, Comparison, Comparison, Comparison]:
         """(dissimilar, equivalent, own, unrelated)."""
-        f = _constructed(classes, rho, seed, permuted=False)
-        permuted = _constructed(classes, rho, seed, permuted=True)
-        mixing = Named.of("invertible_linear", seed=seed_for(test=self.id, classes=classes, seed=seed))
-        return Comparison(f, permuted), Comparison(f, f.under(mixing)), Comparison(f, f), shuffled(f)
+        f, other = (self._model(second=second) for second in (False, True))
+        kind = {} if self.construction == "permuted_clusters" else {"construction": self.construction}
+        mixing = Named.of("invertible_linear", seed=seed_for(test=test, seed=self.seed, **kind, **self.axes))
+        return Comparison(f, other), Comparison(f, f.under(mixing)), Comparison(f, f), shuffled(f)
 
-
-def _constructed(classes: int, rho: float, seed: int, *, permuted: bool) -> RepresentationRef:
-    construction = Named.of("permuted_clusters", classes=classes, rho=rho, permuted=permuted)
-    return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
+    def _model(self, *, second: bool) -> RepresentationRef:
+        parameters: dict[str, Any] = {**self.axes, OTHER[self.construction]: second}
+        if self.rho is not None:
+            parameters["rho"] = self.rho
+        return RepresentationRef(
+            ModelRef(self.construction, self.seed, Named.of(self.construction, **parameters)), LAYER
+        )
 
 
 def _told_apart(pair: Sequence[Comparison], margin: float, scores: Scores) -> Answer:

@@ -1,16 +1,17 @@
-"""Matching recovery: copies of a layer are recognised exactly as far as the metric says it can."""
+"""Matching recovery: copies of a layer are recognised as far as the metric says it can."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
-from simbench.sanity.scale import change, shuffled
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.scale import change, shuffled, similarity_left
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.seeds import seed_for
 
@@ -24,16 +25,19 @@ ALWAYS_RECOGNISED = ("permutation", "noise")
 
 @test_kind("matching_recovery")
 class MatchingRecovery(TestKind):
-    """Copies of a layer are as similar as the layer itself where they must be, and clearly less where they must not.
+    """Copies of a layer are as similar to it as the layer itself, where the metric is to see no difference.
 
     * `permutation`: units in another order. Every index of representations owes S(T a, a) = S(a, a).
     * `noise`: the copy plus noise of 1 % of each unit's standard deviation: S stays, up to `tolerance`.
-    * `sign_flip`, `orthogonal`, `block_rotation`: recognised by metrics that declare invariance to orthogonal maps; any
-      other metric must tell the copy apart, by more than `tolerance`.
+    * `sign_flip`, `orthogonal`, `block_rotation`: the same is asked of metrics that declare invariance to orthogonal
+      maps. Of others nothing is: what a rotation leaves is their answer, not their mistake.
 
-    Differences are relative to the scale S(a, a) − S₀. The expectations are those of one-to-one matching (Li et al.
-    2016: permuted copies match fully, rotated ones do not) and of span matching (Wang et al. 2018). A metric that fails
-    it is not what it declares to be.
+    Differences are relative to the scale S(a, a) − S₀. Companions: what every copy keeps of that scale, the median over
+    layers and models.
+
+    Source: the companions tell kinds of matching apart. One-to-one matching finds permuted copies and loses rotated
+    ones (Li et al. 2016); matching of spans finds both (Wang et al. 2018). A metric that fails the test is not what it
+    declares to be, or hangs on the last digit of activations.
     """
 
     copies: list[Copy] = Field(
@@ -44,41 +48,59 @@ class MatchingRecovery(TestKind):
     layers: ChosenLayers = None
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per model, layer and copy."""
+        """One question per model, layer and copy that the metric is to recognise."""
+        for a, unrelated in self._places(groups, metric):
+            for name in self.copies:
+                if name in ALWAYS_RECOGNISED or metric.is_invariant_to("orthogonal"):
+                    copy, own = self._copy(name, a), Comparison(a, a)
+                    yield Question(
+                        str(copy),
+                        (str(a.model),),
+                        (copy, own, *unrelated),
+                        partial(_recognised, copy, own, unrelated, self.tolerance),
+                        name,
+                    )
+
+    def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
+        """All copies, also those that nothing is asked of: the companions tell what is left of them."""
+        places = self._places(groups, metric)
+        wanted = ((*(self._copy(name, a) for name in self.copies), Comparison(a, a), *rest) for a, rest in places)
+        return tuple(dict.fromkeys(comparison for comparisons in wanted for comparison in comparisons))
+
+    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+        """Per kind of copy, the median share of the scale that it keeps."""
+        kept: dict[str, list[float]] = {}
+        for a, unrelated in self._places(groups, metric):
+            own = Comparison(a, a)
+            for name in self.copies:
+                copy = self._copy(name, a)
+                if all_scored((copy, own, *unrelated), scores):
+                    left = similarity_left(scores, copy, own, unrelated)
+                    kept.setdefault(name, []).extend([] if left is None else [left])
+        return {f"kept_{name}": median(found) for name, found in kept.items() if found}
+
+    def _places(
+        self, groups: Sequence[ModelGroup], metric: Metric
+    ) -> Iterator[tuple[RepresentationRef, list[Comparison]]]:
+        """Every layer, and what is unrelated to that layer of these models."""
         if metric.level == "head":
             return
         for group in groups:
             for layer in layers_of(group, self.layers, metric.level):
                 unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
                 for model in group.models:
-                    a = RepresentationRef(model, layer)
-                    for name in self.copies:
-                        recognised = name in ALWAYS_RECOGNISED or metric.is_invariant_to("orthogonal")
-                        copy, own = Comparison(a.under(self._copying(name, a)), a), Comparison(a, a)
-                        yield Question(
-                            str(copy),
-                            (str(model),),
-                            (copy, own, *unrelated),
-                            partial(_as_expected, copy, own, unrelated, self.tolerance, recognised),
-                            name,
-                        )
+                    yield RepresentationRef(model, layer), unrelated
 
-    def _copying(self, name: Copy, a: RepresentationRef) -> Named:
+    def _copy(self, name: Copy, a: RepresentationRef) -> Comparison:
         seed = seed_for(test=self.id, copy=name, model=str(a.model), layer=a.layer)
-        return Named.of(name, seed=seed, ratio=self.noise) if name == "noise" else Named.of(name, seed=seed)
+        how = Named.of(name, seed=seed, ratio=self.noise) if name == "noise" else Named.of(name, seed=seed)
+        return Comparison(a.under(how), a)
 
 
-def _as_expected(
-    copy: Comparison,
-    own: Comparison,
-    unrelated: Sequence[Comparison],
-    tolerance: float,
-    recognised: bool,
-    scores: Scores,
+def _recognised(
+    copy: Comparison, own: Comparison, unrelated: Sequence[Comparison], tolerance: float, scores: Scores
 ) -> Answer:
     moved = change(scores, own, copy, own, unrelated)
     if moved is None:
         return Answer(False, -1.0, (copy,))
-    margin = tolerance - moved if recognised else moved - tolerance
-    held = margin >= 0 if recognised else margin > 0
-    return Answer(held, margin, () if held else (copy,))
+    return Answer(moved <= tolerance, tolerance - moved, () if moved <= tolerance else (copy,))

@@ -17,22 +17,31 @@ from simbench.sanity.scale import ROUNDING
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-Form = Literal["permuted", "rotated"]
+Form = Literal["permuted", "rotated", "extended", "dead"]
 Share = Annotated[float, Field(ge=0, le=1)]
 LAYER = "x"
+NEVER_WITHOUT = ("extended", "dead")
+"""Forms in which nothing in common would be infinitely many other units, or none that lives."""
 
 
 @test_kind("partial_overlap")
 class PartialOverlap(TestKind):
     """Similarity rises with every further unit that two populations have in common.
 
-    Constructed: two populations of `units` Gaussian units seen on `rows` inputs; a `share` of those of the second are
-    those of the first, `permuted` or `rotated` among themselves, the rest is independent. For adjacent shares p < q the
-    question is S(p) < S(q), a tie being a failure; one column per form. Companion: the mean |S − p| (a metric that
-    reads as "share of common units" has 0).
+    Constructed: a population of `units` Gaussian units seen on `rows` inputs, and another one; of the units of both, a
+    `share` is in common. One column per form of the other population:
+
+    * `permuted`, `rotated`: units of the first in another order or mixed by a rotation; the rest is independent;
+    * `extended`: all units of the first and independent ones besides;
+    * `dead`: units of the first; the rest is 0 on all inputs.
+
+    For adjacent shares p < q the question is S(p) < S(q), a tie being a failure; of directed metrics S is the mean of
+    both directions, as what extends one side is all that matters in one of them and nothing in the other. Companion:
+    the mean |S − p| (a metric that reads as "share of common units" has 0).
 
     Source: Wang et al. (2018), where the maximum match of half-shared populations is one half; one-to-one matching (Li
-    et al. 2016) is only to see the permuted ones.
+    et al. 2016) is only to see the units that are not rotated. A metric that fails `dead` does not count dead units:
+    a layer that has lost half of them looks intact.
     """
 
     constructs_its_models: ClassVar[bool] = True
@@ -49,11 +58,11 @@ class PartialOverlap(TestKind):
             return
         for form in self.forms:
             for seed in self.seeds:
-                for (less, one), (share, other) in pairwise(self._ladder(form, seed)):
+                for (less, one), (share, other) in pairwise(self._ladder(form, seed, metric)):
                     yield Question(
                         f"{form}, {less:g} against {share:g} shared, seed {seed}",
                         (f"populations/{seed}",),
-                        (one, other),
+                        (*one, *other),
                         partial(_rises, one, other),
                         form,
                         at=share,
@@ -64,26 +73,34 @@ class PartialOverlap(TestKind):
         """Per form, how far the similarity is from the share."""
         found = {}
         for form in self.forms:
-            ladder = [step for seed in self.seeds for step in self._ladder(form, seed)]
-            if metric.level == "layers" and all_scored([comparison for _, comparison in ladder], scores):
-                found[f"distance_from_share_{form}"] = fmean(abs(scores(pair).value - p) for p, pair in ladder)
+            ladder = [step for seed in self.seeds for step in self._ladder(form, seed, metric)]
+            if all_scored([comparison for _, pair in ladder for comparison in pair], scores):
+                found[f"distance_from_share_{form}"] = fmean(abs(_mean(pair, scores) - p) for p, pair in ladder)
         return found
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """There is no network behind constructed populations."""
         return f"{metric.name} needs a network; the populations of {self.kind} are constructed"
 
-    def _ladder(self, form: Form, seed: int) -> list[tuple[float, Comparison]]:
+    def _ladder(self, form: Form, seed: int, metric: Metric) -> list[tuple[float, tuple[Comparison, ...]]]:
+        """Per share, the comparison with the first population; of directed metrics in both directions."""
         first = self._population(1.0, "own", seed)
-        return [(share, Comparison(self._population(share, form, seed), first)) for share in sorted(self.shares)]
+        shares = [share for share in sorted(self.shares) if share > 0 or form not in NEVER_WITHOUT]
+        others = [self._population(share, form, seed) for share in shares]
+        pairs = [(Comparison(other, first), Comparison(first, other)) for other in others]
+        return [(share, pair[:1] if metric.symmetric else pair) for share, pair in zip(shares, pairs, strict=True)]
 
     def _population(self, share: float, form: str, seed: int) -> RepresentationRef:
         construction = Named.of("shared_units", share=share, form=form, units=self.units, rows=self.rows)
         return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
 
 
-def _rises(one: Comparison, other: Comparison, scores: Scores) -> Answer:
+def _mean(pair: Sequence[Comparison], scores: Scores) -> float:
+    return fmean(scores(comparison).value for comparison in pair)
+
+
+def _rises(one: Sequence[Comparison], other: Sequence[Comparison], scores: Scores) -> Answer:
     """A rise by no more than rounding is none."""
-    rise = scores(other).value - scores(one).value
-    held = rise > ROUNDING * max(abs(scores(one).value), abs(scores(other).value))
-    return Answer(held, rise if held else -abs(rise), () if held else (other,))
+    less, more = _mean(one, scores), _mean(other, scores)
+    held = more - less > ROUNDING * max(abs(less), abs(more))
+    return Answer(held, more - less if held else -abs(more - less), () if held else tuple(other))

@@ -73,6 +73,8 @@ class Conditions(Strict):
     """Largest variance of the Gaussian noise added to an input, as a multiple of the training inputs' own variance."""
     subset: int | None = Field(default=None, ge=2)
     """How many of the training inputs are used: the same ones for every model; smaller subsets lie in larger ones."""
+    batches: Literal["own", "shared"] = "own"
+    """Whether a model's batches come in an order of its own, or as for every seed: then initialisation alone differs."""
 
     @property
     def declared(self) -> dict[str, Any]:

@@ -1,17 +1,16 @@
 """Measure what a metric declares: range, symmetry, invariances; and what every metric owes: see the functions below.
 
-A declaration that does not hold is a finding with `ok=False`. What is merely of interest (an invariance that holds but
-was not declared, the value for independent data) is a finding with `ok=True`.
+A declaration that does not hold is a finding with `ok=False`. What is merely of interest (an invariance that holds on
+all inputs but was not declared, the value for independent data) is a finding with `ok=True`.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +20,9 @@ from simbench.metrics.metric import INVARIANCES, Metric, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import TRANSFORMS
 from simbench.seeds import seed_for
-from simbench.testing.inputs import Case, cases, common_shift
+from simbench.testing.bench import TOLERANCE, Bench
+from simbench.testing.inputs import cases, common_shift, in_sequences, unrelated
+from simbench.testing.triangles import detours
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-TOLERANCE = 1e-6
-"""Two values count as equal when they differ by less than this, relative to the larger of them and 1."""
+COULD_BE_DECLARED = "could be declared"
+NULL_DRAWS, NULL_ROWS, NULL_WIDTH = 5, 100, 20
 
 
 @dataclass(frozen=True)
@@ -46,35 +47,10 @@ class Finding:
 
 
 def check_metric(metric: Metric, *, seed: int = 0) -> list[Finding]:
-    """Measure `metric` on seeded random, low-rank, wide, duplicated-unit, dead-unit and float32 inputs."""
+    """Measure `metric` on seeded random, low-rank, wide, duplicated-, dead- and shared-unit and float32 inputs."""
     inputs = cases(seed, sequences="sequence" in metric.needs)
     bench = Bench(replace(metric, prepare=None, compare_many=None), metric, inputs, seed)
     return [finding for check in CHECKS for finding in check(bench)]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A metric by its plain function and by its fast door, and the inputs to measure it on."""
-
-    plain: Metric
-    fast: Metric
-    cases: Sequence[Case]
-    seed: int
-
-    def score(self, a: Representation, b: Representation) -> Score:
-        """The plain function's score."""
-        return score_pairs(self.plain, [a, b], [(0, 1)])[0]
-
-    @cached_property
-    def scores(self) -> list[tuple[Case, Score]]:
-        """The plain function's score of each case."""
-        return [(case, self.score(case.a, case.b)) for case in self.cases]
-
-    def usable(self) -> Iterator[tuple[Case, float]]:
-        """The cases that have a value, and that value."""
-        for case, score in self.scores:
-            if score.status == "ok" and score.value is not None:
-                yield case, score.value
 
 
 def finite(bench: Bench) -> Iterator[Finding]:
@@ -88,67 +64,105 @@ def finite(bench: Bench) -> Iterator[Finding]:
 def identity(bench: Bench) -> Iterator[Finding]:
     """Nothing is more similar to a representation than itself; a distance from itself is the least possible."""
     low = bench.plain.value_range[0]
-    errors = {case.name: score.standard_error or 0.0 for case, score in bench.scores}
-    for case, value in bench.usable():
-        own = bench.score(case.a, case.a)
+    for (case, score), (_, own) in zip(bench.scores, bench.own, strict=True):
+        if score.value is None:
+            continue
         if own.value is None:
             yield Finding(f"identity ({case.name})", "the extreme", f"{own.status}: {own.reason}", False)
             continue
-        slack = _slack(value, own.value) + 3 * math.hypot(own.standard_error or 0.0, errors[case.name])
-        ok = bench.plain.similarity(own.value) >= bench.plain.similarity(value) - slack
+        error = 3 * math.hypot(own.standard_error or 0.0, score.standard_error or 0.0)
+        slack = bench.slack(score.value, own.value) + error
+        ok = bench.plain.similarity(own.value) >= bench.plain.similarity(score.value) - slack
         if not bench.plain.higher_is_more_similar and np.isfinite(low):
             ok = ok and own.value <= low + slack
-        detail = f"with itself {own.value:.9g}, with another {value:.9g}"
+        detail = f"with itself {own.value:.9g}, with another {score.value:.9g}"
         yield Finding(f"identity ({case.name})", "the extreme", "holds" if ok else "violated", ok, detail)
+
+
+def exactness(bench: Bench) -> Iterator[Finding]:
+    """How far a self-comparison is from the end of the range, at worst, where the range ends."""
+    end = bench.plain.value_range[1 if bench.plain.higher_is_more_similar else 0]
+    away = [(abs(own.value - end), case.name) for case, own in bench.own if own.value is not None]
+    if away and math.isfinite(end):
+        worst, name = max(away)
+        yield Finding("self-comparison", f"{end:g}", f"{worst:.1e} away", True, f"at worst, {name}")
 
 
 def value_range(bench: Bench) -> Iterator[Finding]:
     """All values lie in the declared range."""
     low, high = bench.plain.value_range
-    values = [value for _, value in bench.usable()]
-    values += [own.value for case in bench.cases if (own := bench.score(case.a, case.a)).value is not None]
+    values = [score.value for _, score in (*bench.scores, *bench.own) if score.value is not None]
     if values:
-        ok = all(low - _slack(value) <= value <= high + _slack(value) for value in values)
+        ok = all(low - bench.slack(value) <= value <= high + bench.slack(value) for value in values)
         yield Finding("range", f"[{low:g}, {high:g}]", f"[{min(values):.6g}, {max(values):.6g}]", ok)
 
 
 def symmetry(bench: Bench) -> Iterator[Finding]:
     """Exchanging the arguments leaves the value, where that is declared."""
-    gaps = [_gap(value, bench.score(case.b, case.a)) for case, value in bench.usable()]
+    gaps = [bench.gap(value, bench.score(case.b, case.a)) for case, value in bench.usable()]
     if gaps:
         declared, holds = bench.plain.symmetric, max(gaps) <= TOLERANCE
-        note = "could be declared" if holds and not declared else f"largest relative difference {max(gaps):.2g}"
+        note = COULD_BE_DECLARED if holds and not declared else f"largest relative difference {max(gaps):.2g}"
         yield Finding("symmetry", _yes(declared), _yes(holds), holds or not declared, note)
 
 
 def invariances(bench: Bench) -> Iterator[Finding]:
-    """The declared transforms of either argument leave the value.
+    """The declared transforms of either argument leave the value on all inputs, and no other transform does.
 
     At the head the model follows the transform, and a common shift of all unembeddings is added: all that leaves the
     distribution as it is.
     """
-    for name in INVARIANCES:
-        gaps = {"first": 0.0, "second": 0.0}
-        for case, value in list(bench.usable())[:2]:
-            for side in gaps:
-                a = _transformed(bench, case.a, name) if side == "first" else case.a
-                b = _transformed(bench, case.b, name) if side == "second" else case.b
-                gaps[side] = max(gaps[side], _gap(value, bench.score(a, b)))
-        holds, declared = max(gaps.values()) <= TOLERANCE, bench.plain.is_invariant_to(name)
-        note = ", ".join(f"{side} argument changes the value by {gap:.2g}" for side, gap in gaps.items())
-        note = "could be declared" if holds and not declared else note
+    worst = {name: {"first": (0.0, ""), "second": (0.0, "")} for name in INVARIANCES}
+    measured = 0
+    for case, _ in bench.usable():
+        sides = [
+            pair
+            for name in INVARIANCES
+            for pair in ((_transformed(bench, case.a, name), case.b), (case.a, _transformed(bench, case.b, name)))
+        ]
+        gaps = bench.changed(case, sides)
+        if gaps is None:
+            continue
+        measured += 1
+        for name, first, second in zip(INVARIANCES, gaps[::2], gaps[1::2], strict=True):
+            for side, gap in (("first", first), ("second", second)):
+                worst[name][side] = max(worst[name][side], (gap, case.name))
+    for name in INVARIANCES if measured else ():
+        holds, declared = max(worst[name].values())[0] <= 1, bench.plain.is_invariant_to(name)
+        note = ", ".join(
+            f"{side} argument changes the value by {gap * TOLERANCE:.2g} ({case})"
+            if gap > 1
+            else f"{side} argument does not"
+            for side, (gap, case) in worst[name].items()
+        )
+        note = COULD_BE_DECLARED if holds and not declared else note
         yield Finding(f"invariance: {name}", _yes(declared), _yes(holds), holds or not declared, note)
+
+
+def triangle(bench: Bench) -> Iterator[Finding]:
+    """No way is longer than a detour, where that is declared; measured of all distances that are not heavy."""
+    declared = bench.plain.triangle_inequality
+    if bench.plain.higher_is_more_similar or (bench.plain.cost == "heavy" and not declared):
+        return
+    found = detours(bench.fast, TOLERANCE, seed=bench.seed)
+    if not found.triples:
+        yield Finding("triangle inequality", _yes(declared), "no triple has values", not declared)
+        return
+    holds = found.violations == 0
+    note = f"{found.violations} of {found.triples} triples violate it"
+    note += f", by {found.excess:.2g} of the distance at most" if found.violations else ""
+    yield Finding("triangle inequality", _yes(declared), _yes(holds), holds or not declared, note)
 
 
 def row_order(bench: Bench) -> Iterator[Finding]:
     """Reordering the rows of both sides alike leaves the value; a seeded choice of rows may change it."""
     seeded = "seed" in bench.plain.parameters
-    for case, value in list(bench.usable())[:1]:
+    worst = 0.0
+    for case, _ in bench.usable():
         order = torch.randperm(len(case.a.activations), generator=torch.Generator().manual_seed(bench.seed))
-        gap = _gap(value, bench.score(_reordered(case.a, order), _reordered(case.b, order)))
-        note = f"relative difference {gap:.2g}" + ("; the metric draws rows by its seed" if seeded else "")
-        holds = gap <= TOLERANCE
-        yield Finding("order of rows does not matter", _yes(not seeded), _yes(holds), holds or seeded, note)
+        worst = max(worst, *(bench.changed(case, [(_reordered(case.a, order), _reordered(case.b, order))]) or [0.0]))
+    note = f"relative difference {worst * TOLERANCE:.2g}" + ("; the metric draws rows by its seed" if seeded else "")
+    yield Finding("order of rows does not matter", _yes(not seeded), _yes(worst <= 1), worst <= 1 or seeded, note)
 
 
 def determinism(bench: Bench) -> Iterator[Finding]:
@@ -179,7 +193,7 @@ def fast_door(bench: Bench) -> Iterator[Finding]:
     pairs = [(i, j) for i in range(len(sides)) for j in (i, i ^ 1)]  # each with itself and with its counterpart
     fast = score_pairs(bench.fast, sides, pairs)
     both = [(bench.score(sides[i], sides[j]), score) for (i, j), score in zip(pairs, fast, strict=True)]
-    gaps = [_gap(slow.value, quick) if slow.value is not None else 0.0 for slow, quick in both]
+    gaps = [bench.gap(slow.value, quick) if slow.value is not None else 0.0 for slow, quick in both]
     lost = sum((slow.status, slow.warnings) != (quick.status, quick.warnings) for slow, quick in both)
     detail = f"{len(pairs)} pairs, largest relative difference {max(gaps):.2g}; {lost} differ in status or warnings"
     ok = max(gaps) <= TOLERANCE and lost == 0
@@ -188,20 +202,32 @@ def fast_door(bench: Bench) -> Iterator[Finding]:
 
 def null_level(bench: Bench) -> Iterator[Finding]:
     """What the metric says of unrelated representations: no declaration to hold it against, but good to know."""
-    case = bench.cases[0]
-    score = bench.score(TRANSFORMS.get("row_shuffle")(case.a, seed=bench.seed), case.b)
-    rows, widths = case.a.activations.shape[0], (case.a.features, case.b.features)
-    measured = f"{score.value:.4g}" if score.value is not None else f"{score.status}: {score.reason}"
-    detail = f"{rows} rows, {widths[0]} and {widths[1]} features"
+    values = null_values(bench.fast, seed=bench.seed)
+    measured = f"{np.mean(values):.4g}" if values else "no value"
+    spread = f", standard deviation {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
+    detail = f"{NULL_ROWS} rows, {NULL_WIDTH} features each, {len(values)} draws{spread}"
     yield Finding("value for unrelated representations", "not declared", measured, True, detail)
+
+
+def null_values(metric: Metric, *, seed: int = 0) -> list[float]:
+    """The values for some pairs of independent normal matrices, as far as there are any."""
+    seeds = [seed_for(purpose="null level", draw=draw, seed=seed) for draw in range(NULL_DRAWS)]
+    drawn = [unrelated(each, rows=NULL_ROWS, width=NULL_WIDTH) for each in seeds]
+    if "sequence" in metric.needs:
+        drawn = [in_sequences(case) for case in drawn]
+    sides = [side for case in drawn for side in (case.a, case.b)]
+    scores = score_pairs(metric, sides, [(2 * draw, 2 * draw + 1) for draw in range(NULL_DRAWS)])
+    return [score.value for score in scores if score.value is not None]
 
 
 CHECKS: tuple[Callable[[Bench], Iterator[Finding]], ...] = (
     finite,
     identity,
+    exactness,
     value_range,
     symmetry,
     invariances,
+    triangle,
     row_order,
     determinism,
     purity,
@@ -219,17 +245,6 @@ def _transformed(bench: Bench, representation: Representation, name: str) -> Rep
 def _reordered(representation: Representation, order: torch.Tensor) -> Representation:
     targets = None if representation.targets is None else representation.targets[order]
     return replace(representation, activations=representation.activations[order], targets=targets)
-
-
-def _gap(value: float, score: Score) -> float:
-    """The difference relative to max(1, |value|); infinite where there is no other value."""
-    if score.value is None:
-        return float("inf")
-    return abs(value - score.value) / max(1.0, abs(value))
-
-
-def _slack(*values: float) -> float:
-    return TOLERANCE * max(1.0, *(abs(value) for value in values))
 
 
 def _same(name: str, value: float, again: Score) -> Finding:

@@ -1,7 +1,7 @@
 """Seeded pairs of representations that strain a metric: low rank, wide, duplicated and dead units, single precision.
 
-Both sides of a pair see the same latent variables, so that their similarity is neither perfect nor absent, and carry a
-linear softmax model, fitting inputs and targets: whatever a metric may need.
+Both sides of a pair see the same latent variables, so that their similarity is neither perfect nor absent (those of
+`unrelated` see nothing in common), and carry a linear softmax model, fitting inputs and targets: all a metric may need.
 """
 
 from __future__ import annotations
@@ -65,9 +65,26 @@ def cases(seed: int, *, sequences: bool = False) -> list[Case]:
         _case("wide", seed, rows=24, widths=(32, 40)),
         _case("duplicated units", seed, change=lambda x: torch.cat([x, x[:, :2]], dim=1)),
         _case("dead units", seed, change=_with_dead_units),
+        _case("shared units", seed, shared=1),
         _case("float32", seed, dtype=torch.float32),
     ]
-    return [replace(case, a=_in_sequences(case.a), b=_in_sequences(case.b)) for case in made] if sequences else made
+    return [in_sequences(case) for case in made] if sequences else made
+
+
+def unrelated(seed: int, *, rows: int = 100, width: int = 20) -> Case:
+    """Two matrices of independent standard normal numbers; the second one's model has learnt the common targets."""
+    generator = torch.Generator().manual_seed(seed_for(purpose="unrelated", rows=rows, width=width, seed=seed))
+    labels = max(LABELS, width + 4)  # more than dimensions, or no label set would determine an embedding
+    sides = [_normal(generator, rows + FIT_ROWS, width) for _ in range(2)]
+    models = [LinearReadout(_normal(generator, labels, width), _normal(generator, labels)) for _ in range(2)]
+    targets = models[1].continue_from("", sides[1]).argmax(dim=1)
+    a, b = (represented(side, model, targets, rows) for side, model in zip(sides, models, strict=True))
+    return Case("unrelated", a, b)
+
+
+def in_sequences(case: Case) -> Case:
+    """Every eight rows as the tokens of one input, and nothing else of what the sides had."""
+    return replace(case, a=_sequence(case.a), b=_sequence(case.b))
 
 
 def common_shift(representation: Representation, seed: int) -> Representation:
@@ -88,37 +105,42 @@ def _case(
     widths: tuple[int, int] = (6, 8),
     noise: float = 0.3,
     dtype: torch.dtype | None = None,
+    shared: int = 0,
     change: Callable[[Tensor], Tensor] = lambda x: x,
 ) -> Case:
     generator = torch.Generator().manual_seed(seed_for(purpose="conformance", case=name, seed=seed))
     latents = _normal(generator, rows + FIT_ROWS, LATENT)
     labelling = 3 * _normal(generator, LABELS, LATENT)
     targets = (latents @ labelling.T).argmax(dim=1)
-    sides = []
+    sides: list[Representation] = []
+    common = latents[:, :0]
     for width in widths:
         mixing = _normal(generator, LATENT, width)
         offset = _normal(generator, width)
-        activations = change(latents @ mixing + noise * _normal(generator, rows + FIT_ROWS, width) + offset)
-        activations = activations.to(dtype or torch.float64)
+        own = latents @ mixing + noise * _normal(generator, rows + FIT_ROWS, width) + offset
+        activations = change(torch.cat([common, own], dim=1)).to(dtype or torch.float64)
+        common = 2 * own[:, :shared]  # units of this side that the next one has too
         model = _readout(activations, latents, labelling + _normal(generator, LABELS, LATENT) / 2)
-        sides.append(_representation(activations, targets, model, rows))
+        sides.append(represented(activations, model, targets, rows))
     return Case(name, *sides)
 
 
-def _representation(activations: Tensor, targets: Tensor, model: LinearReadout, rows: int) -> Representation:
+def represented(activations: Tensor, model: LinearReadout, targets: Tensor, rows: int) -> Representation:
     """The first `rows` rows as the probe, the others as its fitting inputs."""
     from simbench.representations.representation import Representation
 
-    whole = Representation(activations, layer="embedding", model=model, targets=targets, classes=LABELS, at_head=True)
+    whole = Representation(
+        activations, layer="embedding", model=model, targets=targets, classes=len(model.bias), at_head=True
+    )
     fit = replace(whole, activations=activations[rows:], targets=targets[rows:])
     return replace(whole, activations=activations[:rows], targets=targets[:rows], fit=fit)
 
 
-def _in_sequences(representation: Representation) -> Representation:
-    """Every eight rows as the tokens of one input, and nothing else of what it had."""
+def _sequence(representation: Representation) -> Representation:
     from simbench.representations.representation import Representation
 
-    tokens = representation.activations.reshape(-1, TOKENS, representation.features)
+    whole = len(representation.activations) // TOKENS * TOKENS
+    tokens = representation.activations[:whole].reshape(-1, TOKENS, representation.features)
     return Representation(tokens, "tokens", layer=representation.layer)
 
 

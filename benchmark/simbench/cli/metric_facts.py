@@ -1,0 +1,100 @@
+"""What `list`, `describe` and docs/metrics.md say of a metric: its declarations, and what was measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from simbench.metrics.measured import measured_of
+from simbench.metrics.metric import IMPLIED_INVARIANCES
+
+INVARIANCE_CODES = {
+    "permutation": "PT",
+    "orthogonal": "OT",
+    "isotropic_scaling": "IS",
+    "translation": "TR",
+    "invertible_linear": "ILT",
+    "affine": "AF",
+}
+"""How tables abbreviate the transforms to which a metric is invariant."""
+
+
+def metric_facts(metric: Any) -> dict[str, Any]:
+    """The facts of a metric's entry: what it declares, and under `measured` what was found."""
+    low, high = metric.value_range
+    return {
+        "family": metric.family,
+        "formula": metric.formula,
+        "reference": metric.reference,
+        "higher_is_more_similar": metric.higher_is_more_similar,
+        # JSON has no infinity: null is an open end.
+        "value_range": [low if low > float("-inf") else None, high if high < float("inf") else None],
+        "symmetric": metric.symmetric,
+        "triangle_inequality": metric.triangle_inequality,
+        "invariant_to": sorted(metric.invariant_to),
+        "needs": sorted(metric.needs),
+        "level": metric.level,
+        "default": metric.default,
+        "identity": metric.identity,
+        "measured": _measured_facts(metric),
+    }
+
+
+def _measured_facts(metric: Any) -> dict[str, Any] | None:
+    """What the conformance kit found of this version; None for a metric that does not come with simbench."""
+    found = measured_of(metric)
+    if found is None:
+        return None
+    return {
+        "invariant_to": list(found.invariant_to),
+        "symmetric": found.symmetric,
+        "triangle_inequality": found.triangle or None,
+        "null_level": found.null,
+        "null_deviation": found.null_deviation,
+        "seconds_per_pair": found.seconds,
+        "cost": found.cost or None,
+    }
+
+
+def direction_and_range(facts: Mapping[str, Any]) -> str:
+    """
+    >>> direction_and_range({"higher_is_more_similar": False, "value_range": [0.0, None]})
+    '↓ [0, ∞)'
+    """
+    low, high = facts["value_range"]
+    arrow = "↑" if facts["higher_is_more_similar"] else "↓"
+    return f"{arrow} {'(−∞' if low is None else f'[{low:.4g}'}, {'∞)' if high is None else f'{high:.4g}]'}"
+
+
+def invariance_codes(names: Iterable[str]) -> str:
+    """The abbreviations of the transforms, those that are implied included, in a fixed order.
+
+    >>> invariance_codes(["translation", "orthogonal"]), invariance_codes([])
+    ('PT OT TR', '')
+    """
+    declared = set(names)
+    implied = {name for each in declared for name in IMPLIED_INVARIANCES.get(each, ())}
+    return " ".join(code for name, code in INVARIANCE_CODES.items() if name in declared | implied)
+
+
+def properties(facts: Mapping[str, Any]) -> str:
+    """What is true of a metric, in a line: direction, range, symmetry, invariances declared and measured, cost.
+
+    >>> properties({"higher_is_more_similar": True, "value_range": [0, 1], "symmetric": True, "measured": None,
+    ...             "triangle_inequality": False, "invariant_to": ["affine"]})
+    '↑ [0, 1] · symmetric · PT OT IS TR ILT AF declared'
+    """
+    declared, measured = invariance_codes(facts["invariant_to"]), facts["measured"]
+    parts = [direction_and_range(facts), "symmetric" if facts["symmetric"] else "directed"]
+    if facts["triangle_inequality"]:
+        parts.append("triangle inequality")
+    if measured is None:
+        parts.append(f"{declared or 'no invariance'} declared")
+    else:
+        found = invariance_codes(measured["invariant_to"])
+        both = found == declared
+        parts.append(
+            f"{declared or 'no invariance'} " + ("measured" if both else f"declared, {found or 'none'} measured")
+        )
+        parts += [f"{measured['cost']} a pair"] if measured["cost"] else []
+    return " · ".join(parts)

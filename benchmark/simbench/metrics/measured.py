@@ -1,0 +1,79 @@
+"""What was measured of the built-in metrics: the packaged file that `docs/make_metrics.py --measure` writes.
+
+A figure counts for the version of the metric that it was measured at; for any other there is none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+FILE = Path(__file__).with_name("measured.json")
+COSTS = (
+    (1e-4, "< 0.1 ms"),
+    (1e-3, "0.1–1 ms"),
+    (1e-2, "1–10 ms"),
+    (1e-1, "10–100 ms"),
+    (1.0, "0.1–1 s"),
+    (10.0, "1–10 s"),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The properties of one metric, at its default parameters, as `simbench.testing` found them.
+
+    Attributes:
+        identity: the metric and version it was.
+        invariant_to: the transforms that left its value, on all inputs.
+        symmetric: whether exchanging the arguments did.
+        triples: triples of representations on which the triangle inequality was tried, of a distance.
+        violations: those of them that violate it.
+        null: mean value of independent normal matrices, 100 rows and 20 features each; None where it gives none.
+        null_deviation: its standard deviation over the draws.
+        seconds: CPU time of one of the 15 pairs of six matrices of 500 rows and 32 features, scored together.
+    """
+
+    identity: str
+    invariant_to: tuple[str, ...]
+    symmetric: bool
+    triples: int | None
+    violations: int | None
+    null: float | None
+    null_deviation: float | None
+    seconds: float | None
+
+    @property
+    def cost(self) -> str:
+        """The order of magnitude of `seconds`; empty where there is none.
+
+        >>> Measured("m@1", (), True, None, None, None, None, 0.02).cost
+        '10–100 ms'
+        """
+        if self.seconds is None:
+            return ""
+        return next((name for limit, name in COSTS if self.seconds < limit), "> 10 s")
+
+    @property
+    def triangle(self) -> str:
+        """On how many triples the triangle inequality was tried and violated; empty where it was not tried."""
+        return f"{self.violations} of {self.triples} triples violate it" if self.triples else ""
+
+
+@cache
+def measured() -> dict[str, Measured]:
+    """What the packaged file holds, by identity."""
+    found = json.loads(FILE.read_text(encoding="utf-8"))["metrics"] if FILE.exists() else []
+    entries = [Measured(**{**entry, "invariant_to": tuple(entry["invariant_to"])}) for entry in found]
+    return {entry.identity: entry for entry in entries}
+
+
+def measured_of(metric: Metric) -> Measured | None:
+    """What was measured of this very version of a metric, if anything was."""
+    return measured().get(metric.identity)

@@ -1,0 +1,78 @@
+"""Graded perturbation: the larger the noise on a model's embeddings, the less similar it is to the model without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.sanity.kind import Answer, Question, Scores, test_kind
+from simbench.sanity.statistic import StatisticKind, association, rank_strays
+from simbench.sanity.verdict import Offender, Trial
+from simbench.suite.schema import PASS_IF
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+LAYER = "embedding"
+Level = Annotated[int, Field(ge=1)]
+
+
+@test_kind("graded_perturbation")
+class GradedPerturbation(StatisticKind):
+    """Dissimilarity grows with the size of a perturbation, all the way.
+
+    Constructed: K clusters on a circle, and the same model with noise of level i on every embedding, one draw for all
+    levels. Per K and seed, ρ = Spearman's correlation of level with dissimilarity to the model without noise. The grade
+    is the mean ρ, or 0 below that; an index that is constant along a series has ρ = 0 there.
+
+    Unlike `noise_response`, where noise outgrows the signal, all levels are small: the noise of the last one is a tenth
+    to a quarter of the embeddings' length.
+
+    Source: Nielsen et al. (2025), arXiv 2506.03784, app. F.6 (left), where i = 1 … 250.
+    """
+
+    pass_if: str = Field(default=">= 0.99", pattern=PASS_IF.pattern)
+    constructs_its_models: ClassVar[bool] = True
+
+    classes: list[int] = Field(default=[4, 6, 10], min_length=1)
+    """K: 4, 5, 6, 10 or 18."""
+    levels: list[Level] = Field(default=list(range(1, 250, 10)), min_length=2)
+    inputs_per_class: int = Field(default=100, ge=3)
+    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        """One observation per K, seed and level."""
+        for classes in self.classes:
+            for seed in self.seeds:
+                for level in self.levels:
+                    compared = Comparison(self._model(classes, level, seed), self._model(classes, 0, seed))
+                    yield Question(
+                        f"K = {classes}, level {level}, seed {seed}",
+                        (f"perturbed/{classes}/{seed}",),
+                        (compared,),
+                        partial(_observed, compared),
+                        at=float(level),
+                        line=f"K = {classes}, seed {seed}",
+                    )
+
+    def statistic(self, trials: Sequence[Trial]) -> float:
+        """ρ."""
+        return association(trials)
+
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+        """The levels whose dissimilarity is furthest from its place."""
+        return rank_strays(trials)
+
+    def _model(self, classes: int, level: int, seed: int) -> RepresentationRef:
+        construction = Named.of(
+            "perturbed_clusters", classes=classes, level=level, inputs_per_class=self.inputs_per_class
+        )
+        return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
+
+
+def _observed(compared: Comparison, scores: Scores) -> Answer:
+    return Answer(None, scores(compared).value)

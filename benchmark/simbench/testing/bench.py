@@ -1,0 +1,95 @@
+"""A metric on the bench: its scores of the inputs, and what counts as a difference between two of its values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from simbench.lazy import lazy_import
+from simbench.metrics.metric import Metric, Score
+from simbench.metrics.scoring import score_pairs
+from simbench.registry import TRANSFORMS
+from simbench.testing.inputs import Case
+
+if TYPE_CHECKING:
+    import torch
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+TOLERANCE = 1e-6
+"""Values are equal that differ by less, relative to themselves and to the metric's scale."""
+SINGLE_TOLERANCE = 1e-4
+"""The same where a transformed input was rounded to single precision."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A metric by its plain function and by its fast door, and the inputs to measure it on."""
+
+    plain: Metric
+    fast: Metric
+    cases: Sequence[Case]
+    seed: int
+
+    def score(self, a: Representation, b: Representation) -> Score:
+        """The plain function's score."""
+        return score_pairs(self.plain, [a, b], [(0, 1)])[0]
+
+    @cached_property
+    def scores(self) -> list[tuple[Case, Score]]:
+        """The plain function's score of each case."""
+        return [(case, self.score(case.a, case.b)) for case in self.cases]
+
+    @cached_property
+    def own(self) -> list[tuple[Case, Score]]:
+        """The plain function's score of each case's first side with itself."""
+        return [(case, self.score(case.a, case.a)) for case in self.cases]
+
+    @cached_property
+    def scale(self) -> float:
+        """How far apart the metric puts a representation with itself, with its counterpart and with its shuffled rows.
+
+        1 where that cannot be said, as of a metric that is the same for all three.
+        """
+        case = self.cases[0]
+        shuffled = TRANSFORMS.get("row_shuffle")(case.a, seed=self.seed)
+        values = [score.value for score in (self.own[0][1], self.scores[0][1], self.score(shuffled, case.b))]
+        known = [value for value in values if value is not None]
+        return (max(known) - min(known) if known else 0.0) or 1.0
+
+    def usable(self) -> Iterator[tuple[Case, float]]:
+        """The cases that have a value, and that value."""
+        for case, score in self.scores:
+            if score.status == "ok" and score.value is not None:
+                yield case, score.value
+
+    def slack(self, *values: float) -> float:
+        """What does not count as a difference."""
+        return TOLERANCE * max(self.scale, *(abs(value) for value in values))
+
+    def gap(self, value: float, score: Score) -> float:
+        """The difference relative to the value and to the metric's scale; infinite where there is no other value."""
+        if score.value is None:
+            return math.inf
+        return abs(value - score.value) / max(self.scale, abs(value))
+
+    def changed(self, case: Case, sides: Sequence[tuple[Representation, Representation]]) -> list[float] | None:
+        """The gaps between a case's value and those of changed sides, in units of the tolerance; None without a value.
+
+        By the door that the runner takes, in one batch, so that each representation is prepared once.
+        """
+        made = [case.a, case.b]
+        for a, b in sides:
+            made += [side for side in (a, b) if not any(side is other for other in made)]
+        index = {id(side): position for position, side in enumerate(made)}
+        value, *others = score_pairs(self.fast, made, [(0, 1), *((index[id(a)], index[id(b)]) for a, b in sides)])
+        if value.value is None:
+            return None
+        single = case.a.activations.dtype == torch.float32
+        tolerance = SINGLE_TOLERANCE if single else TOLERANCE
+        return [self.gap(value.value, score) / tolerance for score in others]

@@ -1,0 +1,63 @@
+"""Measure what `simbench describe` says of a metric beside what it declares: invariances, null level, cost."""
+
+from __future__ import annotations
+
+import time
+from itertools import combinations
+from statistics import mean, stdev
+
+from simbench.metrics.measured import Measured
+from simbench.metrics.metric import INVARIANCES, Metric
+from simbench.metrics.scoring import score_pairs
+from simbench.testing.bench import TOLERANCE
+from simbench.testing.conformance import check_metric, null_values
+from simbench.testing.inputs import in_sequences, unrelated
+from simbench.testing.triangles import detours
+
+ROWS, WIDTH, CASES = 500, 32, 3
+LONG = 2.0
+"""Seconds: what takes longer is timed once, all else three times, of which the quickest counts."""
+
+
+def measure(metric: Metric) -> Measured:
+    """All that is measured of a metric at its default parameters."""
+    findings = {finding.property: finding.measured for finding in check_metric(metric)}
+    tried = not metric.higher_is_more_similar and "triangle inequality" in findings
+    found = detours(metric, TOLERANCE) if tried else None
+    null = null_values(metric)
+    return Measured(
+        identity=metric.identity,
+        invariant_to=tuple(name for name in INVARIANCES if findings.get(f"invariance: {name}") == "yes"),
+        symmetric=findings["symmetry"] == "yes",
+        triples=found.triples if found else None,
+        violations=found.violations if found else None,
+        null=rounded(mean(null)) if null else None,
+        null_deviation=rounded(stdev(null)) if len(null) > 1 else None,
+        seconds=rounded(seconds_per_pair(metric), digits=2),
+    )
+
+
+def seconds_per_pair(metric: Metric) -> float | None:
+    """CPU time per pair when all pairs of six matrices are scored together; None where one of them has no value."""
+    cases = [unrelated(seed, rows=ROWS, width=WIDTH) for seed in range(CASES)]
+    if "sequence" in metric.needs:
+        cases = [in_sequences(case) for case in cases]
+    sides = [side for case in cases for side in (case.a, case.b)]
+    pairs = list(combinations(range(len(sides)), 2))
+    taken: list[float] = []
+    while len(taken) < 3 and max(taken, default=0.0) < LONG:
+        start = time.process_time()
+        scores = score_pairs(metric, sides, pairs)
+        taken.append(time.process_time() - start)
+        if any(score.status == "error" for score in scores) or all(score.value is None for score in scores):
+            return None
+    return min(taken) / len(pairs)
+
+
+def rounded(value: float | None, digits: int = 4) -> float | None:
+    """To as many significant digits.
+
+    >>> rounded(0.00123456), rounded(1234567.0)
+    (0.001235, 1235000.0)
+    """
+    return None if value is None else float(f"{value:.{digits - 1}e}")

@@ -1,0 +1,91 @@
+"""Graded perturbation: the larger the noise, the less similar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+
+from simbench.metrics.metric import Metric
+from simbench.plan.references import Comparison
+from simbench.registry import METRICS
+from simbench.run.materials import CONSTRUCTIONS
+from simbench.sanity.graded_perturbation import GradedPerturbation
+from simbench.sanity.kind import Similarity
+from simbench.seeds import seed_for
+
+
+def make(**keys: object) -> GradedPerturbation:
+    return GradedPerturbation.model_validate({"id": "series", "kind": "graded_perturbation", **keys})
+
+
+def parameters_of(comparison: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
+    constructions = comparison.a.model.construction, comparison.b.model.construction
+    first, second = (dict(one.parameters) for one in constructions if one is not None)
+    return first, second
+
+
+def level(comparison: Comparison) -> int:
+    found = parameters_of(comparison)[0]["level"]
+    assert isinstance(found, int)
+    return found
+
+
+def test_every_level_is_compared_with_the_model_without_noise() -> None:
+    test = make(classes=[4, 6], levels=[1, 5, 9], seeds=[0, 1])
+    comparisons = test.expand([], AT_LAYERS)
+    assert len(comparisons) == 2 * 3 * 2
+    assert sorted({level(comparison) for comparison in comparisons}) == [1, 5, 9]
+    for comparison in comparisons:
+        noisy, clean = parameters_of(comparison)
+        assert clean == {**noisy, "level": 0}
+        assert comparison.a.model.seed == comparison.b.model.seed
+
+
+@pytest.mark.parametrize("noise", [0.0, 30.0, 300.0])
+def test_the_grade_is_the_mean_rank_correlation_over_series(noise: float) -> None:
+    test = make(classes=[4, 10], levels=list(range(1, 100, 7)), seeds=[0, 1])
+
+    def similarity(comparison: Comparison) -> float:
+        return -level(comparison) + noise * (seed_for(c=str(comparison)) % 1000) / 1000
+
+    series: dict[str, list[tuple[float, float]]] = {}
+    for question in test.questions([], AT_HEAD):
+        series.setdefault(question.line, []).append((question.at or 0.0, -similarity(question.comparisons[0])))
+    expected = [scipy.stats.spearmanr(*zip(*points, strict=True)).statistic for points in series.values()]
+    assert len(expected) == 4
+    verdict = test.grade([], AT_HEAD, lambda c: Similarity(similarity(c)))
+    assert verdict.grade == pytest.approx(max(0.0, np.mean(expected)))
+    assert verdict.passed is (noise == 0)
+
+
+def test_a_series_on_which_an_index_is_constant_counts_as_uncorrelated() -> None:
+    def similarity(comparison: Comparison) -> float:
+        return 0.5 if comparison.a.model.seed else -float(level(comparison))
+
+    assert make(seeds=[0, 1]).grade([], AT_LAYERS, lambda c: Similarity(similarity(c))).grade == 0.5
+
+
+@pytest.mark.parametrize("name", ["identifiability_llv", "cka"])
+def test_real_indices_follow_the_levels(name: str) -> None:
+    found = METRICS.get(name)
+    assert isinstance(found, Metric)
+    test = make(classes=[4], levels=[1, 60, 120, 180, 240], seeds=[0])
+    assert test.grade([], found, lambda c: _scored(found, c)).grade == 1.0
+
+
+def _scored(metric: Metric, comparison: Comparison) -> Similarity:
+    from simbench.metrics.scoring import score_pairs
+    from simbench.representations.representation import Representation
+
+    sides = []
+    for ref in (comparison.a, comparison.b):
+        assert ref.model.construction is not None
+        made = CONSTRUCTIONS[ref.model.construction.name](**dict(ref.model.construction.parameters), seed=0)
+        sides.append(Representation(made.probe, layer=ref.layer, model=made.model, at_head=True, classes=4))
+    (score,) = score_pairs(metric, sides, [(0, 1)])
+    assert score.value is not None
+    return Similarity(metric.similarity(score.value))
