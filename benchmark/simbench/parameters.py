@@ -47,15 +47,20 @@ def _type_hints(function: Callable[..., Any], names: Collection[str]) -> dict[st
     return typing.get_type_hints(chosen, globalns=getattr(function, "__globals__", {}), include_extras=True)
 
 
-def checked_parameters(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters of `function`, defaults filled in; raises `ParameterError` naming every bad one."""
+def checked_parameters(
+    function: Callable[..., Any], given: Mapping[str, Any], *, beside: Collection[str] = ()
+) -> dict[str, Any]:
+    """All parameters of `function`, defaults filled in; raises `ParameterError` naming every bad one.
+
+    `beside` them there are other names, which somebody else checks: they may be what was meant.
+    """
     model = parameters_model(function)
     try:
         return model(**given).model_dump()
     except ValidationError as error:
         problems = {
             str(problem["loc"][0]) if problem["loc"] else "": (
-                f'unknown parameter "{problem["loc"][0]}"{suggestion(str(problem["loc"][0]), model.model_fields)}'
+                f'unknown parameter "{problem["loc"][0]}"{suggestion(str(problem["loc"][0]), [*model.model_fields, *beside])}'
                 if problem["type"] == "extra_forbidden"
                 else f'parameter "{problem["loc"][0]}": {problem["msg"]}'
             )

@@ -9,7 +9,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from simbench.data.conditions import conditioned, noisy, subset, with_label_noise, with_shortcut
+from simbench.data.conditions import (
+    conditioned,
+    cropped_and_flipped,
+    noisy,
+    subset,
+    with_label_noise,
+    with_shortcut,
+)
 from simbench.data.dataset import Dataset, Split, fingerprint, load_dataset
 from simbench.errors import SimbenchError
 from simbench.suite.schema import Conditions
@@ -117,6 +124,37 @@ class TestAugmentation:
     def test_tokens_take_no_noise(self) -> None:
         with pytest.raises(SimbenchError, match="noise cannot be added to tokens"):
             conditioned(random_dataset((8,), tokens=True), Conditions(augmentation=1.0), seed=0)
+
+
+class TestCropAndFlip:
+    def test_an_image_moves_by_up_to_its_padding_and_half_of_them_are_mirrored(self) -> None:
+        images = torch.zeros(2000, 1, 5, 6)
+        images[:, 0, 2, 2], images[:, 0, 2, 3] = 1.0, 2.0
+        moved = cropped_and_flipped(images, 2, torch.Generator().manual_seed(0))
+        assert moved.shape == images.shape
+        # both marked pixels stay inside, next to each other and in one row
+        ones, twos = (torch.nonzero(moved[:, 0] == value)[:, 1:] for value in (1.0, 2.0))
+        assert len(ones) == len(twos) == 2000
+        assert torch.equal(ones[:, 0], twos[:, 0])
+        steps = twos[:, 1] - ones[:, 1]
+        assert set(steps.tolist()) == {-1, 1}
+        assert float((steps == -1).double().mean()) == pytest.approx(0.5, abs=4 * 0.5 / 2000**0.5)
+        for rows in (ones[:, 0], ones[steps == 1, 1]):
+            found, counts = rows.unique(return_counts=True)
+            assert found.tolist() == [0, 1, 2, 3, 4]
+            assert counts.min() > 0.15 * counts.sum()
+
+    def test_channels_stay_together_and_without_padding_only_mirrors_are_left(self) -> None:
+        images = torch.randn(50, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+        moved = cropped_and_flipped(images, 0, torch.Generator().manual_seed(1))
+        same = [torch.equal(one, other) for one, other in zip(moved, images, strict=True)]
+        mirrored = [torch.equal(one, other.flip(-1)) for one, other in zip(moved, images, strict=True)]
+        assert [a or b for a, b in zip(same, mirrored, strict=True)] == [True] * 50
+        assert 10 < sum(same) < 40
+
+    def test_only_images_are_cropped(self) -> None:
+        with pytest.raises(SimbenchError, match="crop_and_flip: images .* are needed; random has inputs of shape"):
+            conditioned(random_dataset((1, 8)), Conditions(crop_and_flip=1), seed=0)
 
 
 class TestSubset:

@@ -16,16 +16,45 @@ from simbench.metrics.metric import INVARIANCES, Metric, Score
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import Finding, check_metric
-from simbench.testing.inputs import cases, common_shift
+from simbench.testing.conformance import COULD_BE_DECLARED
+from simbench.testing.inputs import cases, common_shift, unrelated
+from simbench.testing.triangles import detours
 
 FACTS = {"stitch_in_distribution"}
 """What a test kind asks for beside the indices: that nothing is closer to a layer than itself is no claim of theirs."""
+TRAINED = (
+    *("stitch_task", "stitch_task_agreement", "stitch_task_direct_init", "stitch_task_soft"),
+    *("stitch_task_low_rank", "stitch_task_orthogonal"),
+)
+INEXACT = {
+    **dict.fromkeys(TRAINED, "a map learnt in a few steps need not find the identity"),
+    **dict.fromkeys(FACTS, "0.5 where native and stitched activations cannot be told apart"),
+    "stitch_direct_low_rank": "a map of low rank is not the identity",
+    "linear_predictivity": "held-out rows, from few fitted ones, with a penalty",
+    "pls_predictivity": "held-out rows",
+    "sparse_prediction": "the penalty costs α² of the variance",
+    "subspace_match": "dead units are in no match and count",
+    "subspace_match_auc": "dead units are in no match and count",
+    "cka_dimension_corrected": "no value of itself is known: its units are no separate samples",
+}
+"""Metrics whose self-comparison need not be at the end of the range, and why."""
+EXACT = 1e-12
+UNDECLARED = {
+    ("dsa", "triangle inequality"): "holds among operators of one size only: smaller ones are filled up with zeros",
+}
+"""What held on all inputs of the kit and is true of some inputs only."""
 
 
 @pytest.mark.parametrize("name", METRICS.names())
-def test_a_registered_metric_keeps_what_it_declares(name: str) -> None:
-    broken = [finding for finding in check_metric(METRICS.get(name)) if not finding.ok]
+def test_a_registered_metric_keeps_what_it_declares_and_declares_what_it_keeps(name: str) -> None:
+    metric = METRICS.get(name)
+    found = check_metric(metric)
+    broken = [finding for finding in found if not finding.ok]
     assert [finding for finding in broken if not (name in FACTS and finding.property.startswith("identity"))] == []
+    more = {finding.property for finding in found if finding.detail == COULD_BE_DECLARED}
+    assert more == {what for who, what in UNDECLARED if who == name}
+    away = [float(finding.measured.split()[0]) for finding in found if finding.property == "self-comparison"]
+    assert name in INEXACT or all(distance <= EXACT for distance in away)
 
 
 @pytest.mark.parametrize("name", ["cka", "cca", "svcca", "pwcca", "procrustes", "identifiability_svd"])
@@ -202,6 +231,52 @@ def test_a_head_metric_that_reads_uncentred_logits_is_found() -> None:
     assert "invariance: affine" in broken(metric)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("procrustes_squared", {}), ("gulp", {"squared": True}), ("energy_distance", {})]
+)
+def test_a_square_that_is_declared_to_keep_the_triangle_inequality_is_found(
+    name: str, parameters: dict[str, object]
+) -> None:
+    metric = replace(METRICS.get(name).with_parameters(parameters), triangle_inequality=True)
+    found = finding(metric, "triangle inequality")
+    assert (found.ok, found.declared, found.measured) == (False, "yes", "no")
+
+
+def test_the_root_of_what_violates_the_triangle_inequality_keeps_it() -> None:
+    assert finding(METRICS.get("procrustes"), "triangle inequality").ok
+    assert finding(METRICS.get("procrustes"), "triangle inequality").detail == "0 of 360 triples violate it"
+
+
+def test_most_triples_are_adversarial() -> None:
+    squared = detours(METRICS.get("procrustes_squared"), 1e-6)
+    assert squared.triples >= 300
+    assert 0.25 < squared.violations / squared.triples
+    assert 0.1 < squared.excess <= 0.5  # half of the way is what a midpoint saves of a square
+
+
+def test_a_similarity_has_no_triangle_inequality() -> None:
+    assert "triangle inequality" not in {found.property for found in check_metric(honest())}
+
+
+def test_small_values_are_told_apart_by_the_scale_of_the_metric() -> None:
+    def tiny(x: Tensor, y: Tensor) -> float:
+        return 1e-7 * correlation(x, y) * (1 if x.shape[1] <= y.shape[1] else 0.9)
+
+    assert broken(honest(tiny)) == {"symmetry"}
+
+
+def test_a_self_comparison_away_from_the_end_is_reported() -> None:
+    lowered = honest(lambda x, y: 0.9 * correlation(x, y))
+    assert finding(lowered, "self-comparison").measured == "1.0e-01 away"
+
+
+def test_an_invariance_has_to_hold_on_all_inputs() -> None:
+    def narrow(x: Tensor, y: Tensor) -> float:
+        return correlation(x, y) if len(x) > x.shape[1] else correlation(x * torch.arange(x.shape[1]), y)
+
+    assert broken(honest(narrow, symmetric=False)) == {"invariance: orthogonal", "invariance: permutation"}
+
+
 def test_the_value_for_unrelated_inputs_is_reported() -> None:
     assert 0 < float(finding(honest(), "value for unrelated representations").measured) < 0.5
 
@@ -213,6 +288,13 @@ def test_the_inputs_are_what_their_names_say() -> None:
     assert torch.equal(by_name["duplicated units"].a.matrix[:, :2], by_name["duplicated units"].a.matrix[:, -2:])
     assert int((by_name["dead units"].a.matrix == by_name["dead units"].a.matrix[:1]).all(dim=0).sum()) == 2
     assert by_name["float32"].a.matrix.dtype == torch.float32
+    assert torch.equal(by_name["shared units"].b.matrix[:, 0], 2 * by_name["shared units"].a.matrix[:, 0])
+
+
+def test_unrelated_sides_are_independent_and_one_of_them_knows_the_targets() -> None:
+    case = unrelated(0, rows=2000, width=5)
+    assert float(torch.corrcoef(torch.cat([case.a.matrix, case.b.matrix], dim=1).T)[:5, 5:].abs().max()) < 0.1
+    assert torch.equal(case.b.logits.argmax(dim=1), case.b.targets)
 
 
 def test_a_common_shift_of_the_unembeddings_leaves_the_distribution() -> None:

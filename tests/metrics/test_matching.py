@@ -173,6 +173,23 @@ def test_mutual_information_is_that_of_the_bins() -> None:
     assert found.numpy() == pytest.approx(np.array(expected), abs=1e-10)
 
 
+@pytest.mark.parametrize("shape", [(200, 3, 4), (150, 5, 5)])
+def test_the_match_by_information_is_the_best_assignment_of_information_beyond_chance(
+    shape: tuple[int, int, int],
+) -> None:
+    x, y = pair(*shape)
+    a, b = (binned(torch.tensor(side), 10).codes.T.numpy() for side in (x, y))
+    exchanged = b[:, exchanges(shape[0], 0).numpy()]
+    gain = np.empty((len(a), len(b)))
+    for i, j in np.ndindex(gain.shape):
+        chance = mutual_info_score(a[i], exchanged[j])
+        most = np.sqrt(mutual_info_score(a[i], a[i]) * mutual_info_score(b[j], b[j]))
+        gain[i, j] = (mutual_info_score(a[i], b[j]) - chance) / (most - chance)
+    orders = permutations(range(gain.shape[1]), len(gain))
+    best = max(sum(gain[i, j] for i, j in enumerate(order)) for order in orders) / max(gain.shape)
+    assert value("match_mutual_information", x, y) == pytest.approx(max(best, 0.0), abs=1e-9)
+
+
 def test_the_first_bin_holds_the_zeros_and_the_others_are_of_equal_mass() -> None:
     x = np.maximum(np.random.default_rng(0).normal(size=(2000, 1)), 0)
     codes = binned(torch.tensor(x), 10).codes[:, 0].numpy()

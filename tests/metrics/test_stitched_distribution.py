@@ -13,10 +13,11 @@ from simbench.metrics import energy_detector, stitched_distribution
 from simbench.metrics.affine_maps import DirectMatching
 from simbench.metrics.energy_detector import far_noise, outliers_of, trained_detector
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.stitched_distribution import MAPPINGS, auroc, mapping_of, stitch_in_distribution_many
+from simbench.metrics.stitch_mappings import MAPPINGS, mapping_of
+from simbench.metrics.stitched_distribution import auroc, stitch_in_distribution_many
 from simbench.metrics.trained_maps import Training, trained_maps
 from simbench.registry import METRICS
-from simbench.representations.representation import Representation
+from simbench.representations.representation import Layout, Representation
 
 FACT = "stitch_in_distribution"
 
@@ -42,10 +43,10 @@ def test_the_error_of_auroc_is_the_spread_over_draws_of_inputs() -> None:
 def test_a_detector_knows_native_held_out_activations_and_is_the_same_every_time() -> None:
     layer = layer_of("block3")
     state = torch.random.get_rng_state()
-    one, again = (trained_detector(fit_of(layer)).energies(layer.activations) for _ in range(2))
-    assert torch.equal(one, again)
+    detector, again = (trained_detector(fit_of(layer)) for _ in range(2))
+    one = detector.energies(layer.activations)
+    assert torch.equal(one, again.energies(layer.activations))
     assert torch.equal(state, torch.random.get_rng_state())
-    detector = trained_detector(fit_of(layer))
     assert auroc(-one, -detector.energies(far_noise(layer.activations, 1)))[0] > 0.95
     assert auroc(-one, -detector.energies(noise_like(layer, 0).activations))[0] > 0.95
 
@@ -100,6 +101,8 @@ def test_one_detector_per_receiver_serves_all_its_senders(monkeypatch: pytest.Mo
         trained_for.append(native.layer)
         return trained_detector(native)
 
+    monkeypatch.setattr(energy_detector, "STEPS", 5)
+    monkeypatch.setattr(stitched_distribution, "LEAST_SANITY", 0)
     layers = [layer_of("block2"), layer_of("block3"), layer_of("block3", 1)]
     pairs = [(0, 1), (1, 0), (2, 1), (1, 1), (2, 0)]
     alone = [score_pairs(METRICS.get(FACT), [layers[a], layers[b]], [(0, 1)])[0] for a, b in pairs]
@@ -107,6 +110,7 @@ def test_one_detector_per_receiver_serves_all_its_senders(monkeypatch: pytest.Mo
     together = stitch_in_distribution_many(layers, pairs)
     assert sorted(trained_for) == ["block2", "block3"]
     assert together == alone
+    assert {one.status for one in together} == {"ok"}
 
 
 def test_a_detector_that_has_learned_nothing_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,17 +121,14 @@ def test_a_detector_that_has_learned_nothing_is_not_believed(monkeypatch: pytest
     assert found.reason.startswith("detector's own sanity: it tells noise from block3 with an AUROC of 0.")
 
 
-def test_tokens_and_images_have_detectors() -> None:
+@pytest.mark.parametrize(("layout", "shape", "axis"), [("tokens", (6, 5), 2), ("channels_first", (5, 3, 6), 1)])
+def test_tokens_and_images_have_detectors(layout: Layout, shape: tuple[int, ...], axis: int) -> None:
     random = torch.Generator().manual_seed(0)
     targets = torch.randint(0, 3, (300,), generator=random)
-    for layout, shape in (("tokens", (6, 5)), ("channels_first", (5, 6, 7))):
-        axis = -1 if layout == "tokens" else 1
-        pattern = torch.randn(3, *shape, generator=random)
-        activations = pattern[targets] + 0.3 * torch.randn(300, *shape, generator=random)
-        native = Representation(activations, layout, "somewhere", targets=targets, classes=3)  # type: ignore[arg-type]
-        energies = trained_detector(native).energies(activations)
-        noise = trained_detector(native).energies(far_noise(activations, axis % activations.ndim))
-        assert auroc(-energies, -noise)[0] > 0.95
+    activations = torch.randn(3, *shape, generator=random)[targets] + 0.3 * torch.randn(300, *shape, generator=random)
+    detector = trained_detector(Representation(activations, layout, "somewhere", targets=targets, classes=3))
+    native, noise = (detector.energies(one) for one in (activations, far_noise(activations, axis)))
+    assert auroc(-native, -noise)[0] > 0.95
 
 
 def test_every_mapping_is_of_a_registered_metric_and_only_those_have_one() -> None:

@@ -21,6 +21,7 @@ INPUTS = {
     "conv2d": (1, 8, 8),
     "vit": (1, 8, 8),
     "inner_product_mlp": (2,),
+    "two_tower_mlp": (2,),
     "causal_transformer": (6,),
 }
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -32,6 +33,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("conv2d", {"depth": 3, "embedding": 4, "downsample_at": [1, 3]}),
     ("vit", {"depth": 2, "width": 16, "heads": 2}),
     ("inner_product_mlp", {"width": 8, "depth": 2, "embedding": 3}),
+    ("two_tower_mlp", {"width": 8, "depth": 2, "embedding": 3}),
     ("causal_transformer", {"depth": 3, "width": 16, "heads": 2}),
 ]
 
@@ -104,6 +106,32 @@ def test_an_inner_product_mlp_is_the_recipes_network() -> None:
     }
     leaky = network.get_submodule("block2.relu")
     assert leaky(torch.tensor([-1.0, 1.0])).tolist() == pytest.approx([-0.01, 1.0])
+
+
+def test_the_head_of_a_two_tower_mlp_is_a_network_of_the_labels_while_it_trains() -> None:
+    """g: K − 1 → w → w → w → 2, fed with one-hot labels of which the last number is cut off."""
+    network = build("two_tower_mlp", {"width": 16})
+    shapes = {name: tuple(weights.shape) for name, weights in network.named_parameters() if name.startswith("head.")}
+    assert shapes == {
+        "head.weight": (10, 2),
+        **{f"head.tower.{2 * number}.weight": (16, 9 if number == 0 else 16) for number in range(3)},
+        **{f"head.tower.{2 * number}.bias": (16,) for number in range(3)},
+        "head.tower.6.weight": (2, 16),
+    }
+    inputs = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    before = network(inputs).detach()
+    network(inputs).square().sum().backward()
+    optimizer.step()
+    trained = network(inputs).detach()
+    assert not torch.allclose(before, trained)
+    model = Model.of(network, ARCHITECTURES.get("two_tower_mlp"), {"width": 16}, (2,))
+    head = model.head()
+    assert head is not None
+    codes = torch.cat([torch.eye(9), torch.zeros(1, 9)])
+    assert torch.equal(head.unembedding, network.get_submodule("head.tower")(codes))
+    torch.testing.assert_close(model.logits(inputs), trained)
+    torch.testing.assert_close(model.activations(inputs, "embedding") @ head.unembedding.T, trained)
 
 
 def test_a_fast_copy_keeps_the_leaky_part() -> None:
@@ -182,7 +210,7 @@ def test_bad_parameters_are_told(name: str, parameters: dict[str, Any], message:
         ("causal_transformer", (1, 8), {}, r"takes sequences of tokens, \(context,\); the dataset has \(1, 8\)"),
         ("causal_transformer", (8,), {"heads": 5}, "not a multiple of heads"),
         ("torchvision", (1, 8, 8), {"model": "resnet18"}, r"takes inputs of shape \(3, height, width\)"),
-        ("torchvision", (3, 32, 32), {"model": "squeezenet1_1", "small_images": True}, "small_images is for ResNets"),
+        ("torchvision", (3, 32, 32), {"model": "squeezenet1_1", "small_images": True}, "for ResNets and VGGs"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_one_line(
@@ -206,6 +234,13 @@ def test_the_stem_for_small_images_keeps_their_size() -> None:
     network = ARCHITECTURES.get("torchvision").build((3, 32, 32), 10, model="resnet18", small_images=True)
     stem = nn.Sequential(network.get_submodule("conv1"), network.get_submodule("maxpool"))
     assert stem(torch.zeros(1, 3, 32, 32)).shape[-2:] == (32, 32)
+
+
+def test_a_vgg_for_small_images_ends_with_two_narrow_hidden_layers() -> None:
+    network = ARCHITECTURES.get("torchvision").build((3, 32, 32), 10, model="vgg11_bn", small_images=True).eval()
+    classifier = [layer for layer in network.get_submodule("classifier").modules() if isinstance(layer, nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in classifier] == [(512, 512), (512, 512), (512, 10)]
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_a_resnet_with_a_bottleneck_is_an_inner_product_of_embeddings_and_unembeddings() -> None:

@@ -11,7 +11,7 @@ from simbench.data.dataset import Dataset, Split
 from simbench.data.synthetic import CharacterSource
 from simbench.errors import SimbenchError
 from simbench.models.architecture import architecture
-from simbench.models.training import Trained, accuracy, train
+from simbench.models.training import Trained, accuracy, learning_rate_at, train
 from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
 
@@ -164,6 +164,26 @@ def test_a_condition_changes_the_weights_the_same_way_every_time(
     one, other = (train_mlp(digits, **condition) for _ in range(2))
     assert same_weights(one, other)
     assert not same_weights(one, trained_mlp)
+
+
+def test_crops_and_mirrors_are_other_ones_in_every_epoch_and_the_same_every_time() -> None:
+    images = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(0)).numpy()
+    split = Split(images, np.arange(64) % 4)
+    data = Dataset("images", split, split, 4)
+
+    def losses(padding: int) -> list[float]:
+        training = Training(dataset=Component(name="images"), epochs=2, crop_and_flip=padding, learning_rate=1e-12)
+        return train(ARCHITECTURES.get("mlp"), {"width": 8, "norm": "none"}, training, data, seed=0).losses
+
+    assert losses(2) == losses(2)
+    assert losses(0)[0] == pytest.approx(losses(0)[1], rel=1e-5)
+    assert losses(2)[0] != pytest.approx(losses(2)[1], rel=1e-5)
+
+
+def test_a_rate_in_steps_is_a_tenth_from_half_on_and_a_hundredth_from_three_quarters_on() -> None:
+    training = Training(dataset=Component(name="digits"), epochs=4, learning_rate=0.5, schedule="steps")
+    rates = [learning_rate_at(training, done) for done in (0.0, 0.49, 0.5, 0.74, 0.75, 0.99)]
+    assert rates == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
 
 
 def test_a_smaller_subset_makes_for_a_lower_accuracy(digits: Dataset) -> None:

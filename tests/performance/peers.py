@@ -2,8 +2,8 @@
 
     pip install rsatoolbox repsim torch-cka ckatorch POT
 
-A peer's function is given the matrices, as they are, and pairs of them, and returns one number per pair. Peers that take
-all representations at once are given all that occur in the pairs.
+A peer's function is given the matrices, as they are, and pairs of them, and returns one number per pair. Peers that
+take all representations at once are given all that occur in the pairs.
 """
 
 from __future__ import annotations

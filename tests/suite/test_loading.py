@@ -37,7 +37,7 @@ def test_a_bundled_suite_uses_only_keys_of_the_schema(name: str) -> None:
     schema = suite_schema()
     data = read_document(bundled_suites()[name]).data
     assert set(data) <= set(schema["properties"])
-    for test in data["tests"]:
+    for test in data.get("tests", []):
         assert set(test) <= set(schema["$defs"][f"test_{test['kind']}"]["properties"])
 
 
@@ -133,6 +133,11 @@ class TestExtends:
         assert suite.models["net"].architecture.parameters == {"width": 8, "depth": 3}
         assert set(suite.models) == {"net", "other"}
         assert [choice.name for choice in suite.metrics] == ["kl"]
+
+    def test_a_component_under_another_name_keeps_no_parameters(self, folder: Path) -> None:
+        text = "extends: base.yaml\nmodels: {net: {architecture: {name: conv2d, kernel_size: 3}}}\n"
+        suite = load_suite(str(self.extended(folder, text)))
+        assert suite.models["net"].architecture.parameters == {"kernel_size": 3}
 
     def test_an_inherited_mistake_names_the_base_file(self, folder: Path, valid: str, problems_of: Problems) -> None:
         (folder / "base.yaml").write_text(valid.replace("epochs: 1", "epochs: 1, epoch: 1"))

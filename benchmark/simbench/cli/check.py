@@ -48,7 +48,7 @@ def _subject(target: str) -> Any:
 
     if target.endswith((".yaml", ".yml")) or target in bundled_suites():
         return load_suite(target)
-    if is_location(target) or target in METRICS:
+    if is_location(target) or target.partition("(")[0] in METRICS:
         return resolve_metrics([target])
     raise UnknownNameError("suite or metric", target, [*bundled_suites(), *METRICS.names()])
 

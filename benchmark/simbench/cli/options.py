@@ -53,7 +53,7 @@ def byte_size(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([KMGT]?)i?B?", str(text).strip(), flags=re.IGNORECASE)
     if match is None or int(match[1]) == 0:
         raise typer.BadParameter(f'"{text}" is no size; give a number of bytes, such as 500MB or 4GB')
-    return int(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+    return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
 
 
 SuiteArgument = Annotated[
@@ -68,7 +68,7 @@ MetricOption = Annotated[
         "--metric",
         "-m",
         metavar="METRIC",
-        help="A name, file.py, file.py:attr or pkg.mod:attr; repeatable.",
+        help="A name, file.py, file.py:attr or pkg.mod:attr, also with parameters: svcca(variance=0.9); repeatable.",
         show_default=False,
     ),
 ]

@@ -39,14 +39,20 @@ def conditioned(dataset: Dataset, conditions: Conditions, seed: int) -> Dataset:
     """The dataset with the training split that a model of this seed is to see; the held-out split stays as it is.
 
     First the subset is taken, then labels are drawn anew, then the shortcut is put in: it tells the label that is
-    trained on. Augmentation comes with the batches (`noisy`).
+    trained on. Augmentation comes with the batches (`cropped_and_flipped`, `noisy`).
 
     Raises:
-        SimbenchError: the dataset is smaller than the subset, or its inputs cannot carry a shortcut or noise.
+        SimbenchError: the dataset is smaller than the subset, its inputs cannot carry a shortcut or noise, or they are
+            no images to crop and flip.
     """
     split = dataset.train
     if conditions.augmentation and dataset.tokens:
         raise SimbenchError(f"augmentation: noise cannot be added to tokens, which {dataset.name} consists of")
+    if conditions.crop_and_flip and len(dataset.input_shape) != 3:
+        raise SimbenchError(
+            f"crop_and_flip: images (channels, height, width) are needed; {dataset.name} has inputs of shape "
+            f"{dataset.input_shape}"
+        )
     if conditions.subset is not None:
         split = subset(split, conditions.subset, dataset.name)
     if conditions.label_noise:
@@ -111,6 +117,30 @@ def noisy(inputs: Tensor, largest_variance: float, generator: Generator) -> Tens
     noise = torch.randn(inputs.shape, generator=generator)
     noise *= variances.sqrt().reshape(-1, *[1] * (inputs.ndim - 1))
     return inputs + noise.to(inputs)
+
+
+def cropped_and_flipped(images: Tensor, padding: int, generator: Generator) -> Tensor:
+    """Each image padded with zeros and cut back to its size at a place of its own; half of them, at random, mirrored.
+
+    Args:
+        images: `(n, channels, height, width)`, on any device.
+        padding: pixels on each side: how far an image moves at most.
+        generator: of the CPU, so that a GPU sees the same crops.
+    """
+    import torch
+
+    count, _, *size = images.shape
+    padded = torch.nn.functional.pad(images, (padding,) * 4)
+    places = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
+    rows, columns = (place + torch.arange(length) for place, length in zip(places, size, strict=True))
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    which, rows, columns = (
+        index.to(images.device)
+        for index in (torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :])
+    )
+    # indices apart from each other put what they choose first, before the channels
+    return padded[which, :, rows, columns].movedim(-1, 1)
 
 
 def _chosen(count: int, share: float, random: np.random.RandomState) -> NDArray[np.intp]:

@@ -185,7 +185,9 @@ def pwcca(x: Tensor, y: Tensor) -> float | Score:
     """Projection-weighted CCA: canonical correlations weighted by what X's variates account for in X. Directed.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
-    all correlations are forced to 1. Raises `NotApplicable` without variance.
+    all correlations are forced to 1. Where several correlations are equal, as those of several units that both sides
+    have, the variates are not unique and neither is the value (a few 1e-4 apart). Raises `NotApplicable` without
+    variance.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
     >>> round(pwcca(x, x[:, :1]), 9)

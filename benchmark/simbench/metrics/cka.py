@@ -136,10 +136,14 @@ def cross_and_own(centred_matrices: Sequence[Tensor], pairs: Pairs) -> tuple[Ten
 
 def hsic1(product: Tensor, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741 - as in the formula
     """HSIC₁ from ⟨K, L⟩ of centred Gram matrices and their diagonals, the squared row norms."""
-    n = len(k)
+    return hsic1_of_sums(product, k @ l, k.sum() * l.sum(), len(k))
+
+
+def hsic1_of_sums(product: Tensor, of_norms: Tensor, of_sums: Tensor, n: int) -> Tensor:
+    """HSIC₁ from ⟨K, L⟩, Σᵢ ‖x̃ᵢ‖²‖ỹᵢ‖² and ‖X̃‖²‖Ỹ‖² of n rows."""
     if n < MINIMUM_ROWS:
         raise ValueError(f"the debiased HSIC needs at least {MINIMUM_ROWS} rows, got {n}")
-    terms = product - n / (n - 2) * (k @ l).cpu() + (k.sum() * l.sum()).cpu() / ((n - 1) * (n - 2))
+    terms = product - n / (n - 2) * of_norms.cpu() + of_sums.cpu() / ((n - 1) * (n - 2))
     return terms / (n * (n - 3))
 
 

@@ -151,6 +151,7 @@ def angular_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, math.pi / 2),
+    triangle_inequality=True,
     invariant_to=INVARIANT_TO,
     family="CKA",
     formula="arccos(‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖))",

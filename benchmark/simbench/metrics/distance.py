@@ -189,6 +189,7 @@ def _difference_operator(a: RowDistances, b: RowDistances) -> LinearOperator:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, math.inf),
+    triangle_inequality=True,
     invariant_to={"orthogonal", "translation"},
     family="distance",
     formula="‖D_X − D_Y‖, Dᵢⱼ = ‖xᵢ − xⱼ‖",

@@ -121,6 +121,7 @@ def riemannian_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, shrinkage: 
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, float("inf")),
+    triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     family="factor",
     formula="√Σᵢ log²λᵢ(A⁻¹B), A = (1 − s) n X̃X̃ᵀ/‖X̃‖² + sI, B = (1 − s) n ỸỸᵀ/‖Ỹ‖² + sI",

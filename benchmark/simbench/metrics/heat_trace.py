@@ -174,6 +174,7 @@ def _imd(a: HeatTrace, b: HeatTrace) -> Score:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, math.exp(-4)),
+    triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     family="topology",
     formula="sup_t e^−2(t + 1/t) |tr e^−tL_X − tr e^−tL_Y| / n, L the normalised Laplacian of the k-NN graph",

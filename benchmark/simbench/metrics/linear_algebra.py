@@ -128,17 +128,22 @@ def spectrum(x: Tensor) -> Spectrum:
 
 
 def rank_cut(x: Tensor, largest: float) -> float:
-    """The singular value of the centred `x` below which there is only rounding error; `largest` is the first one.
+    """The singular value of the centred `x` below which there is only rounding error; `largest` is the first one."""
+    return rounding_cut(x.shape, x.dtype, largest, x.double().mean(dim=0))
+
+
+def rounding_cut(shape: Sequence[int], stored: torch.dtype, largest: float, mean: Tensor) -> float:
+    """The same for a matrix of this shape and column means, (features,), whose numbers were `stored` in this type.
 
     Rounding is relative to the numbers as they were stored, so a column's mean counts even though centring removes it.
     For float64 the usual worst case max(rows, features) · ε is affordable. For narrower types it is not (4,000 rows of
     float32 would hide real directions at 5e-4 of the first): there the rounding errors are taken as independent, and a
     matrix of independent entries of size ε has a norm of the order of ε · √max(rows, features).
     """
-    size = max(x.shape)
+    size = max(shape)
     double = torch.finfo(torch.float64).eps
-    epsilon = torch.finfo(x.dtype).eps if x.is_floating_point() else double
-    offset = math.sqrt(x.shape[0]) * float(x.double().mean(dim=0).abs().max())
+    epsilon = torch.finfo(stored).eps if stored.is_floating_point else double
+    offset = math.sqrt(shape[0]) * float(mean.abs().max())
     return epsilon * (size if epsilon <= double else math.sqrt(size)) * max(largest, offset)
 
 

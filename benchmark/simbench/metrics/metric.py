@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -45,7 +45,8 @@ NEEDS = ("model", "head", "fit", "targets", "sequence")
 class Score:
     """The value of one metric on one comparison, or the reason why there is none.
 
-    `tiebreak` (larger is more similar) orders equal values; `standard_error` is that of `value`.
+    `tiebreak` (larger is more similar) orders equal values; `standard_error` is that of `value`; `companions` are other
+    numbers that came with it, such as a p-value.
     """
 
     value: float | None
@@ -54,6 +55,7 @@ class Score:
     standard_error: float | None = None
     tiebreak: float | None = None
     warnings: tuple[str, ...] = ()
+    companions: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @classmethod
     def skip(cls, reason: str) -> Score:
@@ -121,8 +123,10 @@ class Metric:
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def with_parameters(self, given: Mapping[str, Any]) -> Metric:
-        """This metric with some parameters set; `ParameterError` names those it does not have."""
-        return replace(self, parameters=checked_parameters(self.function, given))
+        """This metric with some parameters set, or wrapped; `ParameterError` names those it does not have."""
+        from simbench.metrics import wrappers  # which are metrics, too
+
+        return wrappers.with_parameters(self, given)
 
     def similarity(self, value: float) -> float:
         """The value in similarity orientation: distances are negated."""

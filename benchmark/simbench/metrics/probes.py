@@ -37,6 +37,7 @@ def probe_accuracy(representation: Representation) -> float:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, 1.0),
+    triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     needs={"fit", "targets"},
     family="functional",

@@ -86,6 +86,7 @@ def procrustes_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, 2**0.5),
+    triangle_inequality=True,
     invariant_to=INVARIANT_TO,
     family="shape",
     formula="√(2 − 2‖ỸᵀX̃‖∗), ‖X̃‖ = ‖Ỹ‖ = 1",

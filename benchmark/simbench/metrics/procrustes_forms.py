@@ -74,6 +74,7 @@ def angular_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, math.pi / 2),
+    triangle_inequality=True,
     invariant_to=INVARIANT_TO,
     family="shape",
     formula="arccos ‖ỸᵀX̃‖∗, ‖X̃‖ = ‖Ỹ‖ = 1",
@@ -124,6 +125,7 @@ def size_shape_of_pairs(prepared: Sequence[SizedShape], pairs: Pairs) -> Tensor:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, float("inf")),
+    triangle_inequality=True,
     invariant_to={"orthogonal", "translation"},
     family="shape",
     formula="√(‖X̃‖² + ‖Ỹ‖² − 2‖ỸᵀX̃‖∗)",
@@ -185,8 +187,9 @@ def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bo
 def procrustes_permutation(x: Tensor, y: Tensor, *, centre: bool = False) -> Tensor:
     """Procrustes distance over permutations of units: no rotation, no scaling and, unless asked for, no centring.
 
-    x: (rows, features), y: (rows, other features) → a scalar ≥ 0, a metric in the mathematical sense. With `centre` it
-    is also invariant to translation. Raises `NotApplicable` without variance.
+    x: (rows, features), y: (rows, other features) → a scalar ≥ 0, a metric in the mathematical sense among equally wide
+    representations (between [u] and [−u] the way over [u, −u]/2 is shorter). With `centre` it is also invariant to
+    translation. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0, 5.0], [2.0, 0.0], [0.0, 1.0]])
     >>> float(procrustes_permutation(x, x[:, [1, 0]])), float(procrustes_permutation(x, x[:, [1]]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import yaml
 
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import ATTRIBUTE, Metric
+from simbench.parameters import ParameterError
 from simbench.registry import METRICS, import_reference
 from simbench.suite.names import is_location
 from simbench.suite.schema import DEFAULT, Suite
@@ -21,12 +25,14 @@ def resolve_metrics(references: Sequence[str]) -> list[Metric]:
     """The metrics that `references` name, each once, in order.
 
     A reference is a registered name, `file.py` or `pkg.mod` (every metric defined there), `file.py:attr` or
-    `pkg.mod:attr`.
+    `pkg.mod:attr`; each may be followed by parameters, as labels are: `svcca(variance=0.9)`.
     """
     found: dict[str, Metric] = {}
     for reference in references:
-        for metric in _resolve(reference):
-            found.setdefault(metric.name, metric)
+        name, parameters = _with_parameters(reference)
+        for metric in _resolve(name):
+            chosen = _set(metric, {**metric.parameters, **parameters}) if parameters else metric
+            found.setdefault(chosen.label, chosen)
     return list(found.values())
 
 
@@ -47,7 +53,7 @@ def gather_metrics(suite: Suite, given: Sequence[MetricLike] = ()) -> list[Metri
             own += [metric for name, metric in METRICS if metric.default and name not in named]
         else:
             found = resolve_metrics([choice.name])
-            own += [one.with_parameters(choice.parameters) if choice.parameters else one for one in found]
+            own += [_set(one, choice.parameters) if choice.parameters else one for one in found]
     extra = [metric for one in given for metric in _given(one)]
     return list({metric.label: metric for metric in [*own, *extra]}.values())
 
@@ -59,6 +65,29 @@ def _given(one: MetricLike) -> list[Metric]:
     if metric is None:
         raise SimbenchError(f"{one!r} is not a metric; {HOW_TO_REGISTER}")
     return [metric]
+
+
+def _set(metric: Metric, parameters: Mapping[str, Any]) -> Metric:
+    try:
+        return metric.with_parameters(parameters)
+    except ParameterError as error:
+        raise SimbenchError(f"metric {metric.name}: {error}") from None
+
+
+def _with_parameters(reference: str) -> tuple[str, dict[str, Any]]:
+    """The name, and the parameters in brackets behind it: YAML, but for the `=`.
+
+    >>> _with_parameters("cka(calibrate={permutations: 200}, minibatch=64)")
+    ('cka', {'calibrate': {'permutations': 200}, 'minibatch': 64})
+    """
+    match = re.fullmatch(r"([^()]+)\((.*)\)", reference)
+    if match is None:
+        return reference, {}
+    try:
+        parameters = yaml.safe_load(f"{{{re.sub(r'=', ': ', match[2])}}}")
+    except yaml.YAMLError:
+        raise SimbenchError(f"{reference}: parameters are written as name(parameter=value, …)") from None
+    return match[1], {str(name): value for name, value in parameters.items()}
 
 
 def _resolve(reference: str) -> Iterator[Metric]:

@@ -53,6 +53,7 @@ def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: 
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, math.pi / 2),
+    triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     family="shape",
     formula="arccos ‖φ(Y)ᵀφ(X)‖∗ / (‖φ(X)‖ ‖φ(Y)‖), φ(X) = X̃(α I + (1 − α)(X̃ᵀX̃)^(−1/2)), ‖X̃‖ = 1",

@@ -83,7 +83,7 @@ def shared(step: Callable[Concatenate[X, P], R]) -> Callable[Concatenate[X, P], 
     """Mark a function of one matrix (or of what was made of one) whose result several metrics want."""
 
     @wraps(step)
-    def remembered(x: X, *rest: P.args, **named: P.kwargs) -> R:
+    def remembered(x: X, /, *rest: P.args, **named: P.kwargs) -> R:
         memo = _memo.get()
         if memo is None:
             return step(x, *rest, **named)

@@ -46,6 +46,7 @@ def magnitude(representation: Representation) -> float:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=UNBOUNDED,
+    triangle_inequality=True,
     invariant_to={"orthogonal"},
     family="statistics",
     formula="|‖x̄‖ − ‖ȳ‖|",
@@ -80,6 +81,7 @@ def concentricity(representation: Representation) -> float:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, 2.0),
+    triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling"},
     family="statistics",
     formula="|meanᵢ cos(xᵢ, x̄) − meanᵢ cos(yᵢ, ȳ)|",
@@ -121,6 +123,7 @@ def uniformity(representation: Representation) -> float:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=UNBOUNDED,
+    triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling"},
     family="statistics",
     formula="|log n⁻² Σᵢⱼ exp(−2‖x̂ᵢ − x̂ⱼ‖²) − log n⁻² Σᵢⱼ exp(−2‖ŷᵢ − ŷⱼ‖²)|, x̂ᵢ = xᵢ/‖xᵢ‖",
@@ -147,11 +150,11 @@ def uniformity_difference(x: Tensor, y: Tensor) -> float:
 def _uniformity(x: Tensor) -> float:
     """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
     x = _unit_rows(varying(x))
-    total, height = 0.0, max(1, working_bytes(GRAM_BLOCK) // (8 * len(x)))
+    total, height = 0.0, max(1, working_bytes(GRAM_BLOCK) // (4 * 8 * len(x)))
     for start in range(0, len(x), height):
         inner = x[start : start + height] @ x.T
         inner.diagonal(start).fill_(1)
-        total += float(torch.exp(4 * (inner - 1)).sum())
+        total += float(inner.sub_(1).mul_(4).exp_().sum())
     return float(torch.tensor(total / len(x) ** 2, dtype=torch.float64).log())
 
 
@@ -172,6 +175,7 @@ def participation_ratio(representation: Representation) -> float:
     higher_is_more_similar=False,
     symmetric=True,
     value_range=UNBOUNDED,
+    triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     family="statistics",
     formula="|tr(Σ_x)²/‖Σ_x‖² − tr(Σ_y)²/‖Σ_y‖²|",

@@ -9,7 +9,7 @@ activations that it never produces.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeInt
 
@@ -18,6 +18,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.affine_maps import Affine, mapped, resized
 from simbench.metrics.energy_detector import EnergyDetector, far_noise, trained_detector
 from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.stitch_mappings import Mapping
 from simbench.metrics.stitched_pairs import FoundMaps, direct_maps, scored, task_maps
 from simbench.metrics.trained_maps import Training
 
@@ -29,28 +30,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-Mapping = Literal["direct", "task"]
 LEAST_SANITY = 0.9
 """The AUROC that a detector must reach on noise before it is believed."""
-MAPPINGS: dict[str, Mapping] = {
-    "stitch_direct": "direct",
-    "stitch_direct_agreement": "direct",
-    "stitch_direct_r2": "direct",
-    "stitch_direct_relerr": "direct",
-    "stitch_task": "task",
-    "stitch_task_agreement": "task",
-}
-
-
-def mapping_of(metric_name: str) -> Mapping | None:
-    """How the metric finds its map, where `stitch_in_distribution` can find the same one.
-
-    The variants of stitching use other maps, and other metrics none.
-
-    >>> mapping_of("stitch_direct_r2"), mapping_of("stitch_task"), mapping_of("stitch_task_soft"), mapping_of("cka")
-    ('direct', 'task', None, None)
-    """
-    return MAPPINGS.get(metric_name)
 
 
 def stitch_in_distribution_many(

@@ -91,6 +91,7 @@ def stitch_task_direct_init_many(
     version=1,
     higher_is_more_similar=True,
     value_range=(0, 1),
+    invariant_to=("permutation",),
     needs=NEEDS,
     family="stitching",
     formula=ACCURACY + "T = " + TRAINED_ON_LABELS + ", T from argmin ‖T f_i − g_j‖²",

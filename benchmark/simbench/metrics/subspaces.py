@@ -80,6 +80,7 @@ def gulp_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float, s
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, float("inf")),
+    triangle_inequality=True,
     invariant_to={"affine"},
     family="regression",
     formula="√(tr(Σ_x^λ⁻¹ Σ_x Σ_x^λ⁻¹ Σ_x) + tr(Σ_y^λ⁻¹ Σ_y Σ_y^λ⁻¹ Σ_y) − 2 tr(Σ_x^λ⁻¹ Σ_xy Σ_y^λ⁻¹ Σ_yx)), "
@@ -190,6 +191,7 @@ def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summ
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, float("inf")),
+    triangle_inequality=True,
     invariant_to={"affine"},
     family="CCA",
     formula="‖θ‖, ‖sin θ‖ or max θ, θᵢ = arccos ρᵢ for i ≤ min(r_x, r_y), and |r_x − r_y| angles of π/2",

@@ -67,6 +67,26 @@ def inner_product_mlp(
     )
 
 
+@architecture("two_tower_mlp", version=1, layers=_block_names, embedding_layer="embedding")
+def two_tower_mlp(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width: PositiveInt = 64,
+    depth: PositiveInt = 3,
+    embedding: PositiveInt = 2,
+    slope: Annotated[float, Field(ge=0)] = 0.01,
+) -> nn.Module:
+    """p(y|x) ∝ exp(f(x)·g(y)) as in Nielsen et al. (2025): f an MLP of the inputs, g an MLP of the labels.
+
+    The family is that of `inner_product_mlp`; what is learned is not. There the unembeddings start as random vectors,
+    which decide in what order the labels lie; here they start close to each other, and wide models learn one order.
+    """
+    from simbench.models.two_towers import two_towers
+
+    return two_towers(input_shape, classes, width=width, depth=depth, embedding=embedding, slope=slope)
+
+
 @architecture("conv1d", version=1, layers=_block_names, embedding_layer="embedding", layout="channels_first")
 def conv1d(
     input_shape: tuple[int, ...],
@@ -185,7 +205,8 @@ def _image_layout(*, model: str, **_: Any) -> Layout | None:
 def torchvision(input_shape: tuple[int, ...], classes: int, *, model: str, small_images: bool = False) -> nn.Module:
     """Any classification model of torchvision, by its name (`model: resnet18`); suites list its layers.
 
-    `small_images` gives a ResNet the usual stem for images of 32×32: a 3×3 convolution and no pooling.
+    `small_images` makes the usual networks for images of 32×32: a ResNet begins with a 3×3 convolution and no pooling,
+    a VGG ends with two hidden layers of 512 units.
     """
     from simbench.models.torchvision_models import build
 
@@ -193,7 +214,7 @@ def torchvision(input_shape: tuple[int, ...], classes: int, *, model: str, small
 
 
 def _stage_names(**_: Any) -> list[str]:
-    return [f"layer{number}" for number in range(1, 5)]
+    return [*(f"layer{number}" for number in range(1, 5)), "fc.bottleneck"]
 
 
 @architecture("resnet_bottleneck", version=1, layers=_stage_names, embedding_layer="fc.bottleneck")

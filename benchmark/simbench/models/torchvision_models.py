@@ -25,7 +25,8 @@ def build(model: str, input_shape: tuple[int, ...], classes: int, *, small_image
 
     Raises:
         UnknownNameError: torchvision has no such classification model.
-        SimbenchError: the inputs are no colour images, or `small_images` is asked of a network that is no ResNet.
+        SimbenchError: the inputs are no colour images, or `small_images` is asked of another network than a ResNet or
+            a VGG.
     """
     _check(model, input_shape)
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
@@ -35,10 +36,7 @@ def build(model: str, input_shape: tuple[int, ...], classes: int, *, small_image
         options["image_size"] = input_shape[-1]
     network: nn.Module = torchvision.models.get_model(model, **options)
     if small_images:
-        if not isinstance(network, torchvision.models.ResNet):
-            raise SimbenchError(f"small_images is for ResNets; {model} is none")
-        network.conv1 = nn.Conv2d(3, network.conv1.out_channels, kernel_size=3, padding=1, bias=False)
-        network.maxpool = nn.Identity()
+        _fit_to_small_images(network, model, classes)
     return network
 
 
@@ -52,6 +50,18 @@ def with_bottleneck(network: nn.Module, embedding: int) -> nn.Module:
     return network
 
 
+def _fit_to_small_images(network: nn.Module, model: str, classes: int) -> None:
+    if isinstance(network, torchvision.models.ResNet):
+        network.conv1 = nn.Conv2d(3, network.conv1.out_channels, kernel_size=3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    elif isinstance(network, torchvision.models.VGG):
+        network.avgpool = nn.AdaptiveAvgPool2d(1)
+        hidden = [nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU()]
+        network.classifier = nn.Sequential(*hidden, nn.Linear(512, classes))
+    else:
+        raise SimbenchError(f"small_images is for ResNets and VGGs; {model} is neither")
+
+
 def with_published_weights(parameters: Mapping[str, Any], weights: str, input_shape: tuple[int, ...]) -> nn.Module:
     """The network with torchvision's weights of this name (`DEFAULT`, `IMAGENET1K_V1`), and with their classifier.
 
@@ -61,7 +71,7 @@ def with_published_weights(parameters: Mapping[str, Any], weights: str, input_sh
     """
     model = parameters["model"]
     if parameters.get("small_images"):
-        raise SimbenchError(f"{model}: published weights do not fit the stem for small images")
+        raise SimbenchError(f"{model}: published weights do not fit a network for small images")
     _check(model, input_shape)
     known = [entry.name for entry in torchvision.models.get_model_weights(model)]
     if weights not in (*known, "DEFAULT"):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.backends import cudnn
 from torch.nn.functional import cross_entropy
 
-from simbench.data.conditions import conditioned, noisy
+from simbench.data.conditions import conditioned, cropped_and_flipped, noisy
 from simbench.data.dataset import Dataset, Split
 from simbench.errors import SimbenchError
 from simbench.models.architecture import Architecture
@@ -114,7 +114,8 @@ def _fit(
         # summed on the device: reading the loss after every step would wait for it
         total = torch.zeros((), device=inputs.device)
         for batch in torch.split(torch.randperm(len(targets), generator=order)[:whole], training.batch_size):
-            _set_learning_rate(optimizer, training, step / steps)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(training, step / steps)
             chosen = batch.to(inputs.device)
             loss = cross_entropy(network(augment(inputs[chosen])), targets[chosen])
             optimizer.zero_grad()
@@ -135,11 +136,18 @@ def _fit(
 
 def _augmentation(inputs: Tensor, training: Training, seed: int) -> Callable[[Tensor], Tensor]:
     """What is done to each batch of inputs, afresh every time."""
-    if not training.augmentation:
-        return lambda batch: batch
-    largest = training.augmentation * float(inputs.double().var(unbiased=False))
-    generator = torch.Generator().manual_seed(seed_for(purpose="augmentation", seed=seed))
-    return lambda batch: noisy(batch, largest, generator)
+    padding, share = training.crop_and_flip, training.augmentation
+    largest = share * float(inputs.double().var(unbiased=False)) if share else 0.0
+    noise, crops = (
+        torch.Generator().manual_seed(seed_for(purpose=purpose, seed=seed))
+        for purpose in ("augmentation", "crop and flip")
+    )
+
+    def augmented(batch: Tensor) -> Tensor:
+        batch = cropped_and_flipped(batch, padding, crops) if padding else batch
+        return noisy(batch, largest, noise) if largest else batch
+
+    return augmented
 
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
@@ -151,11 +159,14 @@ def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
     return kind(weights, lr=rate, weight_decay=decay, fused=True)
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, training: Training, done: float) -> None:
-    """The rate for the share `done` of all steps: constant, or half a cosine down to 0."""
-    factor = 0.5 * (1 + math.cos(math.pi * done)) if training.schedule == "cosine" else 1.0
-    for group in optimizer.param_groups:
-        group["lr"] = training.learning_rate * factor
+def learning_rate_at(training: Training, done: float) -> float:
+    """The learning rate when the share `done` of all steps is done."""
+    factor = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "steps": 1.0 if done < 1 / 2 else 0.1 if done < 3 / 4 else 0.01,
+    }[training.schedule]
+    return training.learning_rate * factor
 
 
 @contextmanager

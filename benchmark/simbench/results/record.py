@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 RecordStatus = Literal["ok", "skip", "error"]
 
@@ -28,6 +28,8 @@ class ScoreRecord(BaseModel):
     standard_error: float | None = None
     tiebreak: float | None = None
     warnings: tuple[str, ...] = ()
+    companions: Mapping[str, float] = {}
+    """Other numbers that came with the value, such as a p-value; written only where there are some."""
     seconds: float
     suite: str
     provenance: str
@@ -37,6 +39,13 @@ class ScoreRecord(BaseModel):
         if (self.status == "ok") != (self.value is not None):
             raise ValueError(f"a record with status {self.status} and value {self.value}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_companions(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if not self.companions:
+            del written["companions"]
+        return written
 
     @property
     def settled(self) -> bool:

@@ -122,7 +122,7 @@ class Steps:
         return missing_total
 
     def _score_bundles(self, bundles: Sequence[Sequence[ScoreBlock]]) -> int:
-        """Score bundles of blocks; the blocks of one that fails are tried alone. Returns how many scores there are not."""
+        """Score bundles; where one fails, its blocks are tried alone. Returns how many scores could not be had."""
         failures = 0
         apart: list[Sequence[ScoreBlock]] = []
         tasks = [Task(str(number), score_blocks, (self.materials, bundle)) for number, bundle in enumerate(bundles)]

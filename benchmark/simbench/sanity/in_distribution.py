@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.metrics.stitched_distribution import mapping_of
+from simbench.metrics.stitch_mappings import mapping_of
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, Ungradable, partly, test_kind
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next

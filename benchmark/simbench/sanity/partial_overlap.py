@@ -47,7 +47,7 @@ class PartialOverlap(TestKind):
     constructs_its_models: ClassVar[bool] = True
 
     shares: list[Share] = Field(default=[0.0, 0.25, 0.5, 0.75, 1.0], min_length=2)
-    forms: list[Form] = Field(default=["permuted", "rotated"], min_length=1)
+    forms: list[Form] = Field(default=["permuted", "rotated", "extended", "dead"], min_length=1)
     units: int = Field(default=40, ge=4)
     rows: int = Field(default=1000, ge=10)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)

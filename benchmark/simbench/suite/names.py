@@ -5,7 +5,7 @@ These checks read the raw document, so that one mistake hides no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simbench.errors import SimbenchError, UnknownNameError
@@ -90,7 +90,7 @@ def _component(registry: Registry[Any], location: Location, document: Document) 
     if component is None:
         return
     try:
-        checked_parameters(registry.get(component.name).function, component.parameters)
+        _check_parameters(registry.get(component.name), component.parameters)
     except UnknownNameError as error:
         named = (*location, "name") if (*location, "name") in document.values else location
         yield Problem(document.position(named), str(error))
@@ -98,6 +98,14 @@ def _component(registry: Registry[Any], location: Location, document: Document) 
         for parameter, message in error.problems.items():
             place = document.position((*location, parameter), of_key=True)
             yield Problem(place, f"{registry.kind} {component.name}: {message}")
+
+
+def _check_parameters(component: Any, given: Mapping[str, Any]) -> None:
+    """`ParameterError` names the bad ones. A metric may also be wrapped, which it knows more about itself."""
+    if hasattr(component, "with_parameters"):
+        component.with_parameters(given)
+    else:
+        checked_parameters(component.function, given)
 
 
 def _metric_problems(document: Document) -> Iterator[Problem]:

@@ -71,10 +71,12 @@ class Conditions(Strict):
     """Share of the training inputs whose mark tells the label; on the others it tells a random one. None: no mark."""
     augmentation: float = Field(default=0.0, ge=0)
     """Largest variance of the Gaussian noise added to an input, as a multiple of the training inputs' own variance."""
+    crop_and_flip: int = Field(default=0, ge=0)
+    """Images are padded by that many zeros a side and cut back at a random place, and half of them mirrored."""
     subset: int | None = Field(default=None, ge=2)
     """How many of the training inputs are used: the same ones for every model; smaller subsets lie in larger ones."""
     batches: Literal["own", "shared"] = "own"
-    """Whether a model's batches come in an order of its own, or as for every seed: then initialisation alone differs."""
+    """Whether the batches come in an order of the seed's own or in one for all: then only initialisation differs."""
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -91,7 +93,9 @@ class Training(Conditions):
     learning_rate: float = Field(default=0.001, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     batch_size: int = Field(default=128, ge=2)
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "cosine", "steps"] = "cosine"
+    """Of the learning rate: `cosine` falls to 0; `steps` has a tenth of it from half of all steps on, a hundredth from
+    three quarters on."""
 
 
 class ModelSpec(Strict):

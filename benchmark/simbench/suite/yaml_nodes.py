@@ -104,7 +104,10 @@ def read_document(path: Path) -> Document:
 
 
 def merged(base: Document, over: Document) -> Document:
-    """`over` on top of `base`: mappings are merged key by key, everything else is replaced."""
+    """`over` on top of `base`: mappings are merged key by key, everything else is replaced.
+
+    A component under another `name` is replaced too: the parameters of the one are not those of the other.
+    """
     keys, values = dict(base.keys), dict(base.values)
     data = _merge(base.data, over.data, (), keys, values)
     return Document(data, keys | over.keys, values | over.values, (*base.problems, *over.problems))
@@ -120,7 +123,7 @@ def _merge(
     result = dict(base)
     for key, value in over.items():
         here = (*location, key)
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
+        if isinstance(value, dict) and isinstance(base.get(key), dict) and not _other_name(base[key], value):
             result[key] = _merge(base[key], value, here, keys, values)
         else:
             result[key] = value
@@ -128,6 +131,10 @@ def _merge(
                 for replaced in [known for known in positions if known[: len(here)] == here]:
                     del positions[replaced]
     return result
+
+
+def _other_name(base: dict[str, Any], over: dict[str, Any]) -> bool:
+    return "name" in base and over.get("name", base["name"]) != base["name"]
 
 
 class _Reader:

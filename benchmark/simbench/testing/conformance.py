@@ -151,6 +151,7 @@ def triangle(bench: Bench) -> Iterator[Finding]:
     holds = found.violations == 0
     note = f"{found.violations} of {found.triples} triples violate it"
     note += f", by {found.excess:.2g} of the distance at most" if found.violations else ""
+    note = COULD_BE_DECLARED if holds and not declared else note
     yield Finding("triangle inequality", _yes(declared), _yes(holds), holds or not declared, note)
 
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-DRAWS = 80
+DRAWS = 60
 ROWS, FIT_ROWS, WIDTH = 24, 24, 3
+KINDS = ("unrelated", "linear", "of other size", "of other shape")
 MIDDLES = ("midpoint", "mixture", "half of the rows", "side by side", "part", "random")
 
 
@@ -66,7 +67,7 @@ def _draws(seed: int, draws: int, *, sequences: bool) -> Iterator[list[Represent
     """x, y and the middles in the order of `MIDDLES`, for each draw."""
     for draw in range(draws):
         generator = torch.Generator().manual_seed(seed_for(purpose="triangles", draw=draw, seed=seed))
-        made = _matrices(generator, related=draw % 2 == 1, uneven=draw % 4 >= 2)
+        made = _matrices(generator, KINDS[draw % len(KINDS)])
         unembedding = _normal(generator, LABELS, WIDTH)
         targets = _normal(generator, ROWS + FIT_ROWS, LABELS).argmax(dim=1)
         drawn = []
@@ -79,14 +80,16 @@ def _draws(seed: int, draws: int, *, sequences: bool) -> Iterator[list[Represent
         yield [in_sequences(Case("", side, side)).a for side in drawn] if sequences else drawn
 
 
-def _matrices(generator: torch.Generator, *, related: bool, uneven: bool) -> list[Tensor]:
-    """x, y and the middles; y shares half of its variance with x, or none; it is as large as x, or not."""
+def _matrices(generator: torch.Generator, kind: str) -> list[Tensor]:
+    """x, y and the middles; y has nothing to do with x, or half of its variance, another size, or is x cubed."""
     shape = (ROWS + FIT_ROWS, WIDTH)
     x, y, other = (_normal(generator, *shape) + _normal(generator, WIDTH) for _ in range(3))
-    if related:
+    if kind == "linear":
         y = (x @ _normal(generator, WIDTH, WIDTH) / WIDTH**0.5 + y) / 2**0.5
-    if uneven:
+    elif kind == "of other size":
         y = y * 10 ** float(2 * torch.rand((), generator=generator, dtype=torch.float64) - 1)
+    elif kind == "of other shape":
+        y = x**3
     share = float(torch.rand((), generator=generator, dtype=torch.float64))
     every_other = (torch.arange(len(x)) % 2)[:, None] == 0
     mixed = [(x + y) / 2, share * x + (1 - share) * y, torch.where(every_other, x, y)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from simbench.leaderboard.document import from_document, json_safe, to_document
+from simbench.parameters import ParameterError
 from simbench.plan.keys import score_key
 from simbench.plan.plan import Plan, PlannedMetric, needs_fit
 from simbench.registry import METRICS
@@ -127,6 +129,8 @@ def _of_metrics(contents: Contents) -> Iterator[Finding]:
         if record.name not in METRICS:
             continue
         known = METRICS.get(record.name)
+        with suppress(ParameterError):  # which only another metric of that name may have
+            known = known.with_parameters(record.parameters)
         if known.identity == record.identity:
             for name in declared_otherwise(record, known):
                 yield Finding(

@@ -1,0 +1,167 @@
+"""Intervals over inputs: how far a score would move if other inputs had been drawn.
+
+With θ the score on all n inputs and θ* that on a resample, the deviations θ* − θ stand for those of θ from the score on
+all inputs that there are, so that with their quantiles q the interval is
+
+    [θ − c · q((1 + level)/2), θ − c · q((1 − level)/2)],    standard error = c · the standard deviation of θ*,
+
+cut where the metric's range ends. Taking the deviations off, rather than reading the interval off the θ*, corrects a
+bias that falls with the number of inputs, instead of doubling it.
+
+* **With replacement**, n of n inputs, c = 1: the bootstrap, for smooth functions of means and covariances.
+* **Without replacement**, b = ⌊n/2⌋ of n inputs, c = √(b/(n − b)), which is the subsampling rate √(b/n) and the finite
+  population's 1/√(1 − b/n), or the delete-d jackknife's factor. For everything else, because what looks at pairs of
+  rows (neighbours, HSIC, distances) takes a duplicate for a perfect match. Metrics of the nearest k neighbours look for
+  k · b/n of them (at least 1), so that a neighbourhood is the same share of the inputs.
+
+The resamples depend on the number of inputs and the seed only. Costs `draws` times the metric; each resample of a
+representation is prepared once, for all pairs. An input is drawn with all of its rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from simbench.errors import SimbenchError
+from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import grouped
+from simbench.metrics.metric import Metric, Pairs, Score
+from simbench.metrics.moments import is_function_of_moments
+from simbench.metrics.scoring import score_pairs
+from simbench.metrics.wrapping import WrappedMetric, Wrapper, with_inputs, wrapped
+from simbench.seeds import seed_for
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+REFERENCE = (
+    "Efron, Tibshirani (1993), An Introduction to the Bootstrap (basic interval); "
+    "Politis, Romano, Wolf (1999), Subsampling; Shao, Wu (1989), A General Theory for Jackknife Variance Estimation"
+)
+MINIMUM_INPUTS = 8
+"""Half of fewer would be too few for some metrics, and says little of any."""
+
+
+def bootstrapped(
+    metric: Metric,
+    setting: str,
+    *,
+    over: Literal["inputs"] = "inputs",
+    draws: Annotated[int, Field(ge=20)] = 100,
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95,
+    seed: int = 0,
+) -> WrappedMetric:
+    """`metric` with a standard error and, as companions, the ends of an interval, `lower` and `upper`.
+
+    The value is that of the metric. Where a resample has no score there is neither, and a warning says why. Refused, by
+    a `SimbenchError`, for metrics that learn a map, which would learn it anew for every draw.
+    """
+    if "fit" in metric.needs:
+        raise SimbenchError(
+            f"{metric.name} learns on fitting inputs; resampling the probe would leave these as they are"
+        )
+    options = {"over": over, "draws": draws, "level": level, "seed": seed}
+    return wrapped(
+        Resampling(metric, draws, level, seed),
+        "bootstrapped@1",
+        setting,
+        {"bootstrap": options},
+        reference=f"{metric.reference}; {REFERENCE}" if metric.reference else REFERENCE,
+    )
+
+
+@dataclass(frozen=True)
+class Resampling(Wrapper):
+    """Scores on resampled inputs."""
+
+    draws: int
+    level: float
+    seed: int
+
+    @property
+    def with_replacement(self) -> bool:
+        """Whether duplicates do no harm. CKA is a function of covariances and of HSIC: duplicates raise its bias."""
+        return is_function_of_moments(self.metric) and self.metric.family != "CKA"
+
+    def compare_many(self, prepared: Sequence[Representation], pairs: Pairs, **_: Any) -> list[Score]:
+        """The scores of many pairs of representations, with errors and intervals."""
+        observed = score_pairs(self.metric, prepared, pairs)
+        found: dict[int, Score] = {}
+        for positions in grouped(range(len(pairs)), lambda k: len(prepared[pairs[k][0]].activations)):
+            asked = [pairs[k] for k in positions]
+            inputs = len(prepared[asked[0][0]].activations)
+            resampled = self._resampled(prepared, asked, inputs) if inputs >= MINIMUM_INPUTS else None
+            for position, k in enumerate(positions):
+                values = None if resampled is None else [scores[position] for scores in resampled]
+                found[k] = self._with_interval(observed[k], values, inputs)
+        return [found[k] for k in range(len(pairs))]
+
+    def _resampled(self, representations: Sequence[Representation], pairs: Pairs, inputs: int) -> list[list[Score]]:
+        """For each draw, the scores of the pairs, all of which have this many inputs."""
+        used = sorted({side for pair in pairs for side in pair})
+        slots = {side: slot for slot, side in enumerate(used)}
+        asked = [(slots[a], slots[b]) for a, b in pairs]
+        metric = self._of_resample(inputs)
+        return [
+            score_pairs(metric, [self._drawn(representations[side], chosen) for side in used], asked)
+            for chosen in self._choices(inputs)
+        ]
+
+    def _choices(self, inputs: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(seed_for(purpose="bootstrap", inputs=inputs, seed=self.seed))
+        if self.with_replacement:
+            return [torch.randint(inputs, (inputs,), generator=generator) for _ in range(self.draws)]
+        return [torch.randperm(inputs, generator=generator)[: inputs // 2] for _ in range(self.draws)]
+
+    def _of_resample(self, inputs: int) -> Metric:
+        """The metric whose scores of a resample estimate what its scores of all inputs do."""
+        k = self.metric.parameters.get("k")
+        if self.with_replacement or self.metric.family != "neighbours" or k is None:
+            return self.metric
+        return self.metric.with_parameters({**self.metric.parameters, "k": max(1, round(k * (inputs // 2) / inputs))})
+
+    def _drawn(self, representation: Representation, chosen: Tensor) -> Representation:
+        if not self.metric.takes_representations:
+            return with_inputs(representation, chosen)
+        parts = {name: getattr(representation, name) for name in ("activations", "inputs", "targets")}
+        return replace(
+            representation,
+            fit=None,
+            **{name: part[chosen.to(part.device)] for name, part in parts.items() if part is not None},
+        )
+
+    def _with_interval(self, observed: Score, resampled: Sequence[Score] | None, inputs: int) -> Score:
+        if observed.value is None:
+            return observed
+        if resampled is None:
+            return _without_interval(observed, f"{inputs} inputs; at least {MINIMUM_INPUTS} are needed")
+        failed = [score for score in resampled if score.value is None]
+        if failed:
+            return _without_interval(
+                observed, f"{len(failed)} of {self.draws} resamples have no score: {failed[0].reason}"
+            )
+        kept = inputs // 2
+        factor = 1.0 if self.with_replacement else math.sqrt(kept / (inputs - kept))
+        values = np.array([score.value for score in resampled])
+        upper, lower = np.quantile(values - observed.value, [(1 - self.level) / 2, (1 + self.level) / 2])
+        ends = np.clip([observed.value - factor * lower, observed.value - factor * upper], *self.metric.value_range)
+        return replace(
+            observed,
+            standard_error=float(factor * values.std(ddof=1)),
+            companions={"lower": float(ends[0]), "upper": float(ends[1])},
+        )
+
+
+def _without_interval(observed: Score, reason: str) -> Score:
+    return replace(observed, standard_error=None, warnings=(*observed.warnings, f"no interval: {reason}"))

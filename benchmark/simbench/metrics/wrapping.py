@@ -1,0 +1,108 @@
+"""What the wrappers have in common: a metric made of another one, which answers for it under a name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from simbench.lazy import lazy_import
+from simbench.metrics.metric import Metric, Pairs
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simbench.metrics.metric import Score
+    from simbench.representations.representation import Representation
+else:
+    torch = lazy_import("torch")
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """How a metric's scores are turned into others: the two doors of the metric that is made of it."""
+
+    metric: Metric
+
+    def prepare(self, representation: Representation, **_: Any) -> Any:
+        """What is compared: by default representations, each prepared by the metric when its scores are taken."""
+        return representation
+
+    def compare_many(self, prepared: Sequence[Any], pairs: Pairs, **_: Any) -> Sequence[Score | float]:
+        """The scores of many pairs."""
+        raise NotImplementedError
+
+    def __call__(self, x: Tensor | Representation, y: Tensor | Representation, **_: Any) -> Score | float:
+        """The score of one pair."""
+        prepared = [self.prepare(as_representation(side)) for side in (x, y)]
+        return self.compare_many(prepared, [(0, 1)])[0]
+
+
+@dataclass(frozen=True)
+class WrappedMetric(Metric):
+    """A metric that is another one, `inner`, wrapped; its parameters are those of `inner` and the wrapper's options."""
+
+    inner: Metric = field(kw_only=True)
+    verb: str = field(kw_only=True)
+    """What was done to it, with the version of that: `calibrated@1`."""
+    setting: str = field(kw_only=True)
+    """As it is declared: `calibrate=permutation`."""
+
+    @cached_property
+    def label(self) -> str:
+        """That of the wrapped metric and the setting: `svcca(variance=0.9, calibrate=permutation)`."""
+        inner = self.inner.label
+        return f"{inner[:-1]}, {self.setting})" if inner.endswith(")") else f"{inner}({self.setting})"
+
+    @cached_property
+    def identity(self) -> str:
+        """Both versions count: `calibrated(cka@1)@1`."""
+        name, _, version = self.verb.partition("@")
+        return f"{name}({self.inner.identity})@{version}"
+
+    @property
+    def summary(self) -> str:
+        """What was done, and what it was done to."""
+        return f"{self.verb.partition('@')[0].capitalize()}: {self.inner.summary}"
+
+    def with_parameters(self, given: Mapping[str, Any]) -> Metric:
+        """The inner metric with other parameters, and wrapped only if they say so."""
+        return self.inner.with_parameters(given)
+
+
+def wrapped(wrapper: Wrapper, verb: str, setting: str, options: Mapping[str, Any], **changes: Any) -> WrappedMetric:
+    """The metric that a wrapper makes of its own; `changes` is what no longer holds of the declaration."""
+    inner = wrapper.metric
+    declared = {part.name: getattr(inner, part.name) for part in fields(Metric)}
+    doors = {"function": wrapper, "prepare": wrapper.prepare, "compare_many": wrapper.compare_many}
+    parameters = {**inner.parameters, **options}
+    return WrappedMetric(
+        **{**declared, **doors, "default": False, "parameters": parameters, **changes},
+        inner=inner,
+        verb=verb,
+        setting=setting,
+    )
+
+
+def as_representation(side: Tensor | Representation) -> Representation:
+    """A matrix as a representation."""
+    from simbench.representations.representation import Representation
+
+    return side if isinstance(side, Representation) else Representation(side)
+
+
+def with_inputs(representation: Representation, inputs: Tensor) -> Representation:
+    """Some inputs, in some order, of a representation that is compared by its matrix: each with all of its rows."""
+    from simbench.representations.representation import Representation
+
+    rows = rows_of_inputs(representation, inputs)
+    return Representation(representation.matrix[rows], layer=representation.layer)
+
+
+def rows_of_inputs(representation: Representation, inputs: Tensor) -> Tensor:
+    """The rows of the matrix that belong to these inputs: an input may have several, one for each position."""
+    per_input = len(representation.matrix) // len(representation.activations)
+    rows = (inputs[:, None] * per_input + torch.arange(per_input)).flatten()
+    return rows.to(representation.matrix.device)
