@@ -28,11 +28,11 @@ is a centred one; ‖·‖ is the Frobenius norm, ‖·‖∗ the sum of singula
 
 Invariant to, on either side: PT permutation of the features, OT orthogonal maps, IS isotropic scaling, TR translation,
 ILT invertible linear maps, AF affine maps. All that is declared was measured, and nothing else holds on all inputs of
-the kit: random, of low rank, wide, with duplicated, dead and shared units, in single precision. Triangle inequality: yes
-where it is declared, and held on 360 triples made to break it.
+the kit: random, of low rank, wide, with duplicated, dead and shared units, in single precision. Triangle inequality:
+yes where it is declared, and held on 360 triples made to break it.
 
-*Null*: mean value of independent normal matrices of 100 rows and 20 features. *Cost*: CPU time of one of the 15 pairs of
-six matrices of 500 rows and 32 features, scored together, in one thread. A dash: gives no value there.
+*Null*: mean value of independent normal matrices of 100 rows and 20 features. *Cost*: CPU time of one of the 15 pairs
+of six matrices of 500 rows and 32 features, scored together, in one thread. A dash: gives no value there.
 """
 COLUMNS = ("id", "formula", "range", "symmetric", "triangle", "invariant to", "null", "cost", "reference")
 
@@ -58,16 +58,13 @@ def _table(metrics: list[Metric]) -> str:
 
 def _row(metric: Metric) -> tuple[str, ...]:
     found = measured_of(metric)
-    if metric.higher_is_more_similar:
-        triangle = ""
-    else:
-        triangle = "yes" if metric.triangle_inequality else "no"
+    triangle = "yes" if metric.triangle_inequality else "no"
     cells = (
         f"`{metric.name}`",
         metric.formula,
         direction_and_range(metric_facts(metric)),
         "yes" if metric.symmetric else "directed",
-        triangle,
+        "" if metric.higher_is_more_similar else triangle,
         invariance_codes(metric.invariant_to),
         f"{found.null:.3g}" if found and found.null is not None else "–",
         found.cost if found and found.cost else "–",

@@ -58,9 +58,10 @@ def checked_parameters(
     try:
         return model(**given).model_dump()
     except ValidationError as error:
+        valid = [*model.model_fields, *beside]
         problems = {
             str(problem["loc"][0]) if problem["loc"] else "": (
-                f'unknown parameter "{problem["loc"][0]}"{suggestion(str(problem["loc"][0]), [*model.model_fields, *beside])}'
+                f'unknown parameter "{problem["loc"][0]}"{suggestion(str(problem["loc"][0]), valid)}'
                 if problem["type"] == "extra_forbidden"
                 else f'parameter "{problem["loc"][0]}": {problem["msg"]}'
             )

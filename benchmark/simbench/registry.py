@@ -176,6 +176,7 @@ TEST_KINDS: Registry[type[TestSpec]] = Registry(
         "simbench.sanity.distribution_sensitivity",
         "simbench.sanity.graded_perturbation",
         "simbench.sanity.closeness",
+        "simbench.sanity.distillation_order",
         "simbench.sanity.layer_monotonicity",
         "simbench.sanity.group_separation",
         "simbench.sanity.output_correlation",

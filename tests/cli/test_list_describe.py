@@ -52,6 +52,33 @@ def test_describe_shows_formula_reference_range_and_origin(invoke):
         assert said in text
 
 
+def test_describe_shows_what_was_measured_beside_what_is_declared(invoke):
+    (entry,) = json.loads(invoke("describe", "procrustes", "--json").stdout)
+    assert entry["triangle_inequality"] is True
+    measured = entry["measured"]
+    assert set(measured["invariant_to"]) == {"permutation", "orthogonal", "isotropic_scaling", "translation"}
+    assert measured["triangle_inequality"] == "0 of 360 triples violate it"
+    text = " ".join(invoke("describe", "procrustes").stdout.split())
+    for said in ("measured invariances permutation, orthogonal", "null level 1.1", "ms of CPU time a pair"):
+        assert said in text
+
+
+def test_a_similarity_is_not_asked_about_triangles(invoke):
+    assert "triangle" not in invoke("describe", "cka").stdout
+
+
+def test_a_list_of_metrics_shows_formula_properties_and_reference(invoke):
+    text = " ".join(invoke("list", "metrics").stdout.split())
+    for said in ("↓ [0, 1.414] · symmetric", "PT OT IS TR measured", "needs head", "Kornblith"):
+        assert said in text
+
+
+def test_nothing_is_said_to_be_measured_of_a_metric_of_the_users_own(invoke, metric_file):
+    (entry,) = json.loads(invoke("describe", metric_file("mine"), "--json").stdout)
+    assert entry["measured"] is None
+    assert "measured" not in invoke("describe", metric_file("mine")).stdout
+
+
 def test_describe_shows_parameters_with_their_defaults(invoke):
     (entry,) = json.loads(invoke("describe", "svcca", "--json").stdout)
     assert entry["parameters"] == [{"name": "variance", "type": "float, > 0, ≤ 1", "default": "0.99"}]

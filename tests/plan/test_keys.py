@@ -131,6 +131,40 @@ def test_a_setting_changes_the_keys_that_depend_on_it_and_no_others(
     assert changed_keys(suite_with(), suite_with((old, new)), plain) == changed
 
 
+TAUGHT = "train: {distil: {teacher: first, loss: kl}}"
+
+
+def key_of_a_student(suite_with: SuiteWith, plain: Metric, old: str = "", new: str = "") -> str:
+    """A group `net` that is `like` `first` but taught by it, with one thing changed."""
+    groups = f"net: {{like: first, {TAUGHT}, seeds: [0, 1, 2]}}\n  first:"
+    suite = suite_with(("net:", groups), *([(old, new)] if old else []))
+    return make_plan(suite, [plain]).models[FIRST.model].key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        (TAUGHT, "train: {distil: null}", False),
+        ("loss: kl", "loss: l1", False),
+        (", loss: kl", "", True),
+        ("seeds: [0, 1, 2]\n", "seeds: [1, 0, 2]\n", False),
+        ("seeds: [0, 1, 2]\n", "seeds: [0]\n", True),
+        ("first", "renamed", True),
+    ],
+)
+def test_the_key_of_a_student_depends_on_its_teacher_s_key_and_on_the_loss(
+    old: str, new: str, same: bool, suite_with: SuiteWith, plain: Metric
+) -> None:
+    assert (key_of_a_student(suite_with, plain) == key_of_a_student(suite_with, plain, old, new)) is same
+
+
+def test_a_teacher_is_planned_with_its_students(suite_with: SuiteWith, plain: Metric) -> None:
+    groups = f"net: {{like: first, {TAUGHT}, seeds: [0, 1, 2]}}\n  first:"
+    models = make_plan(suite_with(("net:", groups)), [plain]).models
+    assert models[FIRST.model].teacher == ModelRef("first", 0)
+    assert {str(ref) for ref in models if ref.construction is None} == {"net/0", "net/1", "net/2", "first/0"}
+
+
 CONDITIONS = (
     "label_noise: 0.25",
     "label_noise: 0.5",

@@ -50,6 +50,25 @@ def test_a_cold_run_trains_scores_and_grades(tiny: Path, store: Path) -> None:
     assert verdict(result, "cka", "invariance/orthogonal").passed is True
 
 
+def test_groups_that_share_their_models_share_models_activations_and_scores(tiny: Path, store: Path) -> None:
+    text = tiny.read_text()
+    text = text.replace("metrics: [cka, {name: stitch_task, epochs: 2}]", "  same: {like: mlp}\nmetrics: [cka]")
+    tiny.write_text(text.replace("kind: identity, models: [mlp]", "kind: identity, models: [mlp, same]"))
+    result = serially(tiny, store)
+    assert result.complete
+    assert result.work.trained == 2
+    assert result.work.scored == serially(tiny, store, force=True).work.scored
+    assert verdict(result, "cka", "identity").grade == 1.0
+
+
+def test_a_test_of_the_second_of_two_groups_that_share_models_runs_alone(tiny: Path, store: Path) -> None:
+    text = tiny.read_text().replace("metrics:", "  same: {like: mlp, seeds: [1, 2]}\nmetrics:")
+    tiny.write_text(text.replace("kind: identity, models: [mlp]", "kind: identity, models: [same]"))
+    result = serially(tiny, store, only=["identity"])
+    assert result.complete
+    assert result.work.trained == 2
+
+
 def test_a_second_run_computes_nothing_and_concludes_the_same(tiny: Path, store: Path) -> None:
     first = serially(tiny, store).to_dict()
     again = serially(tiny, store)

@@ -168,6 +168,12 @@ CASES |= {
     ),
     "closeness": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c), groups=2, chance=0.5),
 }
+CASES["distillation_order"] = Case(
+    {"models": ["net0", "net1", "net2"]},
+    sound=lambda c: float(c.a.model.group == "net1"),
+    unsound=lambda c: float(c.a.model.group == "net2"),
+    groups=3,
+)
 MUST_BE_TOLD_APART = ("sign_flip", "orthogonal", "block_rotation")
 
 
@@ -252,7 +258,7 @@ def test_a_constant_index_passes_nothing(kind: str, metric: Metric, group: Model
     assert all(column.grade == 0.0 and column.passed is False for column in verdict.columns.values())
 
 
-BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control"}
+BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control", "distillation_order"}
 MEASURED_AGAINST_A_SCALE = sorted({kind for kind, case in CASES.items() if not case.judged_by_facts} - BY_ORDER_ALONE)
 
 

@@ -39,6 +39,16 @@ MISTAKES = {
         "inputs: 100, fit: {splt: train}}",
         '3:45: unknown key "splt" in probe.fit; did you mean "split"?',
     ),
+    "unknown teacher": (
+        "epochs: 1}",
+        "epochs: 1, distil: {teacher: ned}}",
+        '7:59: unknown model "ned"; did you mean "net"?',
+    ),
+    "a teacher that has a teacher": (
+        "epochs: 1}",
+        "epochs: 1, distil: {teacher: net}}",
+        '7:59: models.net: the teacher "net" has a teacher itself',
+    ),
     "wrong type": ("version: 1", "version: one", "2:10: version: input should be a valid integer"),
     "wrong type in a union": (
         "transforms: [permutation]",

@@ -55,7 +55,7 @@ REFERENCE = (
 ROW_BY_ROW = (centre, basis, principal_basis, shape, partially_whitened, column_space)
 """Preparations that turn permuted rows into permuted rows of the same (those of `shape`, up to a rotation)."""
 TIE = 1e-9
-"""Relative difference of scores that is rounding error: a score that a permutation reaches exactly counts as reached."""
+"""Relative difference of scores that is rounding error: what a permutation gives again counts as reached."""
 
 
 def calibrated(
@@ -74,9 +74,7 @@ def calibrated(
     """
     if metric.needs:
         needs = ", ".join(sorted(metric.needs))
-        raise SimbenchError(
-            f"{metric.name} needs more than two matrices ({needs}), whose rows cannot be permuted alone"
-        )
+        raise SimbenchError(f"{metric.name} needs more than two matrices ({needs}): rows cannot be permuted alone")
     if _rank_of_threshold(permutations, level) < 1:
         raise SimbenchError(f"{permutations} permutations are too few for a level of {level}")
     options = {"by": by, "permutations": permutations, "level": level, "seed": seed}

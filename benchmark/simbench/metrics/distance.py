@@ -173,12 +173,15 @@ def _difference_operator(a: RowDistances, b: RowDistances) -> LinearOperator:
     """D_a − D_b as what it makes of a vector, for matrices that do not fit: their blocks are made for each product."""
     from scipy.sparse.linalg import LinearOperator
 
-    whole, height = slice(0, a.rows), max(1, working_bytes(BLOCK) // (8 * a.rows))
+    whole, height = slice(0, a.rows), max(1, working_bytes(BLOCK) // (4 * 8 * a.rows))
     blocks = [slice(top, min(top + height, a.rows)) for top in range(0, a.rows, height)]
 
     def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         column = torch.as_tensor(vector.ravel()).to(a.x)
-        return torch.cat([(a(block, whole) - b(block, whole)) @ column for block in blocks]).cpu().numpy()
+        image = torch.empty_like(column)
+        for block in blocks:
+            image[block] = (a(block, whole) - b(block, whole)) @ column
+        return image.cpu().numpy()
 
     return LinearOperator((a.rows, a.rows), matvec=product, dtype=np.float64)
 

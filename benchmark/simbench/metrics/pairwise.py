@@ -166,10 +166,10 @@ def _bits(numbers: Tensor, start: int, length: int, end: int) -> NDArray[np.int6
 def mean_of(matrix: BlockOf, rows: int, columns: int) -> float:
     """The mean of all entries of a matrix that is made block by block."""
     height = max(1, working_bytes(BLOCK) // (4 * 8 * columns))  # a block, and what it is made from
-    sums = [
-        matrix(slice(start, min(start + height, rows)), slice(0, columns)).sum() for start in range(0, rows, height)
-    ]
-    return float(torch.stack(sums).sum()) / (rows * columns)
+    total = 0.0
+    for start in range(0, rows, height):
+        total += float(matrix(slice(start, min(start + height, rows)), slice(0, columns)).sum())
+    return total / (rows * columns)
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ else:
 
 Distance = Literal["pearson", "cosine", "euclidean"]
 Comparator = Literal["spearman", "pearson", "cosine"]
-PORTION = 2**21
+PORTION = 2**19
 """Numbers that are ranked at a time: what is made of them on the way is several times as large as they are."""
 SAME = 2.0**-46
 """Dissimilarities that differ by less than this share of the largest are ties: their difference is rounding."""

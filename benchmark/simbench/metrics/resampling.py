@@ -64,13 +64,12 @@ def bootstrapped(
 ) -> WrappedMetric:
     """`metric` with a standard error and, as companions, the ends of an interval, `lower` and `upper`.
 
-    The value is that of the metric. Where a resample has no score there is neither, and a warning says why. Refused, by
-    a `SimbenchError`, for metrics that learn a map, which would learn it anew for every draw.
+    The value is that of the metric; the interval is corrected for bias, so that a biased value may lie outside. Where a
+    resample has no score there is neither, and a warning says why. Refused, by a `SimbenchError`, for metrics that learn
+    a map.
     """
     if "fit" in metric.needs:
-        raise SimbenchError(
-            f"{metric.name} learns on fitting inputs; resampling the probe would leave these as they are"
-        )
+        raise SimbenchError(f"{metric.name} learns a map, which resampled probe inputs would leave as it is")
     options = {"over": over, "draws": draws, "level": level, "seed": seed}
     return wrapped(
         Resampling(metric, draws, level, seed),
@@ -146,11 +145,9 @@ class Resampling(Wrapper):
             return observed
         if resampled is None:
             return _without_interval(observed, f"{inputs} inputs; at least {MINIMUM_INPUTS} are needed")
-        failed = [score for score in resampled if score.value is None]
+        failed = [score.reason for score in resampled if score.value is None]
         if failed:
-            return _without_interval(
-                observed, f"{len(failed)} of {self.draws} resamples have no score: {failed[0].reason}"
-            )
+            return _without_interval(observed, f"{len(failed)} of {self.draws} resamples have no score: {failed[0]}")
         kept = inputs // 2
         factor = 1.0 if self.with_replacement else math.sqrt(kept / (inputs - kept))
         values = np.array([score.value for score in resampled])

@@ -1,10 +1,8 @@
 """The wrappers over any metric, declared like a parameter: `{name: cka, calibrate: permutation}`.
 
-| parameter | short for | what it makes of the metric |
-| --- | --- | --- |
-| `calibrate: permutation` | `{by: permutation, permutations: 100, level: 0.95, seed: 0}` | a score that chance does not raise |
-| `bootstrap: inputs` | `{over: inputs, draws: 100, level: 0.95, seed: 0}` | the same score, with its error and an interval |
-| `minibatch: 256` | `{rows: 256}` | the same score, from a few rows at a time |
+* `calibrate: permutation`, for `{by: permutation, permutations: 100, level: 0.95, seed: 0}`: a score less chance;
+* `bootstrap: inputs`, for `{over: inputs, draws: 100, level: 0.95, seed: 0}`: the score, its error and an interval;
+* `minibatch: 256`, for `{rows: 256}`: the score, from a few rows at a time.
 
 One wrapper at a time. A parameter of the metric's own that has the name of a wrapper is that parameter.
 """

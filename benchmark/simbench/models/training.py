@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, l1_loss
 
 from simbench.data.conditions import conditioned, cropped_and_flipped, noisy
 from simbench.data.dataset import Dataset, Split
@@ -55,8 +55,9 @@ def train(
     device: str = "cpu",
     progress: Progress | None = None,
     layers: Sequence[str] | None = None,
+    teacher: Model | None = None,
 ) -> Trained:
-    """Train one network from scratch with cross entropy.
+    """Train one network from scratch: with cross entropy, or to have a teacher's logits if `training.distil` says so.
 
     Args:
         architecture: what to build.
@@ -68,6 +69,7 @@ def train(
         device: where to train.
         progress: called after each epoch with the number done and the number in all.
         layers: the layers to compare, if not all that the architecture names.
+        teacher: whose logits are learned. It sees the training inputs as they are, without what is added to batches.
 
     Raises:
         SimbenchError: the loss became infinite or no number; or the architecture does not take these inputs; or the
@@ -76,10 +78,11 @@ def train(
     dataset = conditioned(dataset, training, seed)
     inputs = torch.from_numpy(dataset.train.inputs).to(device)
     targets = torch.from_numpy(dataset.train.targets).to(device)
+    aims = _Aims(targets) if training.distil is None else _Aims(_taught(teacher, inputs), training.distil.loss)
     start = time.perf_counter()
     with _private_randomness(device, seed_for(purpose="training", seed=seed)):
         network = architecture.build(dataset.input_shape, dataset.classes, **parameters).to(device)
-        losses = _fit(network, inputs, targets, training, seed, progress)
+        losses = _fit(network, inputs, aims, training, seed, progress)
     seconds = time.perf_counter() - start
     model = Model.of(network, architecture, parameters, dataset.input_shape, layers)
     return Trained(model, accuracy(model, dataset.test), accuracy(model, dataset.train), losses, seconds)
@@ -91,10 +94,30 @@ def accuracy(model: Model, split: Split) -> float:
     return float((predicted == torch.from_numpy(split.targets)).double().mean())
 
 
+@dataclass(frozen=True)
+class _Aims:
+    """What is learned: labels `(n,)`, or with `distil` logits `(n, labels)`."""
+
+    values: Tensor
+    distil: Literal["kl", "l1"] | None = None
+
+    def loss(self, logits: Tensor, chosen: Tensor) -> Tensor:
+        """The mean loss of the `chosen` inputs' logits."""
+        aimed = self.values[chosen]
+        if self.distil == "kl":
+            return kl_div(logits.log_softmax(1), aimed.log_softmax(1), reduction="batchmean", log_target=True)
+        return l1_loss(logits, aimed) if self.distil == "l1" else cross_entropy(logits, aimed)
+
+
+def _taught(teacher: Model | None, inputs: Tensor) -> Tensor:
+    assert teacher is not None, "a student needs its teacher"
+    return teacher.logits(inputs)
+
+
 def _fit(
     network: nn.Module,
     inputs: Tensor,
-    targets: Tensor,
+    aims: _Aims,
     training: Training,
     seed: int,
     progress: Progress | None,
@@ -106,18 +129,18 @@ def _fit(
     order = torch.Generator().manual_seed(seed_for(purpose="batches", seed="shared" if shared else seed))
     augment = _augmentation(inputs, training, seed)
     # batch norm cannot train on a single input: such a rest is left out of the epoch
-    whole = len(targets) - (1 if len(targets) % training.batch_size == 1 else 0)
+    whole = len(inputs) - (1 if len(inputs) % training.batch_size == 1 else 0)
     steps = max(1, training.epochs * math.ceil(whole / training.batch_size))
     losses: list[float] = []
     step = 0
     for epoch in range(training.epochs):
         # summed on the device: reading the loss after every step would wait for it
         total = torch.zeros((), device=inputs.device)
-        for batch in torch.split(torch.randperm(len(targets), generator=order)[:whole], training.batch_size):
+        for batch in torch.split(torch.randperm(len(inputs), generator=order)[:whole], training.batch_size):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at(training, step / steps)
             chosen = batch.to(inputs.device)
-            loss = cross_entropy(network(augment(inputs[chosen])), targets[chosen])
+            loss = aims.loss(network(augment(inputs[chosen])), chosen)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

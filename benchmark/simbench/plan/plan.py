@@ -36,6 +36,8 @@ class PlannedModel:
     key: str
     spec: ModelSpec | None
     """None for constructed models."""
+    teacher: ModelRef | None = None
+    """The model whose logits it is trained on, if any."""
 
 
 @dataclass(frozen=True)
@@ -161,19 +163,22 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
     asked: dict[Comparison, None] = {}
     planned: list[PlannedMetric] = []
     places: dict[tuple[ModelRef, str, Named | None, str], None] = {}
+    shared = _shared(models)
     on_board = len(metrics)
     for position, (metric, wanted) in enumerate(_asked_of(skeleton, metrics)):
         asked.update(wanted)
-        for ref in _representations(wanted):
+        obtained = dict.fromkeys(_obtained_from(shared, comparison) for comparison in wanted)
+        for ref in _representations(obtained):
             if ref.model not in models:
                 models[ref.model] = _constructed(ref.model)
             if ref.model.construction is None:
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
                     places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
         # Of the two orders of a symmetric pair the one that was asked for first is kept.
-        scores = {skeleton.score_key(metric, c): c for c in reversed(wanted)}
+        scores = {skeleton.score_key(metric, c): c for c in reversed(obtained)}
         planned.append(PlannedMetric(metric, scores, on_board=position < on_board))
-    used = {ref.model for ref in _representations(asked)}
+    used = {ref.model for ref in _representations(asked)} | {model for model, *_ in places}
+    used |= {teacher for ref in used if (teacher := models[ref].teacher) is not None}
     activations = [skeleton.planned_activations(*place) for place in places]
     return replace(
         skeleton,
@@ -229,6 +234,19 @@ def _representations(comparisons: Iterable[Comparison]) -> list[RepresentationRe
     return list(dict.fromkeys(side for comparison in comparisons for side in (comparison.a, comparison.b)))
 
 
+def _shared(models: Mapping[ModelRef, PlannedModel]) -> dict[ModelRef, ModelRef]:
+    """For each model the first that is the same: groups may have models in common, which are obtained once."""
+    first: dict[tuple[str, tuple[str, ...]], ModelRef] = {}
+    layers = {ref: tuple(one.spec.layers or ()) if one.spec is not None else () for ref, one in models.items()}
+    return {ref: first.setdefault((one.key, layers[ref]), ref) for ref, one in models.items()}
+
+
+def _obtained_from(shared: Mapping[ModelRef, ModelRef], comparison: Comparison) -> Comparison:
+    """A comparison in terms of the models that are obtained."""
+    a, b = (replace(side, model=shared.get(side.model, side.model)) for side in (comparison.a, comparison.b))
+    return Comparison(a, b)
+
+
 def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
     architecture = ARCHITECTURES.get(spec.architecture.name)
     content: dict[str, Any] = {
@@ -239,14 +257,25 @@ def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
         "seed": ref.seed,
     }
     if spec.train is not None:
-        content["train"] = spec.train.model_dump(exclude={"dataset", *Conditions.model_fields})
+        content["train"] = spec.train.model_dump(exclude={"dataset", "distil", *Conditions.model_fields})
         content |= _conditions(spec.train.declared)
         content["data"] = _data_spec(spec.train.dataset)
         content["trainer"] = TRAINER_VERSION
     else:
         path = Path(str(spec.load)).expanduser()
         content["load"] = file_digest(path) if path.is_file() else str(spec.load)
-    return PlannedModel(ref, digest("model", content), spec)
+    teacher = _teacher(suite, spec)
+    if teacher is not None and spec.train is not None and spec.train.distil is not None:
+        content["distil"] = {"teacher": teacher.key, "loss": spec.train.distil.loss}
+    return PlannedModel(ref, digest("model", content), spec, None if teacher is None else teacher.ref)
+
+
+def _teacher(suite: Suite, spec: ModelSpec) -> PlannedModel | None:
+    """The model whose logits these learn: the first seed of the group they name."""
+    if spec.teacher is None:
+        return None
+    taught = suite.models[spec.teacher]
+    return _planned(suite, ModelRef(spec.teacher, taught.seeds[0]), taught)
 
 
 def _constructed(ref: ModelRef) -> PlannedModel:

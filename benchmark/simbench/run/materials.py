@@ -88,7 +88,8 @@ class Materials:
 
     suite: Suite
     models: Mapping[ModelRef, PlannedModel]
-    activation_keys: Mapping[tuple[ModelRef, str, Named | None, str], str]
+    activation_keys: Mapping[tuple[str, str, Named | None, str], str]
+    """By the key of the model: groups may share models."""
     embedding_layers: Mapping[str, str | None]
     store_root: Path
     device: str
@@ -97,7 +98,10 @@ class Materials:
     @classmethod
     def of(cls, plan: Plan, store: Store, device: str, memory_limit: int = DEFAULT) -> Materials:
         """The materials of a plan."""
-        keys = {(one.model, one.layer, one.reparametrisation, one.inputs): key for key, one in plan.activations.items()}
+        keys = {
+            (plan.models[one.model].key, one.layer, one.reparametrisation, one.inputs): key
+            for key, one in plan.activations.items()
+        }
         heads = {name: group.embedding_layer for name, group in plan.groups.items()}
         return cls(plan.suite, plan.models, keys, heads, store.root, device, memory_limit)
 
@@ -167,7 +171,7 @@ class Materials:
         model = self.model(ref.model, ref.reparametrisation)
         sides = {}
         for side in ("probe", "fit") if with_fit else ("probe",):
-            key = self.activation_keys[ref.model, ref.layer, ref.reparametrisation, side]
+            key = self.activation_keys[self.models[ref.model].key, ref.layer, ref.reparametrisation, side]
             inputs = self.inputs(side)
             sides[side] = Representation(
                 activations=self._activations(key),

@@ -63,18 +63,22 @@ class Steps:
         wanted = [one for one in self.plan.models.values() if one.spec is not None and one.spec.train is not None]
         needed = {ref.model for ref in _references(missing_scores)}
         missing = [one for one in wanted if one.ref in needed and not self._has_model(one)]
+        teachers = {one.teacher for one in missing} - {one.ref for one in missing}
+        missing += [one for one in wanted if one.ref in teachers and not self._has_model(one)]
         self.models_cached = len(wanted) - len(missing)
         epochs = {str(one.ref): one.spec.train.epochs for one in wanted if one.spec and one.spec.train}
         done = sum(epochs[str(one.ref)] for one in wanted if one not in missing)
-        tasks = [Task(str(one.ref), train_model, (self.materials, one)) for one in missing]
         keys = {str(one.ref): one for one in missing}
         failed: dict[ModelRef, str] = {}
         self.listener(StageStarted("models", sum(epochs.values()), done))
-        for outcome in self.engine.run(tasks, lambda name, units: self.listener(Advanced("models", units, name))):
-            if outcome.reason is not None:
-                model = keys[outcome.task.name]
-                failed[model.ref] = self._failed(f"training {outcome.task.name}", outcome.reason)
-                self.store.record_failure("models", model.key, outcome.reason)
+        students = [one for one in missing if one.teacher is not None]
+        for wave in ([one for one in missing if one.teacher is None], students):  # teachers have none themselves
+            tasks = [Task(str(one.ref), train_model, (self.materials, one)) for one in wave]
+            for outcome in self.engine.run(tasks, lambda name, units: self.listener(Advanced("models", units, name))):
+                if outcome.reason is not None:
+                    model = keys[outcome.task.name]
+                    failed[model.ref] = self._failed(f"training {outcome.task.name}", outcome.reason)
+                    self.store.record_failure("models", model.key, outcome.reason)
         self.listener(StageFinished("models", len(failed)))
         return len(missing) - len(failed), failed
 

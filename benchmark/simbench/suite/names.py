@@ -29,6 +29,7 @@ def name_problems(document: Document) -> Iterator[Problem]:
         yield from _component(ARCHITECTURES, ("models", name, "architecture"), document)
         yield from _component(DATASETS, ("models", name, "train", "dataset"), document)
         yield from _layer_problems(name, document)
+        yield from _teacher_problems(name, document)
     yield from _metric_problems(document)
     yield from _test_problems(document)
 
@@ -143,6 +144,18 @@ def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
         if known is not None and layer is not None and layer not in known:
             error = UnknownNameError(f"layer of {component.name}", layer, known)
             yield Problem(document.position(("models", name, "layers", index)), str(error))
+
+
+def _teacher_problems(name: str, document: Document) -> Iterator[Problem]:
+    """A teacher that is no group of the suite, or that learns from a teacher itself."""
+    place: Location = ("models", name, "train", "distil", "teacher")
+    teacher = document.at(place)
+    if not isinstance(teacher, str):
+        return
+    if teacher not in _models(document):
+        yield Problem(document.position(place), str(UnknownNameError("model", teacher, _models(document))))
+    elif document.at(("models", teacher, "train", "distil")) is not None:
+        yield Problem(document.position(place), f'models.{name}: the teacher "{teacher}" has a teacher itself')
 
 
 def _test_problems(document: Document) -> Iterator[Problem]:

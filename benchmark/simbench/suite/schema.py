@@ -84,10 +84,20 @@ class Conditions(Strict):
         return self.model_dump(include=set(Conditions.model_fields), exclude_defaults=True)
 
 
+class Distillation(Strict):
+    """What is learned in place of the labels: the logits of a teacher, on the same inputs."""
+
+    teacher: str
+    """A group of models that has no teacher itself; its first seed teaches all students."""
+    loss: Literal["kl", "l1"] = "kl"
+    """KL(teacher ‖ student), or the mean absolute difference of all logits."""
+
+
 class Training(Conditions):
     """How a model is trained; 0 epochs leave it as it was initialised. Every field is part of the model's key."""
 
     dataset: ComponentChoice
+    distil: Distillation | None = None
     epochs: int = Field(ge=0)
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = Field(default=0.001, gt=0)
@@ -106,6 +116,11 @@ class ModelSpec(Strict):
     load: str | None = None
     seeds: list[int] = Field(default=[0], min_length=1)
     layers: list[str] | None = None
+
+    @property
+    def teacher(self) -> str | None:
+        """The group whose logits these models learn, if any."""
+        return self.train.distil.teacher if self.train is not None and self.train.distil is not None else None
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSpec:

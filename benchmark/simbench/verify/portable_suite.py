@@ -173,6 +173,10 @@ def _check_components(suite: Suite) -> None:
             )
         if spec.load is not None and not spec.load.replace("_", "").isalnum():
             raise BadBundleError(f"suite.yaml: models.{name}.load is neither a hash nor the name of published weights")
+        if spec.teacher is not None and (
+            spec.teacher not in suite.models or suite.models[spec.teacher].teacher is not None
+        ):
+            raise BadBundleError(f'suite.yaml: models.{name}: "{spec.teacher}" cannot be its teacher')
     for test in suite.tests:
         for transform in getattr(test, "transforms", ()):
             if transform not in TRANSFORMS:

@@ -1,0 +1,76 @@
+"""Distillation order: a student that matches its teacher's logits is more similar to it than one that is close in KL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+
+@test_kind("distillation_order")
+class DistillationOrder(TestKind):
+    """A student that matches its teacher's logits is more similar to the teacher than one that is close to it in KL.
+
+    `models` are three groups in this order: the teacher (its first seed), students trained on the distance of logits,
+    and students trained on the KL divergence (`train: {distil: {teacher: …, loss: l1}}` and `loss: kl`). At the layer
+    that the head reads, for every student of either kind, the question is S(logit student, teacher) > S(KL student,
+    teacher); a tie is a failure.
+
+    Source: Nielsen et al. (2026), arXiv 2602.15438: a small distance of logits bounds how far embeddings are from
+    linear maps of each other, and a small KL divergence does not, so that the student that is less accurate and further
+    in KL may be the one whose embeddings are the teacher's. Whether that is so of these students, the companions of
+    `kl` and the accuracies tell.
+    """
+
+    models: list[str] = Field(min_length=3, max_length=3)
+
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        """One question per pair of students of different kinds."""
+        by_logits, by_divergence = self._taught(groups)
+        for one in by_logits:
+            for other in by_divergence:
+                yield Question(
+                    f"{one.a.model} against {other.a.model}",
+                    (str(one.a.model), str(other.a.model)),
+                    (one, other),
+                    partial(_closer, one, other),
+                )
+
+    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+        """The median similarity of each kind of student to the teacher."""
+        found = {}
+        for name, compared in zip(("logit_students", "kl_students"), self._taught(groups), strict=True):
+            if compared and all_scored(compared, scores):
+                found[f"median_of_{name}"] = median(scores(comparison).value for comparison in compared)
+        return found
+
+    def nothing_to_ask(self, metric: Metric) -> str:
+        """Whatever the metric, what is missing are models."""
+        return "distillation_order needs a teacher and two kinds of students with a linear head"
+
+    def _taught(self, groups: Sequence[ModelGroup]) -> tuple[list[Comparison], list[Comparison]]:
+        """The comparisons of students with the teacher, which receives: those taught by logits, those by divergence."""
+        if len(groups) != 3 or any(group.embedding_layer is None for group in groups):
+            return [], []
+        teacher, *students = groups
+        receiver = RepresentationRef(teacher.models[0], str(teacher.embedding_layer))
+        by_logits, by_divergence = (
+            [Comparison(RepresentationRef(model, str(group.embedding_layer)), receiver) for model in group.models]
+            for group in students
+        )
+        return by_logits, by_divergence
+
+
+def _closer(one: Comparison, other: Comparison, scores: Scores) -> Answer:
+    first, second = scores(one), scores(other)
+    held = first.above(second)
+    return Answer(held, first.value - second.value, () if held else (one,))

@@ -1,0 +1,180 @@
+"""The suite `identifiability`: what the papers say of constructed pairs, of trained ones, and of distilled students."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.metrics.constructions import Model, linear_map_errors
+
+from simbench.plan.references import Comparison, ModelRef, RepresentationRef
+from simbench.results.store import Store
+from simbench.run.grading import lookup
+from simbench.run.materials import Materials
+from simbench.run.session import RunResult, prepare, run, stored_records
+from simbench.sanity.verdict import Verdict
+from simbench.suite.load import load_suite
+from simbench.suite.schema import Suite
+
+METRICS = (
+    "kl",
+    "cca",
+    "identifiability_llv",
+    "identifiability_fg",
+    "logit_distance",
+    "logit_distance_relative",
+    "d_rep",
+)
+CONSTRUCTED = ("distribution_sensitivity", "jointly", "graded")
+
+
+def reduced(seeds: dict[str, list[int]], tests: dict[str, dict[str, Any]]) -> Suite:
+    """The suite with a few of its metrics, models and tests."""
+    suite = load_suite("identifiability")
+    models = {name: suite.models[name].model_copy(update={"seeds": few}) for name, few in seeds.items()}
+    asked = [test.model_copy(update=tests[test.id]) for test in suite.tests if test.id in tests]
+    metrics = [choice for choice in suite.metrics if choice.name in METRICS]
+    assert len(metrics) == len(METRICS)
+    return suite.model_copy(update={"models": models, "metrics": metrics, "tests": asked})
+
+
+def verdict(result: RunResult, metric: str, test: str) -> Verdict:
+    rows = {ranked.row.metric.label: ranked.row for ranked in result.board.rows}
+    return rows[metric].verdicts[test]
+
+
+def grade(result: RunResult, metric: str, test: str) -> float:
+    test, _, column = test.partition("/")
+    found = verdict(result, metric, test)
+    value = found.columns[column].grade if column else found.grade
+    assert value is not None, found.reason
+    return value
+
+
+def test_the_suite_asks_what_it_is_about() -> None:
+    assert {test.kind for test in load_suite("identifiability").tests} == {
+        "distribution_sensitivity",
+        "distribution_invariance",
+        "graded_perturbation",
+        "closeness",
+        "axioms",
+        "distillation_order",
+    }
+
+
+def test_the_students_of_a_seed_start_alike_and_not_as_their_teacher() -> None:
+    models = load_suite("identifiability").models
+    students = [models[name] for name in ("logit_students", "kl_students")]
+    assert students[0].seeds == students[1].seeds
+    assert models["middle"].seeds[0] not in students[0].seeds
+    assert [student.teacher for student in students] == ["middle", "middle"]
+
+
+@pytest.fixture(scope="module")
+def constructed(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    asked: dict[str, dict[str, Any]] = {name: {"seeds": [0]} for name in CONSTRUCTED}
+    asked["graded"] = {"seeds": [0], "levels": [1, 61, 121, 181, 241]}
+    return run(reduced({}, asked), store=tmp_path_factory.mktemp("constructed"), engine="serial")
+
+
+@pytest.mark.slow
+def test_kl_does_not_know_the_pairs_that_are_close_in_kl(constructed: RunResult) -> None:
+    assert grade(constructed, "kl", "distribution_sensitivity") == 0.0
+    assert grade(constructed, "kl", "jointly/exchanged_unembeddings") == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["identifiability_fg", "logit_distance", "logit_distance_relative", "d_rep"])
+def test_the_distances_of_the_papers_know_all_pairs(constructed: RunResult, metric: str) -> None:
+    assert [grade(constructed, metric, test) for test in CONSTRUCTED] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.slow
+def test_embeddings_alone_are_enough_for_the_permuted_and_not_for_the_joint_pairs(constructed: RunResult) -> None:
+    assert grade(constructed, "cca", "distribution_sensitivity") == 1.0
+    assert grade(constructed, "cca", "jointly") == 0.0
+
+
+@pytest.mark.slow
+def test_llv_is_so_far_from_unrelated_in_8_dimensions_that_the_margin_hides_the_pair(constructed: RunResult) -> None:
+    """Input tuples that hold two inputs of one cluster make it as large as 60 for shuffled rows."""
+    found = verdict(constructed, "identifiability_llv", "distribution_sensitivity")
+    assert [offender.where for offender in found.offenders] == ["M = 8, K = 20, seed 0"]
+
+
+class Widths:
+    """Trained pairs of the narrowest and of the widest models: scores, embeddings and unembeddings."""
+
+    def __init__(self, folder: Path) -> None:
+        suite = reduced({"narrow": [0, 1, 2], "wide": [0, 1, 2]}, {"width": {"models": ["narrow", "wide"]}})
+        run(suite, store=folder, jobs=2)
+        self.plan = prepare(suite)
+        self.records = stored_records(self.plan, Store(folder))
+        self.materials = Materials.of(self.plan, Store(folder), "cpu")
+        self.pairs = [
+            Comparison(*(RepresentationRef(ModelRef(name, seed), "embedding") for seed in pair))
+            for name in ("narrow", "wide")
+            for pair in combinations(range(3), 2)
+        ]
+
+    def values(self, metric: str) -> list[float]:
+        """Of all pairs, the narrow ones first."""
+        scored = next(planned.metric for planned in self.plan.metrics if planned.metric.name == metric)
+        scores = lookup(self.plan, scored, self.records)
+        return [abs(scores(pair).value) for pair in self.pairs]
+
+    def arrays(self, ref: RepresentationRef) -> Model:
+        """(f, g) of a model, float64."""
+        found = self.materials.representation(ref, with_fit=False)
+        assert found.model is not None
+        head = found.model.head()
+        assert head is not None
+        return found.matrix.double().numpy(), head.unembedding.double().numpy()
+
+
+@pytest.fixture(scope="module")
+def widths(tmp_path_factory: pytest.TempPathFactory) -> Widths:
+    return Widths(tmp_path_factory.mktemp("widths"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["identifiability_llv", "identifiability_fg", "logit_distance_relative"])
+def test_wider_models_are_closer(widths: Widths, metric: str) -> None:
+    values = widths.values(metric)
+    assert median(values[3:]) < median(values[:3])
+
+
+@pytest.mark.slow
+def test_fg_of_trained_pairs_is_bounded_by_llv(widths: Widths) -> None:
+    for epsilon, distance in zip(*map(widths.values, ("identifiability_llv", "identifiability_fg")), strict=True):
+        assert distance <= min(4 * epsilon, 2 * epsilon**2) + 1e-9
+
+
+@pytest.mark.slow
+def test_the_logit_distance_of_trained_pairs_bounds_what_linear_maps_leave(widths: Widths) -> None:
+    for pair, distance in zip(widths.pairs, widths.values("logit_distance"), strict=True):
+        sides = widths.arrays(pair.a), widths.arrays(pair.b)
+        for error, smallest in linear_map_errors(sides):
+            assert error <= 3 / smallest**2 * distance**2 * (1 + 1e-6)
+        (f, g), (other, _) = sides
+        centred = g - g.mean(axis=0)
+        eigenvalues = np.linalg.eigvalsh(centred @ (f.T @ f / len(f)) @ centred.T)[::-1]
+        bases = [np.linalg.qr(side)[0] for side in (f, other)]
+        correlations = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
+        assert np.sum(eigenvalues[: len(correlations)] * (1 - correlations**2)) <= distance**2 * (1 + 1e-6)
+
+
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    suite = reduced({"middle": [0], "logit_students": [6], "kl_students": [6]}, {"distillation": {}})
+    return run(suite, store=tmp_path_factory.mktemp("distilled"), jobs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["cca", "identifiability_llv", "identifiability_fg", "logit_distance_relative"])
+def test_the_student_of_logits_has_the_teachers_embeddings(distilled: RunResult, metric: str) -> None:
+    assert grade(distilled, metric, "distillation") == 1.0

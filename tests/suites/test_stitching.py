@@ -1,0 +1,74 @@
+"""What the suite `stitching` is there to show, on one smaller network that is really trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simbench.run.session import RunResult, prepare, run
+from simbench.suite.load import load_suite
+
+REDUCED = """\
+suite: reduced
+extends: stitching
+probe: {inputs: 500, rows: 2000, fit: {inputs: 2000}}
+models:
+  cnn: {architecture: {depth: 5}, train: {epochs: 10}, seeds: [0]}
+metrics: [cka, stitch_direct, stitch_direct_r2, {name: stitch_task, epochs: 8}]
+"""
+TASK = "stitch_task(epochs=8)"
+
+
+@pytest.fixture(scope="module")
+def reduced(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    folder = tmp_path_factory.mktemp("stitching")
+    (folder / "reduced.yaml").write_text(REDUCED)
+    return run(
+        str(folder / "reduced.yaml"),
+        only=["identity", "far_pair", "noise"],
+        store=folder / "store",
+        engine="serial",
+        device="cpu",
+    )
+
+
+def grade(result: RunResult, metric: str, test: str) -> float:
+    found = next(ranked.row.verdicts[test].grade for ranked in result.board.rows if ranked.row.metric.label == metric)
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2"])
+def test_a_layer_is_known_from_the_others_but_not_by_the_task_loss(reduced: RunResult, metric: str) -> None:
+    assert grade(reduced, metric, "identity") == 1.0
+    assert grade(reduced, TASK, "identity") <= 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2", "stitch_direct"])
+def test_the_last_layer_replaces_the_first_by_the_task_loss_only(reduced: RunResult, metric: str) -> None:
+    assert grade(reduced, metric, "far_pair") >= 0.5
+    assert grade(reduced, TASK, "far_pair") <= 0.1
+
+
+@pytest.mark.slow
+def test_labels_without_content_are_stitched_and_only_the_structural_index_sees_it(reduced: RunResult) -> None:
+    assert grade(reduced, "stitch_direct_r2", "noise/class_noise") >= 0.7
+    assert grade(reduced, "stitch_direct", "noise/class_noise") < 0.7
+    assert grade(reduced, TASK, "noise/class_noise") <= 0.1
+
+
+def test_its_models_are_those_of_the_sanity_suite() -> None:
+    ours, theirs = (
+        {ref: model.key for ref, model in prepare(name).models.items()} for name in ("stitching", "sanity")
+    )
+    assert {ref: key for ref, key in ours.items() if ref.group == "cnn"}.items() <= theirs.items()
+
+
+def test_the_twin_asks_the_same_of_larger_networks() -> None:
+    small, large = load_suite("stitching"), load_suite("stitching-cifar10")
+    assert [test.kind for test in large.tests] == [test.kind for test in small.tests]
+    assert {choice.name for choice in small.metrics} <= {choice.name for choice in large.metrics} | {"cca"}
+    assert all(planned.scores for planned in prepare("stitching-cifar10").metrics)
