@@ -54,6 +54,29 @@ def test_without_metrics_all_default_ones_that_need_two_matrices_are_scored(invo
     assert [one["metric"] for one in scores(invoke("score", "x.npy", "y.npy", "--json"))] == expected
 
 
+def test_parameters_and_wrappers_stand_in_brackets(invoke, arrays):
+    labels = ["svcca(variance=0.9)", "cka(calibrate={permutations: 20})"]
+    plain, calibrated = scores(invoke("score", "x.npy", "y.npy", "-m", labels[0], "-m", labels[1], "--json"))
+    assert [plain["metric"], calibrated["metric"]] == labels
+    assert plain.keys() == {"metric", "status", "value", "reason", "seconds"}
+    assert calibrated["companions"].keys() == {"raw", "p_value", "threshold", "null_mean"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("cka(calibrat=permutation)", 'metric cka: unknown parameter "calibrat"; did you mean "calibrate"?'),
+        ("cka(calibrate={)", "parameters are written as name(parameter=value, …)"),
+        ("mutual_knn(minibatch=8)", "mutual_knn is no function of sums over rows; those that are: cca"),
+    ],
+)
+def test_a_wrapper_that_cannot_be_is_one_clear_line(invoke, arrays, metric, said):
+    done = invoke("score", "x.npy", "y.npy", "-m", metric)
+    assert done.exit_code == ExitCode.USAGE
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_metric_that_needs_a_model_is_skipped_with_the_reason(invoke, arrays):
     (one,) = scores(invoke("score", "x.npy", "y.npy", "-m", "stitch_task", "--json"))
     assert (one["status"], one["value"]) == ("skip", None)

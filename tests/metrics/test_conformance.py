@@ -22,6 +22,7 @@ from simbench.testing.triangles import detours
 
 FACTS = {"stitch_in_distribution"}
 """What a test kind asks for beside the indices: that nothing is closer to a layer than itself is no claim of theirs."""
+SLOW = pytest.mark.slow
 TRAINED = (
     *("stitch_task", "stitch_task_agreement", "stitch_task_direct_init", "stitch_task_soft"),
     *("stitch_task_low_rank", "stitch_task_orthogonal"),
@@ -45,7 +46,9 @@ UNDECLARED = {
 """What held on all inputs of the kit and is true of some inputs only."""
 
 
-@pytest.mark.parametrize("name", METRICS.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW) if name in FACTS else name for name in METRICS.names()]
+)
 def test_a_registered_metric_keeps_what_it_declares_and_declares_what_it_keeps(name: str) -> None:
     metric = METRICS.get(name)
     found = check_metric(metric)

@@ -64,6 +64,22 @@ def test_a_step_is_taken_once_for_each_matrix_and_argument() -> None:
     assert counted.calls == 3
 
 
+def test_a_step_of_two_matrices_is_taken_once_for_these_two() -> None:
+    calls = []
+
+    @shared
+    def product(x: Tensor, y: Tensor) -> Tensor:
+        calls.append((x, y))
+        return x.T @ y
+
+    x, y, _ = matrices()
+    with sharing():
+        assert product(x, y) is product(x, y)
+        assert product(y, x).shape == product(x, y).T.shape
+        assert product(x, x).shape == (4, 4)
+    assert len(calls) == 3
+
+
 def test_nothing_is_remembered_outside_or_afterwards() -> None:
     counted, (x, *_) = Counted(), matrices()
     for _ in range(2):

@@ -23,6 +23,15 @@ def test_a_record_comes_back_from_json_as_it_was(record: MakeRecord) -> None:
     assert ScoreRecord.model_validate_json(written.model_dump_json()) == written
 
 
+def test_companions_are_written_only_where_there_are_some(record: MakeRecord) -> None:
+    with_some = record(companions={"p_value": 0.01})
+    assert ScoreRecord.model_validate_json(with_some.model_dump_json()) == with_some
+    assert "companions" not in record().model_dump_json()
+    assert "companions" not in Block(created=0.0, records=(record(),)).model_dump_json()
+    with pytest.raises(ValidationError, match="companions"):
+        record(companions={"p_value": float("nan")})
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("field", ["value", "standard_error", "tiebreak"])
 def test_what_is_no_number_is_no_score(field: str, value: float, record: MakeRecord) -> None:

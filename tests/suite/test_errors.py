@@ -71,6 +71,16 @@ MISTAKES = {
     "missing key in train": (", epochs: 1", "", '7:5: key "epochs" is missing in models.net.train'),
     "unknown metric": ("[cka]", "[cka, ckaa]", '8:16: unknown metric "ckaa"; did you mean "cka"?'),
     "unknown metric in place of a list": ("[cka]", "ckaa", '8:10: unknown metric "ckaa"; did you mean "cka"?'),
+    "misspelt wrapper": (
+        "[cka]",
+        "[{name: cka, calibrat: permutation}]",
+        '8:23: metric cka: unknown parameter "calibrat"; did you mean "calibrate"?',
+    ),
+    "wrapper that does not fit": (
+        "[cka]",
+        "[{name: mutual_knn, minibatch: 64}]",
+        '8:30: metric mutual_knn: parameter "minibatch": mutual_knn is no function of sums over rows',
+    ),
     "unknown metric parameter": (
         "[cka]",
         "[{name: svcca, varianc: 0.9}]",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.memory import half_of_limit, working_bytes
 from simbench.metrics.metric import Pairs
 from simbench.metrics.sharing import shared, shared_over_pairs
 
@@ -239,11 +239,20 @@ def cross_products(matrices: Sequence[Tensor], pairs: Pairs) -> Iterator[tuple[l
 
     for positions in grouped(range(len(pairs)), shape):
         wide, high = shape(positions[0])
+        # Other metrics may want the same products; more than there is room for would only drive out other things.
+        multiply = _shared_product if 8 * wide * high * len(positions) <= half_of_limit() // 4 else _product
         # The products, and what a decomposition adds to them.
         size = max(1, working_bytes(MEMORY_LIMIT) // (4 * 8 * wide * high))
         for start in range(0, len(positions), size):
             chunk = positions[start : start + size]
-            yield chunk, torch.stack([matrices[pairs[k][0]].T @ matrices[pairs[k][1]] for k in chunk])
+            yield chunk, torch.stack([multiply(matrices[pairs[k][0]], matrices[pairs[k][1]]) for k in chunk])
+
+
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    return x.T @ y
+
+
+_shared_product = shared(_product)
 
 
 def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:

@@ -57,7 +57,7 @@ def _cosines_with(prepared: Sequence[Neighbours], a: int, partners: Sequence[int
     z = prepared[a].directions
     indices = torch.stack([prepared[b].indices for b in partners])
     found = torch.empty(indices.shape, dtype=z.dtype, device=z.device)
-    height = max(1, working_bytes(BLOCK) // (8 * len(z)))
+    height = max(1, working_bytes(BLOCK) // (4 * 8 * len(z)))
     for start in range(0, len(z), height):
         block = z[start : start + height] @ z.T
         rows = slice(start, start + len(block))

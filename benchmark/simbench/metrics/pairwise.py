@@ -133,7 +133,7 @@ def middle_above_diagonal(matrix: BlockOf, rows: int) -> tuple[float, float]:
     count = rows * (rows - 1) // 2
     lower, upper = (count - 1) // 2, count // 2
     start, length, below, inside = 0, 0, 0, count  # the first bits, and how many numbers lie below and begin with them
-    while inside > working_bytes(RESIDENT) // 16 and length < 64:
+    while inside > working_bytes(RESIDENT) // 32 and length < 64:
         counts = np.zeros(2**16, dtype=np.int64)
         for part in parts_above_diagonal(matrix, rows):
             counts += np.bincount(_bits(part, start, length, length + 16), minlength=2**16)

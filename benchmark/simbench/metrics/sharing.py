@@ -80,18 +80,23 @@ def sharing() -> Iterator[None]:
 
 
 def shared(step: Callable[Concatenate[X, P], R]) -> Callable[Concatenate[X, P], R]:
-    """Mark a function of one matrix (or of what was made of one) whose result several metrics want."""
+    """Mark a function of a matrix (or of what was made of one) whose result several metrics want.
+
+    Further arguments are tensors, by position, or values that can be told apart by their hash.
+    """
 
     @wraps(step)
     def remembered(x: X, /, *rest: P.args, **named: P.kwargs) -> R:
         memo = _memo.get()
         if memo is None:
             return step(x, *rest, **named)
-        name = (step, rest, tuple(sorted(named.items())))
-        found = memo.find(name, [x])
+        owners = [x, *(argument for argument in rest if isinstance(argument, torch.Tensor))]
+        values = tuple(argument for argument in rest if not isinstance(argument, torch.Tensor))
+        name = (step, values, tuple(sorted(named.items())))
+        found = memo.find(name, owners)
         if found is None:
             found = (step(x, *rest, **named),)
-            memo.keep(name, [x], found[0])
+            memo.keep(name, owners, found[0])
         result: R = found[0]
         return result
 

@@ -1,0 +1,49 @@
+"""Bundled suites with two of their networks and few of their metrics, and what is read off their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from simbench.plan.references import Comparison, RepresentationRef
+from simbench.results.store import Store
+from simbench.run.grading import lookup
+from simbench.run.session import RunResult, prepare, run, stored_records
+from simbench.sanity.verdict import Verdict
+from simbench.suite.load import load_suite
+from simbench.suite.schema import Suite
+
+
+def two_seeds(name: str, metrics: Collection[str]) -> Suite:
+    """The suite with the first two seeds of every group, and the metrics of these names."""
+    suite = load_suite(name)
+    models = {group: spec.model_copy(update={"seeds": spec.seeds[:2]}) for group, spec in suite.models.items()}
+    chosen = [choice for choice in suite.metrics if choice.name in metrics]
+    return suite.model_copy(update={"models": models, "metrics": chosen})
+
+
+def run_here(suite: Suite, store: Path, only: Collection[str]) -> RunResult:
+    """These tests of a suite, in this process."""
+    return run(suite, only=list(only), store=store, engine="serial", device="cpu")
+
+
+def verdict(result: RunResult, metric: str, test: str) -> Verdict:
+    """Of one metric, by its label."""
+    return next(ranked.row.verdicts[test] for ranked in result.board.rows if ranked.row.metric.label == metric)
+
+
+def grade(result: RunResult, metric: str, test: str) -> float:
+    """The grade, which has to be there."""
+    found = verdict(result, metric, test).grade
+    assert found is not None
+    return found
+
+
+def profile(suite: Suite, store: Path, metric: str) -> list[float]:
+    """The similarity of each layer of the first network of `cnn` with that layer of the second."""
+    plan = prepare(suite)
+    planned = next(one.metric for one in plan.metrics if one.metric.label == metric)
+    scores = lookup(plan, planned, stored_records(plan, Store(store)))
+    one, other = plan.groups["cnn"].models
+    layers = plan.groups["cnn"].layers
+    return [scores(Comparison(RepresentationRef(one, la), RepresentationRef(other, la))).value for la in layers]

@@ -1,0 +1,82 @@
+"""The suites of ReSi: its protocol in the plan, its premises and the headline on really trained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.suites.reduced import grade, run_here
+
+from simbench.plan.plan import Plan
+from simbench.run.session import prepare
+from simbench.suite.load import load_suite
+from simbench.suite.schema import Suite
+
+def pairs(plan: Plan, test: str, label: str) -> int:
+    """How many scores of a metric a test needs, each pair of a symmetric one once."""
+    chosen = next(one for one in plan.tests if one.id == test)
+    metric = next(one.metric for one in plan.board if one.metric.name == label)
+    return len({plan.score_key(metric, c) for c in plan.comparisons(chosen, metric)})
+
+
+@pytest.mark.parametrize("name", ["resi", "resi-cifar100"])
+def test_ten_seeds_and_four_groups_of_five_more_are_trained_and_the_clean_group_is_five_of_the_ten(name: str) -> None:
+    plan = prepare(name)
+    assert len({model.key for model in plan.models.values()}) == 10 + 4 * 5 + 5
+    keys = {str(ref): model.key for ref, model in plan.models.items()}
+    assert all(keys[f"clean/{seed}"] == keys[f"net/{seed}"] for seed in range(5))
+
+
+@pytest.mark.parametrize("name", ["resi", "resi-cifar100"])
+def test_the_pairs_are_those_of_resi(name: str) -> None:
+    plan = prepare(name)
+    assert [pairs(plan, test, "cka") for test in ("accuracy", "outputs")] == [45, 45]
+    assert [pairs(plan, test, "linear_regression") for test in ("accuracy", "outputs")] == [90, 90]
+    # 3 groups: 10 pairs each within; 50 across each, of which a symmetric metric needs every one once
+    assert [pairs(plan, test, "cka") for test in ("labels", "augmentation")] == [30 + 75, 30 + 75]
+    assert [pairs(plan, test, "linear_regression") for test in ("labels", "augmentation")] == [30 + 150, 30 + 150]
+
+
+@pytest.mark.parametrize("name", ["resi-shortcuts", "resi-shortcuts-cifar100"])
+def test_shortcuts_are_compared_where_marks_say_nothing(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.probe.shortcut == 0.0
+    assert [test.id for test in suite.tests] == ["shortcuts"]
+    rates = [train.shortcut for group in suite.tests[0].models if (train := suite.models[group].train) is not None]
+    assert rates == [0.0, 0.75, 1.0]
+    assert len(prepare(name).models) == 15
+
+
+def reduced(name: str, seeds: int, metrics: list[str], epochs: int) -> Suite:
+    """The suite with fewer seeds, epochs and metrics."""
+    suite = load_suite(name)
+    chosen = [one for one in suite.metrics if one.name in metrics]
+    groups = {
+        group: spec.model_copy(
+            update={"seeds": spec.seeds[:seeds], "train": spec.train.model_copy(update={"epochs": epochs})}
+        )
+        for group, spec in suite.models.items()
+        if spec.train is not None
+    }
+    return suite.model_copy(update={"models": groups, "metrics": chosen})
+
+
+@pytest.mark.slow
+def test_random_labels_separate_networks_by_scale_and_outputs_before_cka_does(shared_store: Path) -> None:
+    suite = reduced("resi", 3, ["cka", "rsm_norm_difference", "jensen_shannon"], epochs=4)
+    result = run_here(suite, shared_store, ["labels", "layers"])
+    assert result.complete
+    # the premise: networks trained on other labels put out something else
+    assert grade(result, "jensen_shannon", "labels") == 1.0
+    assert grade(result, "rsm_norm_difference", "labels") > grade(result, "cka", "labels")
+    # what all layers of a network share cannot tell them apart
+    assert grade(result, "jensen_shannon", "layers") == 0.0
+    assert grade(result, "cka", "layers") >= 0.9
+
+
+@pytest.mark.slow
+def test_networks_that_always_had_a_right_mark_behave_alike_and_unlike_the_others(shared_store: Path) -> None:
+    suite = reduced("resi-shortcuts", 2, ["jensen_shannon"], epochs=4)
+    result = run_here(suite, shared_store, ["shortcuts"])
+    assert result.complete
+    assert grade(result, "jensen_shannon", "shortcuts/shortcut100") == 1.0
