@@ -153,7 +153,7 @@ class TestCropAndFlip:
         assert 10 < sum(same) < 40
 
     def test_only_images_are_cropped(self) -> None:
-        with pytest.raises(SimbenchError, match="crop_and_flip: images .* are needed; random has inputs of shape"):
+        with pytest.raises(SimbenchError, match=r"crop_and_flip: images .* are needed; random has inputs of shape"):
             conditioned(random_dataset((1, 8)), Conditions(crop_and_flip=1), seed=0)
 
 

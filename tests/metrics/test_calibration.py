@@ -74,7 +74,7 @@ def test_independent_data_that_cka_calls_similar_is_at_chance() -> None:
     found = scores(calibrated("cka", permutations=40), *matrices, pairs=[(k, k + 1) for k in range(0, 40, 2)])
     assert min(one.companions["raw"] for one in found) > 0.9
     assert max(abs(value(one)) for one in found) < 0.15
-    assert np.mean([value(one) for one in found]) == pytest.approx(0, abs=0.06)
+    assert np.mean([value(one) for one in found]) == pytest.approx(0, abs=0.08)
     assert sum(one.companions["p_value"] <= 0.05 for one in found) <= 4
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from tests.suites.reduced import grade
 
 from simbench.run.session import RunResult, prepare, run
 from simbench.suite.load import load_suite
@@ -33,12 +32,6 @@ def reduced(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     )
 
 
-def grade(result: RunResult, metric: str, test: str) -> float:
-    found = next(ranked.row.verdicts[test].grade for ranked in result.board.rows if ranked.row.metric.label == metric)
-    assert found is not None
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2"])
 def test_a_layer_is_known_from_the_others_but_not_by_the_task_loss(reduced: RunResult, metric: str) -> None:
@@ -61,9 +54,7 @@ def test_labels_without_content_are_stitched_and_only_the_structural_index_sees_
 
 
 def test_its_models_are_those_of_the_sanity_suite() -> None:
-    ours, theirs = (
-        {ref: model.key for ref, model in prepare(name).models.items()} for name in ("stitching", "sanity")
-    )
+    ours, theirs = ({ref: model.key for ref, model in prepare(name).models.items()} for name in ("stitching", "sanity"))
     assert {ref: key for ref, key in ours.items() if ref.group == "cnn"}.items() <= theirs.items()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ def result(shared_store: Path) -> RunResult:
 def test_a_maximum_match_is_the_share_of_common_units(result: RunResult, epsilon: str) -> None:
     found = verdict(result, f"subspace_match{epsilon}", "overlap")
     assert found.grade == 1.0
-    assert set(found.companions) == {f"distance_from_share_{form}" for form in ("permuted", "rotated", "extended", "dead")}
+    assert set(found.companions) == {
+        f"distance_from_share_{form}" for form in ("permuted", "rotated", "extended", "dead")
+    }
     assert max(found.companions.values()) < 0.001  # an extended population has a whole number of units
 
 
@@ -41,7 +44,7 @@ def test_middle_layers_of_two_seeds_do_not_match_and_more_does_the_larger_epsilo
     result: RunResult, shared_store: Path
 ) -> None:
     curves = [profile(SUITE, shared_store, f"subspace_match{epsilon}") for epsilon in EPSILONS]
-    for smaller, larger in zip(curves, curves[1:], strict=False):
+    for smaller, larger in pairwise(curves):
         assert all(a <= b for a, b in zip(smaller, larger, strict=True))
     assert curves[-2][0] > 0.9
     assert curves[-2][2:] == [0.0] * 5

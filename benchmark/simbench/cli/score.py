@@ -96,7 +96,7 @@ def _score(metrics: list[Metric], name: str | None, a: str, b: str) -> list[Scor
 
 
 def _record(one: Scored) -> dict[str, Any]:
-    record = {
+    record: dict[str, Any] = {
         "metric": one.metric.label,
         "status": one.score.status,
         "value": one.score.value,

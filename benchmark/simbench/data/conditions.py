@@ -136,8 +136,7 @@ def cropped_and_flipped(images: Tensor, padding: int, generator: Generator) -> T
     mirrored = torch.rand(count, 1, generator=generator) < 0.5
     columns = torch.where(mirrored, columns.flip(1), columns)
     which, rows, columns = (
-        index.to(images.device)
-        for index in (torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :])
+        index.to(images.device) for index in (torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :])
     )
     # indices apart from each other put what they choose first, before the channels
     return padded[which, :, rows, columns].movedim(-1, 1)

@@ -64,9 +64,9 @@ def bootstrapped(
 ) -> WrappedMetric:
     """`metric` with a standard error and, as companions, the ends of an interval, `lower` and `upper`.
 
-    The value is that of the metric; the interval is corrected for bias, so that a biased value may lie outside. Where a
-    resample has no score there is neither, and a warning says why. Refused, by a `SimbenchError`, for metrics that learn
-    a map.
+    The value is that of the metric; the interval is corrected for bias, so that a biased value may lie outside. Where
+    a resample has no score there is neither, and a warning says why. Refused, by a `SimbenchError`, for metrics that
+    learn a map.
     """
     if "fit" in metric.needs:
         raise SimbenchError(f"{metric.name} learns a map, which resampled probe inputs would leave as it is")

@@ -70,9 +70,9 @@ def with_parameters(metric: Metric, given: Mapping[str, Any]) -> Metric:
         made = replace(metric, parameters=checked_parameters(metric.function, plain, beside=WRAPPERS))
     except ParameterError as error:
         problems.update(error.problems)
-    first, *others = wrapping or [None]
-    problems.update({name: f'"{name}" cannot be combined with "{first}"' for name in others})
-    if first is not None:
+    if wrapping:
+        first, *others = wrapping
+        problems.update({name: f'"{name}" cannot be combined with "{first}"' for name in others})
         try:
             made = _wrapped(made, first, wrapping[first])
         except ParameterError as error:

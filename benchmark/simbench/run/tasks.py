@@ -28,7 +28,7 @@ from simbench.run.materials import Materials
 LARGEST_LOG_PROBABILITY_CHANGE = 1e-4
 """A reparametrisation that moves any log-probability by more is not one: its premise does not hold."""
 ROUNDINGS = 16
-"""Unless that is rounding: so many units in the last place of the largest log-probability, which is single precision."""
+"""Unless that is rounding: so many units in the last place of the largest log-probability, in single precision."""
 
 
 def train_model(materials: Materials, planned: PlannedModel) -> None:

@@ -1,4 +1,4 @@
-"""Distillation order: a student that matches its teacher's logits is more similar to it than one that is close in KL."""
+"""Distillation order: a student with its teacher's logits is more similar to it than one that is close to it in KL."""
 
 from __future__ import annotations
 
