@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from simbench.errors import NotApplicable
 from simbench.metrics import linear_algebra
 from simbench.metrics.cka import NonPositiveSelfHSICError, cka, cka_debiased
+from simbench.metrics.memory import limited_memory
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
@@ -69,8 +70,8 @@ def test_debiased_cka_equals_the_u_statistic(shape: tuple[int, int, int]) -> Non
 def test_feature_space_equals_gram_space(rows: int, width: int) -> None:
     sides = [linear_algebra.centred(torch.randn(rows, width + k, dtype=torch.float64)) for k in range(4)]
     pairs = [(a, b) for a in range(4) for b in range(4)]
-    features = linear_algebra._feature_inner_products(sides, pairs, 2**20)
-    gram = linear_algebra._gram_inner_products(sides, 2**20)
+    features = linear_algebra._feature_inner_products(sides, pairs)
+    gram = linear_algebra._gram_inner_products(sides)
     assert torch.allclose(features.view(4, 4), gram, rtol=1e-12)
 
 
@@ -80,9 +81,10 @@ def test_block_size_does_not_matter(kernel: str, limit: int) -> None:
     generator = torch.Generator().manual_seed(0)
     sides = [torch.randn(50, 8, generator=generator, dtype=torch.float64) for _ in range(3)]
     pairs = [(a, b) for a in range(3) for b in range(3)]
-    arguments = (sides, pairs, limit) if kernel == "_feature_inner_products" else (sides, limit)
+    arguments = (sides, pairs) if kernel == "_feature_inner_products" else (sides,)
     expected = torch.stack([(sides[a].T @ sides[b]).square().sum() for a, b in pairs])
-    assert torch.allclose(getattr(linear_algebra, kernel)(*arguments).flatten(), expected, rtol=1e-12)
+    with limited_memory(limit):
+        assert torch.allclose(getattr(linear_algebra, kernel)(*arguments).flatten(), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["cka", "cka_debiased"])

@@ -1,0 +1,25 @@
+"""What holds for every suite file that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simbench.suite.load import bundled_suites, load_suite
+
+BUNDLED = pytest.mark.parametrize("path", bundled_suites().values(), ids=bundled_suites())
+
+
+@BUNDLED
+def test_it_is_short_and_tells_editors_its_schema(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 60
+    assert lines[0] == "# yaml-language-server: $schema=./suite.schema.json"
+
+
+@BUNDLED
+def test_it_is_valid_and_says_what_it_is_about(path: Path) -> None:
+    suite = load_suite(path.stem)
+    assert suite.suite == path.stem
+    assert suite.about

@@ -1,0 +1,44 @@
+"""What the suite `statistics` is there to show: chance levels on constructed data, layers and seeds on trained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.suites.reduced import grade, run_here, two_seeds, verdict
+
+from simbench.run.session import RunResult
+
+SUITE = two_seeds("statistics", ("cka", "cka_debiased", "cca", "distance_correlation"))
+
+
+@pytest.fixture(scope="module")
+def result(shared_store: Path) -> RunResult:
+    return run_here(SUITE, shared_store, ["layers", "deletion", "sample_size", "noise"])
+
+
+@pytest.mark.slow
+def test_every_test_is_graded_and_says_both_correlations(result: RunResult) -> None:
+    assert result.complete
+    for metric in ("cka", "cca", "distance_correlation"):
+        for test in ("layers", "deletion"):
+            assert set(verdict(result, metric, test).companions) >= {"spearman", "kendall"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("biased", ["cka", "cca", "distance_correlation"])
+def test_independent_data_look_similar_when_there_are_few_rows_unless_the_bias_is_taken_out(
+    result: RunResult, biased: str
+) -> None:
+    assert grade(result, "cka_debiased", "sample_size/null") > 0.85
+    assert grade(result, biased, "sample_size/null") < 0.7
+
+
+@pytest.mark.slow
+def test_less_is_similar_the_more_noise_there_is(result: RunResult) -> None:
+    assert grade(result, "cka", "noise") == 1.0
+
+
+@pytest.mark.slow
+def test_deleted_components_are_seen_as_the_probe_loses_by_them(result: RunResult) -> None:
+    assert grade(result, "distance_correlation", "deletion") > 0.7
