@@ -118,7 +118,9 @@ def asserting_tests(module: str) -> frozenset[str]:
 
 
 def _asserts(node: ast.AST) -> bool:
-    return isinstance(node, ast.Assert) or (isinstance(node, ast.Attribute) and node.attr == "assert_close")
+    return isinstance(node, ast.Assert) or (
+        isinstance(node, ast.Attribute) and node.attr in ("assert_close", "assert_allclose")
+    )
 
 
 @cache

@@ -12,6 +12,7 @@ from simbench.run.session import prepare
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 
+
 def pairs(plan: Plan, test: str, label: str) -> int:
     """How many scores of a metric a test needs, each pair of a symmetric one once."""
     chosen = next(one for one in plan.tests if one.id == test)

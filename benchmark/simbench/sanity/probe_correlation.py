@@ -70,9 +70,7 @@ class ProbeCorrelation(StatisticKind):
         constant = next((line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0), None)
         if constant is None:
             return super().undetermined(trials)
-        return (
-            f"probes of all others differ from that of {constant.line} by {constant.at:g}: nothing to correlate with"
-        )
+        return f"probes of all others differ from that of {constant.line} by {constant.at:g}: nothing to correlate with"
 
     def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
         """Spearman and Kendall, which may be negative."""
