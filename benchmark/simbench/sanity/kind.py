@@ -69,10 +69,12 @@ class Answer(NamedTuple):
 
 
 def partly(credit: float, offending: Sequence[Comparison] = ()) -> Answer:
-    """An answer that is more or less right: `credit`, cut to [0, 1], of which 1 is needed to hold."""
+    """An answer that is more or less right: `credit`, cut to [0, 1], of which 1 is needed to hold.
+
+    The offending comparisons are marked where half of the credit or more is lost.
+    """
     credit = min(1.0, max(0.0, credit))
-    held = credit == 1.0
-    return Answer(held, credit - 1.0, () if held else tuple(offending), credit)
+    return Answer(credit == 1.0, credit - 1.0, tuple(offending) if credit <= 0.5 else (), credit)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ const evidence = (() => {
     return where
       .map((one, i) => ({
         where: one, models: models[i], name: columns[i], at: at[i], line: lines[i], margin: margins[i],
-        credit: credits.length ? credits[i] : null, held: { 1: true, 0: false }[held[i]] ?? null, asked: held[i] !== "-",
+        credit: credits.length ? credits[i] : null,
+        // What is more or less right is drawn as wrong where half of the credit or more is lost.
+        held: credits.length && credits[i] !== null ? credits[i] > 0.5 : { 1: true, 0: false }[held[i]] ?? null, asked: held[i] !== "-",
       }))
       .filter((one) => one.asked && (part === null || one.name === part));
   };
