@@ -86,6 +86,6 @@ def test_a_scaffold_needs_a_free_name_that_python_can_use(invoke, tmp_path, name
 
 
 def test_the_schema_of_suites_is_json_and_knows_the_test_kinds(invoke):
-    schema = json.loads(invoke("schema").stdout)
+    schema = json.loads(invoke("suite", "schema").stdout)
     assert {"test_identity", "test_invariance"} <= schema["$defs"].keys()
     assert "distance" in schema["$defs"]["test_correspondence"]["properties"]

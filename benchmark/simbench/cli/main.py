@@ -19,7 +19,7 @@ from simbench.errors import ExitCode, SimbenchError
 
 VERBS = (
     *("run", "plan", "list", "describe", "check", "new", "score"),
-    *("compare", "publish", "plot", "verify", "leaderboard", "schema"),
+    *("compare", "publish", "plot", "verify", "leaderboard", "suite"),
 )
 """In the order in which people use them."""
 
