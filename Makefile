@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/simbench run quick
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
