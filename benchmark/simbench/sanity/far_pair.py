@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, partly, test_kind
-from simbench.sanity.scale import shuffled, similarity_left
+from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.scale import as_good_as_unrelated, shuffled
 from simbench.sanity.selection import paired
 from simbench.suite.schema import PASS_IF
 
@@ -48,10 +48,5 @@ class FarPair(TestKind):
                     str(far),
                     tuple(dict.fromkeys((str(sender), str(receiver)))),
                     (far, own, unrelated),
-                    partial(_as_good_as_unrelated, far, own, unrelated),
+                    partial(as_good_as_unrelated, far, own, [unrelated]),
                 )
-
-
-def _as_good_as_unrelated(far: Comparison, own: Comparison, unrelated: Comparison, scores: Scores) -> Answer:
-    left = similarity_left(scores, far, own, [unrelated])
-    return partly(0.0 if left is None else 1.0 - left, (far,))

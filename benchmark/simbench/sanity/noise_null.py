@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, partly, test_kind
-from simbench.sanity.scale import shuffled, similarity_left
+from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.scale import as_good_as_unrelated, shuffled
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
@@ -56,11 +56,6 @@ class NoiseNull(TestKind):
                             str(noise),
                             (str(model),),
                             (noise, own, *unrelated),
-                            partial(_nothing_in_common, noise, own, unrelated),
+                            partial(as_good_as_unrelated, noise, own, unrelated),
                             name,
                         )
-
-
-def _nothing_in_common(noise: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores) -> Answer:
-    left = similarity_left(scores, noise, own, unrelated)
-    return partly(0.0 if left is None else 1.0 - left, (noise,))

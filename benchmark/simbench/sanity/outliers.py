@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, partly, test_kind
-from simbench.sanity.scale import change, shuffled
+from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.scale import shuffled, stable
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
@@ -52,14 +52,7 @@ class Outliers(TestKind):
                                 str(after),
                                 tuple(dict.fromkeys((str(a.model), str(other.model)))),
                                 (before, after, own, *unrelated),
-                                partial(_stable, before, after, own, unrelated),
+                                partial(stable, before, after, own, unrelated),
                                 at=share,
                                 line=str(before),
                             )
-
-
-def _stable(
-    before: Comparison, after: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores
-) -> Answer:
-    moved = change(scores, before, after, own, unrelated)
-    return partly(0.0 if moved is None else 1.0 - moved, (after,))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, partly, test_kind
-from simbench.sanity.scale import change, shuffled
+from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.scale import shuffled, stable
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
@@ -73,7 +73,7 @@ class SampleSize(TestKind):
                 f"{pair} on {inputs} inputs",
                 (str(pair.a.model), str(pair.b.model)),
                 (few, pair, own, unrelated),
-                partial(_about_the_same, pair, few, own, unrelated),
+                partial(stable, pair, few, own, [unrelated]),
                 "bias",
                 at=float(inputs),
                 line=str(pair),
@@ -88,7 +88,7 @@ class SampleSize(TestKind):
                 f"independent data, features / rows = {ratio:g}, draw {draw}",
                 (f"independent/{draw}",),
                 (drawn, own, base),
-                partial(_about_the_same, base, drawn, own, base),
+                partial(stable, base, drawn, own, [base]),
                 "null",
                 at=ratio,
                 line=f"draw {draw}",
@@ -99,10 +99,3 @@ class SampleSize(TestKind):
         construction = Named.of("independent_gaussian", features=self.features, rows=rows)
         sides = (RepresentationRef(ModelRef(construction.name, 2 * draw + side, construction), "x") for side in (0, 1))
         return Comparison(*sides)
-
-
-def _about_the_same(
-    before: Comparison, after: Comparison, own: Comparison, unrelated: Comparison, scores: Scores
-) -> Answer:
-    moved = change(scores, before, after, own, [unrelated])
-    return partly(0.0 if moved is None else 1.0 - moved, (after,))

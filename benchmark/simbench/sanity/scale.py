@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from simbench.plan.references import Comparison, Named, RepresentationRef
-from simbench.sanity.kind import Scores
+from simbench.sanity.kind import Answer, Scores, partly
 from simbench.seeds import seed_for
 
 ROUNDING = 1e-6
@@ -47,3 +47,19 @@ def change(
     """|ΔS| / scale between two comparisons; None without a scale: then there is nothing to measure it against."""
     scale = scale_of(scores, own, unrelated)
     return abs(scores(after).value - scores(before).value) / scale if scale > 0 else None
+
+
+def as_good_as_unrelated(
+    comparison: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores
+) -> Answer:
+    """Credit for what is lost: 1 − max(0, S − S₀) / scale; none where there is no scale."""
+    left = similarity_left(scores, comparison, own, unrelated)
+    return partly(0.0 if left is None else 1.0 - left, (comparison,))
+
+
+def stable(
+    before: Comparison, after: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores
+) -> Answer:
+    """Credit for what stays: 1 − |ΔS| / scale; none where there is no scale."""
+    moved = change(scores, before, after, own, unrelated)
+    return partly(0.0 if moved is None else 1.0 - moved, (after,))
