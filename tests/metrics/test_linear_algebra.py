@@ -58,19 +58,24 @@ def test_a_wide_matrix_is_replaced_by_one_with_the_same_gram_matrix() -> None:
 
 
 SPECTRA = {
-    "gaussian": None,
-    "one direction": np.r_[1.0, np.zeros(127)],
-    "geometric": np.geomspace(1, 1e-14, 128),
-    "half below the root of rounding": np.r_[np.ones(64), np.full(64, 1e-9)],
-    "zero": np.zeros(128),
+    "gaussian": lambda size: None,
+    "one direction": lambda size: np.r_[1.0, np.zeros(size - 1)],
+    "geometric": lambda size: np.geomspace(1, 1e-14, size),
+    "slowly geometric": lambda size: np.geomspace(1, 1e-6, size),
+    "power law": lambda size: np.arange(1.0, size + 1) ** -3,
+    "half below the root of rounding": lambda size: np.r_[np.ones(size // 2), np.full(size - size // 2, 1e-9)],
+    "most below the root of rounding": lambda size: np.r_[np.ones(size // 8), np.full(size - size // 8, 1e-8)],
+    "just above the root of rounding": lambda size: np.r_[1.0, np.full(size - 1, 1e-7)],
+    "zero": lambda size: np.zeros(size),
 }
 
 
+@pytest.mark.parametrize("size", [8, 128, 384])
 @pytest.mark.parametrize("name", SPECTRA)
-def test_nuclear_norms_are_right_whatever_the_spectrum(name: str) -> None:
+def test_nuclear_norms_are_right_whatever_the_spectrum(name: str, size: int) -> None:
     rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(128, 128))
-    if SPECTRA[name] is not None:
-        matrix = np.linalg.qr(matrix)[0] * SPECTRA[name] @ np.linalg.qr(rng.normal(size=(128, 128)))[0]
+    matrix, values = rng.normal(size=(size, size)), SPECTRA[name](size)
+    if values is not None:
+        matrix = np.linalg.qr(matrix)[0] * values @ np.linalg.qr(rng.normal(size=(size, size)))[0]
     batch = torch.tensor(np.stack([matrix, 2 * matrix]))
     assert nuclear_norms(batch).tolist() == pytest.approx(torch.linalg.svdvals(batch).sum(dim=1).tolist(), rel=1e-7)

@@ -166,9 +166,24 @@ def test_a_constant_matrix_is_not_applicable(metric) -> None:
 def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
     generator = torch.Generator().manual_seed(3)
     shapes = [(30, 4), (30, 50), (30, 4), (30, 1), (12, 20), (12, 3)]
-    sides = [Representation(torch.randn(*shape, generator=generator)) for shape in shapes]
+    sides = [Representation(torch.randn(*shape, generator=generator, dtype=torch.float64)) for shape in shapes]
     pairs = [(a, b) for a in range(6) for b in range(6) if shapes[a][0] == shapes[b][0]]
     metric = METRICS.get(name)
     scores = score_pairs(metric, sides, pairs)
     expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
     assert [score.value for score in scores] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["nbs", "procrustes"])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_products_in_single_precision_cost_no_more_digits_than_storing_did(name: str, offset: float) -> None:
+    """Layers of a ReLU network, low rank and a steep spectrum among them; the plain function is in double precision."""
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(500, 60, generator=generator)
+    layers = [first, (first @ torch.randn(60, 60, generator=generator)).relu()]
+    layers += [first[:, :3] @ torch.randn(3, 40, generator=generator), first * torch.logspace(0, -6, 60)]
+    layers.append(layers[1] + 0.2 * torch.randn(500, 60, generator=generator))
+    sides, metric = [Representation(layer + offset) for layer in layers], METRICS.get(name)
+    pairs = [(a, b) for a in range(5) for b in range(5)]
+    expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
+    assert [score.value for score in score_pairs(metric, sides, pairs)] == pytest.approx(expected, abs=2e-7)

@@ -226,7 +226,7 @@ def test_unnormalised_forms_scale_with_the_representations() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
     shapes = [(30, 4), (30, 50), (30, 4), (30, 1), (12, 20), (12, 3)]
-    sides = [Representation(torch.randn(*shape)) for shape in shapes]
+    sides = [Representation(torch.randn(*shape, dtype=torch.float64)) for shape in shapes]
     pairs = [(a, b) for a in range(6) for b in range(6) if shapes[a][0] == shapes[b][0]]
     metric = METRICS.get(name)
     scores = score_pairs(metric, sides, pairs)

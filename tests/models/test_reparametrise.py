@@ -22,6 +22,9 @@ NETWORKS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+TRANSFORMED = ["unit_permutation", "head_linear"]
+
+
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda network: "-".join(map(str, (network[0], *network[1]))))
 def model(request: pytest.FixtureRequest, digits: Dataset) -> Model:
     name, parameters = request.param
@@ -120,5 +123,42 @@ def test_the_heads_logits_move_by_one_constant_per_input(model: Model, images: T
 
 @pytest.mark.parametrize("name", REPARAMETRISATIONS)
 def test_other_networks_are_not_applicable(name: str) -> None:
-    with pytest.raises(NotApplicable, match="plain blocks"):
+    with pytest.raises(NotApplicable, match="known for networks of plain blocks"):
         changed(Model(nn.Sequential(nn.Linear(2, 2))), name)
+
+
+@pytest.fixture(scope="module")
+def transformer(characters: Dataset) -> Model:
+    training = Training(dataset=Component(name="characters"), epochs=1, learning_rate=0.005)
+    return train(ARCHITECTURES.get("causal_transformer"), {"width": 16}, training, characters, seed=0).model
+
+
+@pytest.fixture(scope="module")
+def tokens(characters: Dataset) -> Tensor:
+    return torch.from_numpy(characters.test.inputs[:200])
+
+
+@pytest.mark.parametrize("names", [*([name] for name in TRANSFORMED), TRANSFORMED, TRANSFORMED[::-1]], ids="-".join)
+def test_a_transformer_keeps_its_distribution(transformer: Model, tokens: Tensor, names: list[str]) -> None:
+    other = transformer
+    for name in names:
+        other = changed(other, name)
+    assert (log_probabilities(other, tokens) - log_probabilities(transformer, tokens)).abs().max() < 1e-4
+    before, after = transformer.activations(tokens, "embedding"), other.activations(tokens, "embedding")
+    assert (after - before).norm() > 0.1 * before.norm()
+
+
+def test_all_blocks_of_a_transformer_have_one_new_order(transformer: Model, tokens: Tensor) -> None:
+    other, orders = changed(transformer, "unit_permutation"), set()
+    for layer in (*transformer.layers(), "embedding"):
+        before, after = (model.activations(tokens, layer).flatten(0, -2).T for model in (transformer, other))
+        order = torch.cdist(after, before).argmin(dim=1)
+        torch.testing.assert_close(after, before[order], rtol=1e-4, atol=1e-4)
+        orders.add(tuple(order.tolist()))
+    assert len(orders) == 1
+    assert orders != {tuple(range(16))}
+
+
+def test_a_transformer_has_no_relu_to_scale(transformer: Model) -> None:
+    with pytest.raises(NotApplicable, match="networks of plain blocks"):
+        changed(transformer, "relu_rescaling")

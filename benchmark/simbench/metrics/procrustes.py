@@ -12,10 +12,11 @@ the right-hand side.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import nuclear_cross_norms, same_gram, unit_norm
+from simbench.metrics.linear_algebra import in_stored_precision, nuclear_cross_norms, same_gram, unit_norm
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:
@@ -27,18 +28,31 @@ else:
     torch = lazy_import("torch")
 
 INVARIANT_TO = {"orthogonal", "isotropic_scaling", "translation"}
-CLOSE = 1e-2
-"""A squared distance below which 2 − 2‖·‖∗ has lost too many digits, and the residual of the alignment is taken."""
+CLOSE = 0.1
+"""A distance below which 2 − 2‖·‖∗ has lost too many digits, and the residual of the alignment is taken."""
 
 
-def shape(representation: Representation) -> Tensor:
-    """What both metrics prepare: centred, of norm 1, at most as wide as it is long; float64, (rows, ≤ rows)."""
-    return same_gram(unit_norm(representation.matrix))
+@dataclass(frozen=True)
+class Shape:
+    """A centred matrix of norm 1, (rows, ≤ rows): in float64, and in the precision in which products are taken."""
+
+    matrix: Tensor
+    factor: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Shape:
+        """The shape of these rows, which are all of them in another order."""
+        return Shape(self.matrix[rows], self.factor[rows])
 
 
-def nbs_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """The normalised Bures similarity of many pairs of prepared shapes, shape (pairs,)."""
-    return nuclear_cross_norms(prepared, pairs)
+def shape(representation: Representation) -> Shape:
+    """What both metrics prepare."""
+    matrix = same_gram(unit_norm(representation.matrix))
+    return Shape(matrix, in_stored_precision(matrix, representation.matrix.dtype))
+
+
+def nbs_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
+    """The normalised Bures similarity of many pairs of shapes, (pairs,), to 1e-7."""
+    return nuclear_cross_norms([side.factor for side in prepared], pairs).clamp_max(1)
 
 
 @metric(
@@ -71,12 +85,11 @@ def nbs(x: Tensor, y: Tensor) -> Tensor:
     return singular.sum()
 
 
-def procrustes_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """The Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
-    squared = 2 - 2 * nuclear_cross_norms(prepared, pairs)
-    distances = squared.clamp_min(0).sqrt()
-    for k in torch.nonzero(squared < CLOSE).flatten().tolist():
-        distances[k] = _residual(prepared[pairs[k][0]], prepared[pairs[k][1]])
+def procrustes_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
+    """The Procrustes distance of many pairs of shapes, (pairs,), to 1e-6; small ones to all digits."""
+    distances = (2 - 2 * nbs_of_pairs(prepared, pairs)).sqrt()
+    for k in torch.nonzero(distances < CLOSE).flatten().tolist():
+        distances[k] = _residual(prepared[pairs[k][0]].matrix, prepared[pairs[k][1]].matrix)
     return distances
 
 
@@ -114,10 +127,10 @@ def procrustes(x: Tensor, y: Tensor) -> Tensor:
 def _residual(x: Tensor, y: Tensor) -> Tensor:
     """min_Q ‖x − yQ‖ measured at the optimum: near 0 the difference 2 − 2‖yᵀx‖∗ would keep half the digits only.
 
-    With yᵀx = U S Vᵀ the alignment turns yU onto xV; what lies outside U or V, on the wider side, is matched with 0.
+    With yᵀx = U S Vᵀ it is Q = UVᵀ that turns the narrower side, y, into the space of the wider one.
     """
+    if x.shape[1] < y.shape[1]:
+        x, y = y, x
     u, _, vt = torch.linalg.svd(y.T @ x, full_matrices=False)
-    aligned_x, aligned_y = x @ vt.T, y @ u
-    parts = (aligned_x - aligned_y, x - aligned_x @ vt, y - aligned_y @ u.T)
-    squared: Tensor = torch.stack([part.square().sum() for part in parts]).sum()
-    return squared.sqrt()
+    norm: Tensor = torch.linalg.matrix_norm(x - y @ (u @ vt))
+    return norm

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import angle_of_chord, centred, cross_products, unordered, varying
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.procrustes import INVARIANT_TO, procrustes, procrustes_of_pairs, shape
+from simbench.metrics.procrustes import INVARIANT_TO, Shape, procrustes, procrustes_of_pairs, shape
 
 if TYPE_CHECKING:
     import scipy.optimize as optimize
@@ -31,7 +31,7 @@ else:
     torch, optimize = lazy_import("torch"), lazy_import("scipy.optimize")
 
 
-def squared_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
+def squared_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     """The squared Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
     return procrustes_of_pairs(prepared, pairs).square()
 
@@ -63,7 +63,7 @@ def procrustes_squared(x: Tensor, y: Tensor) -> Tensor:
     return procrustes(x, y).square()
 
 
-def angular_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
+def angular_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     """The angular Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
     return angle_of_chord(procrustes_of_pairs(prepared, pairs))
 
@@ -101,7 +101,7 @@ def procrustes_angular(x: Tensor, y: Tensor) -> Tensor:
 class SizedShape:
     """A shape of norm 1, and the norm that it had."""
 
-    shape: Tensor
+    shape: Shape
     size: float
 
 

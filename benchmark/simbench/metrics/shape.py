@@ -23,7 +23,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.cca import with_saturation
 from simbench.metrics.linear_algebra import Spectrum, angle_of_chord, cross_products, spectrum, unordered, varying
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.procrustes import procrustes, procrustes_of_pairs
+from simbench.metrics.procrustes import Shape, procrustes, procrustes_of_pairs
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,10 @@ def partially_whitened(representation: Representation, *, alpha: float) -> Spect
 
 def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: float) -> list[float | Score]:
     """The generalised shape distance of many pairs of whitened representations."""
-    angles = angle_of_chord(procrustes_of_pairs([side.left * side.values for side in prepared], pairs)).tolist()
+    matrices = [side.left * side.values for side in prepared]
+    # Whitening enlarges what is small, rounding errors too: products stay in float64.
+    shapes = [Shape(matrix, matrix) for matrix in matrices]
+    angles = angle_of_chord(procrustes_of_pairs(shapes, pairs)).tolist()
     return [_warned(angle, alpha, prepared[a], prepared[b]) for (a, b), angle in zip(pairs, angles, strict=True)]
 
 

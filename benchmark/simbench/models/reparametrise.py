@@ -1,4 +1,4 @@
-"""Other weights, same function: the reparametrisations of a `BlockNetwork`.
+"""Other weights, same function: the reparametrisations of a network of plain blocks and of a causal transformer.
 
 Each returns a new model and leaves the given one as it is. Products are taken in float64 and rounded once.
 """
@@ -8,22 +8,38 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from simbench.errors import NotApplicable
-from simbench.models.blocks import BlockNetwork
+from simbench.models.blocks import BlockNetwork, StagedNetwork
 from simbench.models.model import Model
+from simbench.models.transformer import CausalTransformer
 
+N = TypeVar("N", bound=StagedNetwork)
 Reparametrisation = Callable[[Model, torch.Generator], Model]
+KNOWN_FOR: dict[type[StagedNetwork], str] = {
+    BlockNetwork: "networks of plain blocks (mlp, conv1d, conv2d, …)",
+    StagedNetwork: "networks of plain blocks and causal transformers",
+}
 LARGEST_FACTOR = 10.0
 """Of the rescaling of a unit; and of the condition number at the head."""
 
 
 def unit_permutation(model: Model, generator: torch.Generator) -> Model:
-    """Reorder the units (channels) of every block, and let what reads them undo it."""
-    network = _copy(model)
+    """Reorder the units (channels) of every block, and let what reads them undo it.
+
+    All blocks of a transformer add to the same features: these have one order everywhere.
+    """
+    if isinstance(model.network, CausalTransformer):
+        transformer = _copy(model, CausalTransformer)
+        order = torch.randperm(transformer.head.in_features, generator=generator)
+        for tensor, axis in transformer.feature_axes():
+            tensor.copy_(tensor.index_select(axis, order.to(tensor.device)))
+        return model.with_network(transformer)
+    network = _copy(model, BlockNetwork)
     for block, reader in _blocks_and_readers(network):
         order = torch.randperm(_units(block), generator=generator)
         for module in (block.get_submodule("linear"), *_norm(block)):
@@ -36,7 +52,7 @@ def unit_permutation(model: Model, generator: torch.Generator) -> Model:
 
 def relu_rescaling(model: Model, generator: torch.Generator) -> Model:
     """Scale every unit by a positive factor, log-uniform in [0.1, 10]: the ReLU passes it on, the reader undoes it."""
-    network = _copy(model)
+    network = _copy(model, BlockNetwork)
     for block, reader in _blocks_and_readers(network):
         drawn = torch.rand(_units(block), generator=generator, dtype=torch.float64)
         factors = LARGEST_FACTOR ** (2 * drawn - 1)
@@ -55,7 +71,7 @@ def head_linear(model: Model, generator: torch.Generator) -> Model:
     The shift c, common to all unembeddings, changes the logits of an input by one constant, which the softmax removes.
     These are all the maps that leave the distribution as it is, by the identifiability theorem of Roeder et al. (2021).
     """
-    network = _copy(model)
+    network = _copy(model, StagedNetwork)
     head = network.head
     features = head.in_features
     mix, unmix = _well_conditioned(features, generator)
@@ -82,10 +98,10 @@ REPARAMETRISATIONS: dict[str, Reparametrisation] = {
 """By name. The first two change the blocks, the last one changes the embedding."""
 
 
-def _copy(model: Model) -> BlockNetwork:
+def _copy(model: Model, kind: type[N]) -> N:
     """The network's own copy; parameters are frozen, so that they may be changed in place."""
-    if not isinstance(model.network, BlockNetwork):
-        raise NotApplicable("only networks of plain blocks (mlp, conv1d, conv2d) can be reparametrised")
+    if not isinstance(model.network, kind):
+        raise NotApplicable(f"this reparametrisation is known for {KNOWN_FOR[kind]} only")
     return copy.deepcopy(model.network)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,21 @@ class CausalTransformer(StagedNetwork):
         stages = [("tokens", _Tokens(context, vocabulary, width)), *named_blocks(blocks), (EMBEDDING, last)]
         super().__init__(OrderedDict([*stages, (HEAD, nn.Linear(width, vocabulary, bias=False))]))
         self.vocabulary = vocabulary
+
+    def feature_axes(self) -> Iterator[tuple[Tensor, int]]:
+        """All weights that write or read the features which run through all blocks, with the axis of these."""
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                yield from ((module.weight, 0), (module.bias, 0))
+            elif isinstance(module, _Tokens):
+                yield from ((module.token, 1), (module.position, 1))
+            elif isinstance(module, _Block):
+                expand, _, contract = cast("tuple[nn.Linear, nn.Module, nn.Linear]", tuple(module.feed_forward))
+                reading, writing = (module.attention.mixed, expand), (module.attention.output, contract)
+                yield from ((reader.weight, 1) for reader in reading)
+                yield from ((tensor, 0) for writer in writing for tensor in (writer.weight, writer.bias))
+        # what `head_linear` puts between them reads in place of the head
+        yield getattr(self.embedding, "bottleneck", self.head).weight, 1
 
 
 def causal_transformer_network(
