@@ -93,11 +93,14 @@ def graded(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = ()) -> Verdic
     return grade_trials(trials, ungraded, lambda grade: grade >= 0.95, judged_by_mean, comparisons=len(trials))
 
 
-def score_of(metric: str, test: str, comparison: Comparison, value: float | None, reason: str = "") -> ScoreRow:
+def score_of(
+    metric: str, test: str, comparison: Comparison, value: float | None, reason: str = "", **companions: float
+) -> ScoreRow:
     """A line of the table of scores."""
     status = "ok" if value is not None else "error"
     place = ScoreRow.place_of(comparison)
-    return ScoreRow(metric, test, *place, status, value, None, None, "", reason, 0.01, f"{abs(hash(place)):x}")
+    key = f"{abs(hash(place)):x}"
+    return ScoreRow(metric, test, *place, status, value, None, None, "", reason, 0.01, key, companions)
 
 
 def _identity(label: str, broken: float) -> tuple[str, list[Trial], list[ScoreRow]]:
@@ -123,7 +126,7 @@ def _invariance(label: str, broken: float) -> tuple[str, list[Trial], list[Score
             a = RepresentationRef(ModelRef("cnn", seed), "block1")
             comparison = Comparison(a, a.under(Named.of(name, seed=1)))
             fails = broken > 0.1 and name == "invertible_linear"
-            scores.append(score_of(label, "invariance", comparison, 0.6 if fails else 1.0))
+            scores.append(score_of(label, "invariance", comparison, 0.6 if fails else 1.0, p_value=0.02, raw=0.9))
             margin = -broken if fails else 0.05
             trials.append(
                 Trial(str(comparison), (str(a.model),), not fails, margin, name, (comparison,) if fails else ())

@@ -148,3 +148,11 @@ def test_a_figure_and_the_scores_behind_it_can_be_saved(read, published):
     )
     assert sum(float(one["value"]) for one in lines) == pytest.approx(sum(float(v[4]) for v in values), rel=1e-5)
     assert sum(one["breaks_rule"] == "true" for one in lines) == 3
+
+
+def test_what_came_with_a_score_stands_beside_it(read):
+    reader = read("test=invariance&metrics=procrustes")
+    reader.page.locator("dialog details.scores summary").click()
+    assert "p value=0.02; raw=0.9" in reader.page.locator("dialog details.scores td").nth(4).inner_text()
+    text, _ = reader.saved("dialog .actions button")
+    assert {line["companions"] for line in csv.DictReader(io.StringIO(text))} == {"p_value=0.02; raw=0.9"}

@@ -1,4 +1,4 @@
-"""Time every fast door on all pairs of representations: against loops, against public packages, against the floor.
+"""Time every metric on all pairs of representations: against loops, against public packages, against the floor.
 
     python tests/performance/all_pairs.py [--representations 20] [--rows 2000] [--features 256] [--dtype float32]
         [--threads 1] [--metric NAME]… [--seconds 30] [--no-peers] [--growth] [--write]
@@ -31,9 +31,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--metric", action="append", help="repeatable; all light ones that have a fast door if not given"
-    )
+    parser.add_argument("--metric", action="append", help="repeatable; all if not given")
     parser.add_argument("--seconds", type=float, default=30.0, help="for one loop or one package on one metric")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--growth", action="store_true")

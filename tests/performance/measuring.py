@@ -7,22 +7,30 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from floors import FLOORS
 from peers import Peer
+from torch import Tensor
 
 from simbench.metrics.linear_algebra import centred
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.sharing import sharing
-from simbench.representations.representation import Representation
+from simbench.representations.representation import Head, Representation
 
 T = TypeVar("T")
 Pairs = Sequence[tuple[int, int]]
+LABELS = 10
+HEAD_FEATURES = 8
+"""What a head reads in metrics of heads: fewer features than labels."""
+TOKENS = 10
+"""Of a sequence, for metrics that need some."""
+PATIENCE = 60.0
+"""Seconds for our own scores of all pairs; more than that are scaled up from a part of them."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +54,50 @@ class Setting:
         result = work()
         return result, self.clock() - start
 
-    def sides(self) -> list[Representation]:
-        """A chain: each is a random mixture of the one before and noise, through a ReLU, as the layers of a network."""
+    def sides(self, *, tokens: int | None = None) -> list[Representation]:
+        """A chain: each is a random mixture of the one before and noise, through a ReLU, as the layers of a network.
+
+        All are read by heads that agree for the most part, and come with as many rows to fit maps on. With `tokens`,
+        that many rows are a sequence.
+        """
         generator = torch.Generator().manual_seed(0)
-        width = self.features
-        x = torch.randn(self.rows, width, generator=generator, dtype=torch.float64)
+        width, rows = self.features, 2 * self.rows
+        x = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+        signal = x[:, : LABELS // 2]
+        labels = torch.cat([signal, -signal], dim=1)
         found = []
         for layer in range(self.representations):
             mixing = torch.randn(width, width, generator=generator, dtype=torch.float64) * (2 / width) ** 0.5
-            noise = 0.3 * torch.randn(self.rows, width, generator=generator, dtype=torch.float64)
+            noise = 0.3 * torch.randn(rows, width, generator=generator, dtype=torch.float64)
             x = (x @ mixing + noise).relu()
-            found.append(Representation(x.to(getattr(torch, self.dtype)), layer=f"layer {layer}"))
+            found.append(self._side(x, labels, f"layer {layer}", tokens))
         return found
+
+    def _side(self, x: Tensor, labels: Tensor, layer: str, tokens: int | None) -> Representation:
+        stored = x.to(getattr(torch, self.dtype))
+        if tokens is not None:
+            return Representation(stored[: self.rows].unflatten(0, (-1, tokens)), "tokens", layer)
+        head = Head(torch.linalg.lstsq(x, labels).solution.T.to(stored.dtype), torch.zeros(LABELS, dtype=stored.dtype))
+        test, train = (
+            Representation(part, layer=layer, model=ReadOut(head), targets=target, classes=LABELS, at_head=True)
+            for part, target in zip(stored.split(self.rows), labels.argmax(dim=1).split(self.rows), strict=True)
+        )
+        return replace(test, fit=train)
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """A model that ends with a linear head on its only layer."""
+
+    read: Head
+
+    def head(self) -> Head:
+        """The head."""
+        return self.read
+
+    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """The logits."""
+        return activations @ self.read.unembedding.T + self.read.bias
 
 
 @dataclass(frozen=True)
@@ -66,7 +106,7 @@ class Timing:
 
     seconds: float
     scaled: bool
-    difference: float
+    difference: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,54 +114,66 @@ class Row:
     """One metric: our seconds and bytes, the plain function, the packages by name, and the floor."""
 
     name: str
-    seconds: float
+    ours: Timing
     memory: int | None
     loop: Timing
     peers: dict[str, Timing]
     floor: float | None
 
 
-def measured(metric: Metric, sides: Sequence[Representation], setting: Setting, peers: Sequence[Peer]) -> Row:
+def sides_for(metric: Metric, setting: Setting) -> list[Representation]:
+    """What a metric needs: few features for one of heads, sequences, or just matrices."""
+    if metric.level == "head":
+        setting = replace(setting, features=HEAD_FEATURES)
+    return setting.sides(tokens=TOKENS if "sequence" in metric.needs else None)
+
+
+def measured(metric: Metric, setting: Setting, peers: Sequence[Peer]) -> Row:
     """Everything about one metric."""
-    count = len(sides)
-    pairs = [(a, b) for a in range(count) for b in range(count)]
-    score_pairs(metric, [Representation(side.matrix[:100, :20]) for side in sides[:2]], [(0, 1)])  # imports come first
-    matrices = [side.matrix for side in sides]
+    sides = sides_for(metric, setting)
+    pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
+    small = replace(setting, rows=200, features=HEAD_FEATURES, representations=2)
+    score_pairs(metric, sides_for(metric, small), [(0, 1)])  # imports come first
     _forget_peak()
     before = _status("VmRSS")
-    scores, seconds = setting.timed(lambda: score_pairs(metric, sides, pairs))
+    patience = max(PATIENCE, setting.seconds)
+    ours, done, scores = _within(setting, lambda some: score_pairs(metric, sides, some), pairs, patience, whole=True)
     peak = _status("VmHWM")
-    ours = {pair: score.value for pair, score in zip(pairs, scores, strict=True) if score.value is not None}
+    memory = peak - before if peak is not None and before is not None else None
+    values = {pair: score.value for pair, score in zip(done, scores, strict=True) if score.value is not None}
+    if not values:
+        raise RuntimeError(f"{metric.name} scored nothing: {scores[0].reason}")
+    inputs = sides if metric.takes_representations else [side.matrix for side in sides]
 
     def plain(some: Pairs) -> list[float]:
-        found = [metric.function(matrices[a], matrices[b], **metric.parameters) for a, b in some]
+        found = [metric.function(inputs[a], inputs[b], **metric.parameters) for a, b in some]
         return [float(getattr(value, "value", value)) for value in found]
 
-    loop = _within(setting, plain, list(ours), ours, whole=False)
+    def compared(compare: Callable[[Pairs], Sequence[float]], *, whole: bool) -> Timing:
+        timing, done, found = _within(setting, compare, list(values), setting.seconds, whole=whole)
+        difference = max(abs(value - values[pair]) for value, pair in zip(found, done, strict=True))
+        # of all pairs, though we may have taken a part of them ourselves
+        return Timing(timing.seconds * len(pairs) / len(values), timing.scaled or len(values) < len(pairs), difference)
+
     others = {
-        f"{peer.package}{f' ({peer.remark})' if peer.remark else ''}": _within(
-            setting, lambda some, peer=peer: peer.compare(matrices, some), list(ours), ours, whole=True
+        f"{peer.package}{f' ({peer.remark})' if peer.remark else ''}": compared(
+            lambda some, peer=peer: peer.compare([side.matrix for side in sides], some), whole=True
         )
         for peer in peers
         if peer.metric == metric.name
     }
+    loop = compared(plain, whole=False)
     floor = None
     if metric.name in FLOORS:
-        prepared = [centred(matrix) for matrix in matrices]
+        prepared = [centred(side.matrix) for side in sides]
         floor = setting.timed(lambda: FLOORS[metric.name](prepared))[1]
-    memory = peak - before if peak is not None and before is not None else None
-    return Row(metric.name, seconds, memory, loop, others, floor)
+    return Row(metric.name, ours, memory, loop, others, floor)
 
 
 def _within(
-    setting: Setting,
-    compare: Callable[[Pairs], Sequence[float]],
-    pairs: list[tuple[int, int]],
-    ours: dict[tuple[int, int], float],
-    *,
-    whole: bool,
-) -> Timing:
-    """All pairs if they take no longer than the setting allows, else as many as do, scaled up.
+    setting: Setting, compare: Callable[[Pairs], Sequence[T]], pairs: Pairs, patience: float, *, whole: bool
+) -> tuple[Timing, Pairs, Sequence[T]]:
+    """All pairs if they take no longer than `patience`, else as many as do, scaled up; which, and what was found.
 
     `whole`: all pairs of some representations, for what is not written pair by pair; else pairs drawn at random.
     """
@@ -130,18 +182,17 @@ def _within(
         choose = lambda k: [(a, b) for a, b in pairs if a in everyone[:k] and b in everyone[:k]]  # noqa: E731
         steps = [2, 4, 8, len(everyone)]
     else:
-        shuffled = random.Random(0).sample(pairs, len(pairs))
+        shuffled = random.Random(0).sample(list(pairs), len(pairs))
         choose = lambda k: shuffled[:k]  # noqa: E731
         steps = [2, 10, 50, len(pairs)]
-    values, seconds, done = [], 0.0, choose(steps[0])
+    found, seconds, done = [], 0.0, choose(steps[0])
     for step in dict.fromkeys(min(step, steps[-1]) for step in steps):
         some = choose(step)
-        if values and seconds * len(some) / len(done) > setting.seconds:
+        if found and seconds * len(some) / len(done) > patience:
             break
-        values, seconds = setting.timed(lambda some=some: compare(some))
+        found, seconds = setting.timed(lambda some=some: compare(some))
         done = some
-    difference = max(abs(value - ours[pair]) for value, pair in zip(values, done, strict=True))
-    return Timing(seconds * len(pairs) / len(done), len(done) < len(pairs), difference)
+    return Timing(seconds * len(pairs) / len(done), len(done) < len(pairs)), done, found
 
 
 def together(metrics: Sequence[Metric], setting: Setting) -> tuple[float, float, int]:

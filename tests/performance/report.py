@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 import torch
-from measuring import Row, Setting, Timing, exponent, measured, together
+from measuring import Row, Setting, Timing, exponent, measured, sides_for, together
 from peers import available
 
 from simbench.metrics.metric import Metric
@@ -23,7 +23,10 @@ COLUMNS = (
     *("metric", "all pairs, s", "memory, MiB", "loop, s", "×", "difference"),
     *("package", "s", "×", "difference", "floor, s", "× floor"),
 )
-GROWTH = ("cka", "cca", "nbs", "procrustes", "rsa", "mutual_knn", "distance_correlation", "cka_rbf", "soft_matching")
+QUICK = 15.0
+"""Seconds: metrics that take longer are not measured again, with their family or for their growth."""
+LONGEST = 8.0
+"""Seconds: after a step of growth that took longer, the next ones are left out."""
 COUNTS = (10, 20, 40)
 ROWS = (500, 1000, 2000, 4000, 8000)
 GROWTH_FEATURES = 32
@@ -35,26 +38,22 @@ def document(setting: Setting, names: Sequence[str] | None, *, peers: bool, grow
     """Heading, conditions, the table of metrics, families together and, if asked for, growth."""
     torch.set_num_threads(setting.threads)
     found, missing = available() if peers else ([], [])
-    metrics = [METRICS.get(name) for name in names] if names else fast_doors()
+    metrics = [METRICS.get(name) for name in names] if names else [metric for _, metric in METRICS]
     yield from _heading(setting, [] if peers else ["no packages were asked for"], missing)
     yield _cells(COLUMNS)
     yield _cells(["---" if name in ("metric", "package") else "---:" for name in COLUMNS])
-    sides, rows = setting.sides(), []
+    rows = []
     for metric in metrics:
-        rows.append(measured(metric, sides, setting, found))
+        rows.append(measured(metric, setting, found))
         yield from _lines(rows[-1])
     yield ""
     yield from _summary(rows)
+    quick = [metric for metric, row in zip(metrics, rows, strict=True) if row.ours.seconds < QUICK]
     if names is None:
-        yield from _families(metrics, setting)
+        yield from _families([metric for metric in quick if not metric.takes_representations], setting)
     if growth:
-        yield from _growth([METRICS.get(name) for name in GROWTH], setting)
+        yield from _growth(quick, setting)
     yield f"Load average at the end: {os.getloadavg()[0]:.1f}."
-
-
-def fast_doors() -> list[Metric]:
-    """All metrics on matrices that have a fast door and train nothing."""
-    return [m for _, m in METRICS if m.compare_many is not None and not m.needs and m.cost == "light"]
 
 
 def _heading(setting: Setting, *remarks: list[str]) -> Iterator[str]:
@@ -83,20 +82,23 @@ def _heading(setting: Setting, *remarks: list[str]) -> Iterator[str]:
 
 
 def _lines(row: Row) -> Iterator[str]:
-    ours = [row.name, f"{row.seconds:.2f}", f"{row.memory / 2**20:.0f}" if row.memory is not None else "–"]
-    loop = [*_timing(row.loop, row.seconds)]
-    floor = [f"{row.floor:.2f}", f"{row.seconds / row.floor:.1f}"] if row.floor else ["–", "–"]
+    ours = [row.name, _seconds(row.ours), f"{row.memory / 2**20:.0f}" if row.memory is not None else "–"]
+    loop = [*_timing(row.loop, row.ours.seconds)]
+    floor = [f"{row.floor:.2f}", f"{row.ours.seconds / row.floor:.1f}"] if row.floor else ["–", "–"]
     first, *others = sorted(row.peers.items(), key=lambda item: item[1].seconds) or [("–", None)]
-    yield _cells([*ours, *loop, first[0], *_timing(first[1], row.seconds), *floor])
+    yield _cells([*ours, *loop, first[0], *_timing(first[1], row.ours.seconds), *floor])
     for name, timing in others:
-        yield _cells([*[""] * 6, name, *_timing(timing, row.seconds), "", ""])
+        yield _cells([*[""] * 6, name, *_timing(timing, row.ours.seconds), "", ""])
 
 
 def _timing(timing: Timing | None, ours: float) -> list[str]:
     if timing is None:
         return ["–"] * 3
-    sign = "≈ " if timing.scaled else ""
-    return [f"{sign}{timing.seconds:.2f}", f"{timing.seconds / ours:.1f}", f"{timing.difference:.0e}"]
+    return [_seconds(timing), f"{timing.seconds / ours:.1f}", f"{timing.difference:.0e}"]
+
+
+def _seconds(timing: Timing) -> str:
+    return f"{'≈ ' if timing.scaled else ''}{timing.seconds:.2f}"
 
 
 def _cells(cells: Sequence[str]) -> str:
@@ -104,9 +106,9 @@ def _cells(cells: Sequence[str]) -> str:
 
 
 def _summary(rows: Sequence[Row]) -> Iterator[str]:
-    loops = [row.loop.seconds / row.seconds for row in rows]
-    best = {row.name: min(t.seconds for t in row.peers.values()) / row.seconds for row in rows if row.peers}
-    floors = {row.name: row.seconds / row.floor for row in rows if row.floor}
+    loops = [row.loop.seconds / row.ours.seconds for row in rows]
+    best = {row.name: min(t.seconds for t in row.peers.values()) / row.ours.seconds for row in rows if row.peers}
+    floors = {row.name: row.ours.seconds / row.floor for row in rows if row.floor}
     yield f"Loops take {min(loops):.1f} to {max(loops):.1f} times as long (median {median(loops):.1f})."
     if best:
         slower = [name for name, ratio in best.items() if ratio < 1]
@@ -148,18 +150,25 @@ def _growth(metrics: Sequence[Metric], setting: Setting) -> Iterator[str]:
     yield _cells(["---", *["---:"] * (len(COUNTS) + len(ROWS) + 2)])
     small = replace(setting, features=GROWTH_FEATURES, rows=GROWTH_ROWS, representations=GROWTH_REPRESENTATIONS)
     for metric in metrics:
-        by_count = [_ours(metric, replace(small, representations=count)) for count in COUNTS]
-        by_rows = [_ours(metric, replace(small, rows=rows)) for rows in ROWS]
-        cells = [[f"{one:.2f}" for one in times] for times in (by_count, by_rows)]
-        powers = f"{exponent(COUNTS, by_count):.1f}", f"{exponent(ROWS, by_rows):.1f}"
-        yield _cells([metric.name, *cells[0], powers[0], *cells[1], powers[1]])
+        settings = [replace(small, representations=count) for count in COUNTS], [replace(small, rows=n) for n in ROWS]
+        cells = []
+        for sizes, steps in zip((COUNTS, ROWS), settings, strict=True):
+            times = list(_until_too_long(metric, steps))
+            power = f"{exponent(sizes[: len(times)], times):.1f}" if len(times) > 2 else "–"
+            cells += [*(f"{seconds:.2g}" for seconds in times), *["–"] * (len(sizes) - len(times)), power]
+        yield _cells([metric.name, *cells])
     yield ""
 
 
-def _ours(metric: Metric, setting: Setting) -> float:
-    sides = setting.sides()
-    pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
-    return setting.timed(lambda: score_pairs(metric, sides, pairs))[1]
+def _until_too_long(metric: Metric, settings: Sequence[Setting]) -> Iterator[float]:
+    """Seconds for all pairs, setting by setting."""
+    for setting in settings:
+        sides = sides_for(metric, setting)
+        pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
+        _, seconds = setting.timed(lambda sides=sides, pairs=pairs: score_pairs(metric, sides, pairs))
+        yield seconds
+        if seconds > LONGEST:
+            return
 
 
 def _list(numbers: Sequence[int]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from simbench.plan.references import Comparison
 
@@ -20,6 +21,7 @@ class ScoreRow:
         status: `ok`, `skip`, `error` or `missing`.
         value: as the metric returned it (distances are not negated); None unless the status is `ok`.
         key: the score's content-addressed key.
+        companions: other numbers that came with the value, such as a p-value.
     """
 
     metric: str
@@ -38,6 +40,7 @@ class ScoreRow:
     reason: str
     seconds: float
     key: str
+    companions: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
     def place_of(comparison: Comparison) -> tuple[str, str, str, str, str, str]:

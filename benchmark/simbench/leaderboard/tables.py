@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import fields
-from operator import attrgetter
+from typing import Any
 
 from simbench.leaderboard.scores import ScoreRow
 
@@ -19,7 +20,7 @@ def scores_csv(scores: Sequence[ScoreRow]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
-    writer.writerows(map(attrgetter(*HEADER), scores))
+    writer.writerows([_cell(score, name) for name in HEADER] for score in scores)
     return file.getvalue()
 
 
@@ -29,7 +30,13 @@ def scores_parquet(scores: Sequence[ScoreRow]) -> bytes:
     import pyarrow.parquet as pq
 
     schema = pa.schema([(name, pa.float64() if name in NUMBERS else pa.string()) for name in HEADER])
-    table = pa.table({name: [getattr(score, name) for score in scores] for name in HEADER}, schema=schema)
+    table = pa.table({name: [_cell(score, name) for score in scores] for name in HEADER}, schema=schema)
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", store_schema=False)
     return sink.getvalue()
+
+
+def _cell(score: ScoreRow, name: str) -> Any:
+    """Companions differ from metric to metric, and so are one JSON object; empty where there are none."""
+    value = getattr(score, name)
+    return (json.dumps(dict(value)) if value else "") if name == "companions" else value

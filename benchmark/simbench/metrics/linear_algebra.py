@@ -270,9 +270,9 @@ def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:
     """The sums of singular values of a batch of matrices (b, r, s), shape (b,), to a relative `tolerance`.
 
     The roots of the eigenvalues of M Mᵀ are up to twice as fast as singular values, but squaring halves the digits: an
-    eigenvalue λ is known to about δ = 2ε · λ₁ only, hence its root to min(√δ, δ / 2√λ). Matrices for which these errors,
-    added up, exceed the tolerance get a singular value decomposition. (Among Gaussian, geometric, power-law and stepped
-    spectra of 8 to 512 values the true error never was more than .9 of that sum, mostly far less.)
+    eigenvalue λ is known to about δ = 2ε · λ₁ only, hence its root to min(√δ, δ / 2√λ). Matrices for which these
+    errors, added up, exceed the tolerance get a singular value decomposition. (Among Gaussian, geometric, power-law and
+    stepped spectra of 8 to 512 values the true error was never more than .9 of that sum, mostly far less.)
     """
     if products.shape[1] > products.shape[2]:
         products = products.mT

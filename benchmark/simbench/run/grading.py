@@ -88,6 +88,7 @@ def _score_row(
         reason=record.reason or "",
         seconds=record.seconds,
         key=key,
+        companions=record.companions,
     )
 
 

@@ -27,7 +27,7 @@ from simbench.verify.contents import MODEL_FILES, Contents
 from simbench.verify.metric_record import MetricRecord
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Finding, Level, Step, Tally, step_of, with_tallies
-from simbench.verify.sampling import NUMBERS, TOLERANCES, deviation, draw, spread
+from simbench.verify.sampling import TOLERANCES, deviation, draw, numbers, spread
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,10 @@ def _compared(
     level: Level,
 ) -> tuple[Tally, list[Finding], list[str]]:
     """(figures, scores that differ, scores that could not be taken) of one metric."""
-    label, scales = planned.metric.label, {name: spread(claimed, name) for name in NUMBERS}
+    label = planned.metric.label
+    scales = {
+        name: spread(claimed, name) for name in dict.fromkeys(n for one in claimed.values() for n in numbers(one))
+    }
     tolerance = TOLERANCES[level, planned.metric.cost]
     equal = within = 0
     largest = 0.0
@@ -236,8 +239,9 @@ def _compared(
         if other.status == "error":
             failed.append(f"{where}: {other.reason}")
             continue
-        apart = {name: deviation(getattr(one, name), getattr(other, name)) for name in NUMBERS}
-        far = [name for name in NUMBERS if apart[name] > tolerance * scales[name]]
+        said, taken = numbers(one), numbers(other)
+        apart = {name: deviation(said.get(name), taken.get(name)) for name in {**said, **taken}}
+        far = [name for name, distance in apart.items() if distance > tolerance * scales.get(name, 1.0)]
         if one.status != other.status:
             findings.append(Finding("score", where, _shown(one, "value"), _shown(other, "value")))
         elif far:
@@ -254,7 +258,7 @@ def _compared(
 
 
 def _shown(record: ScoreRecord, name: str) -> Any:
-    number = getattr(record, name)
+    number = numbers(record).get(name)
     return record.status if number is None else number
 
 

@@ -24,8 +24,11 @@ TOLERANCES: Mapping[tuple[Level, str], float] = {
 same to every metric.
 """
 
-NUMBERS = ("value", "tiebreak", "standard_error")
-"""What of a record is compared."""
+
+def numbers(record: ScoreRecord) -> dict[str, float | None]:
+    """What of a record is compared."""
+    known = {name: getattr(record, name) for name in ("value", "tiebreak", "standard_error")}
+    return {**known, **record.companions}
 
 
 def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[str]:
@@ -42,7 +45,7 @@ def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[st
 
 def spread(records: Mapping[str, ScoreRecord], name: str = "value") -> float:
     """What a deviation is measured against: the range of the middle 90 % of a metric's scores, 1 where that is 0."""
-    values = [value for record in records.values() if (value := getattr(record, name)) is not None]
+    values = [value for record in records.values() if (value := numbers(record).get(name)) is not None]
     low, high = np.quantile(values, [0.05, 0.95]) if values else (0.0, 0.0)
     return float(high - low) or 1.0
 

@@ -77,8 +77,8 @@ const details = (() => {
       panelNames.length > 1 ? select("models", panelNames.map((name) => [name, name]), state.pair || panelNames[0], (pair) => listener({ pair })) : null);
   };
 
-  const COLUMNS = ["metric", "test", "a_model", "a_layer", "a_change", "b_model", "b_layer", "b_change", "value", "status", "reason", "warning", "breaks_rule"];
-  const flat = (metric, test) => scores(metric, test).map((one) => [metric, test, ...one.a, ...one.b, one.value, one.status, one.reason, one.warning, one.marked]);
+  const COLUMNS = ["metric", "test", "a_model", "a_layer", "a_change", "b_model", "b_layer", "b_change", "value", "status", "reason", "warning", "breaks_rule", "companions"];
+  const flat = (metric, test) => scores(metric, test).map((one) => [metric, test, ...one.a, ...one.b, one.value, one.status, one.reason, one.warning, one.marked, one.companions.map((pair) => pair.join("=")).join("; ")]);
 
   const scoreTable = (state, column) => {
     const lines = state.metrics.flatMap((metric) => flat(metric, testOf(column)));
@@ -90,7 +90,7 @@ const details = (() => {
     fold.addEventListener("toggle", () => {
       if (!fold.open || fold.querySelector("table")) return;
       const head = h("tr", {}, ["metric", "a", "b", "score", ""].map((name) => h("th", { scope: "col" }, name)));
-      const body = shown.map((line) => h("tr", {}, h("td", {}, line[0]), h("td", {}, line.slice(2, 5).join(" ")), h("td", {}, line.slice(5, 8).join(" ")), h("td", {}, line[8] === null ? line[9] : String(line[8])), h("td", {}, line[12] ? "✗" : "", line[10] || line[11])));
+      const body = shown.map((line) => h("tr", {}, h("td", {}, line[0]), h("td", {}, line.slice(2, 5).join(" ")), h("td", {}, line.slice(5, 8).join(" ")), h("td", {}, line[8] === null ? line[9] : String(line[8])), h("td", {}, line[12] ? "✗ " : "", line[10] || [line[11], words(line[13])].filter(Boolean).join("; "))));
       fold.append(h("div", { className: "scroll" }, h("table", {}, h("thead", {}, head), h("tbody", {}, body))));
       if (lines.length > shown.length) fold.append(h("p", { className: "soft" }, `The first ${shown.length} of ${lines.length}; the CSV has all.`));
     });
