@@ -77,21 +77,15 @@ def command(
 
 def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> tuple[Board, Evidence | None]:
     """The board of a run's document, of a bundle, or of a suite; and the scores behind it, where there are any."""
-    import json
-
+    from simbench.cli.source import board_and_document, place_of
     from simbench.errors import SimbenchError
-    from simbench.leaderboard.document import evidence_in, from_document
+    from simbench.leaderboard.document import evidence_in
     from simbench.leaderboard.evidence import evidence_of
-    from simbench.results.store import Store
 
-    run = Store(store).root / "runs" / f"{source}.json"
-    path = run if run.is_file() else Path(source)
+    path = place_of(source, store)
     if path.suffix == ".json" and path.is_file():
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            return from_document(document), evidence_in(document)
-        except (ValueError, AttributeError) as error:
-            raise SimbenchError(f"{path}: not the document of a run: {error}") from None
+        board, document = board_and_document(path)
+        return board, evidence_in(document)
     if path.suffix == ".zip" or path.is_dir():
         return _bundled(path)
     from simbench.run.session import stored_results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError
 
@@ -18,11 +18,7 @@ def recorded_board(source: str, store: Path | None = None) -> Board:
     Raises:
         SimbenchError: there is nothing of that name, or it is none of these.
     """
-    from simbench.leaderboard.document import from_document
-    from simbench.results.store import Store
-
-    run = Store(store).root / "runs" / f"{source}.json"
-    path = run if run.is_file() else Path(source)
+    path = place_of(source, store)
     if path.suffix == ".zip":
         from simbench.verify.published import published_board
         from simbench.verify.verification import open_bundle
@@ -34,7 +30,23 @@ def recorded_board(source: str, store: Path | None = None) -> Board:
         raise SimbenchError(
             f'no run "{source}": give the id of a run in the store, its JSON file, a published folder or a bundle'
         )
+    return board_and_document(path)[0]
+
+
+def place_of(source: str, store: Path | None = None) -> Path:
+    """The JSON file of a run in the store that has this id, else the source as a path."""
+    from simbench.results.store import Store
+
+    run = Store(store).root / "runs" / f"{source}.json"
+    return run if run.is_file() else Path(source)
+
+
+def board_and_document(path: Path) -> tuple[Board, dict[str, Any]]:
+    """What the JSON document of a run or of a published leaderboard says; `SimbenchError` if it is none."""
+    from simbench.leaderboard.document import from_document
+
     try:
-        return from_document(json.loads(path.read_text(encoding="utf-8")))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return from_document(document), document
     except (ValueError, AttributeError) as error:
         raise SimbenchError(f"{path}: not the document of a run: {error}") from None

@@ -23,7 +23,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import unordered
 from simbench.metrics.matching import CONVERGENT, INVARIANT_TO, assigned
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.units import living
+from simbench.metrics.units import living, warned
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -74,12 +74,7 @@ def information_of_pairs(prepared: Sequence[BinnedUnits], pairs: Pairs, *, bins:
     for a, b in unique:
         gain = scaled_information(prepared[a], prepared[b], seed).cpu().numpy()
         values.append(float(np.clip(assigned(gain) / max(gain.shape), 0, 1)))
-    scores: list[float | Score] = []
-    for (a, b), k in zip(pairs, back, strict=True):
-        dead = prepared[a].dead, prepared[b].dead
-        warning = f"{dead[0]} and {dead[1]} dead units"
-        scores.append(Score(values[k], warnings=(warning,)) if any(dead) else values[k])
-    return scores
+    return [warned(values[k], prepared[a], prepared[b]) for (a, b), k in zip(pairs, back, strict=True)]
 
 
 def scaled_information(a: BinnedUnits, b: BinnedUnits, seed: int) -> Tensor:

@@ -29,7 +29,7 @@ from simbench.metrics.linear_algebra import MEMORY_LIMIT, centred, grouped
 from simbench.metrics.memory import working_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.regression import Folds, splits_of_rows
-from simbench.metrics.units import living, units
+from simbench.metrics.units import dead_units, living, units
 
 if TYPE_CHECKING:
     import torch
@@ -209,10 +209,10 @@ def _predictions(x: FoldedUnits, targets: Sequence[FoldedUnits], alpha: float, s
 
 
 def _scored(value: float, x: FoldedUnits, y: FoldedUnits, unsolved: int) -> float | Score:
-    warnings = [f"{x.dead} and {y.dead} dead units"] if x.dead or y.dead else []
+    warnings = dead_units(x, y)
     if unsolved:
-        warnings.append(f"the LASSO of {unsolved} units is not optimal after {ROUNDS} sweeps")
-    return Score(value, warnings=tuple(warnings)) if warnings else value
+        warnings += (f"the LASSO of {unsolved} units is not optimal after {ROUNDS} sweeps",)
+    return Score(value, warnings=warnings) if warnings else value
 
 
 @metric(

@@ -29,7 +29,7 @@ from simbench.metrics.linear_algebra import Spectrum, centred, spectrum, unorder
 from simbench.metrics.matching_information import exchanges
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.sharing import shared
-from simbench.metrics.units import Array, Units, living, units
+from simbench.metrics.units import Array, Units, dead_units, living, units
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -237,9 +237,7 @@ def squared_correlation(x: Spectrum, y: Spectrum) -> float:
 
 
 def _counting_dead(score: Score, a: Side, b: Side) -> Score:
-    if not (a.units.dead or b.units.dead):
-        return score
-    return replace(score, warnings=(*score.warnings, f"{a.units.dead} and {b.units.dead} dead units"))
+    return replace(score, warnings=score.warnings + dead_units(a.units, b.units))
 
 
 @metric(

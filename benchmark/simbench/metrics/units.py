@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,9 +99,24 @@ def matched(
     return [warned(values[a, b], prepared[i], prepared[j]) for (a, b), (i, j) in zip(keys, pairs, strict=True)]
 
 
-def warned(value: float, a: Units, b: Units) -> float | Score:
-    """The value, with a warning that counts the dead units, if there are any."""
-    return Score(value, warnings=(f"{a.dead} and {b.dead} dead units",)) if a.dead or b.dead else value
+class CountsDead(Protocol):
+    """What knows how many of its units are dead."""
+
+    @property
+    def dead(self) -> int:
+        """That number."""
+        ...
+
+
+def dead_units(a: CountsDead, b: CountsDead) -> tuple[str, ...]:
+    """The warning that counts the dead units, if there are any."""
+    return (f"{a.dead} and {b.dead} dead units",) if a.dead or b.dead else ()
+
+
+def warned(value: float, a: CountsDead, b: CountsDead) -> float | Score:
+    """The value, with that warning."""
+    warnings = dead_units(a, b)
+    return Score(value, warnings=warnings) if warnings else value
 
 
 def transport_library(what: str) -> Any:
