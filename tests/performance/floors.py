@@ -1,4 +1,6 @@
-"""The floor: the products and decompositions that a family of metrics cannot do without, alone, in float64.
+"""The floor: the products and decompositions that a family of metrics cannot do without, alone.
+
+In float64, but for products of all pairs of which nothing is subtracted: these are as exact as inputs in float32.
 
 What makes numbers of them (norms, ranks, assignments) counts where nothing is known to replace it. For products of all
 pairs the cheaper of the two ways is taken that `simbench.metrics.linear_algebra` describes.
@@ -41,7 +43,13 @@ def gram(sides: Sides) -> None:
 def nuclear(sides: Sides) -> None:
     """Cross products and the eigenvalues of M Mᵀ."""
     for product in _cross(sides):
+        product = product.double()
         torch.linalg.eigvalsh(product @ product.T)
+
+
+def nuclear_of_rounded(sides: Sides) -> None:
+    """The same from float32."""
+    nuclear([x.float() for x in sides])
 
 
 def bases(sides: Sides) -> list[Tensor]:
@@ -97,7 +105,8 @@ def assigned(sides: Sides) -> None:
 FLOORS: dict[str, Callable[[Sides], object]] = {
     **dict.fromkeys(("cka", "cka_debiased", "cka_angular", "ensd", "cka_dimension_corrected"), gram),
     **dict.fromkeys(
-        ("nbs", "procrustes", "procrustes_squared", "procrustes_angular", "procrustes_size_shape"), nuclear
+        ("nbs", "procrustes", "procrustes_squared", "procrustes_angular", "procrustes_size_shape"),
+        nuclear_of_rounded,
     ),
     "identifiability_svd": nuclear,
     "cca": lambda sides: nuclear(bases(sides)),

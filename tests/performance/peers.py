@@ -170,6 +170,12 @@ def _scipy_nuclear(x: Array, y: Array) -> float:
     return min(1.0, float(svdvals(_centred(x, unit=True).T @ _centred(y, unit=True)).sum()))
 
 
+def _scipy_alignment(x: Array, y: Array) -> float:
+    from scipy.linalg import orthogonal_procrustes
+
+    return min(1.0, float(orthogonal_procrustes(_centred(x, unit=True), _centred(y, unit=True))[1]))
+
+
 def _scipy_cca(x: Array, y: Array) -> float:
     from scipy.linalg import subspace_angles
 
@@ -209,9 +215,11 @@ PEERS = [
     Peer("repsim", "svcca", partial(_table, _repsim("svcca", "yanai")), "squared correlations"),
     Peer("repsim", "pwcca", partial(_table, _repsim("pwcca"))),
     Peer("scipy", "cca", partial(_loop, _scipy_cca)),
-    Peer("scipy", "nbs", partial(_loop, _scipy_nuclear)),
-    Peer("scipy", "procrustes", partial(_loop, lambda x, y: _chord(_scipy_nuclear(x, y)))),
-    Peer("scipy", "procrustes_angular", partial(_loop, lambda x, y: float(np.arccos(_scipy_nuclear(x, y))))),
+    Peer("scipy", "nbs", partial(_loop, _scipy_nuclear), "svdvals"),
+    Peer("scipy", "nbs", partial(_loop, _scipy_alignment), "orthogonal_procrustes"),
+    Peer("scipy", "procrustes", partial(_loop, lambda x, y: _chord(_scipy_nuclear(x, y))), "svdvals"),
+    Peer("scipy", "procrustes", partial(_loop, lambda x, y: _chord(_scipy_alignment(x, y))), "orthogonal_procrustes"),
+    Peer("scipy", "procrustes_angular", partial(_loop, lambda x, y: float(np.arccos(_scipy_nuclear(x, y)))), "svdvals"),
     Peer("rsatoolbox", "rsa", partial(_table, _rsatoolbox("correlation", "spearman"))),
     Peer("scipy", "rsa", partial(_loop, partial(_scipy_rsa, "spearman", "correlation"))),
     Peer("rsatoolbox", "rsa_pearson", partial(_table, _rsatoolbox("correlation", "corr"))),
