@@ -15,6 +15,8 @@ from simbench.verify.contents import parse
 from simbench.verify.published import published_board
 from simbench.verify.verification import verify
 
+OUR_OWN = sorted(path.parent for path in (Path(__file__).parents[2] / "leaderboard").glob("*/bundle.zip"))
+
 
 @pytest.fixture
 def published(made: Made, tmp_path: Path) -> Path:
@@ -54,3 +56,11 @@ def test_a_missing_table_is_named(published: Path) -> None:
     report = verify(published)
     (finding,) = [finding for step in report.steps for finding in step.findings]
     assert (finding.where, finding.note) == ("index.html", "is missing from the published folder")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", OUR_OWN, ids=lambda folder: folder.name)
+def test_what_this_repository_publishes_is_regraded(folder: Path) -> None:
+    report = verify(folder)
+    assert [str(finding) for step in report.steps for finding in step.findings] == []
+    assert report.exit_code == ExitCode.OK

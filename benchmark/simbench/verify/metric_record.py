@@ -46,6 +46,7 @@ class MetricRecord(BaseModel):
     symmetric: bool
     value_range: tuple[float | None, float | None]
     """None stands for no bound."""
+    triangle_inequality: bool = False
     invariant_to: list[str]
     needs: list[str]
     level: Level
@@ -93,7 +94,10 @@ class RecordedMetric(Metric):
         return self.recorded.summary
 
 
-DECLARED = ("name", "version", "higher_is_more_similar", "symmetric", "level", "cost", "family", "formula", "reference")
+DECLARED = (
+    *("name", "version", "higher_is_more_similar", "symmetric", "triangle_inequality"),
+    *("level", "cost", "family", "formula", "reference"),
+)
 
 
 def record_of(metric: Metric, *, on_board: bool = True) -> MetricRecord:
