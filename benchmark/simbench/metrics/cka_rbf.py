@@ -6,13 +6,14 @@ with a σ of its own for each representation: a fixed one would mean nothing wit
 kernel matrices are centred, K̃ = HKH, and compared by the biased HSIC: cka = ⟨K̃, L̃⟩ / (‖K̃‖‖L̃‖).
 
 A kernel matrix is as large as the square of the rows. None is kept: blocks of rows of all kernels are made, compared,
-and forgotten.
+and forgotten. What centring removes is mostly gone before, so that no digits are lost to it: with q = ‖x − x′‖²/2σ² and
+the median m of the q, blocks are of e^(q₀ − q) − 1, q₀ = min(m, 30), which is k up to a factor and a constant.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,9 @@ from pydantic import Field
 
 from simbench.lazy import lazy_import
 from simbench.metrics.cka import INVARIANT_TO
-from simbench.metrics.linear_algebra import GRAM_BLOCK, centred, grouped, same_gram
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.linear_algebra import centred, grouped, same_gram
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import middle_above_diagonal
+from simbench.metrics.pairwise import middle_above_diagonal, symmetric_inner_products
 
 if TYPE_CHECKING:
     import torch
@@ -34,23 +34,24 @@ else:
     torch = lazy_import("torch")
 
 Fraction = Annotated[float, Field(gt=0)]
+LARGEST = 30.0
+"""Of q₀: a kernel is near enough to 0 there, and e^q₀ far enough from overflow."""
 
 
 @dataclass(frozen=True)
 class GaussianKernel:
-    """The rows, divided by √2 σ, and the row means of the kernel matrix minus 1, as all that its blocks need."""
+    """The kernel matrix up to a factor and a constant, block by block, from the rows divided by √2 σ."""
 
     scaled: Tensor
     squares: Tensor
-    means: Tensor
+    typical: float
 
-    def centred_rows(self, start: int, stop: int) -> Tensor:
-        """Rows `start` to `stop` of the centred kernel matrix, those to the right of column `start`."""
-        block = _kernel_minus_one(self.scaled, self.squares, start, stop, start)
-        block += self.means.mean()
-        block -= self.means[start:stop, None]
-        block -= self.means[start:]
-        return block
+    def __call__(self, rows: slice, columns: slice) -> Tensor:
+        """e^(q₀ − q) − 1; a block on the diagonal begins with it."""
+        block = _SquaredDistances(self.scaled, self.squares)(rows, columns)
+        if rows.start == columns.start:
+            block.diagonal().zero_()  # the distance of a row from itself, without its rounding error
+        return torch.expm1(block.neg_().add_(self.typical), out=block)
 
 
 def gaussian_kernel(representation: Representation, *, fraction: float) -> GaussianKernel:
@@ -64,11 +65,19 @@ def rbf_cka_of_pairs(prepared: Sequence[GaussianKernel], pairs: Pairs, *, fracti
     for positions in grouped(range(len(pairs)), lambda k: len(prepared[pairs[k][0]].scaled)):
         used = sorted({index for k in positions for index in pairs[k]})
         slot = {index: k for k, index in enumerate(used)}
-        inner = _inner_products([prepared[index] for index in used]).cpu()
-        norms = inner.diagonal().sqrt()
-        cosines = inner / (norms[:, None] * norms)
+        hsic = _hsic([prepared[index] for index in used]).cpu()
+        norms = hsic.diagonal().sqrt()
+        cosines = hsic / (norms[:, None] * norms)
         values[positions] = cosines[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]]
     return values
+
+
+def _hsic(kernels: Sequence[GaussianKernel]) -> Tensor:
+    """All ⟨K̃_a, K̃_b⟩, shape (kernels, kernels)."""
+    n = len(kernels[0].scaled)
+    inner, sums = symmetric_inner_products(kernels, n)
+    totals = sums.sum(dim=1)
+    return inner - 2 / n * (sums @ sums.T) + torch.outer(totals, totals) / n**2
 
 
 @metric(
@@ -111,13 +120,7 @@ def _gaussian_kernel(x: Tensor, fraction: float) -> GaussianKernel:
     x = same_gram(centred(x))
     squares = x.square().sum(dim=1)
     width = fraction * _median(middle_above_diagonal(_SquaredDistances(x, squares), len(x)))
-    scaled, squares = x / (2**0.5 * width), squares / (2 * width**2)
-    sums = torch.zeros_like(squares)
-    for start, stop in _blocks(len(x), 1):
-        block = _kernel_minus_one(scaled, squares, start, stop, start)
-        sums[start:stop] += block.sum(dim=1)
-        sums[stop:] += block[:, stop - start :].sum(dim=0)  # by symmetry, what lies below
-    return GaussianKernel(scaled, squares, sums / len(x))
+    return GaussianKernel(x / (2**0.5 * width), squares / (2 * width**2), min(1 / (2 * fraction**2), LARGEST))
 
 
 @dataclass(frozen=True)
@@ -131,35 +134,9 @@ class _SquaredDistances:
         return both.addmm_(self.x[rows], self.x[columns].T, alpha=-2).clamp_(min=0)
 
 
-def _kernel_minus_one(scaled: Tensor, squares: Tensor, start: int, stop: int, left: int) -> Tensor:
-    """exp(−‖xᵢ − xⱼ‖²) − 1 for i in [start, stop) and j ≥ left; centring removes the 1, which would cost digits."""
-    block = _SquaredDistances(scaled, squares)(slice(start, stop), slice(left, len(scaled)))
-    block.diagonal(start - left).zero_()  # the distance of a row from itself, without its rounding error
-    return torch.expm1(block.neg_(), out=block)
-
-
 def _median(middle: tuple[float, float]) -> float:
     """The median of distances from the two squared ones in the middle."""
     median = (math.sqrt(middle[0]) + math.sqrt(middle[1])) / 2
     if median <= 0:
         raise ValueError("the median distance between rows is 0, so that the Gaussian kernel has no width")
     return median
-
-
-def _inner_products(kernels: Sequence[GaussianKernel]) -> Tensor:
-    """All ⟨K̃_a, K̃_b⟩, shape (kernels, kernels): what lies right of a diagonal block counts twice, by symmetry."""
-    rows = len(kernels[0].scaled)
-    total = kernels[0].scaled.new_zeros(len(kernels), len(kernels))
-    for start, stop in _blocks(rows, len(kernels)):
-        blocks = torch.stack([kernel.centred_rows(start, stop) for kernel in kernels])
-        for part, weight in ((blocks[:, :, : stop - start], 1), (blocks[:, :, stop - start :], 2)):
-            flat = part.reshape(len(kernels), -1)
-            total += weight * (flat @ flat.T)
-    return total
-
-
-def _blocks(rows: int, count: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows such that `count` blocks of them stay within the bytes that a cache holds."""
-    height = max(1, min(rows, working_bytes(GRAM_BLOCK) // (8 * rows * count)))
-    for start in range(0, rows, height):
-        yield start, min(start + height, rows)

@@ -31,7 +31,14 @@ from simbench.metrics.cka import (
     hsic1,
     self_scale,
 )
-from simbench.metrics.linear_algebra import angle_of_chord, centred, gram_distance, grouped, squared_cross_norms
+from simbench.metrics.linear_algebra import (
+    angle_of_chord,
+    centred,
+    gram_distance,
+    grouped,
+    squared_cross_norms,
+    unordered,
+)
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.seeds import seed_for
 
@@ -138,11 +145,13 @@ def _summed(prepared: Sequence[tuple[Tensor, ...]], pairs: Pairs) -> Sums:
 
 def angular_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """The angle between the Gram matrices of many pairs of centred matrices, shape (pairs,)."""
-    squared = 2 - 2 * cka_of_pairs(prepared, pairs)
+    unique, back = unordered(pairs)
+    squared = 2 - 2 * cka_of_pairs(prepared, unique)
     chords = squared.clamp_min(0).sqrt()
     for k in torch.nonzero(squared < CLOSE).flatten().tolist():
-        chords[k] = _chord(prepared[pairs[k][0]], prepared[pairs[k][1]])
-    return angle_of_chord(chords)
+        a, b = unique[k]
+        chords[k] = _chord(prepared[a], prepared[b]) if a != b else 0.0  # a difference of the same numbers
+    return angle_of_chord(chords)[back]
 
 
 @metric(

@@ -137,7 +137,9 @@ def norm_difference_of_pairs(
             a, b = (slot[index] for index in unique[k])
             scale = inner[a, a] + inner[b, b]
             squared[k] = scale - 2 * inner[a, b]
-            if squared[k] < CLOSE * scale:
+            if a == b:
+                squared[k] = 0.0  # a difference of the same numbers
+            elif squared[k] < CLOSE * scale:
                 squared[k] = _squared_difference(prepared[unique[k][0]], prepared[unique[k][1]])
     return squared.sqrt()[back]
 

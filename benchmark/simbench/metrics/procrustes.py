@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import in_stored_precision, nuclear_cross_norms, same_gram, unit_norm
+from simbench.metrics.linear_algebra import (
+    in_stored_precision,
+    nuclear_cross_norms,
+    same_gram,
+    unit_norm,
+    unordered,
+)
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:
@@ -87,10 +93,12 @@ def nbs(x: Tensor, y: Tensor) -> Tensor:
 
 def procrustes_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     """The Procrustes distance of many pairs of shapes, (pairs,), to 1e-6; small ones to all digits."""
-    distances = (2 - 2 * nbs_of_pairs(prepared, pairs)).sqrt()
+    unique, back = unordered(pairs)
+    distances = (2 - 2 * nbs_of_pairs(prepared, unique)).sqrt()
     for k in torch.nonzero(distances < CLOSE).flatten().tolist():
-        distances[k] = _residual(prepared[pairs[k][0]].matrix, prepared[pairs[k][1]].matrix)
-    return distances
+        a, b = unique[k]
+        distances[k] = _residual(prepared[a].matrix, prepared[b].matrix)
+    return distances[back]
 
 
 @metric(
