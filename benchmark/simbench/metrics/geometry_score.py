@@ -79,12 +79,12 @@ def relative_living_times(bars: Array, end: float) -> Array:
 
 
 def living_times(x: Tensor, *, landmarks: int, draws: int, gamma: float | None, seed: int) -> Array:
-    """RLT of every draw of landmarks, (draws, MOST_LOOPS). `NotApplicable` with too few rows or no variance."""
+    """RLT of every draw of landmarks, (draws, MOST_LOOPS). `NotApplicable` with too few different rows."""
     require_gudhi("geometry_score")
     x = centred(x)
-    rows = len(x)
-    if rows < landmarks:
-        raise NotApplicable(f"{landmarks} landmarks need at least as many rows, there are {rows}")
+    rows, different = len(x), len(torch.unique(x, dim=0))
+    if different < landmarks:  # landmarks in one place are all equally near, so that all sets of them are simplices
+        raise NotApplicable(f"{landmarks} landmarks need at least as many different rows, there are {different}")
     generator = torch.Generator().manual_seed(seed_for(purpose="geometry_score", rows=rows, seed=seed))
     drawn = torch.stack([torch.randperm(rows, generator=generator)[:landmarks] for _ in range(draws)]).to(x.device)
     at_once = max(1, working_bytes(BLOCK) // (8 * rows * landmarks))
@@ -148,7 +148,7 @@ def geometry_score(
     x: (rows, features), y: (rows, other features) → a number in [0, 2], 0 for equal distances up to a factor; rows
     need no pairing. The mean is over `draws` seeded choices of `landmarks` rows, and the standard error over them.
     `gamma` is 1/128 for 5,000 rows, and in proportion to the rows, unless given. Needs gudhi. Raises `NotApplicable`
-    without variance or with fewer rows than landmarks.
+    without variance or with fewer different rows than landmarks.
 
     >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 2.0], [0.0, 3.0], [4.0, 1.0]])
     >>> geometry_score(x, 2 * x, landmarks=4, draws=2).value
