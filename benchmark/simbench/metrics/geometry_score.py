@@ -93,8 +93,6 @@ def living_times(x: Tensor, *, landmarks: int, draws: int, gamma: float | None, 
         to_landmarks = distances(x, x[part.flatten()]).reshape(rows, len(part), landmarks)
         for nearness, order in zip(*(side.cpu().numpy() for side in to_landmarks.movedim(1, 0).sort()), strict=True):
             largest = float(nearness.max()) * (GAMMA_PER_ROW * rows if gamma is None else gamma)
-            if largest == 0:
-                raise NotApplicable("no variance among the landmarks")
             found.append(relative_living_times(witnessed_loops(order, nearness, largest), largest))
     return np.stack(found)
 
