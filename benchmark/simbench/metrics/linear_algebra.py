@@ -26,6 +26,8 @@ else:
 
 MEMORY_LIMIT = 32 * 2**20
 """Bytes of a batch of products: as much as stays near the processor; 256 MiB were a fifth slower."""
+WIDE = 64
+"""Features from which on products may be taken in float32."""
 GRAM_BLOCK = 32 * 2**20
 """Bytes of a block of rows of all Gram matrices: small enough to stay near the processor."""
 
@@ -82,14 +84,15 @@ def same_gram(x: Tensor) -> Tensor:
 
 
 @shared
-def in_stored_precision(x: Tensor, stored: torch.dtype) -> Tensor:
-    """The float64 `x` in the type that its numbers were `stored` in, but no narrower than float32.
+def for_products(x: Tensor, stored: torch.dtype) -> Tensor:
+    """The centred float64 `x` as products of all pairs take it: in float32 if it was `stored` so, and is wide.
 
-    For products of all pairs, which cost most: x was centred in float64, so rounding it again changes a number by no
-    more than storing it did, and float32 products take less than half the time (on most GPUs, far less).
+    Rounding it again changes a number by no more than storing it did, and the products, which cost most, take less than
+    half the time (on most GPUs, far less). Sums of many rows in float32 lose digits that only the mean over many
+    features has again: with 64 and more, nuclear norms were off by 1e-7 at most for 500 to 50,000 rows; with 4 by 1e-4.
     """
-    narrow = stored.is_floating_point and torch.finfo(stored).bits <= 32
-    return x.float() if narrow else x
+    single = stored.is_floating_point and torch.finfo(stored).bits <= 32 and x.shape[1] >= WIDE
+    return x.float() if single else x
 
 
 def gram_distance(x: Tensor, y: Tensor) -> Tensor:
@@ -238,7 +241,7 @@ def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     unique, back = unordered(pairs)
     values = torch.empty(len(unique), dtype=torch.float64)
     for positions, products in cross_products(matrices, unique):
-        values[positions] = nuclear_norms(products.double()).cpu()
+        values[positions] = nuclear_norms(products).cpu()
     return values[back]
 
 
@@ -260,7 +263,10 @@ def cross_products(matrices: Sequence[Tensor], pairs: Pairs) -> Iterator[tuple[l
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
-    return x.T @ y
+    """xᵀy in float64, whatever precision it was taken in."""
+    if x.dtype != y.dtype:
+        x, y = x.double(), y.double()
+    return (x.T @ y).double()
 
 
 _shared_product = shared(_product)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import (
-    in_stored_precision,
+    for_products,
     nuclear_cross_norms,
     same_gram,
     unit_norm,
@@ -53,11 +53,11 @@ class Shape:
 def shape(representation: Representation) -> Shape:
     """What both metrics prepare."""
     matrix = same_gram(unit_norm(representation.matrix))
-    return Shape(matrix, in_stored_precision(matrix, representation.matrix.dtype))
+    return Shape(matrix, for_products(matrix, representation.matrix.dtype))
 
 
 def nbs_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
-    """The normalised Bures similarity of many pairs of shapes, (pairs,), to 1e-7."""
+    """The normalised Bures similarity of many pairs of shapes, (pairs,), to about 1e-7."""
     return nuclear_cross_norms([side.factor for side in prepared], pairs).clamp_max(1)
 
 
