@@ -128,7 +128,7 @@ def test_a_wide_kernel_is_the_linear_one() -> None:
 def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair(50, 5, 7)
     whole = _fast("cka_rbf", x, y)
-    monkeypatch.setattr("simbench.metrics.pairwise.BLOCK", 8 * 50 * 2 * 7)
+    monkeypatch.setattr("simbench.metrics.memory.BLOCK", 8 * 50 * 2 * 7)
     assert _fast("cka_rbf", x, y) == pytest.approx(whole, rel=1e-12)
 
 

@@ -143,7 +143,7 @@ def test_groups_of_draws_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(0)
     x, y = ring(60, rng), disc(60, rng)
     whole = value(x, y, landmarks=12, draws=5, gamma=0.1)
-    monkeypatch.setattr(module, "BLOCK", 8 * 60 * 12 * 2)
+    monkeypatch.setattr("simbench.metrics.memory.BLOCK", 8 * 60 * 12 * 2)
     assert value(x, y, landmarks=12, draws=5, gamma=0.1) == pytest.approx(whole, rel=1e-9)
 
 

@@ -107,7 +107,7 @@ def test_uniformity_is_taken_on_the_sphere_where_it_does_not_saturate() -> None:
 def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair()
     whole = value("uniformity_difference", x, y)
-    monkeypatch.setattr("simbench.metrics.statistics.GRAM_BLOCK", 8 * 40 * 7)
+    monkeypatch.setattr("simbench.metrics.memory.BLOCK", 8 * 40 * 7)
     assert value("uniformity_difference", x, y) == pytest.approx(whole, rel=1e-12)
 
 

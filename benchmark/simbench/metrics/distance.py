@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import grouped, unordered
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import BLOCK, RESIDENT, RowDistances, row_distances, symmetric_inner_products
+from simbench.metrics.pairwise import RESIDENT, RowDistances, row_distances, symmetric_inner_products
 
 if TYPE_CHECKING:
     import torch
@@ -175,7 +175,7 @@ def _difference_operator(a: RowDistances, b: RowDistances) -> LinearOperator:
     """D_a − D_b as what it makes of a vector, for matrices that do not fit: their blocks are made for each product."""
     from scipy.sparse.linalg import LinearOperator
 
-    whole, height = slice(0, a.rows), max(1, working_bytes(BLOCK) // (4 * 8 * a.rows))
+    whole, height = slice(0, a.rows), max(1, block_bytes() // (4 * 8 * a.rows))
     blocks = [slice(top, min(top + height, a.rows)) for top in range(0, a.rows, height)]
 
     def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:

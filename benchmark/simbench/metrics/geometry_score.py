@@ -20,9 +20,9 @@ from pydantic import Field
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import centred, unordered
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.pairwise import BLOCK, distances
+from simbench.metrics.pairwise import distances
 from simbench.metrics.persistent_homology import require_gudhi
 from simbench.seeds import seed_for
 
@@ -87,7 +87,7 @@ def living_times(x: Tensor, *, landmarks: int, draws: int, gamma: float | None, 
         raise NotApplicable(f"{landmarks} landmarks need at least as many different rows, there are {different}")
     generator = torch.Generator().manual_seed(seed_for(purpose="geometry_score", rows=rows, seed=seed))
     drawn = torch.stack([torch.randperm(rows, generator=generator)[:landmarks] for _ in range(draws)]).to(x.device)
-    at_once = max(1, working_bytes(BLOCK) // (8 * rows * landmarks))
+    at_once = max(1, block_bytes() // (8 * rows * landmarks))
     found = []
     for part in torch.split(drawn, at_once):
         to_landmarks = distances(x, x[part.flatten()]).reshape(rows, len(part), landmarks)

@@ -21,10 +21,10 @@ from pydantic import Field
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import unordered
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.neighbours import GRID, Neighbourhood
-from simbench.metrics.pairwise import BLOCK, row_distances
+from simbench.metrics.pairwise import row_distances
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def neighbourhood_graph(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     largest, bits = 2 * float(torch.linalg.vector_norm(distance.x, dim=1).max()), (rows - 1).bit_length()
     everyone = torch.arange(rows, device=x.device)
     found = []
-    height = max(1, working_bytes(BLOCK) // (8 * rows))
+    height = max(1, block_bytes() // (8 * rows))
     for start in range(0, rows, height):
         block = distance(slice(start, min(start + height, rows)), slice(0, rows))
         # Distance and index in one integer: distinct keys, for which the order does not depend on rounding.
@@ -130,11 +130,11 @@ def heat_trace(x: Tensor, *, k: int, probes: int, seed: int) -> HeatTrace:
     """The heat trace of the k-nearest-neighbour graph of the rows of `x`, (rows, features)."""
     rows = len(x)
     adjacency = normalised_adjacency(x, k)
-    count, width = min(rows, probes), max(1, working_bytes(BLOCK) // (8 * rows))
+    count, width = min(rows, probes), max(1, block_bytes() // (8 * rows))
     blocks = [slice(start, min(start + width, count)) for start in range(0, count, width)]
     parts = [lanczos_quadrature(adjacency, _probes(rows, probes, seed, block, x)) for block in blocks]
     nodes, weights = (torch.cat(side) for side in zip(*parts, strict=True))
-    some = max(1, working_bytes(BLOCK) // (8 * nodes.numel()))
+    some = max(1, block_bytes() // (8 * nodes.numel()))
     trace = torch.cat([heat(nodes, weights, t).mean(dim=1) for t in torch.split(grid_of_times(nodes)[0], some)])
     return HeatTrace(trace, nodes, weights, sampled=rows > probes)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.memory import half_of_limit, working_bytes
+from simbench.metrics.memory import block_bytes, half_of_limit
 from simbench.metrics.metric import Pairs
 from simbench.metrics.sharing import shared, shared_over_pairs
 
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-MEMORY_LIMIT = 32 * 2**20
-"""Bytes of a batch of products: as much as stays near the processor; 256 MiB were a fifth slower."""
 WIDE = 64
 """Features from which on products may be taken in float32."""
-GRAM_BLOCK = 32 * 2**20
-"""Bytes of a block of rows of all Gram matrices: small enough to stay near the processor."""
 
 
 @shared
@@ -203,7 +199,7 @@ def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         left = matrices[pairs[positions[0]][0]].T
         widest = max(matrices[pairs[k][1]].shape[1] for k in positions)
-        size = max(1, working_bytes(MEMORY_LIMIT) // (8 * max(2 * left.shape[0], left.shape[1]) * widest))
+        size = max(1, block_bytes() // (8 * max(2 * left.shape[0], left.shape[1]) * widest))
         for start in range(0, len(positions), size):
             chunk = positions[start : start + size]
             rights = [matrices[pairs[k][1]] for k in chunk]
@@ -220,7 +216,7 @@ def _gram_inner_products(matrices: Sequence[Tensor]) -> Tensor:
     the latter counts twice. A block is written and read once, so it had better stay in the cache: smaller is faster.
     """
     rows, count = matrices[0].shape[0], len(matrices)
-    height = max(1, min(rows, working_bytes(GRAM_BLOCK) // (8 * rows * count)))
+    height = max(1, min(rows, block_bytes() // (8 * rows * count)))
     total = matrices[0].new_zeros(count, count)
     buffer = matrices[0].new_empty(count * height * rows)
     for start in range(0, rows, height):
@@ -256,7 +252,7 @@ def cross_products(matrices: Sequence[Tensor], pairs: Pairs) -> Iterator[tuple[l
         # Other metrics may want the same products; more than there is room for would only drive out other things.
         multiply = _shared_product if 8 * wide * high * len(positions) <= half_of_limit() // 4 else _product
         # The products, and what a decomposition adds to them.
-        size = max(1, working_bytes(MEMORY_LIMIT) // (4 * 8 * wide * high))
+        size = max(1, block_bytes() // (4 * 8 * wide * high))
         for start in range(0, len(positions), size):
             chunk = positions[start : start + size]
             yield chunk, torch.stack([multiply(matrices[pairs[k][0]], matrices[pairs[k][1]]) for k in chunk])

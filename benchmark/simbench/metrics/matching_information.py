@@ -22,6 +22,7 @@ from pydantic import Field
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import unordered
 from simbench.metrics.matching import CONVERGENT, INVARIANT_TO, assigned
+from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.units import living, warned
 from simbench.seeds import seed_for
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-BLOCK = 64 * 2**20
 ROUNDING = 1e-12
 """Of the entropy: a smaller denominator leaves nothing to tell apart."""
 
@@ -101,7 +101,7 @@ def mutual_information(a: BinnedUnits, b: BinnedUnits, codes: Tensor) -> Tensor:
     """H_x + H_y − H_xy of all units, `codes` being those of b; the joint counts come from one product."""
     rows, bins, right = len(codes), a.bins, codes.shape[1]
     second = _indicators(codes, bins)
-    height = max(1, BLOCK // (8 * bins * bins * right))
+    height = max(1, block_bytes() // (8 * bins * bins * right))
     negative = []
     for start in range(0, a.codes.shape[1], height):
         counts = _indicators(a.codes[:, start : start + height], bins).T @ second

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 DEFAULT = 2 * 2**30
+BLOCK = 32 * 2**20
+"""Bytes of what is made and looked at in one go: as much as stays near the processor. More is slower, not faster."""
 
 _limit: ContextVar[int] = ContextVar("memory_limit", default=DEFAULT)
 
@@ -39,3 +41,8 @@ def working_bytes(at_most: int) -> int:
     (500, 100)
     """
     return min(at_most, half_of_limit())
+
+
+def block_bytes() -> int:
+    """The bytes of a block of rows, or of a batch of products."""
+    return working_bytes(BLOCK)

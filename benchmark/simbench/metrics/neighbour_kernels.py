@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.lazy import lazy_import
 from simbench.metrics.cka import NonPositiveSelfHSICError
 from simbench.metrics.linear_algebra import unordered
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.neighbours import (
     INVARIANT_TO,
@@ -25,7 +25,7 @@ from simbench.metrics.neighbours import (
     neighbours,
     scored,
 )
-from simbench.metrics.pairwise import BLOCK, RESIDENT
+from simbench.metrics.pairwise import RESIDENT
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,7 @@ def _cosines_with(prepared: Sequence[Neighbours], a: int, partners: Sequence[int
     z = prepared[a].directions
     indices = torch.stack([prepared[b].indices for b in partners])
     found = torch.empty(indices.shape, dtype=z.dtype, device=z.device)
-    height = max(1, working_bytes(BLOCK) // (4 * 8 * len(z)))
+    height = max(1, block_bytes() // (4 * 8 * len(z)))
     for start in range(0, len(z), height):
         block = z[start : start + height] @ z.T
         rows = slice(start, start + len(block))

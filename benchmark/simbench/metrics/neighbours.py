@@ -22,9 +22,8 @@ from pydantic import Field
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import unordered
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.pairwise import BLOCK
 from simbench.metrics.rdm import patterns
 from simbench.metrics.sharing import shared
 
@@ -93,7 +92,7 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
     later = torch.arange(rows - 1, -1, -1, device=z.device)
     # Made beforehand: small results between large blocks would keep the memory of the latter from being used again.
     indices, cosines = torch.empty(rows, k, dtype=torch.int64, device=z.device), z.new_empty(rows, k)
-    height = max(1, working_bytes(BLOCK) // (4 * 8 * rows))  # a block, its keys, and what these are made from
+    height = max(1, block_bytes() // (4 * 8 * rows))  # a block, its keys, and what these are made from
     for start in range(0, rows, height):
         block = z[start : start + height] @ z.T
         # Cosine and (descending) index in one integer: distinct keys, for which the order does not depend on rounding.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import centred
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-BLOCK = 32 * 2**20
-"""Bytes of a block of rows of all matrices: small enough to stay near the processor."""
 RESIDENT = 2**30
 """Bytes of the vectors that are held at once."""
 STRIPE = 256
@@ -67,7 +65,7 @@ def cosines_of_vectors(make: Callable[[int], Tensor], pairs: Pairs) -> Tensor:
 
 def _inner_products(vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list[list[float]]:
     """⟨v, w⟩ for all vectors and others, in float64, whatever the type of the vectors."""
-    size = max(1, working_bytes(BLOCK) // (8 * len({*map(id, vectors), *map(id, others)})))
+    size = max(1, block_bytes() // (8 * len({*map(id, vectors), *map(id, others)})))
     total = torch.zeros(len(vectors), len(others), dtype=torch.float64, device=vectors[0].device)
     for start in range(0, len(vectors[0]), size):
         block = torch.stack([other[start : start + size] for other in others]).double()
@@ -84,7 +82,7 @@ def symmetric_inner_products(matrices: Sequence[BlockOf], rows: int) -> tuple[Te
     latter counts twice.
     """
     count = len(matrices)
-    height = max(1, min(rows, working_bytes(BLOCK) // (8 * rows * count)))
+    height = max(1, min(rows, block_bytes() // (8 * rows * count)))
     inner, sums = None, None
     for start in range(0, rows, height):
         stop = min(start + height, rows)
@@ -165,7 +163,7 @@ def _bits(numbers: Tensor, start: int, length: int, end: int) -> NDArray[np.int6
 
 def mean_of(matrix: BlockOf, rows: int, columns: int) -> float:
     """The mean of all entries of a matrix that is made block by block."""
-    height = max(1, working_bytes(BLOCK) // (4 * 8 * columns))  # a block, and what it is made from
+    height = max(1, block_bytes() // (4 * 8 * columns))  # a block, and what it is made from
     total = 0.0
     for start in range(0, rows, height):
         total += float(matrix(slice(start, min(start + height, rows)), slice(0, columns)).sum())
@@ -181,7 +179,7 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     scale = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)
     squared = torch.addmm(scale, x, y.T, alpha=-2)
     near = torch.nonzero(squared < NEAR * scale)
-    for part in torch.split(near, max(1, BLOCK // (16 * x.shape[1]))):
+    for part in torch.split(near, max(1, block_bytes() // (16 * x.shape[1]))):
         i, j = part.T
         squared[i, j] = (x[i] - y[j]).square().sum(dim=1)
     return squared.clamp_min_(0).sqrt_()

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import MEMORY_LIMIT, centred, grouped
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.linear_algebra import centred, grouped
+from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.regression import Folds, splits_of_rows
 from simbench.metrics.units import dead_units, living, units
@@ -111,7 +111,7 @@ def _signed_step(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: 
     """The weights moved towards the minimum for their signs until the first becomes 0, and whether none did."""
     goal = torch.zeros_like(weights)
     count = max(1, int((weights != 0).sum(dim=0).max()))
-    size = max(1, working_bytes(MEMORY_LIMIT) // (8 * 3 * count**2))
+    size = max(1, block_bytes() // (8 * 3 * count**2))
     for start in range(0, weights.shape[1], size):
         chunk = slice(start, start + size)
         used, order = (weights[:, chunk] != 0).T.sort(dim=1, descending=True, stable=True)
@@ -182,7 +182,7 @@ def prediction_of_pairs(
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         x = prepared[pairs[positions[0]][0]]
         widest = max(prepared[pairs[k][1]].values.shape[1] for k in positions)
-        size = max(1, working_bytes(MEMORY_LIMIT) // (8 * 4 * sum(x.values.shape) * widest))
+        size = max(1, block_bytes() // (8 * 4 * sum(x.values.shape) * widest))
         for start in range(0, len(positions), size):
             chunk = positions[start : start + size]
             scores.update(zip(chunk, _predictions(x, [prepared[pairs[k][1]] for k in chunk], alpha, seed), strict=True))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import GRAM_BLOCK, centred, varying
-from simbench.metrics.memory import working_bytes
+from simbench.metrics.linear_algebra import centred, varying
+from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def uniformity_difference(x: Tensor, y: Tensor) -> float:
 def _uniformity(x: Tensor) -> float:
     """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
     x = _unit_rows(varying(x))
-    total, height = 0.0, max(1, working_bytes(GRAM_BLOCK) // (4 * 8 * len(x)))
+    total, height = 0.0, max(1, block_bytes() // (4 * 8 * len(x)))
     for start in range(0, len(x), height):
         inner = x[start : start + height] @ x.T
         inner.diagonal(start).fill_(1)
