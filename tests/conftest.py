@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch
@@ -18,3 +19,10 @@ def one_thread() -> None:
 def no_width_asked_for() -> None:
     """Tests read what a pipe is given; pytest-xdist tells its workers the width of a terminal."""
     os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """What a test starts can be interrupted, also where the tests run in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

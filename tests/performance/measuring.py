@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import random
 import re
@@ -29,7 +30,7 @@ HEAD_FEATURES = 8
 """What a head reads in metrics of heads: fewer features than labels."""
 TOKENS = 10
 """Of a sequence, for metrics that need some."""
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds for our own scores of all pairs; more than that are scaled up from a part of them."""
 
 
@@ -219,7 +220,9 @@ def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def _forget_peak() -> None:
+    """Give back what is free, so that it does not hide what is taken next, and let the peak begin here."""
     try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return
