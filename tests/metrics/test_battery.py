@@ -20,12 +20,12 @@ every_metric = pytest.mark.parametrize("name", ON_MATRICES)
 ROWS, WIDTH, OTHER = 70, 6, 5
 
 
-def drawn(seed: int = 0, rows: int = ROWS, width: int = WIDTH, other: int = OTHER) -> tuple[Tensor, Tensor]:
+def drawn(seed: int = 0) -> tuple[Tensor, Tensor]:
     """Two representations that have something in common, float64."""
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(rows, width, generator=generator, dtype=torch.float64)
-    mixing = torch.randn(width, other, generator=generator, dtype=torch.float64)
-    return x, x @ mixing + torch.randn(rows, other, generator=generator, dtype=torch.float64)
+    x = torch.randn(ROWS, WIDTH, generator=generator, dtype=torch.float64)
+    mixing = torch.randn(WIDTH, OTHER, generator=generator, dtype=torch.float64)
+    return x, x @ mixing + torch.randn(ROWS, OTHER, generator=generator, dtype=torch.float64)
 
 
 def scored(name: str, *pairs: tuple[Tensor, Tensor]) -> list[Score]:

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,8 @@ from simbench.metrics.linear_algebra import centred
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.sharing import sharing
-from simbench.representations.representation import Head, Representation
+from simbench.representations.representation import Representation
+from simbench.testing.inputs import LinearReadout
 
 T = TypeVar("T")
 Pairs = Sequence[tuple[int, int]]
@@ -78,27 +80,13 @@ class Setting:
         stored = x.to(getattr(torch, self.dtype))
         if tokens is not None:
             return Representation(stored[: self.rows].unflatten(0, (-1, tokens)), "tokens", layer)
-        head = Head(torch.linalg.lstsq(x, labels).solution.T.to(stored.dtype), torch.zeros(LABELS, dtype=stored.dtype))
+        unembedding = torch.linalg.lstsq(x, labels).solution.T.to(stored.dtype)
+        model = LinearReadout(unembedding, torch.zeros(LABELS, dtype=stored.dtype))
         test, train = (
-            Representation(part, layer=layer, model=ReadOut(head), targets=target, classes=LABELS, at_head=True)
+            Representation(part, layer=layer, model=model, targets=target, classes=LABELS, at_head=True)
             for part, target in zip(stored.split(self.rows), labels.argmax(dim=1).split(self.rows), strict=True)
         )
         return replace(test, fit=train)
-
-
-@dataclass(frozen=True)
-class ReadOut:
-    """A model that ends with a linear head on its only layer."""
-
-    read: Head
-
-    def head(self) -> Head:
-        """The head."""
-        return self.read
-
-    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """The logits."""
-        return activations @ self.read.unembedding.T + self.read.bias
 
 
 @dataclass(frozen=True)
@@ -129,10 +117,15 @@ def sides_for(metric: Metric, setting: Setting) -> list[Representation]:
     return setting.sides(tokens=TOKENS if "sequence" in metric.needs else None)
 
 
+def all_pairs(sides: Sequence[Representation]) -> list[tuple[int, int]]:
+    """All ordered pairs, each side with itself too."""
+    return list(product(range(len(sides)), repeat=2))
+
+
 def measured(metric: Metric, setting: Setting, peers: Sequence[Peer]) -> Row:
     """Everything about one metric."""
     sides = sides_for(metric, setting)
-    pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
+    pairs = all_pairs(sides)
     small = replace(setting, rows=200, features=HEAD_FEATURES, representations=2)
     score_pairs(metric, sides_for(metric, small), [(0, 1)])  # imports come first
     _forget_peak()
@@ -144,7 +137,8 @@ def measured(metric: Metric, setting: Setting, peers: Sequence[Peer]) -> Row:
     values = {pair: score.value for pair, score in zip(done, scores, strict=True) if score.value is not None}
     if not values:
         raise RuntimeError(f"{metric.name} scored nothing: {scores[0].reason}")
-    inputs = sides if metric.takes_representations else [side.matrix for side in sides]
+    matrices = [side.matrix for side in sides]
+    inputs = sides if metric.takes_representations else matrices
 
     def plain(some: Pairs) -> list[float]:
         found = [metric.function(inputs[a], inputs[b], **metric.parameters) for a, b in some]
@@ -158,7 +152,7 @@ def measured(metric: Metric, setting: Setting, peers: Sequence[Peer]) -> Row:
 
     others = {
         f"{peer.package}{f' ({peer.remark})' if peer.remark else ''}": compared(
-            lambda some, peer=peer: peer.compare([side.matrix for side in sides], some), whole=True
+            lambda some, peer=peer: peer.compare(matrices, some), whole=True
         )
         for peer in peers
         if peer.metric == metric.name
@@ -166,7 +160,7 @@ def measured(metric: Metric, setting: Setting, peers: Sequence[Peer]) -> Row:
     loop = compared(plain, whole=False)
     floor = None
     if metric.name in FLOORS:
-        prepared = [centred(side.matrix) for side in sides]
+        prepared = [centred(matrix) for matrix in matrices]
         floor = setting.timed(lambda: FLOORS[metric.name](prepared))[1]
     return Row(metric.name, ours, memory, loop, others, floor)
 
@@ -199,7 +193,7 @@ def _within(
 def together(metrics: Sequence[Metric], setting: Setting) -> tuple[float, float, int]:
     """Seconds of a family's metrics one by one, the same sharing what they prepare, and how many scores there are."""
     sides = setting.sides()
-    pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
+    pairs = all_pairs(sides)
 
     def all_of_them() -> list[list[Score]]:
         return [score_pairs(metric, sides, pairs) for metric in metrics]

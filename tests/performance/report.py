@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 import torch
-from measuring import Row, Setting, Timing, exponent, measured, sides_for, together
+from measuring import Row, Setting, Timing, all_pairs, exponent, measured, sides_for, together
 from peers import available
 
 from simbench.metrics.metric import Metric
@@ -164,8 +164,7 @@ def _until_too_long(metric: Metric, settings: Sequence[Setting]) -> Iterator[flo
     """Seconds for all pairs, setting by setting."""
     for setting in settings:
         sides = sides_for(metric, setting)
-        pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
-        _, seconds = setting.timed(lambda sides=sides, pairs=pairs: score_pairs(metric, sides, pairs))
+        _, seconds = setting.timed(lambda sides=sides: score_pairs(metric, sides, all_pairs(sides)))
         yield seconds
         if seconds > LONGEST:
             return

@@ -101,13 +101,8 @@ def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> t
 def _bundled(path: Path) -> tuple[Board, Evidence]:
     """What follows from the scores of a bundle; what it claims is not drawn."""
     from simbench.leaderboard.evidence import evidence_of
-    from simbench.run.grading import score_table
-    from simbench.verify.pack import recorded_plan, regraded
-    from simbench.verify.regrade import checked_records
+    from simbench.verify.published import published_board
     from simbench.verify.verification import open_bundle
 
-    contents = open_bundle(path)
-    plan = recorded_plan(contents.suite, contents.metrics)
-    records, _ = checked_records(contents, plan)
-    board = regraded(plan, records, contents.provenance)
-    return board, evidence_of(board, score_table(plan, records))
+    board, scores = published_board(open_bundle(path))
+    return board, evidence_of(board, scores)

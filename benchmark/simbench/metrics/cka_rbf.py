@@ -23,7 +23,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.cka import INVARIANT_TO
 from simbench.metrics.linear_algebra import centred, grouped, same_gram
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import middle_above_diagonal, symmetric_inner_products
+from simbench.metrics.pairwise import doubly_centred, middle_above_diagonal, symmetric_inner_products
 
 if TYPE_CHECKING:
     import torch
@@ -65,19 +65,12 @@ def rbf_cka_of_pairs(prepared: Sequence[GaussianKernel], pairs: Pairs, *, fracti
     for positions in grouped(range(len(pairs)), lambda k: len(prepared[pairs[k][0]].scaled)):
         used = sorted({index for k in positions for index in pairs[k]})
         slot = {index: k for k, index in enumerate(used)}
-        hsic = _hsic([prepared[index] for index in used]).cpu()
+        rows = len(prepared[used[0]].scaled)
+        hsic = doubly_centred(*symmetric_inner_products([prepared[index] for index in used], rows)).cpu()
         norms = hsic.diagonal().sqrt()
         cosines = hsic / (norms[:, None] * norms)
         values[positions] = cosines[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]]
     return values
-
-
-def _hsic(kernels: Sequence[GaussianKernel]) -> Tensor:
-    """All ⟨K̃_a, K̃_b⟩, shape (kernels, kernels)."""
-    n = len(kernels[0].scaled)
-    inner, sums = symmetric_inner_products(kernels, n)
-    totals = sums.sum(dim=1)
-    return inner - 2 / n * (sums @ sums.T) + torch.outer(totals, totals) / n**2
 
 
 @metric(

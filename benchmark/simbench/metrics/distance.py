@@ -19,7 +19,13 @@ from simbench.lazy import lazy_import
 from simbench.metrics.linear_algebra import grouped, unordered
 from simbench.metrics.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import RESIDENT, RowDistances, row_distances, symmetric_inner_products
+from simbench.metrics.pairwise import (
+    RESIDENT,
+    RowDistances,
+    doubly_centred,
+    row_distances,
+    symmetric_inner_products,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -67,9 +73,7 @@ def _covariances(sides: Sequence[RowDistances]) -> Tensor:
     n = sides[0].rows
     offsets = torch.tensor([side.offset for side in sides], dtype=torch.float64, device=sides[0].x.device)
     hollow, sums = symmetric_inner_products(sides, n)
-    inner, sums = hollow + n * torch.outer(offsets, offsets), sums - offsets[:, None]
-    totals = sums.sum(dim=1)
-    return inner - 2 / n * (sums @ sums.T) + torch.outer(totals, totals) / n**2
+    return doubly_centred(hollow + n * torch.outer(offsets, offsets), sums - offsets[:, None])
 
 
 def _unbiased_covariances(sides: Sequence[RowDistances]) -> Tensor:

@@ -100,6 +100,12 @@ def symmetric_inner_products(matrices: Sequence[BlockOf], rows: int) -> tuple[Te
     return inner, sums
 
 
+def doubly_centred(inner: Tensor, sums: Tensor) -> Tensor:
+    """⟨HS_aH, HS_bH⟩ from the ⟨S_a, S_b⟩ of symmetric matrices, (matrices, matrices), and row sums, (matrices, n)."""
+    n, totals = sums.shape[1], sums.sum(dim=1)
+    return inner - 2 / n * (sums @ sums.T) + torch.outer(totals, totals) / n**2
+
+
 def parts_above_diagonal(matrix: BlockOf, rows: int) -> Iterator[Tensor]:
     """What lies above the diagonal of a symmetric n × n matrix, in flat portions; their order depends on n only."""
     for start in range(0, rows, STRIPE):
