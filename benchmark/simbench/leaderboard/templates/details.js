@@ -153,7 +153,8 @@ const details = (() => {
     [...dialog.querySelectorAll("select, button")][place]?.focus();
   };
 
-  dialog.addEventListener("close", () => listener({ test: "", metrics: [], pair: "" }));
+  // The event comes in a task of its own: by then something else may have been opened.
+  dialog.addEventListener("close", () => dialog.open || listener({ test: "", metrics: [], pair: "" }));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   return { show, onChange: (callback) => { listener = callback; } };
 })();
