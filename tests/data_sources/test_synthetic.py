@@ -1,4 +1,4 @@
-"""Generated tasks: the recipe of radial classification, and characters whose entropy is known."""
+"""Generated tasks: the recipes of radial classification and of spirals, and characters whose entropy is known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from simbench.data.dataset import fingerprint, load_dataset
 from simbench.data.synthetic import CharacterSource
+from simbench.errors import SimbenchError
 
 
 class TestRadial:
@@ -31,6 +32,41 @@ class TestRadial:
         data, again, other = (load_dataset("radial", {"seed": seed}, tmp_path) for seed in (0, 0, 5))
         assert fingerprint(data) == fingerprint(again) != fingerprint(other)
         assert not np.array_equal(data.train.inputs[:2000], data.test.inputs)
+
+
+class TestSpirals:
+    @pytest.mark.parametrize(("classes", "arms"), [(7, 4), (2, 1), (5, 3)])
+    def test_a_point_unwound_lies_in_a_sector_of_its_label(self, classes: int, arms: int, tmp_path: Path) -> None:
+        """Turned back by π r/70, the angle is within ¾ of half a sector of the middle of its own, the s-th of all."""
+        data = load_dataset("spirals", {"classes": classes, "arms": arms}, tmp_path)
+        sectors = classes * arms
+        labels: dict[int, set[int]] = {sector: set() for sector in range(sectors)}
+        for split in (data.train, data.test):
+            x, y = split.inputs.astype(float).T
+            radii = np.hypot(x, y)
+            turns = (np.arctan2(y, x) - np.pi * radii / 70) / (2 * np.pi) * sectors
+            assert np.abs(turns - turns.round()).max() <= 0.375 + 1e-4
+            assert radii.min() >= 1 - 1e-6
+            assert radii.max() <= 10 + 1e-6
+            for sector, label in zip(turns.round().astype(int) % sectors, split.targets, strict=True):
+                labels[sector].add(int(label))
+        assert all(len(found) == 1 for found in labels.values())
+        order = [next(iter(labels[sector])) for sector in range(sectors)]
+        for start in range(0, sectors, classes):
+            assert order[start] == 0
+            assert sorted(order[start : start + classes]) == list(range(classes))
+
+    def test_labels_are_balanced_and_their_order_is_drawn(self, tmp_path: Path) -> None:
+        data, again, other = (load_dataset("spirals", {"seed": seed}, tmp_path) for seed in (0, 0, 1))
+        assert (data.train.inputs.shape, data.test.inputs.shape) == ((3_500, 2), (1_750, 2))
+        assert np.bincount(data.train.targets).tolist() == [500] * 7
+        assert fingerprint(data) == fingerprint(again) != fingerprint(other)
+        assert not np.array_equal(data.train.targets[:28], other.train.targets[:28])
+        assert not np.array_equal(data.train.inputs[:1_750], data.test.inputs)
+
+    def test_there_are_two_labels_at_least(self, tmp_path: Path) -> None:
+        with pytest.raises(SimbenchError, match="classes"):
+            load_dataset("spirals", {"classes": 1}, tmp_path)
 
 
 @pytest.fixture(scope="module")

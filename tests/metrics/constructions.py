@@ -171,3 +171,12 @@ def linear_map_errors(models: tuple[Model, Model]) -> list[tuple[float, float]]:
             error = float(np.mean(np.sum((f - mapped) ** 2, axis=1)))
             found.append((error, float(np.linalg.svd(side, compute_uv=False)[-1])))
     return found
+
+
+def correlation_loss(models: tuple[Model, Model]) -> float:
+    """Σᵢ λᵢ (1 − ρᵢ²), λᵢ the variances of the second model's centred logits along their axes; equal dimensions."""
+    (f, _), (f_, g_) = models
+    logits = f_ @ (g_ - g_.mean(axis=0)).T
+    variances = np.linalg.eigvalsh(np.cov(logits.T, ddof=0))[::-1]
+    correlations = canonical_correlations(f, f_)
+    return float(np.sum(variances[: len(correlations)] * (1 - correlations**2)))

@@ -100,6 +100,8 @@ REFERENCES = {
     "logit_distance": "logit_distances: test_logit_distance_equals_its_formula",
     "logit_distance_relative": "logit_distances: test_relative_logit_distance_equals_its_formula",
     "d_rep": "logit_distances: test_representation_distance_equals_its_formula",
+    "logit_correlation_loss": "logit_bounds: test_correlation_loss_equals_its_formula",
+    "logit_map_loss": "logit_bounds: test_map_loss_equals_its_formula",
     "kl": "functional: test_kl_equals_its_formula",
     "jensen_shannon": "functional: test_jensen_shannon_equals_its_formula",
     "disagreement": "functional: test_disagreement_equals_its_formula",

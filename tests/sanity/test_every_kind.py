@@ -36,6 +36,8 @@ class Case:
     """The grade of an index that is constant."""
     named: str = ""
     """The metric that is asked, where the kind asks only some."""
+    of_distances: bool = False
+    """Whether the kind asks distances only."""
     judged_by_facts: bool = False
     """Whether a fact decides, whatever the scores are: then the index is the fact."""
 
@@ -166,6 +168,12 @@ CASES |= {
     "in_distribution": Case(
         {}, sound=lambda c: 0.5, unsound=lambda c: 1.0, at_head=False, named="stitch_direct", judged_by_facts=True
     ),
+    "upper_bound": Case(
+        {"bounds": {name: {"by": "logit_distance", "times": 2.0} for name in (AT_LAYERS.name, AT_HEAD.name)}},
+        sound=lambda c: -1.9 * measured(c) - is_shuffled(c),
+        unsound=lambda c: -2.1 * measured(c) - 0.1 - is_shuffled(c),
+        of_distances=True,
+    ),
     "closeness": Case({}, sound=lambda c: -measured(c), unsound=lambda c: measured(c), groups=2, chance=0.5),
 }
 CASES["distillation_order"] = Case(
@@ -208,7 +216,8 @@ def scores_of(index: Index) -> Scores:
 
 def graded_metrics(kind: str) -> list[Metric]:
     of_layers = replace(AT_LAYERS, name=CASES[kind].named or AT_LAYERS.name)
-    return [of_layers, AT_HEAD] if CASES[kind].at_head else [of_layers]
+    asked = [of_layers, AT_HEAD] if CASES[kind].at_head else [of_layers]
+    return [replace(metric, higher_is_more_similar=not CASES[kind].of_distances) for metric in asked]
 
 
 BY_KIND = pytest.mark.parametrize("kind", TEST_KINDS.names())
@@ -267,7 +276,9 @@ def test_a_constant_index_with_rounding_errors_passes_nothing(kind: str, group: 
     def index(comparison: Comparison) -> float:
         return CONSTANT + 1e-8 * (seed_for(c=str(comparison)) % 3)
 
-    assert make(kind).grade(groups_of(kind, group), AT_LAYERS, scores_of(index)).grade == CASES[kind].chance
+    assert (
+        make(kind).grade(groups_of(kind, group), graded_metrics(kind)[0], scores_of(index)).grade == CASES[kind].chance
+    )
 
 
 @BY_KIND_AND_METRIC

@@ -151,6 +151,16 @@ MISTAKES = {
         "kind: output_correlation\n    against: [kl, disagrement]\n",
         '12:19: unknown metric "disagrement"; did you mean "disagreement"?',
     ),
+    "unknown distance to bound": (
+        "kind: identity\n",
+        "kind: upper_bound\n    bounds: {d_repp: {by: logit_distance}}\n",
+        '12:14: unknown metric "d_repp"; did you mean "d_rep"?',
+    ),
+    "unknown distance to bound by": (
+        "kind: identity\n",
+        "kind: upper_bound\n    bounds: {d_rep: {by: logit_distanc}}\n",
+        '12:26: unknown metric "logit_distanc"; did you mean "logit_distance"?',
+    ),
     "a layer that the suite does not list": (
         "    train: {dataset: digits, epochs: 1}\nmetrics: [cka]\ntests:\n",
         "    train: {dataset: digits, epochs: 1}\n    layers: [block1, block2]\nmetrics: [cka]\ntests:\n"

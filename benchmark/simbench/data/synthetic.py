@@ -1,14 +1,14 @@
-"""Generated tasks whose answer is known in closed form: radial classification, and characters of known entropy."""
+"""Generated tasks: radial classification, spirals, and characters of known entropy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from simbench.data.dataset import Dataset, Split, dataset
 from simbench.seeds import seed_for
@@ -38,6 +38,42 @@ def _radial_split(classes: int, count: int, seed: int) -> Split:
     angles = np.arctan2(points[:, 1], points[:, 0]) % np.pi
     # an angle just below 0 is π after rounding, which belongs to the last bin
     return Split(points.astype(np.float32), np.minimum((angles * classes / np.pi).astype(np.int64), classes - 1))
+
+
+SPIRAL_RADII = (1.0, 10.0)
+SPIRAL_FILLED = 0.75
+"""The share of its sector that a spiral arm fills; what is left keeps neighbouring labels apart."""
+
+
+@dataset("spirals", version=1)
+def spirals(
+    cache: Path,
+    *,
+    classes: Annotated[int, Field(ge=2)] = 7,
+    arms: PositiveInt = 4,
+    train: PositiveInt = 3_500,
+    test: PositiveInt = 1_750,
+    seed: int = 0,
+) -> Dataset:
+    """Spirals (Nielsen et al. 2026): points of the plane, labelled by the arm they lie in; every label has `arms` arms.
+
+    Of T = `classes` · `arms` sectors, sector t has the points of radius r ~ U(1, 10) and angle r π/70 + 2π t/T + s π/T,
+    s ~ U(−¾, ¾). Each turn of `classes` sectors holds every label once: label 0 first, the others in a drawn order.
+    """
+    random = np.random.RandomState(seed_for(purpose="spirals", seed=seed))
+    labels = np.concatenate([[0, *(1 + random.permutation(classes - 1))] for _ in range(arms)]).astype(np.int64)
+    first, second = (_spiral_split(labels, count, random) for count in (train, test))
+    return Dataset("spirals", first, second, classes)
+
+
+def _spiral_split(labels: Integers, count: int, random: np.random.RandomState) -> Split:
+    """`count` points, as evenly as can be over the sectors, whose labels these are."""
+    sectors = np.arange(count) % len(labels)
+    radii = random.uniform(*SPIRAL_RADII, count)
+    within = random.uniform(-SPIRAL_FILLED, SPIRAL_FILLED, count)
+    angles = radii * np.pi / 70 + (2 * sectors + within) * np.pi / len(labels)
+    points = radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return Split(points.astype(np.float32), labels[sectors])
 
 
 @dataset("characters", version=1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -127,12 +127,20 @@ def representation_distance(
     The errors are as heavy-tailed as 1/σ_min(L_J)²: for random unembeddings their mean has no limit. So the median is
     the default, and the paper's mean a choice. Label sets with a singular L_J are left out of both.
     """
-    errors = map_errors(a, b, seed=seed, max_subsets=max_subsets)
+    errors = map_errors(a, b, seed=seed, max_subsets=max_subsets).squared
     return float((errors.quantile(0.5) if average == "median" else errors.mean()).sqrt())
 
 
-def map_errors(a: Representation, b: Representation, *, seed: int, max_subsets: int) -> Tensor:
-    """E‖f − A_J f′‖² for every pivot and set of labels whose L_J is invertible, shape (sets,).
+class MapErrors(NamedTuple):
+    """E‖f − A_J f′‖² and σ_min(L_J) for every pivot and set of `dimension` labels whose L_J is invertible, (sets,)."""
+
+    squared: Tensor
+    smallest: Tensor
+    dimension: int
+
+
+def map_errors(a: Representation, b: Representation, *, seed: int, max_subsets: int) -> MapErrors:
+    """How far f is from the linear maps of f′ that equal distributions would imply.
 
     With Δ = [ℓ(y|x) − ℓ(y₀|x)] − [ℓ′(y|x) − ℓ′(y₀|x)] over J it equals E‖L_J⁻ᵀ Δ‖². The inputs enter by the triangular
     factor R of ũ − ũ′ only, which has no more rows than there are labels.
@@ -151,7 +159,7 @@ def map_errors(a: Representation, b: Representation, *, seed: int, max_subsets: 
     r = torch.linalg.qr(centred_logits(first - second), mode="r").R / math.sqrt(len(first))
     gaps = r.T[others] - r.T[pivots]  # (sets, dimensions, rows of R)
     solved: Tensor = torch.linalg.solve(differences[invertible], gaps[invertible])
-    return solved.square().sum(dim=(1, 2))
+    return MapErrors(solved.square().sum(dim=(1, 2)), values[invertible, -1], g.shape[1])
 
 
 def spanned(representation: Representation) -> Tensor:

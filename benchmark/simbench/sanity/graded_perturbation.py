@@ -49,7 +49,8 @@ class GradedPerturbation(StatisticKind):
         for classes in self.classes:
             for seed in self.seeds:
                 for level in self.levels:
-                    compared = Comparison(self._model(classes, level, seed), self._model(classes, 0, seed))
+                    noisy, clean = (perturbed(classes, some, seed, self.inputs_per_class) for some in (level, 0))
+                    compared = Comparison(noisy, clean)
                     yield Question(
                         f"K = {classes}, level {level}, seed {seed}",
                         (f"perturbed/{classes}/{seed}",),
@@ -67,11 +68,11 @@ class GradedPerturbation(StatisticKind):
         """The levels whose dissimilarity is furthest from its place."""
         return rank_strays(trials)
 
-    def _model(self, classes: int, level: int, seed: int) -> RepresentationRef:
-        construction = Named.of(
-            "perturbed_clusters", classes=classes, level=level, inputs_per_class=self.inputs_per_class
-        )
-        return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
+
+def perturbed(classes: int, level: int, seed: int, inputs_per_class: int) -> RepresentationRef:
+    """The constructed model with noise of a level; level 0 is the model without."""
+    construction = Named.of("perturbed_clusters", classes=classes, level=level, inputs_per_class=inputs_per_class)
+    return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
 
 
 def _observed(compared: Comparison, scores: Scores) -> Answer:

@@ -120,15 +120,19 @@ def _metric_problems(document: Document) -> Iterator[Problem]:
             yield from _component(METRICS, location, document)
 
 
-def _architecture_layers(name: str, document: Document) -> tuple[str, ...] | None:
-    """The layers that the architecture of a model group names; None where it names none, or is itself in error."""
+def _architecture_layers(name: str, document: Document) -> tuple[tuple[str, ...] | None, str | None]:
+    """The layers that the architecture of a model group names, and the one its head reads; None for what it does not.
+
+    None for both where the architecture is itself in error.
+    """
     component = component_at(("models", name, "architecture"), document)
     if component is None or component.name not in ARCHITECTURES:
-        return None
+        return None, None
+    architecture = ARCHITECTURES.get(component.name)
     try:
-        return ARCHITECTURES.get(component.name).layers(**component.parameters)
+        return architecture.layers(**component.parameters), architecture.embedding_layer(**component.parameters)
     except ParameterError:
-        return None
+        return None, None
 
 
 def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
@@ -136,7 +140,7 @@ def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
     component = component_at(("models", name, "architecture"), document)
     if component is None or component.name not in ARCHITECTURES:
         return
-    known, listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
+    (known, _), listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
     if listed is None and ARCHITECTURES.get(component.name).layer_names is None:
         place = document.position(("models", name), of_key=True)
         yield Problem(place, f'models.{name}: architecture "{component.name}" needs `layers:`, a list of its layers')
@@ -175,6 +179,7 @@ def _test_problems(document: Document) -> Iterator[Problem]:
         yield from _unknown("model", raw.get("models"), (*at, "models"), _models(document), document)
         yield from _unknown("transform", raw.get("transforms"), (*at, "transforms"), TRANSFORMS.names(), document)
         yield from _unknown("metric", raw.get("against"), (*at, "against"), METRICS.names(), document)
+        yield from _bound_problems(raw.get("bounds"), (*at, "bounds"), document)
         for name in _strings(raw.get("models")):
             layers = _layers_of(name, document) if name is not None else None
             if layers is not None:
@@ -182,6 +187,15 @@ def _test_problems(document: Document) -> Iterator[Problem]:
                 if isinstance(raw.get("layer"), str) and raw["layer"] not in layers:
                     error = UnknownNameError(f"layer of {name}", raw["layer"], layers)
                     yield Problem(document.position((*at, "layer")), str(error))
+
+
+def _bound_problems(bounds: Any, at: Location, document: Document) -> Iterator[Problem]:
+    """Metrics that are bounded, or bound others, and are not there."""
+    for name in bounds if isinstance(bounds, dict) else ():
+        if name not in METRICS:
+            error = UnknownNameError("metric", str(name), METRICS.names())
+            yield Problem(document.position((*at, name), of_key=True), str(error))
+        yield from _component(METRICS, (*at, name, "by"), document)
 
 
 def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iterator[Problem]:
@@ -195,11 +209,14 @@ def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iter
 
 
 def _layers_of(name: str, document: Document) -> tuple[str, ...] | None:
-    """The layers of a model group: those it lists, else its architecture's; None where neither is known."""
+    """What a test may ask of a model group: the layers it lists, else its architecture's, and what its head reads.
+
+    None where the layers are not known.
+    """
     listed = document.at(("models", name, "layers"))
-    if listed is None:
-        return _architecture_layers(name, document)
-    return tuple(layer for layer in _strings(listed) if layer is not None)
+    known, embedding = _architecture_layers(name, document)
+    layers = known if listed is None else _strings(listed)
+    return None if layers is None else tuple(layer for layer in (*layers, embedding) if layer is not None)
 
 
 def _unknown(
