@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
 import pytest
-from tests.metrics.constructions import Model, linear_map_errors
 
-from simbench.plan.references import Comparison, ModelRef, RepresentationRef
-from simbench.results.store import Store
-from simbench.run.grading import lookup
-from simbench.run.materials import Materials
-from simbench.run.session import RunResult, prepare, run, stored_records
+from simbench.run.session import RunResult, run
 from simbench.sanity.verdict import Verdict
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
@@ -106,66 +97,33 @@ def test_llv_is_so_far_from_unrelated_in_8_dimensions_that_the_margin_hides_the_
     assert [offender.where for offender in found.offenders] == ["M = 8, K = 20, seed 0"]
 
 
-class Widths:
-    """Trained pairs of the narrowest and of the widest models: scores, embeddings and unembeddings."""
-
-    def __init__(self, folder: Path) -> None:
-        suite = reduced({"narrow": [0, 1, 2], "wide": [0, 1, 2]}, {"width": {"models": ["narrow", "wide"]}})
-        run(suite, store=folder, jobs=2)
-        self.plan = prepare(suite)
-        self.records = stored_records(self.plan, Store(folder))
-        self.materials = Materials.of(self.plan, Store(folder), "cpu")
-        self.pairs = [
-            Comparison(*(RepresentationRef(ModelRef(name, seed), "embedding") for seed in pair))
-            for name in ("narrow", "wide")
-            for pair in combinations(range(3), 2)
-        ]
-
-    def values(self, metric: str) -> list[float]:
-        """Of all pairs, the narrow ones first."""
-        scored = next(planned.metric for planned in self.plan.metrics if planned.metric.name == metric)
-        scores = lookup(self.plan, scored, self.records)
-        return [abs(scores(pair).value) for pair in self.pairs]
-
-    def arrays(self, ref: RepresentationRef) -> Model:
-        """(f, g) of a model, float64."""
-        found = self.materials.representation(ref, with_fit=False)
-        assert found.model is not None
-        head = found.model.head()
-        assert head is not None
-        return found.matrix.double().numpy(), head.unembedding.double().numpy()
-
-
 @pytest.fixture(scope="module")
-def widths(tmp_path_factory: pytest.TempPathFactory) -> Widths:
-    return Widths(tmp_path_factory.mktemp("widths"))
+def widths(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """Trained pairs of the narrowest and of the widest models."""
+    suite = reduced({"narrow": [0, 1, 2], "wide": [0, 1, 2]}, {"width": {"models": ["narrow", "wide"]}})
+    return run(suite, store=tmp_path_factory.mktemp("widths"), jobs=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["identifiability_llv", "identifiability_fg", "logit_distance_relative"])
-def test_wider_models_are_closer(widths: Widths, metric: str) -> None:
-    values = widths.values(metric)
-    assert median(values[3:]) < median(values[:3])
+def test_wider_models_are_closer(widths: RunResult, metric: str) -> None:
+    similarities = verdict(widths, metric, "width").companions
+    assert similarities["median_similarity_widest"] > similarities["median_similarity_narrowest"]
 
 
 @pytest.mark.slow
-def test_fg_of_trained_pairs_is_bounded_by_llv(widths: Widths) -> None:
-    for epsilon, distance in zip(*map(widths.values, ("identifiability_llv", "identifiability_fg")), strict=True):
-        assert distance <= min(4 * epsilon, 2 * epsilon**2) + 1e-9
-
-
-@pytest.mark.slow
-def test_the_logit_distance_of_trained_pairs_bounds_what_linear_maps_leave(widths: Widths) -> None:
-    for pair, distance in zip(widths.pairs, widths.values("logit_distance"), strict=True):
-        sides = widths.arrays(pair.a), widths.arrays(pair.b)
-        for error, smallest in linear_map_errors(sides):
-            assert error <= 3 / smallest**2 * distance**2 * (1 + 1e-6)
-        (f, g), (other, _) = sides
-        centred = g - g.mean(axis=0)
-        eigenvalues = np.linalg.eigvalsh(centred @ (f.T @ f / len(f)) @ centred.T)[::-1]
-        bases = [np.linalg.qr(side)[0] for side in (f, other)]
-        correlations = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
-        assert np.sum(eigenvalues[: len(correlations)] * (1 - correlations**2)) <= distance**2 * (1 + 1e-6)
+def test_no_bound_of_theory_is_violated_by_trained_or_by_perturbed_pairs(widths: RunResult) -> None:
+    """The suite `identifiability-bounds`, on networks that are trained already."""
+    suite = load_suite("identifiability-bounds")
+    models = {name: suite.models[name].model_copy(update={"seeds": [0, 1, 2]}) for name in ("narrow", "wide")}
+    (bounds,) = suite.tests
+    asked = bounds.model_copy(update={"models": list(models), "seeds": [0]})
+    result = run(suite.model_copy(update={"models": models, "tests": [asked]}), store=widths.store, engine="serial")
+    assert result.work.trained == 0
+    for metric, pairs in {"identifiability_fg": 6, "logit_correlation_loss": 12, "logit_map_loss": 12}.items():
+        found = verdict(result, metric, "bounds")
+        assert (found.grade, found.passed) == (1.0, True)
+        assert len([trial for trial in found.trials if trial.column == "trained"]) == pairs
 
 
 @pytest.fixture(scope="module")
