@@ -65,14 +65,25 @@ def cosines_of_vectors(make: Callable[[int], Tensor], pairs: Pairs) -> Tensor:
 
 def _inner_products(vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list[list[float]]:
     """⟨v, w⟩ for all vectors and others, in float64, whatever the type of the vectors."""
-    size = max(1, block_bytes() // (8 * len({*map(id, vectors), *map(id, others)})))
+    size = min(len(vectors[0]), max(1, block_bytes() // (8 * len({*map(id, vectors), *map(id, others)}))))
     total = torch.zeros(len(vectors), len(others), dtype=torch.float64, device=vectors[0].device)
+    # filled again and again: fresh memory for every block costs more than the products
+    columns = total.new_empty(len(others), size)
+    rows = columns if vectors is others else total.new_empty(len(vectors), size)
     for start in range(0, len(vectors[0]), size):
-        block = torch.stack([other[start : start + size] for other in others]).double()
-        rows = block if vectors is others else torch.stack([v[start : start + size] for v in vectors]).double()
-        total += rows @ block.T
+        right = _filled(columns, others, start)
+        left = right if rows is columns else _filled(rows, vectors, start)
+        total += left @ right.T
     found: list[list[float]] = total.tolist()
     return found
+
+
+def _filled(block: Tensor, vectors: Sequence[Tensor], start: int) -> Tensor:
+    """The part of all vectors from `start` on, as much as the block holds, in the block's memory and type."""
+    for row, vector in zip(block, vectors, strict=True):
+        part = vector[start : start + len(row)]
+        row[: len(part)] = part
+    return block[:, : len(part)]
 
 
 def symmetric_inner_products(matrices: Sequence[BlockOf], rows: int) -> tuple[Tensor, Tensor]:
