@@ -70,6 +70,19 @@ def test_the_grade_is_the_share_of_scores_that_stay_within_the_tolerance(toleran
     assert verdict.grade == pytest.approx(brute_force(group, test, noisy))
 
 
+def test_an_index_that_does_not_know_rows_apart_has_no_scale_but_rounding(group: ModelGroup) -> None:
+    """It compares clouds: shuffled rows are the same to it, up to 1e-14, and other seeds are at a distance of 1/2."""
+
+    def cloud(comparison: Comparison) -> Similarity:
+        if comparison.a.model != comparison.b.model:
+            return Similarity(-0.5)
+        return Similarity(-1e-14 if shuffled(comparison.a) else -1e-6 if comparison.b.transform is not None else 0.0)
+
+    verdict = make().grade([group], AT_LAYERS, cloud)
+    assert (verdict.grade, verdict.passed) == (0.0, False)
+    assert {offender.margin for offender in verdict.offenders} == {make().tolerance - 1}
+
+
 def test_there_is_one_column_per_transform(group: ModelGroup) -> None:
     verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
     assert list(verdict.columns) == ["orthogonal", "translation"]

@@ -44,8 +44,11 @@ class Patterns:
     def dissimilarities(self) -> Tensor:
         """What lies above the diagonal of the RDM, (entries,), in an order that depends on the number of rows only."""
         euclidean = self.distance == "euclidean"
-        block = RowDistances(self.rows) if euclidean else lambda i, j: 1 - self.rows[i] @ self.rows[j].T
-        return above_diagonal(block, len(self.rows))
+        return above_diagonal(RowDistances(self.rows) if euclidean else self._cosine_distances, len(self.rows))
+
+    def _cosine_distances(self, i: slice, j: slice) -> Tensor:
+        """1 − the products of some rows with others, in one pass."""
+        return torch.addmm(self.rows.new_ones(1, 1), self.rows[i], self.rows[j].T, alpha=-1)
 
 
 def patterns(x: Tensor, distance: Distance) -> Patterns:
@@ -123,11 +126,10 @@ def compared(side: Patterns, comparator: Comparator) -> Tensor:
         return ranks(side.dissimilarities())
     values = side.dissimilarities()
     if comparator == "pearson":
-        largest = max(-float(values.min()), float(values.max()))
-        values -= values.mean()
-        if max(-float(values.min()), float(values.max())) <= SAME * largest:
+        low, high, mean = *map(float, values.aminmax()), float(values.mean())
+        if max(mean - low, high - mean) <= SAME * max(-low, high):
             raise NotApplicable("all dissimilarities are equal")
-        return values
+        return values.sub_(mean)
     if not bool(values.any()):
         raise NotApplicable("all dissimilarities are 0")
     return values

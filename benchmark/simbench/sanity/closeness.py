@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, test_kind
+from simbench.sanity.kind import Question, test_kind
 from simbench.sanity.selection import pairs_of
-from simbench.sanity.statistic import StatisticKind, association, held_against, mantel_p_value, rank_strays
+from simbench.sanity.statistic import StatisticKind, association, held_against, mantel_p_value, observation, rank_strays
 from simbench.sanity.verdict import Offender, Trial
 from simbench.suite.schema import PASS_IF
 
@@ -53,14 +52,7 @@ class Closeness(StatisticKind):
                 compared = Comparison(
                     RepresentationRef(first, group.embedding_layer), RepresentationRef(second, group.embedding_layer)
                 )
-                yield Question(
-                    str(compared),
-                    (str(first), str(second)),
-                    (compared,),
-                    partial(_observed, compared),
-                    line=group.name,
-                    facts=((DISTANCE, compared),),
-                )
+                yield observation(compared, DISTANCE, line=group.name)
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Whatever the metric, what is missing are models."""
@@ -93,7 +85,3 @@ class Closeness(StatisticKind):
 def _one_curve(trials: Sequence[Trial]) -> list[Trial]:
     """The pairs of all widths together: `line` is for the eye."""
     return [replace(trial, line="") for trial in trials]
-
-
-def _observed(compared: Comparison, scores: Scores) -> Answer:
-    return Answer(None, scores(compared).value, at=scores(compared, DISTANCE).value)

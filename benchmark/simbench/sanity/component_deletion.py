@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, all_scored, test_kind
+from simbench.sanity.kind import Question, Scores, all_scored, test_kind
 from simbench.sanity.rank_statistics import kendall
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.statistic import StatisticKind, association, rank_strays
+from simbench.sanity.statistic import StatisticKind, association, observation, rank_strays
 from simbench.sanity.verdict import Offender, Trial
 from simbench.suite.schema import PASS_IF
 
@@ -52,15 +52,8 @@ class ComponentDeletion(StatisticKind):
         """One observation per model, layer and share."""
         for a, _ in self._layers(groups, metric):
             for share in self._ladder:
-                compared = _kept(a, share)
-                yield Question(
-                    f"{a}, {share:g} of the components",
-                    (str(a.model),),
-                    (compared,),
-                    partial(_observed, compared),
-                    line=str(a),
-                    facts=((PROBE, compared),),
-                )
+                seen = observation(_kept(a, share), PROBE, line=str(a))
+                yield replace(seen, where=f"{a}, {share:g} of the components")
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
         """Also each layer against the next seed's: the companions need the level of seeds."""
@@ -120,7 +113,3 @@ def _kept(a: RepresentationRef, share: float) -> Comparison:
     For directed metrics the whole receives: what is left can always be predicted from the whole.
     """
     return Comparison(a.under(Named.of("top_components", share=share, seed=0)), a)
-
-
-def _observed(compared: Comparison, scores: Scores) -> Answer:
-    return Answer(None, scores(compared).value, at=scores(compared, PROBE).value)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
-from simbench.sanity.scale import scale_of, shuffled
+from simbench.sanity.scale import change, shuffled
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.seeds import seed_for
 
@@ -79,10 +79,9 @@ def _unchanged(
     tolerance: float,
     scores: Scores,
 ) -> Answer:
-    difference = abs(scores(after).value - scores(before).value)
-    scale = scale_of(scores, own, unrelated)
-    if scale <= 0:
+    moved = change(scores, before, after, own, unrelated)
+    if moved is None:
         # Nothing to measure a difference against: as if all of the similarity were lost.
         return Answer(False, tolerance - 1, (after,))
-    held = difference <= tolerance * scale
-    return Answer(held, tolerance - difference / scale, () if held else (after,))
+    held = moved <= tolerance
+    return Answer(held, tolerance - moved, () if held else (after,))

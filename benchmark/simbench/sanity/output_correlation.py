@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, test_kind
+from simbench.sanity.kind import Question, test_kind
 from simbench.sanity.rank_statistics import kendall
 from simbench.sanity.selection import ChosenLayers, layers_of, pairs_of
-from simbench.sanity.statistic import StatisticKind, association, by_line, held_against, mantel_p_value, rank_strays
+from simbench.sanity.statistic import (
+    StatisticKind,
+    association,
+    constant_curve,
+    mantel_p_value,
+    observation,
+    rank_strays,
+)
 from simbench.sanity.verdict import Offender, Trial
 from simbench.suite.schema import PASS_IF
 
@@ -59,15 +64,7 @@ class OutputCorrelation(StatisticKind):
                     for first, second in pairs_of(group.models, ordered=not metric.symmetric):
                         compared = Comparison(RepresentationRef(first, layer), RepresentationRef(second, layer))
                         outputs = Comparison(RepresentationRef(first, place), RepresentationRef(second, place))
-                        yield Question(
-                            str(compared),
-                            (str(first), str(second)),
-                            (compared,),
-                            partial(_observed, compared, fact, outputs),
-                            name,
-                            line=f"{group.name} {layer}",
-                            facts=((fact, outputs),),
-                        )
+                        yield observation(compared, fact, line=f"{group.name} {layer}", of=outputs, column=name)
 
     def statistic(self, trials: Sequence[Trial]) -> float:
         """The mean Spearman correlation of dissimilarity with each fact along each curve."""
@@ -75,7 +72,7 @@ class OutputCorrelation(StatisticKind):
 
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Which fact does not vary."""
-        constant = next((line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0), None)
+        constant = constant_curve(trials)
         if constant is None:
             return super().undetermined(trials)
         return f"{constant.column} is {constant.at:g} for every pair of {constant.line}: nothing to correlate with"
@@ -96,7 +93,3 @@ class OutputCorrelation(StatisticKind):
         if metric.level != "head" and self.layers is None:
             return group.layers[-1:]
         return layers_of(group, self.layers, metric.level)
-
-
-def _observed(compared: Comparison, fact: Named, outputs: Comparison, scores: Scores) -> Answer:
-    return Answer(None, scores(compared).value, at=scores(outputs, fact).value)

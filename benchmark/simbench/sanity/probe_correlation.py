@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup
 from simbench.sanity.component_deletion import PROBE
-from simbench.sanity.kind import Answer, Question, Scores, test_kind
+from simbench.sanity.kind import Question, test_kind
 from simbench.sanity.rank_statistics import kendall
 from simbench.sanity.selection import ChosenLayers, places
-from simbench.sanity.statistic import StatisticKind, association, by_line, held_against, rank_strays
+from simbench.sanity.statistic import (
+    StatisticKind,
+    association,
+    constant_curve,
+    observation,
+    rank_strays,
+)
 from simbench.sanity.verdict import Offender, Trial
 from simbench.suite.schema import PASS_IF
 
@@ -51,15 +55,7 @@ class ProbeCorrelation(StatisticKind):
                 for other in representations:
                     if other == reference:
                         continue
-                    compared = Comparison(other, reference)
-                    yield Question(
-                        str(compared),
-                        tuple(dict.fromkeys((str(reference.model), str(other.model)))),
-                        (compared,),
-                        partial(_observed, compared),
-                        line=str(reference),
-                        facts=((PROBE, compared),),
-                    )
+                    yield observation(Comparison(other, reference), PROBE, line=str(reference))
 
     def statistic(self, trials: Sequence[Trial]) -> float:
         """The mean, over references, of Spearman's correlation of dissimilarity with the difference of the probes."""
@@ -67,7 +63,7 @@ class ProbeCorrelation(StatisticKind):
 
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Which reference is as far from all others."""
-        constant = next((line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0), None)
+        constant = constant_curve(trials)
         if constant is None:
             return super().undetermined(trials)
         return f"probes of all others differ from that of {constant.line} by {constant.at:g}: nothing to correlate with"
@@ -79,7 +75,3 @@ class ProbeCorrelation(StatisticKind):
     def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
         """The pairs whose similarity is furthest from its place."""
         return rank_strays(trials)
-
-
-def _observed(compared: Comparison, scores: Scores) -> Answer:
-    return Answer(None, scores(compared).value, at=scores(compared, PROBE).value)

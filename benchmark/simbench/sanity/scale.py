@@ -19,22 +19,27 @@ def shuffled(a: RepresentationRef) -> Comparison:
     return Comparison(a.under(Named.of("row_shuffle", seed=seed)), a)
 
 
-def scale_of(scores: Scores, own: Comparison, unrelated: Sequence[Comparison]) -> float:
+def scale_of(
+    scores: Scores, own: Comparison, unrelated: Sequence[Comparison], beside: Sequence[Comparison] = ()
+) -> float:
     """S(a, a) − median S over unrelated pairs: what a difference in similarity is measured against.
 
-    0 where the two differ by no more than rounding: a constant index computed in floating point is still constant.
+    0 where the two differ by no more than rounding: a constant index computed in floating point is still constant. How
+    large a rounding error may be, the scores `beside` tell too: an index that does not know a layer from its shuffled
+    rows finds 0 for both, but for an error that is small only next to what it finds elsewhere.
     """
     self_similarity = scores(own).value
     baseline = median(scores(comparison).value for comparison in unrelated)
     scale = self_similarity - baseline
-    return scale if abs(scale) > ROUNDING * max(abs(self_similarity), abs(baseline)) else 0.0
+    size = max(abs(value) for value in (self_similarity, baseline, *(scores(one).value for one in beside)))
+    return scale if abs(scale) > ROUNDING * size else 0.0
 
 
 def similarity_left(
     scores: Scores, comparison: Comparison, own: Comparison, unrelated: Sequence[Comparison]
 ) -> float | None:
     """max(0, S − S₀) / scale: 0 for what is as good as unrelated, 1 for self-similarity; None without a scale."""
-    scale = scale_of(scores, own, unrelated)
+    scale = scale_of(scores, own, unrelated, (comparison,))
     if scale <= 0:
         return None
     baseline = scores(own).value - scale
@@ -45,7 +50,7 @@ def change(
     scores: Scores, before: Comparison, after: Comparison, own: Comparison, unrelated: Sequence[Comparison]
 ) -> float | None:
     """|ΔS| / scale between two comparisons; None without a scale: then there is nothing to measure it against."""
-    scale = scale_of(scores, own, unrelated)
+    scale = scale_of(scores, own, unrelated, (before, after))
     return abs(scores(after).value - scores(before).value) / scale if scale > 0 else None
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
+from simbench.plan.references import Comparison, Named
 from simbench.sanity.jackknife import interval_leaving_models_out, name_of
-from simbench.sanity.kind import TestKind
+from simbench.sanity.kind import Answer, Question, Scores, TestKind
 from simbench.sanity.rank_statistics import ranks, settled, spearman, standardised_ranks
 from simbench.sanity.verdict import OFFENDERS, Judgement, Offender, Trial, cut, seed_of_test
 from simbench.seeds import seed_for
@@ -62,6 +64,26 @@ class StatisticKind(TestKind):
         return seed_for(purpose=purpose, test=seed_of_test(self.id))
 
 
+def observation(
+    compared: Comparison, fact: Named, *, line: str, of: Comparison | None = None, column: str | None = None
+) -> Question:
+    """One point: a comparison's similarity, held against a functional metric of it, or of the comparison `of`."""
+    place = of or compared
+    return Question(
+        str(compared),
+        tuple(dict.fromkeys((str(compared.a.model), str(compared.b.model)))),
+        (compared,),
+        partial(_observed, compared, fact, place),
+        column,
+        line=line,
+        facts=((fact, place),),
+    )
+
+
+def _observed(compared: Comparison, fact: Named, place: Comparison, scores: Scores) -> Answer:
+    return Answer(None, scores(compared).value, at=scores(place, fact).value)
+
+
 def by_line(trials: Sequence[Trial]) -> list[list[Trial]]:
     """The trials of each curve: those that share a column and a line."""
     lines: dict[tuple[str | None, str], list[Trial]] = {}
@@ -78,6 +100,11 @@ def similarities(trials: Sequence[Trial]) -> NDArray[np.float64]:
 def held_against(trials: Sequence[Trial]) -> NDArray[np.float64]:
     """What observations are held against."""
     return np.array([trial.at for trial in trials], dtype=float)
+
+
+def constant_curve(trials: Sequence[Trial]) -> Trial | None:
+    """The first trial of the first curve along which what it is held against is the same throughout."""
+    return next((line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0), None)
 
 
 def association(
