@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -66,13 +67,28 @@ def test_what_does_not_depend_on_scale_does_not_at_any_scale(name: str, factor: 
 @every_metric
 @pytest.mark.parametrize("offset", [1e2, 1e4])
 def test_an_offset_costs_no_more_than_the_digits_that_storing_it_does(name: str, offset: float) -> None:
-    if "translation" not in METRICS.get(name).invariant_to:
-        pytest.skip("depends on the mean, by definition")
     x, y = drawn()
     stored = [(side + offset).float() for side in (x, y)]
-    kept = [side.double() - offset for side in stored]
+    kept = [side.double() for side in stored]
+    if "translation" in METRICS.get(name).invariant_to:
+        kept = [side - offset for side in kept]
     exact, found = values(name, (kept[0], kept[1]), (stored[0], stored[1]))
     assert found == pytest.approx(exact, rel=1e-4, abs=1e-4)
+
+
+@every_metric
+def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    shapes = [(30, 4), (30, 50), (30, 4), (30, 1), (12, 20), (12, 3)]
+    sides = [Representation(torch.randn(*shape, generator=generator, dtype=torch.float64)) for shape in shapes]
+    pairs = [(a, b) for a in range(6) for b in range(6) if shapes[a][0] == shapes[b][0]]
+    metric = METRICS.get(name)
+    plain = replace(metric, prepare=None, compare_many=None)
+    for (a, b), found in zip(pairs, score_pairs(metric, sides, pairs), strict=True):
+        (expected,) = score_pairs(plain, [sides[a], sides[b]], [(0, 1)])
+        assert (found.status, found.reason, found.warnings) == (expected.status, expected.reason, expected.warnings)
+        if expected.value is not None:
+            assert found.value == pytest.approx(expected.value, rel=1e-7, abs=1e-8)
 
 
 DEGENERATE = {

@@ -135,27 +135,3 @@ def test_within_the_declared_range(rows: int, width: int, other: int, seed: int)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_declarations_hold_on_other_inputs_too(name: str, seed: int) -> None:
     assert [finding for finding in check_metric(METRICS.get(name), seed=seed) if not finding.ok] == []
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_single_precision_agrees_at_an_offset_of_a_hundred(name: str) -> None:
-    x, y = (side + 100 for side in pair(300, 30, 20))
-    assert fast(name, x.astype(np.float32), y.astype(np.float32)) == pytest.approx(fast(name, x, y), rel=1e-4)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_the_scale_of_one_side_does_not_matter(name: str, scale: float) -> None:
-    x, y = pair(40, 5, 7)
-    assert fast(name, scale * x, y) == pytest.approx(fast(name, x, y), rel=1e-9)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
-    shapes = [(30, 4), (30, 50), (30, 4), (30, 1), (12, 20), (12, 3)]
-    sides = [Representation(torch.randn(*shape)) for shape in shapes]
-    pairs = [(a, b) for a in range(6) for b in range(6) if shapes[a][0] == shapes[b][0]]
-    metric = METRICS.get(name)
-    scores = score_pairs(metric, sides, pairs)
-    expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
-    assert [score.value for score in scores] == pytest.approx(expected, abs=1e-9)

@@ -72,18 +72,6 @@ def test_equals_the_definition(name: str, shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_a_batch_of_mixed_shapes_equals_the_plain_function(name: str) -> None:
-    generator = torch.Generator().manual_seed(3)
-    shapes = [(30, 4), (30, 20), (30, 1), (12, 20), (12, 3), (30, 4)]
-    sides = [Representation(torch.randn(*shape, generator=generator)) for shape in shapes]
-    pairs = [(a, b) for a in range(6) for b in range(6) if shapes[a][0] == shapes[b][0]]
-    metric = METRICS.get(name)
-    scores = score_pairs(metric, sides, pairs)
-    expected = [float(metric.function(sides[a].matrix, sides[b].matrix, **metric.parameters)) for a, b in pairs]
-    assert [score.value for score in scores] == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_permuted_rescaled_and_shifted_copy_is_the_same(name: str, dtype: type) -> None:
     rng = np.random.default_rng(0)

@@ -92,12 +92,6 @@ def test_a_translation_is_seen_by_all_but_the_covariance(name: str) -> None:
     assert same == (name == "participation_ratio_difference")
 
 
-@pytest.mark.parametrize("name", STATISTICS)
-def test_single_precision_agrees_at_an_offset_of_a_hundred(name: str) -> None:
-    x, y = (side + 100 for side in pair(300, 30, 20))
-    assert value(name, x.astype(np.float32), y.astype(np.float32)) == pytest.approx(value(name, x, y), rel=1e-3)
-
-
 def test_uniformity_is_taken_on_the_sphere_where_it_does_not_saturate() -> None:
     rng = np.random.default_rng(0)
     x, y = 10 * rng.normal(size=(50, 20)), 10 * rng.normal(size=(50, 20)) + 20

@@ -1,4 +1,4 @@
-"""Bundled suites with two of their networks and few of their metrics, and what is read off their runs."""
+"""Bundled suites with a few of their networks and metrics, and what is read off their runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from simbench.run.grading import lookup
 from simbench.run.session import RunResult, prepare, run, stored_records
 from simbench.sanity.verdict import Verdict
 from simbench.suite.load import load_suite
-from simbench.suite.schema import Suite
+from simbench.suite.schema import ModelSpec, Suite
 
 
-def two_seeds(name: str, metrics: Collection[str]) -> Suite:
-    """The suite with the first two seeds of every group, and the metrics of these names."""
+def reduced(name: str, metrics: Collection[str], *, seeds: int = 2, epochs: int | None = None) -> Suite:
+    """The suite with the first seeds of every group, the metrics of these names, and as many epochs, if given."""
     suite = load_suite(name)
-    models = {group: spec.model_copy(update={"seeds": spec.seeds[:2]}) for group, spec in suite.models.items()}
+    models = {group: _reduced(spec, seeds, epochs) for group, spec in suite.models.items()}
     chosen = [choice for choice in suite.metrics if choice.name in metrics]
     return suite.model_copy(update={"models": models, "metrics": chosen})
+
+
+def _reduced(spec: ModelSpec, seeds: int, epochs: int | None) -> ModelSpec:
+    train = spec.train if spec.train is None or epochs is None else spec.train.model_copy(update={"epochs": epochs})
+    return spec.model_copy(update={"seeds": spec.seeds[:seeds], "train": train})
 
 
 def run_here(suite: Suite, store: Path, only: Collection[str]) -> RunResult:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, profile, run_here, two_seeds, verdict
+from tests.suites.reduced import grade, profile, reduced, run_here, verdict
 
 from simbench.run.session import RunResult, prepare
 
 ONE_TO_ONE = ("match_bipartite", "match_semi")
-SUITE = two_seeds("convergent", (*ONE_TO_ONE, "linear_regression", "match_mutual_information"))
+SUITE = reduced("convergent", (*ONE_TO_ONE, "linear_regression", "match_mutual_information"))
 
 
 @pytest.fixture(scope="module")

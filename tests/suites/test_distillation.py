@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.suites.reduced import grade, verdict
+from tests.suites.reduced import grade, reduced, verdict
 
 from simbench.run.session import RunResult, run
 from simbench.suite.load import load_suite
@@ -20,11 +20,8 @@ def test_students_of_a_seed_start_alike_and_not_as_their_teacher() -> None:
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    suite = load_suite("distillation")
-    models = {name: spec.model_copy(update={"seeds": spec.seeds[:1]}) for name, spec in suite.models.items()}
-    metrics = [choice for choice in suite.metrics if choice.name in METRICS]
-    reduced = suite.model_copy(update={"models": models, "metrics": metrics})
-    return run(reduced, only=["distillation"], store=tmp_path_factory.mktemp("distillation"), jobs=2)
+    suite = reduced("distillation", METRICS, seeds=1)
+    return run(suite, only=["distillation"], store=tmp_path_factory.mktemp("distillation"), jobs=2)
 
 
 @pytest.mark.slow

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, run_here
+from tests.suites.reduced import grade, reduced, run_here
 
 from simbench.plan.plan import Plan
 from simbench.run.session import prepare
 from simbench.suite.load import load_suite
-from simbench.suite.schema import Suite
 
 
 def pairs(plan: Plan, test: str, label: str) -> int:
@@ -48,23 +47,9 @@ def test_shortcuts_are_compared_where_marks_say_nothing(name: str) -> None:
     assert len(prepare(name).models) == 15
 
 
-def reduced(name: str, seeds: int, metrics: list[str], epochs: int) -> Suite:
-    """The suite with fewer seeds, epochs and metrics."""
-    suite = load_suite(name)
-    chosen = [one for one in suite.metrics if one.name in metrics]
-    groups = {
-        group: spec.model_copy(
-            update={"seeds": spec.seeds[:seeds], "train": spec.train.model_copy(update={"epochs": epochs})}
-        )
-        for group, spec in suite.models.items()
-        if spec.train is not None
-    }
-    return suite.model_copy(update={"models": groups, "metrics": chosen})
-
-
 @pytest.mark.slow
 def test_random_labels_separate_networks_by_scale_and_outputs_before_cka_does(shared_store: Path) -> None:
-    suite = reduced("resi", 3, ["cka", "rsm_norm_difference", "jensen_shannon"], epochs=4)
+    suite = reduced("resi", ["cka", "rsm_norm_difference", "jensen_shannon"], seeds=3, epochs=4)
     result = run_here(suite, shared_store, ["labels", "layers"])
     assert result.complete
     # the premise: networks trained on other labels put out something else
@@ -77,7 +62,7 @@ def test_random_labels_separate_networks_by_scale_and_outputs_before_cka_does(sh
 
 @pytest.mark.slow
 def test_networks_that_always_had_a_right_mark_behave_alike_and_unlike_the_others(shared_store: Path) -> None:
-    suite = reduced("resi-shortcuts", 2, ["jensen_shannon"], epochs=4)
+    suite = reduced("resi-shortcuts", ["jensen_shannon"], epochs=4)
     result = run_here(suite, shared_store, ["shortcuts"])
     assert result.complete
     assert grade(result, "jensen_shannon", "shortcuts/shortcut100") == 1.0

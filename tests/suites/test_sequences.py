@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, run_here, two_seeds, verdict
+from tests.suites.reduced import grade, reduced, run_here, verdict
 
 from simbench.run.session import RunResult
 from simbench.suite.load import load_suite
 
 METRICS = ("kl", "identifiability_llv", "cca", "cka", "dsa", "stitch_direct_r2")
-SUITE = two_seeds("sequences", METRICS)
+SUITE = reduced("sequences", METRICS)
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, run_here, two_seeds, verdict
+from tests.suites.reduced import grade, reduced, run_here, verdict
 
 from simbench.run.session import RunResult
 
-SUITE = two_seeds("statistics", ("cka", "cka_debiased", "cca"))
+SUITE = reduced("statistics", ("cka", "cka_debiased", "cca"))
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, profile, run_here, two_seeds, verdict
+from tests.suites.reduced import grade, profile, reduced, run_here, verdict
 
 from simbench.run.session import RunResult, prepare
 from simbench.suite.load import load_suite
 
-SUITE = two_seeds("subspace", ("cca", "match_semi", "subspace_match", "subspace_match_auc"))
+SUITE = reduced("subspace", ("cca", "match_semi", "subspace_match", "subspace_match_auc"))
 EPSILONS = ("(epsilon=0.15)", "(epsilon=0.2)", "", "(epsilon=0.3)", "(epsilon=0.5)")
 """As labels have them; 0.25 is the default."""
 
