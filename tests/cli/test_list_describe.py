@@ -84,6 +84,15 @@ def test_describe_shows_parameters_with_their_defaults(invoke):
     assert entry["parameters"] == [{"name": "variance", "type": "float, > 0, ≤ 1", "default": "0.99"}]
 
 
+def test_parameters_are_shown_as_a_suite_gives_them(invoke):
+    (entry,) = json.loads(invoke("describe", "upper_bound", "--json").stdout)
+    shown = {parameter["name"]: (parameter["type"], parameter["default"]) for parameter in entry["parameters"]}
+    assert shown["bounds"][0] == "dict[str, Bound]"
+    assert "'logit_map_loss': {'by': {'name': 'logit_distance'}, 'times': 1.0, 'power': 1.0}" in shown["bounds"][1]
+    assert shown["classes"][0] == "list[4 | 5 | 6 | 10 | 18]"
+    assert shown["levels"] == ("list[int ≥ 1]", "[1, 61, 121, 181, 241]")
+
+
 @pytest.mark.parametrize("name", ["identity", "orthogonal", "mnist1d", "conv1d", "quick"])
 def test_every_kind_of_name_can_be_described(invoke, name):
     (entry,) = json.loads(invoke("describe", name, "--json").stdout)

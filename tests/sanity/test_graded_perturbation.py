@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ import scipy.stats
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.metrics.metric import Metric
+from simbench.models.constructed_graded import NOISE_OF_A_LEVEL
 from simbench.plan.references import Comparison
 from simbench.registry import METRICS
 from simbench.run.materials import CONSTRUCTIONS
-from simbench.sanity.graded_perturbation import GradedPerturbation
+from simbench.sanity.graded_perturbation import Classes, GradedPerturbation
 from simbench.sanity.kind import Similarity
 from simbench.seeds import seed_for
 
@@ -32,6 +33,10 @@ def level(comparison: Comparison) -> int:
     found = parameters_of(comparison)[0]["level"]
     assert isinstance(found, int)
     return found
+
+
+def test_it_may_ask_for_what_can_be_constructed() -> None:
+    assert get_args(Classes) == tuple(NOISE_OF_A_LEVEL)
 
 
 def test_every_level_is_compared_with_the_model_without_noise() -> None:

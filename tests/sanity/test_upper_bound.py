@@ -79,6 +79,14 @@ def test_who_is_not_asked_is_told_why(metric: Metric, reason: str, group: ModelG
     assert (verdict.status, verdict.reason, verdict.passed) == ("skip", reason, None)
 
 
+def test_without_models_there_is_nothing_to_ask(group: ModelGroup) -> None:
+    verdict = graded(make(classes=[]), replace(group, embedding_layer=None), 0.0)
+    assert (verdict.status, verdict.reason) == (
+        "skip",
+        "upper_bound needs two models with a linear head, or constructed ones",
+    )
+
+
 def test_violations_are_the_offenders_by_how_much_of_the_scale(group: ModelGroup) -> None:
     verdict = graded(make(classes=[]), group, 0.5)
     assert len(verdict.offenders) == 6

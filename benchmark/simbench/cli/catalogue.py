@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
 from simbench.cli.metric_facts import metric_facts
 from simbench.cli.options import ListedKind
 from simbench.errors import SimbenchError, UnknownNameError
@@ -105,8 +108,13 @@ def _parameters(implementation: Any) -> Iterator[Parameter]:
             return
     for name, info in implementation.model_fields.items():
         if name not in ("id", "kind"):
-            default = None if info.is_required() else repr(info.get_default(call_default_factory=True))
+            default = None if info.is_required() else _as_in_yaml(info.get_default(call_default_factory=True))
             yield Parameter(name, ", ".join([type_name(info.annotation), *_bounds(info.metadata)]), default)
+
+
+def _as_in_yaml(value: Any) -> str:
+    """A default as a suite would give it: models as mappings of their keys."""
+    return repr(to_jsonable_python(value, fallback=repr))
 
 
 def _keywords(function: Callable[..., Any]) -> Iterator[Parameter]:
@@ -120,6 +128,8 @@ def type_name(annotation: Any) -> str:
     """
     >>> type_name(list[str]), type_name(Literal["batch", "none"]), type_name("float"), type_name(int | None)
     ('list[str]', "'batch' | 'none'", 'float', 'int | None')
+    >>> type_name(dict[str, Annotated[int, FieldInfo(ge=1)]]), type_name(Origin)
+    ('dict[str, int ≥ 1]', 'Origin')
     """
     if annotation is inspect.Parameter.empty:
         return ""
@@ -134,13 +144,19 @@ def type_name(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         base, *metadata = get_args(annotation)
         return ", ".join([type_name(base), *_bounds(metadata)])
+    if isinstance(origin := get_origin(annotation), type):
+        inner = [type_name(argument).replace(", ", " ") for argument in get_args(annotation)]
+        return f"{origin.__name__}[{', '.join(inner)}]"
+    if inspect.isclass(annotation):
+        return annotation.__name__
     return inspect.formatannotation(annotation).replace("typing.", "")
 
 
 def _bounds(metadata: Sequence[Any]) -> Iterator[str]:
     """What a parameter's value has to keep to."""
+    constraints = [one for given in metadata for one in (given.metadata if isinstance(given, FieldInfo) else [given])]
     for name, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
-        for constraint in metadata:
+        for constraint in constraints:
             if (bound := getattr(constraint, name, None)) is not None:
                 yield f"{sign} {bound:g}"
 

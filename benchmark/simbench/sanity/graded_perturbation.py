@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LAYER = "embedding"
 Level = Annotated[int, Field(ge=1)]
+Classes = Literal[4, 5, 6, 10, 18]
+"""For which the paper says how large the noise of a level is."""
 
 
 @test_kind("graded_perturbation")
@@ -38,8 +40,8 @@ class GradedPerturbation(StatisticKind):
     pass_if: str = Field(default=">= 0.99", pattern=PASS_IF.pattern)
     constructs_its_models: ClassVar[bool] = True
 
-    classes: list[int] = Field(default=[4, 6, 10], min_length=1)
-    """K: 4, 5, 6, 10 or 18."""
+    classes: list[Classes] = Field(default=[4, 6, 10], min_length=1)
+    """K."""
     levels: list[Level] = Field(default=list(range(1, 250, 10)), min_length=2)
     inputs_per_class: int = Field(default=100, ge=3)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)

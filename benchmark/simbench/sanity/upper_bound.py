@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.graded_perturbation import perturbed
+from simbench.sanity.graded_perturbation import Classes, Level, perturbed
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
 from simbench.sanity.scale import ROUNDING, scale_of, shuffled
 from simbench.sanity.selection import pairs_of
@@ -63,9 +63,9 @@ class UpperBound(TestKind):
         min_length=1,
     )
     """By the name of the distance that is bounded."""
-    classes: list[int] = Field(default=[4, 6, 10])
-    """Of the constructed models: 4, 5, 6, 10 or 18; none for trained ones only."""
-    levels: list[int] = Field(default=[1, 61, 121, 181, 241], min_length=1)
+    classes: list[Classes] = Field(default=[4, 6, 10])
+    """Of the constructed models; none for trained ones only."""
+    levels: list[Level] = Field(default=[1, 61, 121, 181, 241], min_length=1)
     inputs_per_class: int = Field(default=100, ge=3)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
 
@@ -86,12 +86,12 @@ class UpperBound(TestKind):
                     yield _question(Comparison(noisy, clean), bound, "perturbed")
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """Most metrics are bounded by no other."""
+        """Most metrics are bounded by no other; else what is missing are models."""
         if metric.higher_is_more_similar:
             return f"{metric.name} is no distance"
         if metric.name not in self.bounds:
             return f"theory puts no bound on {metric.name} that this test knows"
-        return super().nothing_to_ask(metric)
+        return "upper_bound needs two models with a linear head, or constructed ones"
 
     def _bound_of(self, metric: Metric) -> Bound | None:
         return None if metric.higher_is_more_similar else self.bounds.get(metric.name)
