@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from simbench.errors import NotApplicable
-from simbench.metrics.linear_algebra import centred, cross_products, nuclear_norms, same_gram, spectrum, unordered
+from simbench.metrics.linear_algebra import (
+    centred,
+    cross_products,
+    nuclear_cross_norms,
+    nuclear_norms,
+    same_gram,
+    spectrum,
+    unordered,
+)
 from simbench.metrics.memory import limited_memory
 
 
@@ -79,3 +87,11 @@ def test_nuclear_norms_are_right_whatever_the_spectrum(name: str, size: int) -> 
         matrix = np.linalg.qr(matrix)[0] * values @ np.linalg.qr(rng.normal(size=(size, size)))[0]
     batch = torch.tensor(np.stack([matrix, 2 * matrix]))
     assert nuclear_norms(batch).tolist() == pytest.approx(torch.linalg.svdvals(batch).sum(dim=1).tolist(), rel=1e-7)
+
+
+def test_nuclear_norms_of_all_pairs_are_sums_of_singular_values() -> None:
+    """Those of a matrix with itself, whose product has a trace, as those of any two."""
+    sides = [torch.randn(30, width, dtype=torch.float64) for width in (4, 7, 40)]
+    pairs = [(a, b) for a in range(3) for b in range(3)]
+    expected = [float(torch.linalg.svdvals(sides[a].T @ sides[b]).sum()) for a, b in pairs]
+    assert nuclear_cross_norms(sides, pairs).tolist() == pytest.approx(expected, rel=1e-7)

@@ -173,3 +173,12 @@ def test_products_of_what_was_stored_in_single_precision_are_exact_enough(
     pairs = [(a, b) for a in range(len(sides)) for b in range(len(sides))]
     expected = [float(metric.function(sides[a].matrix, sides[b].matrix)) for a, b in pairs]
     assert [score.value for score in score_pairs(metric, sides, pairs)] == pytest.approx(expected, abs=3e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_each_is_exactly_like_itself_whatever_its_precision(dtype: torch.dtype) -> None:
+    sides = [Representation(torch.randn(200, 80, dtype=torch.float64).to(dtype)) for _ in range(2)]
+    for name, own in (("nbs", 1.0), ("procrustes", 0.0)):
+        scores = score_pairs(METRICS.get(name), sides, [(0, 0), (0, 1), (1, 1)])
+        assert (scores[0].value, scores[2].value) == (own, own)
+        assert scores[1].value not in (own, None)

@@ -233,11 +233,18 @@ def _gram_inner_products(matrices: Sequence[Tensor]) -> Tensor:
 
 @shared_over_pairs
 def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """‖X_aᵀX_b‖∗ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ) and any precision."""
+    """‖X_aᵀX_b‖∗ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ) and any precision.
+
+    That of a matrix with itself is the trace of XᵀX, ‖X‖².
+    """
     unique, back = unordered(pairs)
     values = torch.empty(len(unique), dtype=torch.float64)
-    for positions, products in cross_products(matrices, unique):
-        values[positions] = nuclear_norms(products).cpu()
+    for k, (a, b) in enumerate(unique):
+        if a == b:
+            values[k] = matrices[a].double().square().sum()
+    others = [k for k, (a, b) in enumerate(unique) if a != b]
+    for positions, products in cross_products(matrices, [unique[k] for k in others]):
+        values[[others[k] for k in positions]] = nuclear_norms(products).cpu()
     return values[back]
 
 

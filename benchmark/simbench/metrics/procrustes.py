@@ -57,8 +57,10 @@ def shape(representation: Representation) -> Shape:
 
 
 def nbs_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
-    """The normalised Bures similarity of many pairs of shapes, (pairs,), to about 1e-7."""
-    return nuclear_cross_norms([side.factor for side in prepared], pairs).clamp_max(1)
+    """The normalised Bures similarity of many pairs of shapes, (pairs,), to about 1e-7; 1 of each with itself."""
+    values = nuclear_cross_norms([side.factor for side in prepared], pairs).clamp_max(1)
+    values[[a == b for a, b in pairs]] = 1.0
+    return values
 
 
 @metric(
@@ -92,12 +94,12 @@ def nbs(x: Tensor, y: Tensor) -> Tensor:
 
 
 def procrustes_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
-    """The Procrustes distance of many pairs of shapes, (pairs,), to 1e-6; small ones to all digits."""
+    """The Procrustes distance of many pairs of shapes, (pairs,), to 1e-6; small ones to all digits, 0 of itself."""
     unique, back = unordered(pairs)
     distances = (2 - 2 * nbs_of_pairs(prepared, unique)).sqrt()
     for k in torch.nonzero(distances < CLOSE).flatten().tolist():
         a, b = unique[k]
-        distances[k] = _residual(prepared[a].matrix, prepared[b].matrix)
+        distances[k] = _residual(prepared[a].matrix, prepared[b].matrix) if a != b else 0.0
     return distances[back]
 
 
