@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simbench.leaderboard.ranking import average_ranks, board_of, without
@@ -39,8 +41,18 @@ def test_columns_of_a_test_do_not_count_beside_the_test(make):
 
 def test_a_row_that_was_not_graded_on_every_test_has_no_rank_and_stands_below(make):
     board = make.board()
-    assert labels(board)[-2:] == ["identifiability_llv", "my_metric"]
-    assert [ranked.mean_rank is None for ranked in board.rows] == [False] * 5 + [True] * 2
+    unranked = [ranked.row.metric.label for ranked in board.rows if ranked.mean_rank is None]
+    assert unranked == labels(board)[-len(unranked) :]
+    assert {"identifiability_llv", "my_metric"} <= set(unranked)
+
+
+def test_a_row_that_left_a_question_unanswered_is_not_ranked_by_the_others(make):
+    partly = Verdict("ok", grade=1.0, passed=None, reason="15 of 78 skip: too few rows")
+    rows = [make.full_row("a", 0.9, 0.9, 0.9, 0.9), make.full_row("b", 1.0, 1.0, 1.0, 1.0)]
+    rows[1] = replace(rows[1], verdicts={**rows[1].verdicts, "identity": partly})
+    ranked = by_label(make.board(rows))
+    assert (ranked["a"].mean_rank, ranked["a"].coverage) == (1.0, 1.0)
+    assert (ranked["b"].mean_rank, ranked["b"].coverage, ranked["b"].mean_grade) == (None, 0.75, 1.0)
 
 
 def test_partial_rows_do_not_take_up_ranks(make):

@@ -144,7 +144,7 @@ def test_fewer_rows_than_features_is_marked_as_saturated(name: str) -> None:
     x, y = (Representation(torch.randn(20, width, generator=generator)) for width in (30, 3))
     metric = METRICS.get(name).with_parameters({"variance": 1.0} if name == "svcca" else {})
     (score,) = score_pairs(metric, [x, y], [(0, 1)])
-    assert score.warnings == ("saturated",)
+    assert score.warnings == ("saturated: ranks 19 and 3 of 20 rows force 3 of 3 correlations to 1",)
     assert score.value == pytest.approx(1, abs=1e-6)
 
 
@@ -152,7 +152,30 @@ def test_fewer_rows_than_features_is_marked_as_saturated(name: str) -> None:
 def test_the_plain_function_marks_saturation_too(metric) -> None:
     found = metric(torch.randn(6, 9, dtype=torch.float64), torch.randn(6, 9, dtype=torch.float64))
     assert isinstance(found, Score)
-    assert found.warnings == ("saturated",)
+    assert found.warnings == ("saturated: ranks 5 and 5 of 6 rows force 5 of 5 correlations to 1",)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ranks_that_add_up_to_more_than_the_rows_force_correlations_and_are_told(name: str) -> None:
+    """18 + 14 dimensions of 29 have 3 in common; 15 + 14 need have none."""
+    metric = METRICS.get(name).with_parameters({"variance": 1.0} if name == "svcca" else {})
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(30, width, generator=generator, dtype=torch.float64) for width in (18, 14))
+    correlations = canonical_correlations(x.numpy(), y.numpy())
+    assert int((correlations > 1 - 1e-9).sum()) == 3
+    full, fitting = (
+        score_pairs(metric, [Representation(side) for side in (x[:, :width], y)], [(0, 1)])[0] for width in (18, 15)
+    )
+    assert full.warnings == ("saturated: ranks 18 and 14 of 30 rows force 3 of 14 correlations to 1",)
+    assert fitting.warnings == ()
+
+
+def test_svcca_of_few_rows_is_told_to_be_forced_though_components_were_cut() -> None:
+    x, y = torch.randn(2, 50, 128, generator=torch.Generator().manual_seed(0))
+    found = svcca(x, y)
+    assert isinstance(found, Score)
+    assert found.warnings == ("saturated: ranks 47 and 47 of 50 rows force 45 of 47 correlations to 1",)
+    assert 45 / 47 <= float(found.value or 0) < 1
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,7 +19,7 @@ from simbench.metrics.matching_information import binned, exchanges, mutual_info
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.units import units
 from simbench.registry import METRICS
-from simbench.representations.representation import Representation
+from simbench.representations.representation import Representation, SpatialRule
 
 Array = NDArray[np.float64]
 SHAPES = [(40, 4, 6), (40, 6, 4), (12, 5, 5), (30, 1, 3)]
@@ -191,6 +191,35 @@ def test_the_null_exchanges_rows_in_pairs() -> None:
         order = exchanges(rows, 0)
         assert torch.equal(order[order], torch.arange(rows))
         assert int((order == torch.arange(rows)).sum()) == rows % 2
+
+
+def test_the_null_exchanges_inputs_with_all_of_their_positions() -> None:
+    rows = torch.arange(11 * 3, dtype=torch.float64)[:, None]
+    codes = binned(rows, 33, inputs=11)
+    after = codes.exchanged(0).view(11, 3) // 3
+    assert torch.equal(after, exchanges(11, 0)[:, None].expand(11, 3))
+
+
+def test_the_null_of_inputs_with_one_row_is_that_of_rows() -> None:
+    """The value that version 1 gave."""
+    x, y = (torch.tensor(side) for side in pair(150, 5, 6))
+    (found,) = score_pairs(METRICS.get("match_mutual_information"), [Representation(x), Representation(y)], [(0, 1)])
+    assert found.value == value("match_mutual_information", x.numpy(), y.numpy()) == pytest.approx(0.129787877716, abs=1e-11)
+
+
+def test_independent_networks_share_no_information_by_their_positions() -> None:
+    """Positions of one input are alike: 20 inputs share information by chance that 2000 independent rows would not."""
+    rng = np.random.default_rng(0)
+    values, by_rows = [], []
+    for _ in range(4):
+        maps = [rng.normal(size=(20, 8, 1)) + 0.1 * rng.normal(size=(20, 8, 100)) for _ in range(2)]
+        rule = SpatialRule("positions", rows=2000)
+        sides = [Representation(torch.tensor(one), "channels_first", spatial=rule) for one in maps]
+        (found,) = score_pairs(METRICS.get("match_mutual_information"), sides, [(0, 1)])
+        values.append(found.value)
+        by_rows.append(value("match_mutual_information", *(side.matrix.numpy() for side in sides)))
+    assert np.mean(values) < 0.1
+    assert np.mean(by_rows) > 0.3
 
 
 def test_scaled_information_is_one_for_itself_and_zero_by_chance() -> None:

@@ -1,4 +1,4 @@
-"""Intervals over inputs: they cover, and do not draw an input twice where a duplicate would look like a match."""
+"""Intervals over inputs: they cover, and are of halves of the inputs, of which none is drawn twice."""
 
 from __future__ import annotations
 
@@ -19,18 +19,6 @@ from simbench.testing import check_metric
 from simbench.testing.inputs import cases
 
 MIXING = torch.tensor([[1.0, 0.5, 0.0], [0.3, 1.0, 0.2], [0.0, 0.0, 0.7]], dtype=torch.float64)
-WITH_REPLACEMENT = {"nbs", "procrustes", "procrustes_size_shape", "cca", "pwcca", "linear_regression", "gulp"}
-WITHOUT = {
-    "cka",
-    "cka_debiased",
-    "cka_rbf",
-    "mutual_knn",
-    "cknna",
-    "rsa",
-    "distance_correlation",
-    "soft_matching",
-    "kl",
-}
 
 
 def bootstrapped(name: str, **options: Any) -> Metric:
@@ -73,15 +61,49 @@ def test_the_interval_covers_about_as_often_as_it_says(name: str) -> None:
     assert np.mean([one.standard_error for one in found]) == pytest.approx(spread, rel=0.2)
 
 
-@pytest.mark.parametrize("name", sorted(WITH_REPLACEMENT | WITHOUT))
-def test_an_input_is_drawn_twice_only_where_that_does_no_harm(name: str) -> None:
-    metric = bootstrapped(name, draws=20)
-    choices = wrapper_of(metric)._choices(40)
-    repeated = [len(one.unique()) < len(one) for one in choices]
-    sizes = {len(one) for one in choices}
-    assert (all(repeated), any(repeated), sizes) == (
-        (True, True, {40}) if name in WITH_REPLACEMENT else (False, False, {20})
+def test_the_interval_covers_where_there_are_few_inputs_for_the_features() -> None:
+    """In-sample R² of 20 features and 100 inputs: a bias of many standard errors, which the interval makes up for."""
+    count, rows, width = 80, 100, 20
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(width, width, generator=generator, dtype=torch.float64) / width**0.5
+    truth = float(weights.square().sum() / (weights.square().sum() + width))
+    matrices = []
+    for _ in range(count):
+        x, noise = torch.randn(2, rows, width, generator=generator, dtype=torch.float64)
+        matrices += [x, x @ weights + noise]
+    metric = bootstrapped("linear_regression", draws=40, level=0.9)
+    found = scores(metric, *matrices, pairs=[(2 * k, 2 * k + 1) for k in range(count)])
+    covered = np.mean([one.companions["lower"] <= truth <= one.companions["upper"] for one in found])
+    assert 0.85 <= covered <= 0.98
+    assert np.mean([one.value - truth for one in found]) > 3 * np.mean([one.standard_error for one in found])
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("cca", 30), ("cca", 70), ("linear_regression", 70), ("gulp", 70), ("cca", 120), ("linear_regression", 120)],
+)
+def test_saturated_resamples_leave_no_interval(name: str, width: int) -> None:
+    """Of 50 rows, all correlations with 70 features are 1: an interval of them would have no width."""
+    generator = torch.Generator().manual_seed(0)
+    (found,) = scores(
+        bootstrapped(name, draws=20), *torch.randn(2, 100, width, generator=generator, dtype=torch.float64)
     )
+    assert found.value is not None
+    assert (found.standard_error, dict(found.companions)) == (None, {})
+    assert found.warnings[-1].startswith("no interval: 20 of 20 resamples: saturated")
+
+
+def test_counts_of_dead_units_are_no_reason_against_an_interval() -> None:
+    x, y = drawn(0, 40)
+    x[:, 0] = 0
+    x[0, 0] = 1  # of most halves this unit is dead
+    (found,) = scores(bootstrapped("match_bipartite", draws=20), x, y)
+    assert (found.warnings, found.standard_error is None) == ((), False)
+
+
+def test_a_resample_is_half_of_the_inputs_and_none_twice() -> None:
+    choices = wrapper_of(bootstrapped("nbs", draws=20))._choices(41)
+    assert [len(one.unique()) for one in choices] == [len(one) for one in choices] == [20] * 20
 
 
 def test_half_of_the_inputs_have_half_of_the_neighbours() -> None:

@@ -23,7 +23,7 @@ LABELS: list[tuple[str, dict[str, Any], str, str]] = [
         "svcca",
         {"variance": 0.9, "bootstrap": "inputs"},
         "svcca(variance=0.9, bootstrap=inputs)",
-        "bootstrapped(svcca@1)@1",
+        "bootstrapped(svcca@1)@2",
     ),
     ("cca", {"minibatch": 256}, "cca(minibatch=256)", "minibatched(cca@1)@1"),
 ]

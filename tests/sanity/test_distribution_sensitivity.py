@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import get_args
 
 import pytest
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
+from simbench.models.constructed import CLASS_COUNTS
 from simbench.plan.references import Comparison
-from simbench.sanity.distribution_sensitivity import DistributionSensitivity
+from simbench.sanity.distribution_sensitivity import Classes, DistributionSensitivity
 from simbench.sanity.kind import Similarity
 from simbench.seeds import seed_for
+
+
+def test_it_may_ask_for_what_can_be_constructed() -> None:
+    assert get_args(Classes) == CLASS_COUNTS
 
 
 def make(**keys: object) -> DistributionSensitivity:

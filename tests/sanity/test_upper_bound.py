@@ -52,6 +52,14 @@ def test_a_suite_may_give_bounds_of_its_own(group: ModelGroup) -> None:
     assert {named.name for named in test.facts([group], DISTANCE)} == {"logit_distance"}
 
 
+def test_the_bounding_distance_has_the_parameters_of_the_bounded_one(group: ModelGroup) -> None:
+    """At other pivots the theorem says nothing."""
+    metric = replace(DISTANCE, parameters={"seed": 0, "tuples": 1, "max_subsets": 9})
+    assert list(make().facts([group], metric)) == [Named.of("identifiability_llv", tuples=1)]
+    given = make(bounds={"identifiability_fg": {"by": {"name": "identifiability_llv", "tuples": 7}}})
+    assert list(given.facts([group], metric)) == [Named.of("identifiability_llv", tuples=7)]
+
+
 def test_pairs_of_models_and_constructed_pairs_are_columns(group: ModelGroup) -> None:
     columns = graded(make(), group, 0.0).columns
     assert {name: column.comparisons for name, column in columns.items()} == {

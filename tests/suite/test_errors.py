@@ -151,6 +151,21 @@ MISTAKES = {
         "kind: output_correlation\n    against: [kl, disagrement]\n",
         '12:19: unknown metric "disagrement"; did you mean "disagreement"?',
     ),
+    "a similarity to hold similarity against": (
+        "kind: identity\n",
+        "kind: output_correlation\n    against: [kl, cka]\n",
+        '12:19: metric "cka" is a similarity; a distance is needed here',
+    ),
+    "a group of models named twice": (
+        "kind: identity\n    models: [net]\n",
+        "kind: identity\n    models: [net, net]\n",
+        "10:5: tests[0]: a group of models appears twice in `models`",
+    ),
+    "a grade that cannot be": (
+        "kind: identity\n",
+        'kind: identity\n    pass_if: "> 2"\n',
+        "10:5: tests[0]: no grade is > 2: grades are in [0, 1]",
+    ),
     "unknown distance to bound": (
         "kind: identity\n",
         "kind: upper_bound\n    bounds: {d_repp: {by: logit_distance}}\n",

@@ -68,7 +68,8 @@ class Row:
 class RankedRow:
     """A row with its aggregates over the suite's tests (columns of a test do not count twice).
 
-    `mean_rank` is None for a partial row: one that was not graded on every test stands below the line, unranked.
+    `graded` counts the tests of which every question has an answer. `mean_rank` is None for a partial row: one that
+    left a question unanswered stands below the line, unranked.
     Metrics that share one of `tie_groups` (numbered from 1) cannot be told apart; there are none, and no
     `rank_interval`, where there are too few tests.
     """
@@ -84,7 +85,7 @@ class RankedRow:
 
     @property
     def coverage(self) -> float:
-        """Graded tests over all tests."""
+        """Tests that were graded as a whole, over all tests."""
         return self.graded / self.tests
 
 

@@ -1,32 +1,28 @@
 """Two runs side by side: the difference of their grades, test by test, paired over the models they share.
 
-A difference is taken with both grades on the same resampled models (see `intervals`), so that what the models have in
-common cancels. It is positive where the second run is better.
+Its interval leaves the same models out of both grades, so that what the models have in common cancels. A difference is
+positive where the second run is better.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.leaderboard.board import Board, Row
-from simbench.leaderboard.intervals import drawn_models, resampled_grades
+from simbench.sanity.jackknife import interval_leaving_models_out
 from simbench.sanity.verdict import Verdict
-from simbench.seeds import seed_for
-
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Difference:
     """One test, for one metric of each run.
 
-    `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing, where the grade is
-    a statistic of all pairs at once, or where all trials are of the same models. `worse` says that the second run does
+    `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing or a statistic of
+    all pairs at once, and where leaving models out changes nothing or leaves nothing. `worse` says that the second run does
     not pass what the first one passed, or has no grade where the first one had.
     """
 
@@ -113,15 +109,29 @@ def _is_worse(first: Verdict, second: Verdict) -> bool:
     return lost or (first.passed is True and second.passed is not True)
 
 
-def paired_interval(first: Verdict, second: Verdict, resamples: int = RESAMPLES) -> tuple[float, float] | None:
-    """The 95 % percentile interval of second − first, both graded on the same resampled models."""
-    sets = {frozenset(tally.models) for verdict in (first, second) for tally in verdict.tallies}
-    if not first.tallies or not second.tallies or len(sets) < 2:
+@dataclass(frozen=True)
+class _Paired:
+    """What both verdicts earned on the trials of the same models: (held, asked) of either."""
+
+    models: tuple[str, ...]
+    first: tuple[float, int]
+    second: tuple[float, int]
+
+
+def paired_interval(first: Verdict, second: Verdict) -> tuple[float, float] | None:
+    """The 95 % interval of second − first, leaving the same models out of both grades (see `sanity.jackknife`)."""
+    if not first.tallies or not second.tallies:
         return None
-    random = np.random.default_rng(seed_for(purpose="paired difference"))
-    drawn = drawn_models([[first], [second]], resamples, random)
-    grades, usable = resampled_grades([first, second], drawn, resamples)
-    if not usable.any():
-        return None
-    low, high = np.quantile((grades[:, 1] - grades[:, 0])[usable], [0.025, 0.975])
-    return float(low), float(high)
+    earned = [{tally.models: (tally.held, tally.asked) for tally in verdict.tallies} for verdict in (first, second)]
+    models = dict.fromkeys((*earned[0], *earned[1]))
+    paired = [_Paired(group, earned[0].get(group, (0.0, 0)), earned[1].get(group, (0.0, 0))) for group in models]
+    return interval_leaving_models_out(paired, _difference)
+
+
+def _difference(paired: Sequence[_Paired]) -> float:
+    """Of the mean credits; NaN where one of them has none."""
+    grades = []
+    for sides in ([one.first for one in paired], [one.second for one in paired]):
+        held, asked = (sum(column) for column in zip(*sides, strict=True))
+        grades.append(held / asked if asked else math.nan)
+    return grades[1] - grades[0]

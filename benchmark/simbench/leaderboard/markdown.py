@@ -61,7 +61,7 @@ def _table(board: Board, columns: Sequence[TestColumn], aggregates: bool = True)
     ranked_before = False
     for ranked in board.rows:
         if ranked.mean_rank is None and ranked_before:
-            lines.append(_line(["*not graded on every test*", *("" for _ in headings[1:])]))
+            lines.append(_line(["*graded in part*", *("" for _ in headings[1:])]))
         ranked_before = ranked.mean_rank is not None
         lines.append(_line(_cells(ranked, columns, aggregates)))
     return "\n".join(lines)

@@ -22,11 +22,11 @@ def board_of(
 ) -> Board:
     """The board of these rows, ordered.
 
-    Ranked rows first, by mean rank, then mean grade, then label. Below them the rows that were not graded on every
-    test, by coverage, tests passed, label.
+    Ranked rows first, by mean rank, then mean grade, then label. Below them the rows that left questions unanswered,
+    all those of a test or some, by coverage, tests passed, label: ranked, they would gain by what they leave out.
     """
     tests = [column.id for column in columns if column.parent is None]
-    complete = [row for row in rows if all(_grade(row, test) is not None for test in tests)]
+    complete = [row for row in rows if all(_answered(row, test) for test in tests)]
     ranks = _mean_ranks(complete, tests)
     ranked = [_aggregated(row, tests, ranks.get(index)) for row, index in _with_places(rows, complete)]
     ordered = _with_intervals(sorted(ranked, key=_place), tests)
@@ -87,7 +87,7 @@ def _aggregated(row: Row, tests: Sequence[str], mean_rank: float | None) -> Rank
         mean_rank=mean_rank,
         mean_grade=fmean(grades) if grades else None,
         passed=sum(row.verdicts[test].passed is True for test in tests if test in row.verdicts),
-        graded=len(grades),
+        graded=sum(_answered(row, test) for test in tests),
         tests=len(tests),
     )
 
@@ -95,6 +95,12 @@ def _aggregated(row: Row, tests: Sequence[str], mean_rank: float | None) -> Rank
 def _grade(row: Row, test: str) -> float | None:
     verdict: Verdict | None = row.verdicts.get(test)
     return verdict.grade if verdict is not None and verdict.status == "ok" else None
+
+
+def _answered(row: Row, test: str) -> bool:
+    """Whether every question of a test has an answer: a verdict on some of them says what the others lack."""
+    verdict: Verdict | None = row.verdicts.get(test)
+    return verdict is not None and verdict.status == "ok" and verdict.reason is None
 
 
 def _place(ranked: RankedRow) -> tuple[bool, float, float, str]:

@@ -7,8 +7,9 @@ correlations ρ₁ ≥ ρ₂ ≥ … are the singular values of Q_xᵀQ_y = U di
 * `svcca`: `cca` after the smallest principal components of each side are cut;
 * `pwcca`: the mean of ρᵢ weighted by how much of X the i-th variate accounts for.
 
-The ranks are numerical (dead and duplicated units do not count). When one side's basis fills all n − 1 dimensions of
-the centred sample space, every correlation is 1 whatever the data: such a value carries the warning `saturated`.
+The ranks are numerical (dead and duplicated units do not count). In the n − 1 dimensions of the centred sample space the
+two column spaces have at least r_x + r_y − (n − 1) in common, and so many correlations are 1 whatever the data. A value
+of which this is so carries a warning that begins with `saturated`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ else:
     torch = lazy_import("torch")
 
 SATURATED = "saturated"
+"""How the warning of a value that is forced, in whole or in part, by there being too few rows begins."""
 
 
 def basis(representation: Representation) -> Spectrum:
@@ -49,7 +51,7 @@ def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list
     """Mean canonical correlation of many pairs of spectra."""
     sums = nuclear_cross_norms([side.left for side in prepared], pairs).tolist()
     return [
-        with_saturation(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
+        with_forced(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
         for (a, b), total in zip(pairs, sums, strict=True)
     ]
 
@@ -72,7 +74,7 @@ def cca(x: Tensor, y: Tensor) -> float | Score:
     """Mean canonical correlation.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
-    all correlations are forced to 1. Raises `NotApplicable` without variance.
+    correlations are forced to 1. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
     >>> round(float(cca(x, x @ torch.tensor([[2.0, 1.0], [0.0, 3.0]]) + 7)), 9)
@@ -85,7 +87,7 @@ def squared_cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[flo
     """Mean squared canonical correlation of many pairs of spectra."""
     sums = squared_cross_norms([side.left for side in prepared], pairs).tolist()
     return [
-        with_saturation(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
+        with_forced(total / min(prepared[a].rank, prepared[b].rank), prepared[a], prepared[b])
         for (a, b), total in zip(pairs, sums, strict=True)
     ]
 
@@ -108,7 +110,7 @@ def cca_squared(x: Tensor, y: Tensor) -> float | Score:
     """Mean squared canonical correlation.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
-    all correlations are forced to 1. Raises `NotApplicable` without variance.
+    correlations are forced to 1. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
     >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
@@ -116,7 +118,7 @@ def cca_squared(x: Tensor, y: Tensor) -> float | Score:
     0.25
     """
     a, b = spectrum(x), spectrum(y)
-    return with_saturation(float((a.left.T @ b.left).square().sum()) / min(a.rank, b.rank), a, b)
+    return with_forced(float((a.left.T @ b.left).square().sum()) / min(a.rank, b.rank), a, b)
 
 
 def principal_basis(representation: Representation, *, variance: float) -> Spectrum:
@@ -142,7 +144,7 @@ def svcca(x: Tensor, y: Tensor, *, variance: Annotated[float, Field(gt=0, le=1)]
     """Mean canonical correlation of the principal components that hold the share `variance` of each side's variance.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
-    all correlations are forced to 1. Raises `NotApplicable` without variance.
+    correlations are forced to 1. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[3.0, 0.1], [-3.0, 0.1], [3.0, -0.1], [-3.0, -0.1]])
     >>> round(svcca(x, x[:, :1]), 9)  # of x, only the first column is kept
@@ -163,7 +165,7 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
             found[a, b] = _weighted_mean(prepared[a], u, correlations)
             if (b, a) not in found:
                 found[b, a] = _weighted_mean(prepared[b], vt.T, correlations)
-    return [with_saturation(found[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
+    return [with_forced(found[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
 
 
 @metric(
@@ -185,7 +187,7 @@ def pwcca(x: Tensor, y: Tensor) -> float | Score:
     """Projection-weighted CCA: canonical correlations weighted by what X's variates account for in X. Directed.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
-    all correlations are forced to 1. Where several correlations are equal, as those of several units that both sides
+    correlations are forced to 1. Where several correlations are equal, as those of several units that both sides
     have, the variates are not unique and neither is the value (a few 1e-4 apart). Raises `NotApplicable` without
     variance.
 
@@ -195,12 +197,12 @@ def pwcca(x: Tensor, y: Tensor) -> float | Score:
     """
     a, b = spectrum(x), spectrum(y)
     u, correlations, _ = torch.linalg.svd(a.left.T @ b.left, full_matrices=False)
-    return with_saturation(_weighted_mean(a, u, correlations), a, b)
+    return with_forced(_weighted_mean(a, u, correlations), a, b)
 
 
 def _mean_correlation(a: Spectrum, b: Spectrum) -> float | Score:
     """Σ ρᵢ / min(rank)."""
-    return with_saturation(float(torch.linalg.svdvals(a.left.T @ b.left).mean()), a, b)
+    return with_forced(float(torch.linalg.svdvals(a.left.T @ b.left).mean()), a, b)
 
 
 def _weighted_mean(side: Spectrum, directions: Tensor, correlations: Tensor) -> float:
@@ -213,6 +215,16 @@ def _principal(full: Spectrum, variance: float) -> Spectrum:
     """The fewest leading components whose share of the variance reaches `variance`."""
     share = full.values.square().cumsum(dim=0) / full.values.square().sum()
     return full.truncated(min(int((share < variance).sum()) + 1, full.rank))
+
+
+def with_forced(value: float, a: Spectrum, b: Spectrum) -> float | Score:
+    """The value of canonical correlations, with a warning where the ranks force some of them to 1."""
+    rows, fewest = len(a.left), min(a.rank, b.rank)
+    forced = min(a.rank + b.rank - (rows - 1), fewest)
+    if forced <= 0:
+        return value
+    told = f"{SATURATED}: ranks {a.rank} and {b.rank} of {rows} rows force {forced} of {fewest} correlations to 1"
+    return Score(value, warnings=(told,))
 
 
 def with_saturation(value: float, *sides: Spectrum) -> float | Score:

@@ -1,8 +1,8 @@
 """One-to-one matching of units by mutual information, which also sees what correlation does not.
 
 The values of a unit are put into bins: the first holds those equal to the smallest (the zeros of a ReLU), the others
-are of equal mass. With I the mutual information of two units in nats, I₀ that after the rows of the one are exchanged
-in pairs at random, and H the entropies,
+are of equal mass. With I the mutual information of two units in nats, I₀ that after the inputs of the one, with all of
+their rows, are exchanged in pairs at random, and H the entropies,
 
     (I − I₀) / (√(H_x H_y) − I₀)
 
@@ -41,16 +41,24 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class BinnedUnits:
-    """Which bin each row falls into, (rows, living units), the entropies (living units,), and how many units died."""
+    """Which bin each row falls into, (rows, living units), the entropies (living units,), and how many units died.
+
+    inputs: of which the rows are positions, as many consecutive ones for each.
+    """
 
     codes: Tensor
     entropies: Tensor
     bins: int
     dead: int
+    inputs: int
+
+    def exchanged(self, seed: int) -> Tensor:
+        """The codes after inputs, with all of their rows, were exchanged in pairs at random."""
+        return self.codes[exchanged_rows(len(self.codes), self.inputs, seed).to(self.codes.device)]
 
 
-def binned(x: Tensor, bins: int) -> BinnedUnits:
-    """The living units of `x` in bins. `NotApplicable` when all are dead."""
+def binned(x: Tensor, bins: int, inputs: int | None = None) -> BinnedUnits:
+    """The living units of `x`, each row of which is an input unless told, in bins. `NotApplicable` when all are dead."""
     alive = living(x)
     values = x[:, alive].double().T.contiguous()
     ordered = values.sort(dim=1).values
@@ -59,12 +67,12 @@ def binned(x: Tensor, bins: int) -> BinnedUnits:
     upper = 1 + (bins - 1) * (below - smallest) // (len(x) - smallest)
     codes = torch.where(below == 0, 0, upper)
     mass = torch.nn.functional.one_hot(codes, bins).double().mean(dim=1)
-    return BinnedUnits(codes.T, -torch.xlogy(mass, mass).sum(dim=1), bins, int((~alive).sum()))
+    return BinnedUnits(codes.T, -torch.xlogy(mass, mass).sum(dim=1), bins, int((~alive).sum()), inputs or len(x))
 
 
 def binned_units(representation: Representation, *, bins: int, seed: int) -> BinnedUnits:
     """What `match_mutual_information` prepares."""
-    return binned(representation.matrix, bins)
+    return binned(representation.matrix, bins, len(representation.activations))
 
 
 def information_of_pairs(prepared: Sequence[BinnedUnits], pairs: Pairs, *, bins: int, seed: int) -> list[float | Score]:
@@ -80,11 +88,17 @@ def information_of_pairs(prepared: Sequence[BinnedUnits], pairs: Pairs, *, bins:
 def scaled_information(a: BinnedUnits, b: BinnedUnits, seed: int) -> Tensor:
     """(I − I₀) / (√(H_x H_y) − I₀) of all units of a with all of b, (units of a, units of b)."""
     found = mutual_information(a, b, b.codes)
-    chance = mutual_information(a, b, b.codes[exchanges(len(b.codes), seed).to(b.codes.device)])
+    chance = mutual_information(a, b, b.exchanged(seed))
     bound = torch.outer(a.entropies, b.entropies).sqrt()
     room = bound - chance
     enough = room > ROUNDING * bound
     return torch.where(enough, (found - chance) / torch.where(enough, room, 1.0), (found >= bound).double())
+
+
+def exchanged_rows(rows: int, inputs: int, seed: int) -> Tensor:
+    """`exchanges` of inputs, of each of which as many consecutive rows are positions."""
+    positions = rows // inputs
+    return (exchanges(inputs, seed)[:, None] * positions + torch.arange(positions)).flatten()
 
 
 def exchanges(rows: int, seed: int) -> Tensor:
@@ -118,7 +132,7 @@ def _indicators(codes: Tensor, bins: int) -> Tensor:
 
 @metric(
     "match_mutual_information",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),
@@ -135,8 +149,8 @@ def match_mutual_information(
     """Mean scaled mutual information under the best one-to-one assignment of units.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]. Dead units are left out. The null is that of
-    exchanged rows; where rows are positions of few inputs it is too low. Raises `NotApplicable` when all units of one
-    side are dead.
+    exchanged inputs, here rows; the rows that are positions of one input, in a representation, are exchanged together.
+    Raises `NotApplicable` when all units of one side are dead.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 0.0], [2.0, 4.0], [0.0, 2.0], [5.0, 3.0]])
     >>> round(float(match_mutual_information(x, 2 * x[:, [1, 0]] + 1, bins=3)), 9)

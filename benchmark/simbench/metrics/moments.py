@@ -68,12 +68,6 @@ OF_ROW_NORMS = "cka_debiased"
 SUPPORTED = (*OF_PRODUCTS, *OF_SPANS, OF_ROW_NORMS)
 
 
-def is_function_of_moments(metric: Metric) -> bool:
-    """Whether a metric is one of those that the means and products of rows are enough for."""
-    name = metric.name
-    return name in (*OF_PRODUCTS, *OF_SPANS) and METRICS.get(name).function is metric.function
-
-
 def in_minibatches(metric: Metric, setting: str, *, rows: Annotated[int, Field(ge=1)]) -> WrappedMetric:
     """`metric` from `rows` rows at a time: the same values to rounding error, whatever the order of the minibatches.
 

@@ -8,11 +8,15 @@ all inputs that there are, so that with their quantiles q the interval is
 cut where the metric's range ends. Taking the deviations off, rather than reading the interval off the θ*, corrects a
 bias that falls with the number of inputs, instead of doubling it.
 
-* **With replacement**, n of n inputs, c = 1: the bootstrap, for smooth functions of means and covariances.
-* **Without replacement**, b = ⌊n/2⌋ of n inputs, c = √(b/(n − b)), which is the subsampling rate √(b/n) and the finite
-  population's 1/√(1 − b/n), or the delete-d jackknife's factor. For everything else, because what looks at pairs of
-  rows (neighbours, HSIC, distances) takes a duplicate for a perfect match. Metrics of the nearest k neighbours look for
-  k · b/n of them (at least 1), so that a neighbourhood is the same share of the inputs.
+A resample is b = ⌊n/2⌋ of the n inputs, none twice, and c = √(b/(n − b)), which is the subsampling rate √(b/n) and the
+finite population's 1/√(1 − b/n), or the delete-d jackknife's factor. Not n of n with replacement: what looks at pairs of
+rows (neighbours, HSIC, distances) takes a duplicate for a perfect match, and what fits one side to the other (CCA,
+regression, Procrustes) has 0.63 n different rows to fit, weighed as if they were n, and the deviations do not stand for
+its bias. Metrics of the nearest k neighbours look for k · b/n of them (at least 1), so that a neighbourhood is the same
+share of the inputs.
+
+Where half of the inputs are so few that a resample's value is forced, or otherwise warned of when the score of all
+inputs is not, its deviation says nothing about that score, and there is no interval.
 
 The resamples depend on the number of inputs and the seed only. Costs `draws` times the metric; each resample of a
 representation is prepared once, for all pairs. An input is drawn with all of its rows.
@@ -30,9 +34,9 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
+from simbench.metrics.cca import SATURATED
 from simbench.metrics.linear_algebra import grouped
 from simbench.metrics.metric import Metric, Pairs, Score
-from simbench.metrics.moments import is_function_of_moments
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.wrapping import WrappedMetric, Wrapper, with_inputs, wrapped
 from simbench.seeds import seed_for
@@ -65,7 +69,7 @@ def bootstrapped(
     """`metric` with a standard error and, as companions, the ends of an interval, `lower` and `upper`.
 
     The value is that of the metric; the interval is corrected for bias, so that a biased value may lie outside. Where
-    a resample has no score there is neither, and a warning says why. Refused, by a `SimbenchError`, for metrics that
+    a resample has no score, or a forced one, there is neither, and a warning says why. Refused, by a `SimbenchError`, for metrics that
     learn a map.
     """
     if "fit" in metric.needs:
@@ -73,7 +77,7 @@ def bootstrapped(
     options = {"over": over, "draws": draws, "level": level, "seed": seed}
     return wrapped(
         Resampling(metric, draws, level, seed),
-        "bootstrapped@1",
+        "bootstrapped@2",
         setting,
         {"bootstrap": options},
         reference=f"{metric.reference}; {REFERENCE}" if metric.reference else REFERENCE,
@@ -87,11 +91,6 @@ class Resampling(Wrapper):
     draws: int
     level: float
     seed: int
-
-    @property
-    def with_replacement(self) -> bool:
-        """Whether duplicates do no harm. CKA is a function of covariances and of HSIC: duplicates raise its bias."""
-        return is_function_of_moments(self.metric) and self.metric.family != "CKA"
 
     def compare_many(self, prepared: Sequence[Representation], pairs: Pairs, **_: Any) -> list[Score]:
         """The scores of many pairs of representations, with errors and intervals."""
@@ -119,14 +118,12 @@ class Resampling(Wrapper):
 
     def _choices(self, inputs: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(seed_for(purpose="bootstrap", inputs=inputs, seed=self.seed))
-        if self.with_replacement:
-            return [torch.randint(inputs, (inputs,), generator=generator) for _ in range(self.draws)]
         return [torch.randperm(inputs, generator=generator)[: inputs // 2] for _ in range(self.draws)]
 
     def _of_resample(self, inputs: int) -> Metric:
         """The metric whose scores of a resample estimate what its scores of all inputs do."""
         k = self.metric.parameters.get("k")
-        if self.with_replacement or self.metric.family != "neighbours" or k is None:
+        if self.metric.family != "neighbours" or k is None:
             return self.metric
         return self.metric.with_parameters({**self.metric.parameters, "k": max(1, round(k * (inputs // 2) / inputs))})
 
@@ -148,8 +145,11 @@ class Resampling(Wrapper):
         failed = [score.reason for score in resampled if score.value is None]
         if failed:
             return _without_interval(observed, f"{len(failed)} of {self.draws} resamples have no score: {failed[0]}")
+        told = [news[0] for score in resampled if (news := _news(score, observed))]
+        if told:
+            return _without_interval(observed, f"{len(told)} of {self.draws} resamples: {told[0]}")
         kept = inputs // 2
-        factor = 1.0 if self.with_replacement else math.sqrt(kept / (inputs - kept))
+        factor = math.sqrt(kept / (inputs - kept))
         values = np.array([score.value for score in resampled])
         upper, lower = np.quantile(values - observed.value, [(1 - self.level) / 2, (1 + self.level) / 2])
         ends = np.clip([observed.value - factor * lower, observed.value - factor * upper], *self.metric.value_range)
@@ -158,6 +158,19 @@ class Resampling(Wrapper):
             standard_error=float(factor * values.std(ddof=1)),
             companions={"lower": float(ends[0]), "upper": float(ends[1])},
         )
+
+
+def _news(resampled: Score, observed: Score) -> list[str]:
+    """The warnings that set the value of a resample apart from the observed one.
+
+    Those that begin with a number count dead units or rows without direction, which may be more or fewer in any draw.
+    A saturated value does not vary, whatever the data.
+    """
+    return [
+        warning
+        for warning in resampled.warnings
+        if not warning[:1].isdigit() and (warning not in observed.warnings or warning.startswith(SATURATED))
+    ]
 
 
 def _without_interval(observed: Score, reason: str) -> Score:

@@ -39,7 +39,7 @@ def rank_plot(board: Board) -> Figure:
         f"{board.suite}@{board.version}: mean rank over {len(board.tests)} tests", fontsize=9, fontweight="bold"
     )
     unranked = len(board.rows) - len(rows)
-    left_out = f"\nnot graded on every test, and so not ranked: {unranked}" if unranked else ""
+    left_out = f"\ngraded in part, and so not ranked: {unranked}" if unranked else ""
     figure.supxlabel(f"{how}{left_out}", fontsize=6.5, color=GREY)
     return figure
 

@@ -29,6 +29,8 @@ OTHER = {
 """The parameter of a construction that says which of its two models is meant."""
 DERANGED = ((2, 5), (4, 8), (8, 20))
 """Dimensions of the embeddings and numbers of classes of the deranged clusters."""
+Classes = Literal[5, 7, 11, 13]
+"""Of the permuted clusters: those for which canonical correlations vanish."""
 
 
 @test_kind("distribution_sensitivity")
@@ -53,7 +55,7 @@ class DistributionSensitivity(TestKind):
     constructs_its_models: ClassVar[bool] = True
 
     constructions: list[Construction] = Field(default=["permuted_clusters"], min_length=1)
-    classes: list[int] = Field(default=[7], min_length=1)
+    classes: list[Classes] = Field(default=[7], min_length=1)
     """K of the permuted clusters: 5, 7, 11 or 13."""
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
     """ρ of the permuted clusters."""
@@ -96,9 +98,9 @@ class DistributionSensitivity(TestKind):
                 for rho in self.rho:
                     yield from self._with_seeds("permuted_clusters", f"K = {classes}", {"classes": classes}, rho)
         if "deranged_clusters" in self.constructions:
-            for dimension, classes in DERANGED:
-                axes = {"dimension": dimension, "classes": classes}
-                yield from self._with_seeds("deranged_clusters", f"M = {dimension}, K = {classes}", axes)
+            for dimension, count in DERANGED:
+                axes = {"dimension": dimension, "classes": count}
+                yield from self._with_seeds("deranged_clusters", f"M = {dimension}, K = {count}", axes)
         for construction in ("separately_rotated", "exchanged_unembeddings"):
             if construction in self.constructions:
                 yield from self._with_seeds(construction, construction.replace("_", " "), {})

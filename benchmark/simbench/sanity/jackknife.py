@@ -44,9 +44,10 @@ def interval_leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequen
     | Spearman, truth .59 | .96 / .99 | .96 / .99 |
     | Spearman, truth .88 | .99 / .99 | .99 / 1.0 |
 
-    So skewed effects of few models are covered less often than it says, and rank correlations slightly more. Where a
-    statistic is at its limit for these models, as a perfect grade is, leaving one out changes nothing and the interval
-    has no width: it says nothing of models that might do worse.
+    So skewed effects of few models are covered less often than it says, and rank correlations slightly more. Where
+    leaving one out changes nothing, as of a perfect grade, there is no interval either: one without width would say
+    that no model could do worse, and of seven questions to each of five models that each get 98 % right, it would cover
+    that in 47 % of the cases only.
     """
     names: dict[str, list[str]] = {}
     for model in sorted({model for trial in trials for model in trial.models}):
@@ -63,8 +64,9 @@ def interval_leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequen
     if not variances:
         return None
     value, variance = statistic(trials), sum(variances)
-    if variance == 0:
-        return value, value
+    # of rounding only: these are means and correlations, of the order of 1
+    if variance <= 1e-24:
+        return None
     freedom = variance**2 / sum(one**2 / degree for one, degree in zip(variances, degrees, strict=True))
     reach = _students_t(freedom) * math.sqrt(variance)
     return value - reach, value + reach

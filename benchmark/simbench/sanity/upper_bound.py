@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.registry import METRICS
 from simbench.sanity.graded_perturbation import Classes, Level, perturbed
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
 from simbench.sanity.scale import ROUNDING, scale_of, shuffled
@@ -74,16 +75,17 @@ class UpperBound(TestKind):
         bound = self._bound_of(metric)
         if bound is None:
             return
+        by = _bounding(bound, metric)
         for group in groups:
             if group.embedding_layer is not None:
                 for pair in pairs_of(group.models, ordered=not metric.symmetric):
                     a, b = (RepresentationRef(model, group.embedding_layer) for model in pair)
-                    yield _question(Comparison(a, b), bound, "trained")
+                    yield _question(Comparison(a, b), bound, by, "trained")
         for classes in self.classes:
             for seed in self.seeds:
                 for level in self.levels:
                     noisy, clean = (perturbed(classes, some, seed, self.inputs_per_class) for some in (level, 0))
-                    yield _question(Comparison(noisy, clean), bound, "perturbed")
+                    yield _question(Comparison(noisy, clean), bound, by, "perturbed")
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Most metrics are bounded by no other; else what is missing are models."""
@@ -97,8 +99,14 @@ class UpperBound(TestKind):
         return None if metric.higher_is_more_similar else self.bounds.get(metric.name)
 
 
-def _question(pair: Comparison, bound: Bound, column: str) -> Question:
-    by = Named.of(bound.by.name, **bound.by.parameters)
+def _bounding(bound: Bound, metric: Metric) -> Named:
+    """The bounding metric; what both have as a parameter, such as the seed of the pivots, is as in the bounded one."""
+    own = METRICS.get(bound.by.name).parameters
+    same = {name: value for name, value in metric.parameters.items() if name in own and value != own[name]}
+    return Named.of(bound.by.name, **{**same, **bound.by.parameters})
+
+
+def _question(pair: Comparison, bound: Bound, by: Named, column: str) -> Question:
     own, unrelated = Comparison(pair.a, pair.a), shuffled(pair.a)
     return Question(
         str(pair),

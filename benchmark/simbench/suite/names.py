@@ -179,6 +179,8 @@ def _test_problems(document: Document) -> Iterator[Problem]:
         yield from _unknown("model", raw.get("models"), (*at, "models"), _models(document), document)
         yield from _unknown("transform", raw.get("transforms"), (*at, "transforms"), TRANSFORMS.names(), document)
         yield from _unknown("metric", raw.get("against"), (*at, "against"), METRICS.names(), document)
+        for place, name in enumerate(_strings(raw.get("against"))):
+            yield from _no_distance(name, (*at, "against", place), document)
         yield from _bound_problems(raw.get("bounds"), (*at, "bounds"), document)
         for name in _strings(raw.get("models")):
             layers = _layers_of(name, document) if name is not None else None
@@ -196,6 +198,14 @@ def _bound_problems(bounds: Any, at: Location, document: Document) -> Iterator[P
             error = UnknownNameError("metric", str(name), METRICS.names())
             yield Problem(document.position((*at, name), of_key=True), str(error))
         yield from _component(METRICS, (*at, name, "by"), document)
+        bounding = component_at((*at, name, "by"), document)
+        yield from _no_distance(bounding.name if bounding else None, (*at, name, "by"), document)
+
+
+def _no_distance(name: str | None, at: Location, document: Document) -> Iterator[Problem]:
+    """What other metrics are held against grows with the difference between two models."""
+    if name is not None and name in METRICS and METRICS.get(name).higher_is_more_similar:
+        yield Problem(document.position(at), f'metric "{name}" is a similarity; a distance is needed here')
 
 
 def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iterator[Problem]:

@@ -142,7 +142,16 @@ class TestSpec(Strict):
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     kind: str
     models: list[str] = []
+    """Groups of models, each once."""
     pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern)
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> TestSpec:
+        if len(set(self.models)) != len(self.models):
+            raise ValueError("a group of models appears twice in `models`")
+        if not (self.passes(0.0) or self.passes(1.0)):
+            raise ValueError(f"no grade is {self.pass_if}: grades are in [0, 1]")
+        return self
 
     def passes(self, grade: float) -> bool:
         """Whether a grade meets `pass_if`."""
