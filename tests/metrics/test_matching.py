@@ -219,7 +219,7 @@ def test_independent_networks_share_no_information_by_their_positions() -> None:
         values.append(found.value)
         by_rows.append(value("match_mutual_information", *(side.matrix.numpy() for side in sides)))
     assert np.mean(values) < 0.1
-    assert np.mean(by_rows) > 0.3
+    assert np.mean(by_rows) > 0.25
 
 
 def test_scaled_information_is_one_for_itself_and_zero_by_chance() -> None:

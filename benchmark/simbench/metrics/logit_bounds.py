@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.cca import with_saturation
 from simbench.metrics.linear_algebra import spectrum
 from simbench.metrics.logit_distances import PAPER, Count, centred_logits, map_errors
-from simbench.metrics.metric import metric
+from simbench.metrics.metric import Score, metric
 from simbench.metrics.outputs import log_probabilities
 
 if TYPE_CHECKING:
@@ -43,22 +44,24 @@ else:
     formula="√(Σᵢ λᵢ (1 − ρᵢ²)), λᵢ variances of ũ′ along its principal axes, ρᵢ canonical correlations of f, f′",
     reference=f"{PAPER}: what its theorem on canonical correlations bounds",
 )
-def logit_correlation_loss(a: Representation, b: Representation) -> float:
+def logit_correlation_loss(a: Representation, b: Representation) -> float | Score:
     """How much of model b's logits lies in directions that model a's embedding is not correlated with. Directed.
 
     a, b: representations at the head, (inputs, M) and (inputs, M′), with the same labels → a number in [0, ∞), at most
     `logit_distance`; 0 for embeddings that are affine maps of each other. ρᵢ = 0 for directions that a has too few
-    dimensions for. Raises `NotApplicable` without a linear head, or where an embedding does not vary.
+    dimensions for. A `Score` with the warning `saturated` where there are too few inputs for the dimensions. Raises
+    `NotApplicable` without a linear head, or where an embedding does not vary.
     """
     _, ell = log_probabilities(a, b)
     if any(side.model is None or side.model.head() is None for side in (a, b)):
         raise NotApplicable("logits are linear in the embedding only with a linear head")
-    known, asked = spectrum(a.matrix).left, spectrum(b.matrix).left
+    sides = spectrum(a.matrix), spectrum(b.matrix)
+    known, asked = (side.left for side in sides)
     logits = centred_logits(ell)
     axes = torch.linalg.svdvals(logits - logits.mean(dim=0))[: asked.shape[1]] / math.sqrt(len(logits))
     # √(1 − ρ²) directly: near ρ = 1, the difference would lose its digits
     sines = torch.linalg.svdvals(asked - known @ (known.T @ asked)).flip(0)[: len(axes)]
-    return float((axes * sines).square().sum().sqrt())
+    return with_saturation(float((axes * sines).square().sum().sqrt()), *sides)
 
 
 @metric(
