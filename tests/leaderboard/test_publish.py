@@ -103,7 +103,7 @@ def test_markdown_tables_keep_their_columns_whatever_the_names(hostile_board):
 
 def test_markdown_shows_marks_reasons_and_provenance(make):
     text = to_markdown(make.board())
-    assert "| cka | 2.12 | ✓ 1.000 [0.95, 1.00] |" in text
+    assert "| cka | 1.88 | ✓ 1.000 [0.95, 1.00] |" in text
     assert "identifiability_llv, identity, correspondence: skip: compares layers" in text
     assert "| versions | simbench 0.1.0, torch 2.4.0 |" in text
 

@@ -142,12 +142,17 @@ def test_where_chance_reaches_the_top_nothing_is_left() -> None:
     assert "nothing is left to calibrate" in str(found.reason)
 
 
-def test_positions_move_with_their_input() -> None:
-    activations = normal(8, 30, 3, 4)
+@pytest.mark.parametrize("name", ["cka", "rsa", "mutual_knn", "match_bipartite", "match_mutual_information"])
+def test_positions_move_with_their_input(name: str) -> None:
+    """Positions of one input are alike, so that exchanging rows would make chance look better than it is."""
+    activations = normal(8, 30, 6, 1) + 0.3 * normal(9, 30, 6, 4)
     side = Representation(activations, "channels_first", spatial=SpatialRule("positions", rows=60))
-    assert side.matrix.shape == (60, 3)
-    (found,) = score_pairs(calibrated("cka", **FEW), [side, side], [(0, 1)])
+    assert side.matrix.shape == (60, 6)
+    (found,) = score_pairs(calibrated(name, **FEW), [side, side], [(0, 1)])
     assert value(found) == pytest.approx(1)
+    other = Representation(normal(10, 30, 6, 4), "channels_first", spatial=SpatialRule("positions", rows=60))
+    (chance,) = score_pairs(calibrated(name, **FEW), [side, other], [(0, 1)])
+    assert value(chance) < 0.5
 
 
 def test_what_the_metric_cannot_score_keeps_its_reason() -> None:

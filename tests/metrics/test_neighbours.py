@@ -171,7 +171,30 @@ def test_all_zero_rows_are_counted(name: str) -> None:
     x[[2, 9]] = 0
     (score,) = score_pairs(METRICS.get(name), [Representation(torch.tensor(side)) for side in (x, y)], [(0, 1)])
     assert score.status == "ok"
-    assert score.warnings == ("2 and 0 all-zero rows",)
+    assert score.warnings[0] == "2 and 0 all-zero rows"
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_ties_at_the_last_neighbour_are_counted(name: str) -> None:
+    """Of unrelated signs the neighbours are the first rows of the same sign, on both sides: no value of theirs."""
+    rng = np.random.default_rng(0)
+    signs, others = rng.choice([-1.0, 1.0], size=(2, 200, 1))
+    x, _ = pair(200, 6, 8)
+    sides = [Representation(torch.tensor(side)) for side in (signs, others, x)]
+    scores = score_pairs(METRICS.get(name), sides, [(0, 1), (0, 2), (2, 2)])
+    assert [score.warnings for score in scores] == [
+        ("200 and 200 rows with ties at the k-th neighbour",),
+        ("200 and 0 rows with ties at the k-th neighbour",),
+        (),
+    ]
+    if name == "mutual_knn":
+        assert scores[0].value > 0.3
+
+
+def test_only_ties_between_the_last_neighbour_and_the_next_count() -> None:
+    """Of three copies of each row, two are the nearest: a third neighbour is a matter of which comes first."""
+    x = torch.randn(10, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).repeat(3, 1)
+    assert [neighbours(x, k).tied for k in (1, 2, 3, 5)] == [30, 0, 30, 0]
 
 
 @pytest.mark.parametrize("name", IDS)

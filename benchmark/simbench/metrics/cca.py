@@ -7,9 +7,9 @@ correlations ρ₁ ≥ ρ₂ ≥ … are the singular values of Q_xᵀQ_y = U di
 * `svcca`: `cca` after the smallest principal components of each side are cut;
 * `pwcca`: the mean of ρᵢ weighted by how much of X the i-th variate accounts for.
 
-The ranks are numerical (dead and duplicated units do not count). In the n − 1 dimensions of the centred sample space the
-two column spaces have at least r_x + r_y − (n − 1) in common, and so many correlations are 1 whatever the data. A value
-of which this is so carries a warning that begins with `saturated`.
+The ranks are numerical (dead and duplicated units do not count). In the n − 1 dimensions of the centred sample space
+the two column spaces have at least r_x + r_y − (n − 1) in common, and so many correlations are 1 whatever the data: the
+value then carries a warning that begins with `saturated`.
 """
 
 from __future__ import annotations

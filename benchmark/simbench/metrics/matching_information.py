@@ -58,7 +58,7 @@ class BinnedUnits:
 
 
 def binned(x: Tensor, bins: int, inputs: int | None = None) -> BinnedUnits:
-    """The living units of `x`, each row of which is an input unless told, in bins. `NotApplicable` when all are dead."""
+    """The living units of `x` in bins; by default a row is an input. `NotApplicable` when all are dead."""
     alive = living(x)
     values = x[:, alive].double().T.contiguous()
     ordered = values.sort(dim=1).values

@@ -6,8 +6,9 @@
 
 All three are means over the rows i. Rows are not centred. Row i is left out of its own neighbours by its index,
 not because it comes first: a duplicate row is a neighbour like any other. Of equally near rows (up to rounding errors)
-the earlier ones are taken. An all-zero row is equally near to every other, so that its neighbours are the first rows:
-the score then carries a warning that counts such rows.
+the earlier ones are taken, the same ones on both sides, so that ties at the k-th neighbour make unrelated sides look
+alike: the score then carries a warning that counts the rows to which the next row is as near as the k-th. An all-zero
+row is equally near to every other; such rows are counted apart.
 """
 
 from __future__ import annotations
@@ -48,13 +49,15 @@ class Neighbours:
     """The k nearest rows of every row.
 
     directions: rows of norm 1, (rows, features); indices: nearest first, (rows, k); cosines: those with them,
-    (rows, k); without_direction: how many rows are all zero.
+    (rows, k); without_direction: how many rows are all zero; tied: of how many others the k-th and the next are
+    equally near, so that their indices decide.
     """
 
     directions: Tensor
     indices: Tensor
     cosines: Tensor
     without_direction: int
+    tied: int
 
     @property
     def k(self) -> int:
@@ -92,6 +95,7 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
     later = torch.arange(rows - 1, -1, -1, device=z.device)
     # Made beforehand: small results between large blocks would keep the memory of the latter from being used again.
     indices, cosines = torch.empty(rows, k, dtype=torch.int64, device=z.device), z.new_empty(rows, k)
+    tied = torch.zeros((), dtype=torch.int64, device=z.device)
     height = max(1, block_bytes() // (4 * 8 * rows))  # a block, its keys, and what these are made from
     for start in range(0, rows, height):
         block = z[start : start + height] @ z.T
@@ -100,9 +104,12 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
         own = torch.arange(len(block), device=z.device)
         keys[own, start + own] = torch.iinfo(torch.int64).min
         found = slice(start, start + len(block))
-        indices[found] = keys.topk(k, dim=1).indices
+        largest = keys.topk(k + 1, dim=1)
+        indices[found] = largest.indices[:, :k]
+        last = largest.values[:, k - 1 :] >> bits
+        tied += ((last[:, 0] == last[:, 1]) & z[found].any(dim=1)).sum()
         cosines[found] = block.gather(1, indices[found])
-    return Neighbours(z, indices, cosines, sides.without_direction)
+    return Neighbours(z, indices, cosines, sides.without_direction, int(tied))
 
 
 def nearest(representation: Representation, *, k: int) -> Neighbours:
@@ -120,12 +127,16 @@ def _of_pairs(
 
 
 def scored(values: Sequence[float], prepared: Sequence[Neighbours], pairs: Pairs) -> list[float | Score]:
-    """The values, each with a warning where rows are all zero."""
+    """The values, each with warnings where rows are all zero or tied."""
     scores: list[float | Score] = []
     for value, (a, b) in zip(values, pairs, strict=True):
-        empty = prepared[a].without_direction, prepared[b].without_direction
-        warning = f"{empty[0]} and {empty[1]} all-zero rows"
-        scores.append(Score(value, warnings=(warning,)) if any(empty) else value)
+        x, y = prepared[a], prepared[b]
+        counts = {
+            "all-zero rows": (x.without_direction, y.without_direction),
+            "rows with ties at the k-th neighbour": (x.tied, y.tied),
+        }
+        warnings = tuple(f"{first} and {second} {what}" for what, (first, second) in counts.items() if first or second)
+        scores.append(Score(value, warnings=warnings) if warnings else value)
     return scores
 
 

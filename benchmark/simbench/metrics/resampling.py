@@ -9,11 +9,15 @@ cut where the metric's range ends. Taking the deviations off, rather than readin
 bias that falls with the number of inputs, instead of doubling it.
 
 A resample is b = ⌊n/2⌋ of the n inputs, none twice, and c = √(b/(n − b)), which is the subsampling rate √(b/n) and the
-finite population's 1/√(1 − b/n), or the delete-d jackknife's factor. Not n of n with replacement: what looks at pairs of
-rows (neighbours, HSIC, distances) takes a duplicate for a perfect match, and what fits one side to the other (CCA,
+finite population's 1/√(1 − b/n), or the delete-d jackknife's factor. Not n of n with replacement: what looks at pairs
+of rows (neighbours, HSIC, distances) takes a duplicate for a perfect match, and what fits one side to the other (CCA,
 regression, Procrustes) has 0.63 n different rows to fit, weighed as if they were n, and the deviations do not stand for
 its bias. Metrics of the nearest k neighbours look for k · b/n of them (at least 1), so that a neighbourhood is the same
 share of the inputs.
+
+Where there are few inputs for d features, the middle of the interval is still right, but varies more than the score
+does, by about 1/(1 − d/n) for a regression, which the width does not know of: at d/n = 0.2 in-sample R² was covered 83
+times in 100 at a level of 0.95 (n = 100, 100 draws, 80 repetitions).
 
 Where half of the inputs are so few that a resample's value is forced, or otherwise warned of when the score of all
 inputs is not, its deviation says nothing about that score, and there is no interval.
@@ -69,8 +73,8 @@ def bootstrapped(
     """`metric` with a standard error and, as companions, the ends of an interval, `lower` and `upper`.
 
     The value is that of the metric; the interval is corrected for bias, so that a biased value may lie outside. Where
-    a resample has no score, or a forced one, there is neither, and a warning says why. Refused, by a `SimbenchError`, for metrics that
-    learn a map.
+    a resample has no score, or a forced one, there is neither, and a warning says why. Refused, by a `SimbenchError`,
+    for metrics that learn a map.
     """
     if "fit" in metric.needs:
         raise SimbenchError(f"{metric.name} learns a map, which resampled probe inputs would leave as it is")

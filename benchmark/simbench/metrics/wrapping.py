@@ -95,10 +95,13 @@ def as_representation(side: Tensor | Representation) -> Representation:
 
 def with_inputs(representation: Representation, inputs: Tensor) -> Representation:
     """Some inputs, in some order, of a representation that is compared by its matrix: each with all of its rows."""
-    from simbench.representations.representation import Representation
+    from simbench.representations.representation import Representation, SpatialRule
 
-    rows = rows_of_inputs(representation, inputs)
-    return Representation(representation.matrix[rows], layer=representation.layer)
+    chosen = representation.matrix[rows_of_inputs(representation, inputs)]
+    if len(chosen) == len(inputs):
+        return Representation(chosen, layer=representation.layer)
+    positions = chosen.reshape(len(inputs), -1, chosen.shape[1]).movedim(2, 1)
+    return Representation(positions, "channels_first", representation.layer, spatial=SpatialRule("all"))
 
 
 def rows_of_inputs(representation: Representation, inputs: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from simbench.seeds import seed_for
 
 Layout = Literal["vector", "channels_first", "tokens"]
-SpatialMode = Literal["positions", "pool", "flatten"]
+SpatialMode = Literal["positions", "pool", "flatten", "all"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class SpatialRule:
       size keep corresponding rows.
     * `pool`: rows are inputs, features are averaged over positions.
     * `flatten`: rows are inputs, every (feature, position) pair is a column.
+    * `all`: rows are all (input, position) pairs: for what has been drawn already.
     """
 
     mode: SpatialMode = "positions"
@@ -116,6 +117,8 @@ class Representation:
             return positions.reshape(inputs, -1)
         if self.spatial.mode == "pool":
             return positions.reshape(inputs, -1, features).mean(dim=1)
+        if self.spatial.mode == "all":
+            return positions.reshape(-1, features)
         grid = positions.shape[1:-1]
         chosen = relative_positions(inputs, len(grid), self.spatial.rows).to(positions.device)
         index = [(chosen[..., axis] * size).long().clamp_max(size - 1) for axis, size in enumerate(grid)]

@@ -51,7 +51,7 @@ const details = (() => {
     const [first, ...rest] = paragraphs(test.description || test.about).filter(Boolean);
     const settings = Object.entries(test.settings).map(([name, value]) => [words(name), spoken(value)]);
     return h("div", { className: "words" }, first,
-      h("p", {}, h("strong", {}, "Passes if"), ` the grade is ${column.pass_if}.`, partOf(column) ? ` This is its column ${partOf(column)}.` : ""),
+      h("p", {}, h("strong", {}, "Passes if"), ` the grade is ${column.pass_if}, and so is each column's, where there are some.`, partOf(column) ? ` This is its column ${partOf(column)}.` : ""),
       rest.length || settings.length ? h("details", {}, h("summary", {}, "How it is asked, settings, source"), ...rest, list([["kind", test.kind], ...settings])) : null);
   };
 
