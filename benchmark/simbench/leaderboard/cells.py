@@ -11,8 +11,8 @@ from simbench.sanity.verdict import Verdict
 PASSED, FAILED, PARTLY = "✓", "✗", "~"
 LEGEND = (
     f"{PASSED} passed, in every column of a test, {FAILED} failed, {PARTLY} some of it could not be compared, so it is "
-    "no pass. Grades are in [0, 1], 1 is perfect; brackets hold 95 % intervals over models: none where no model makes a "
-    "difference. Rows that left a question unanswered stand below the line, unranked."
+    "no pass. Grades are in [0, 1], 1 is perfect; brackets hold 95 % intervals over models: none where no model makes "
+    "a difference. Rows that left a question unanswered stand below the line, unranked."
 )
 
 

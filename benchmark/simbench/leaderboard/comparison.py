@@ -22,8 +22,8 @@ class Difference:
     """One test, for one metric of each run.
 
     `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing or a statistic of
-    all pairs at once, and where leaving models out changes nothing or leaves nothing. `worse` says that the second run does
-    not pass what the first one passed, or has no grade where the first one had.
+    all pairs at once, and where leaving models out changes nothing or leaves nothing. `worse` says that the second run
+    does not pass what the first one passed, or has no grade where the first one had.
     """
 
     test: str
