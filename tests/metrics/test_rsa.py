@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -220,3 +222,25 @@ def test_duplicate_rows_are_at_distance_zero() -> None:
     x = torch.randn(20, 6, dtype=torch.float64) + 1000
     x[7] = x[2]
     assert float(patterns(x, "euclidean").dissimilarities().min()) == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_ties_are_those_of_exact_arithmetic(seed: int) -> None:
+    """Cosines of whole numbers tie often; in floating point such ties differ by rounding."""
+    rng = np.random.default_rng(seed)
+    sides = [rng.integers(-3, 4, size=(40, width)) for width in (6, 4)]
+    expected = []
+    for side in sides:
+        side[~side.any(axis=1), 0] = 1
+        keys = []
+        for i, j in combinations(range(40), 2):
+            product = int(side[i] @ side[j])
+            squared = Fraction(product * abs(product), int(side[i] @ side[i]) * int(side[j] @ side[j]))
+            keys.append(-squared)  # 1 - cos falls as the signed square of the cosine grows
+        order = {key: place for place, key in enumerate(sorted(set(keys)))}
+        expected.append([order[key] for key in keys])
+    exact = scipy.stats.spearmanr(*expected).statistic
+    found = score_pairs(METRICS.get("rsa_cosine"), [Representation(torch.as_tensor(s)) for s in sides], [(0, 1)])
+    assert found[0].value == pytest.approx(exact, abs=1e-12)
+    turned = [Representation(torch.as_tensor(s[:, ::-1].copy())) for s in sides]
+    assert score_pairs(METRICS.get("rsa_cosine"), turned, [(0, 1)])[0].value == pytest.approx(exact, abs=1e-12)

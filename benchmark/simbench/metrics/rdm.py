@@ -89,20 +89,28 @@ def ranks(values: Tensor) -> Tensor:
     del values, part
     ordered = _sorted(packed)
     found = torch.empty(count, dtype=torch.int32, device=ordered.device)
+    # What differs by rounding may lie on either side of a cell's edge; so neighbours tie, where few are by chance.
+    reach = int(2 ** (62 - bits) > 2**6 * count)
     start = 0
     while start < count:
-        last = int(ordered[min(start + PORTION, count) - 1]) >> bits
-        stop = int(torch.searchsorted(ordered, (last + 1) << bits))  # all that are tied with the last
-        _put_ranks(found, ordered[start:stop], start, bits)
+        stop = min(start + PORTION, count)
+        while (tied := _behind(ordered, stop, bits, reach)) > stop:  # all that are tied with the last
+            stop = tied
+        _put_ranks(found, ordered[start:stop], start, bits, reach)
         start = stop
     return found
 
 
-def _put_ranks(found: Tensor, ordered: Tensor, start: int, bits: int) -> None:
+def _behind(ordered: Tensor, stop: int, bits: int, reach: int) -> int:
+    """Where the values end that are in the cell of the one before `stop`, or within `reach` of it."""
+    return int(torch.searchsorted(ordered, ((int(ordered[stop - 1]) >> bits) + 1 + reach) << bits))
+
+
+def _put_ranks(found: Tensor, ordered: Tensor, start: int, bits: int, reach: int) -> None:
     """The ranks of some packed values, in order, of which `start` are smaller, to where the values came from."""
     value = ordered >> bits
     first = torch.ones_like(value, dtype=torch.bool)
-    first[1:] = value[1:] != value[:-1]
+    first[1:] = value[1:] - value[:-1] > reach
     starts = torch.nonzero(first).flatten()
     ends = torch.cat([starts[1:], starts.new_tensor([len(ordered)])])
     # Ranks start + starts + 1 … start + ends, whose mean is start + (starts + ends + 1) / 2.
