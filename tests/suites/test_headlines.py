@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.suites.reduced import grade
 
 from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
 from simbench.results.store import Store
@@ -31,12 +32,6 @@ def two_seeds_of_sanity() -> Suite:
 def sanity(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     store = tmp_path_factory.mktemp("sanity")
     return run(two_seeds_of_sanity(), only=["identity", "correspondence"], store=store, jobs=2)
-
-
-def grade(result: RunResult, label: str, test: str) -> float:
-    found = next(ranked.row.verdicts[test].grade for ranked in result.board.rows if ranked.row.metric.label == label)
-    assert found is not None
-    return found
 
 
 @pytest.mark.slow

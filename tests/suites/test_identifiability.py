@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.suites.reduced import grade, verdict
 
 from simbench.run.session import RunResult, run
-from simbench.sanity.verdict import Verdict
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 
@@ -31,19 +31,6 @@ def reduced(seeds: dict[str, list[int]], tests: dict[str, dict[str, Any]]) -> Su
     metrics = [choice for choice in suite.metrics if choice.name in METRICS]
     assert len(metrics) == len(METRICS)
     return suite.model_copy(update={"models": models, "metrics": metrics, "tests": asked})
-
-
-def verdict(result: RunResult, metric: str, test: str) -> Verdict:
-    rows = {ranked.row.metric.label: ranked.row for ranked in result.board.rows}
-    return rows[metric].verdicts[test]
-
-
-def grade(result: RunResult, metric: str, test: str) -> float:
-    test, _, column = test.partition("/")
-    found = verdict(result, metric, test)
-    value = found.columns[column].grade if column else found.grade
-    assert value is not None, found.reason
-    return value
 
 
 def test_the_suite_asks_what_it_is_about() -> None:

@@ -37,7 +37,7 @@ from simbench.metrics.procrustes import shape
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.shape import partially_whitened
 from simbench.metrics.subspaces import column_space
-from simbench.metrics.wrapping import WrappedMetric, Wrapper, rows_of_inputs, with_inputs, wrapped
+from simbench.metrics.wrapping import WrappedMetric, Wrapper, matrix_rows, with_inputs, wrapped
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class PreparedOnce:
         if known is None:
             return with_inputs(representation, order)
         stand_in = replace(representation)  # only looked at to see whether it is usable, which no order changes
-        rows = rows_of_inputs(representation, order)
+        rows = matrix_rows(representation, order)
         self._kept[id(stand_in)] = replace(known, left=known.left[rows]) if isinstance(known, Spectrum) else known[rows]
         return stand_in
 

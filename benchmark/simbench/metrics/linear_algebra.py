@@ -295,6 +295,15 @@ def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:
     return sums
 
 
+def rows_of_inputs(inputs: Tensor, per_input: int) -> Tensor:
+    """The rows that belong to these inputs, `per_input` consecutive ones to each: one for each of its positions.
+
+    >>> rows_of_inputs(torch.tensor([2, 0]), 3).tolist()
+    [6, 7, 8, 0, 1, 2]
+    """
+    return (inputs[:, None] * per_input + torch.arange(per_input)).flatten()
+
+
 def grouped(positions: range, key: Callable[[int], Hashable]) -> Iterator[list[int]]:
     """The positions in lists of equal `key`, in order of first appearance."""
     groups: dict[Hashable, list[int]] = defaultdict(list)

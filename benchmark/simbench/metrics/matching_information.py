@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import unordered
+from simbench.metrics.linear_algebra import rows_of_inputs, unordered
 from simbench.metrics.matching import CONVERGENT, INVARIANT_TO, assigned
 from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
@@ -97,8 +97,7 @@ def scaled_information(a: BinnedUnits, b: BinnedUnits, seed: int) -> Tensor:
 
 def exchanged_rows(rows: int, inputs: int, seed: int) -> Tensor:
     """`exchanges` of inputs, of each of which as many consecutive rows are positions."""
-    positions = rows // inputs
-    return (exchanges(inputs, seed)[:, None] * positions + torch.arange(positions)).flatten()
+    return rows_of_inputs(exchanges(inputs, seed), rows // inputs)
 
 
 def exchanges(rows: int, seed: int) -> Tensor:

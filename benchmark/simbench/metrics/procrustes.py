@@ -99,7 +99,8 @@ def procrustes_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     distances = (2 - 2 * nbs_of_pairs(prepared, unique)).sqrt()
     for k in torch.nonzero(distances < CLOSE).flatten().tolist():
         a, b = unique[k]
-        distances[k] = _residual(prepared[a].matrix, prepared[b].matrix) if a != b else 0.0
+        if a != b:
+            distances[k] = _residual(prepared[a].matrix, prepared[b].matrix)
     return distances[back]
 
 

@@ -26,7 +26,7 @@ from pydantic import Field
 from simbench.lazy import lazy_import
 from simbench.metrics.cca import with_saturation
 from simbench.metrics.linear_algebra import Spectrum, centred, spectrum, unordered
-from simbench.metrics.matching_information import exchanges
+from simbench.metrics.matching_information import exchanged_rows
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.sharing import shared
 from simbench.metrics.units import Array, Units, dead_units, living, units
@@ -70,9 +70,8 @@ class Side:
 
     def exchanged(self, seed: int) -> Tensor:
         """The standardised units after inputs, with all their positions, were exchanged in pairs at random."""
-        rows = len(self.units.columns)
-        order = exchanges(self.inputs, seed)[:, None] * (rows // self.inputs) + torch.arange(rows // self.inputs)
-        return self.units.columns[order.flatten().to(self.units.columns.device)]
+        columns = self.units.columns
+        return columns[exchanged_rows(len(columns), self.inputs, seed).to(columns.device)]
 
 
 @shared

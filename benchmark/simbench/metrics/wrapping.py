@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from simbench.lazy import lazy_import
+from simbench.metrics.linear_algebra import rows_of_inputs
 from simbench.metrics.metric import Metric, Pairs
 
 if TYPE_CHECKING:
@@ -97,15 +98,14 @@ def with_inputs(representation: Representation, inputs: Tensor) -> Representatio
     """Some inputs, in some order, of a representation that is compared by its matrix: each with all of its rows."""
     from simbench.representations.representation import Representation, SpatialRule
 
-    chosen = representation.matrix[rows_of_inputs(representation, inputs)]
+    chosen = representation.matrix[matrix_rows(representation, inputs)]
     if len(chosen) == len(inputs):
         return Representation(chosen, layer=representation.layer)
     positions = chosen.reshape(len(inputs), -1, chosen.shape[1]).movedim(2, 1)
     return Representation(positions, "channels_first", representation.layer, spatial=SpatialRule("all"))
 
 
-def rows_of_inputs(representation: Representation, inputs: Tensor) -> Tensor:
+def matrix_rows(representation: Representation, inputs: Tensor) -> Tensor:
     """The rows of the matrix that belong to these inputs: an input may have several, one for each position."""
     per_input = len(representation.matrix) // len(representation.activations)
-    rows = (inputs[:, None] * per_input + torch.arange(per_input)).flatten()
-    return rows.to(representation.matrix.device)
+    return rows_of_inputs(inputs, per_input).to(representation.matrix.device)

@@ -51,8 +51,7 @@ class GradedPerturbation(StatisticKind):
         for classes in self.classes:
             for seed in self.seeds:
                 for level in self.levels:
-                    noisy, clean = (perturbed(classes, some, seed, self.inputs_per_class) for some in (level, 0))
-                    compared = Comparison(noisy, clean)
+                    compared = perturbed_pair(classes, level, seed, self.inputs_per_class)
                     yield Question(
                         f"K = {classes}, level {level}, seed {seed}",
                         (f"perturbed/{classes}/{seed}",),
@@ -71,10 +70,13 @@ class GradedPerturbation(StatisticKind):
         return rank_strays(trials)
 
 
-def perturbed(classes: int, level: int, seed: int, inputs_per_class: int) -> RepresentationRef:
-    """The constructed model with noise of a level; level 0 is the model without."""
-    construction = Named.of("perturbed_clusters", classes=classes, level=level, inputs_per_class=inputs_per_class)
-    return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
+def perturbed_pair(classes: int, level: int, seed: int, inputs_per_class: int) -> Comparison:
+    """The constructed model with noise of a level against the model without."""
+    noisy, clean = (
+        Named.of("perturbed_clusters", classes=classes, level=some, inputs_per_class=inputs_per_class)
+        for some in (level, 0)
+    )
+    return Comparison(*(RepresentationRef(ModelRef(made.name, seed, made), LAYER) for made in (noisy, clean)))
 
 
 def _observed(compared: Comparison, scores: Scores) -> Answer:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import METRICS
-from simbench.sanity.graded_perturbation import Classes, Level, perturbed
+from simbench.sanity.graded_perturbation import Classes, Level, perturbed_pair
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
 from simbench.sanity.scale import ROUNDING, scale_of, shuffled
 from simbench.sanity.selection import pairs_of
@@ -84,8 +84,7 @@ class UpperBound(TestKind):
         for classes in self.classes:
             for seed in self.seeds:
                 for level in self.levels:
-                    noisy, clean = (perturbed(classes, some, seed, self.inputs_per_class) for some in (level, 0))
-                    yield _question(Comparison(noisy, clean), bound, by, "perturbed")
+                    yield _question(perturbed_pair(classes, level, seed, self.inputs_per_class), bound, by, "perturbed")
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Most metrics are bounded by no other; else what is missing are models."""
