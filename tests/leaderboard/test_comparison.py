@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from simbench.errors import SimbenchError, UnknownNameError
 from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
 from simbench.leaderboard.comparison import compare, paired_interval, worsened
 from simbench.leaderboard.ranking import board_of
+from simbench.sanity.statistic import StatisticKind, association
 from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
 
 MODELS = 8
@@ -81,12 +83,13 @@ def test_what_cannot_be_compared_is_one_line() -> None:
         compare(one, one, [("cca", "cka")])
 
 
-def test_there_is_no_interval_for_one_set_of_models_or_for_a_statistic() -> None:
+def test_there_is_no_interval_for_one_set_of_models_or_for_grades_that_do_not_say_how_they_depend_on_them() -> None:
     assert paired_interval(share(9, models=1), share(8, models=1)) is None
-    statistic = Verdict("ok", grade=0.4, passed=False)
-    (found,) = compare(board({"cka": statistic}), board({"cka": share(9)}))
-    assert found.difference == pytest.approx(0.5)
-    assert found.interval is None
+    silent = Verdict("ok", grade=0.4, passed=False)
+    for first, second in ((silent, share(9)), (share(9), silent), (silent, silent)):
+        (found,) = compare(board({"cka": first}), board({"cka": second}))
+        assert found.difference == pytest.approx((second.grade or 0) - (first.grade or 0))
+        assert found.interval is None
 
 
 def test_what_models_have_in_common_cancels() -> None:
@@ -130,6 +133,75 @@ def test_the_interval_covers_the_true_difference_about_as_often_as_it_says(model
         assert found is not None
         covered += found[0] <= -0.1 <= found[1]
     assert 0.91 <= covered / repetitions <= 0.99
+
+
+class Correlation(StatisticKind):
+    """The rank correlation of all pairs."""
+
+    def statistic(self, trials: Sequence[Trial]) -> float:
+        return association(trials)
+
+    def questions(self, groups: Any, metric: Any) -> Any:
+        raise AssertionError("nothing is asked here")
+
+
+def correlated(noise: float, fact: np.ndarray, random: np.random.Generator) -> Verdict:
+    """An index that sees a distance of models through noise of its own."""
+    models = len(fact)
+    seen = fact + noise * random.normal(size=fact.shape)
+    trials = [
+        Trial("", (f"net/{a}", f"net/{b}"), None, -float(seen[a, b]), at=float(fact[a, b]))
+        for a, b in combinations(range(models), 2)
+    ]
+    kind = Correlation(id="t", kind="correlation", models=["net"])
+    return grade_trials(trials, [], lambda grade: True, kind.judge, comparisons=len(trials))
+
+
+def distances(models: int, random: np.random.Generator) -> np.ndarray:
+    places = random.normal(size=(models, 3))
+    return np.linalg.norm(places[:, None] - places[None], axis=2)
+
+
+@pytest.mark.parametrize("noises", [(0.5, 0.5), (0.5, 1.5)])
+@pytest.mark.parametrize("models", [5, 10])
+def test_the_interval_of_statistics_covers_their_true_difference_at_least_as_often_as_it_says(
+    models: int, noises: tuple[float, float]
+) -> None:
+    random = np.random.default_rng(0)
+    large = [distances(60, random) for _ in range(10)]
+    truth = np.mean(
+        [correlated(noises[1], fact, random).grade - correlated(noises[0], fact, random).grade for fact in large]
+    )
+    covered, repetitions, widths = 0, 200, []
+    for _ in range(repetitions):
+        fact = distances(models, random)
+        found = paired_interval(*(correlated(noise, fact, random) for noise in noises))
+        assert found is not None
+        covered += found[0] <= truth <= found[1]
+        widths.append(found[1] - found[0])
+    assert covered / repetitions >= 0.94
+    assert np.median(widths) < {5: 2.0, 10: 0.9}[models]  # not by saying nothing: the range is 2
+
+
+def test_what_two_statistics_have_in_common_cancels() -> None:
+    """Two indices that see the same noise differ by less than two runs on their own would."""
+    random = np.random.default_rng(0)
+    fact = distances(12, random)
+    noise = random.normal(size=fact.shape)
+
+    class Same:
+        """Both draw the same noise, the second a little more of its own."""
+
+        def normal(self, size: tuple[int, ...]) -> np.ndarray:
+            return noise
+
+    first, second = correlated(1.0, fact, Same()), correlated(1.2, fact, Same())  # type: ignore[arg-type]
+    paired = paired_interval(first, second)
+    assert paired is not None
+    assert first.interval is not None
+    assert second.interval is not None
+    unpaired = (first.interval[1] - first.interval[0]) ** 2 + (second.interval[1] - second.interval[0]) ** 2
+    assert paired[1] - paired[0] < 0.5 * unpaired**0.5
 
 
 def test_an_ungraded_test_keeps_its_reason() -> None:

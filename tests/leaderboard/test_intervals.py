@@ -66,6 +66,25 @@ def test_a_pair_of_models_counts_as_often_as_both_were_drawn():
     np.testing.assert_array_equal(ranks, 1.5)
 
 
+def as_statistic(verdict):
+    """The same grade, which says what it is without each model, and nothing of what they earned."""
+    return Verdict("ok", grade=verdict.grade, without=verdict.grades_without_a_model())
+
+
+def test_a_mean_that_is_known_by_its_grades_without_a_model_is_resampled_as_one_known_by_its_trials():
+    graded = simulated([0.0, 0.3, 1.0], 12, np.random.default_rng(3))
+    blind = [[as_statistic(one) for one in verdicts] for verdicts in graded]
+    np.testing.assert_array_equal(resampled_mean_ranks(blind, 500), resampled_mean_ranks(graded, 500))
+
+
+def test_a_statistic_that_is_undetermined_without_a_model_keeps_its_grade():
+    stuck = Verdict("ok", grade=0.5, without={"cnn/0": 0.9, "cnn/1": np.nan, "vit/0": 0.1})
+    moved = Verdict("ok", grade=0.5, without={"cnn/0": 0.9, "cnn/1": 0.1})
+    np.testing.assert_array_equal(resampled_mean_ranks([[stuck] * 10, [stuck] * 10], 100), 1.5)
+    ranks = resampled_mean_ranks([[stuck] * 10, [moved] * 10], 100)
+    assert len(np.unique(ranks[:, 0])) == 3  # both seeds once: a tie; one of them twice: above or below
+
+
 def test_the_same_verdicts_give_the_same_intervals():
     graded = simulated([0.0, 0.5, 1.0], 12, np.random.default_rng(1))
     assert rank_statistics(graded) == rank_statistics(graded)

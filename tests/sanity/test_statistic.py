@@ -23,7 +23,7 @@ from simbench.sanity.statistic import (
     rank_strays,
     under_permutations,
 )
-from simbench.sanity.verdict import OFFENDERS, Trial, grade_trials
+from simbench.sanity.verdict import OFFENDERS, Trial, grade_trials, judged_by_mean
 
 Random = np.random.Generator
 
@@ -250,8 +250,23 @@ def test_the_worst_strays_are_the_offenders() -> None:
     assert margins[0] == -1.0
 
 
-def test_a_statistic_is_no_mean_of_what_models_earn() -> None:
-    assert graded([0.1, 0.2]).tallies == ()
+def test_a_statistic_says_what_it_is_without_each_model_and_not_what_models_earn() -> None:
+    verdict = graded([-0.9, 0.3, 0.6, 1.5])
+    assert verdict.tallies == ()
+    # cut to grades: (0.3 + 0.6 + 1.5) / 3, (-0.9 + 0.6 + 1.5) / 3, (-0.9 + 0.3 + 1.5) / 3, 0
+    assert verdict.without == pytest.approx({"net/0": 0.8, "net/1": 0.4, "net/2": 0.3, "net/3": 0.0})
+    assert verdict.grades_without_a_model() == verdict.without
+
+
+def test_without_its_only_model_a_statistic_is_unknown() -> None:
+    assert all(math.isnan(grade) for grade in graded([0.4]).without.values())
+
+
+def test_what_a_mean_is_without_a_model_follows_from_its_tallies() -> None:
+    trials = [Trial("", (f"net/{model}",), held, 0.0) for model, held in ((0, True), (0, False), (1, True), (2, False))]
+    verdict = grade_trials(trials, (), lambda grade: True, judged_by_mean, comparisons=4)
+    assert verdict.without == {}
+    assert verdict.grades_without_a_model() == pytest.approx({"net/0": 1 / 2, "net/1": 1 / 3, "net/2": 2 / 3})
 
 
 def test_grading_20_metrics_takes_no_time() -> None:

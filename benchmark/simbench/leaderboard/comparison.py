@@ -6,14 +6,13 @@ positive where the second run is better.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.leaderboard.board import Board, Row
-from simbench.sanity.jackknife import interval_leaving_models_out
+from simbench.sanity.jackknife import jackknife_interval
 from simbench.sanity.verdict import Verdict
 
 
@@ -21,9 +20,9 @@ from simbench.sanity.verdict import Verdict
 class Difference:
     """One test, for one metric of each run.
 
-    `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing or a statistic of
-    all pairs at once, and where leaving models out changes nothing or leaves nothing. `worse` says that the second run
-    does not pass what the first one passed, or has no grade where the first one had.
+    `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing, and where leaving
+    models out changes nothing or leaves nothing. `worse` says that the second run does not pass what the first one
+    passed, or has no grade where the first one had.
     """
 
     test: str
@@ -98,7 +97,7 @@ def _of_pair(one: Row, other: Row, tests: Sequence[str]) -> Iterator[Difference]
             first.grade,
             second.grade,
             second.grade - first.grade if first.grade is not None and second.grade is not None else None,
-            paired_interval(first, second) if known else None,
+            paired_interval(first, second),
             worse=_is_worse(first, second),
             reason="" if known else first.reason or second.reason or "",
         )
@@ -109,29 +108,16 @@ def _is_worse(first: Verdict, second: Verdict) -> bool:
     return lost or (first.passed is True and second.passed is not True)
 
 
-@dataclass(frozen=True)
-class _Paired:
-    """What both verdicts earned on the trials of the same models: (held, asked) of either."""
-
-    models: tuple[str, ...]
-    first: tuple[float, int]
-    second: tuple[float, int]
-
-
 def paired_interval(first: Verdict, second: Verdict) -> tuple[float, float] | None:
-    """The 95 % interval of second − first, leaving the same models out of both grades (see `sanity.jackknife`)."""
-    if not first.tallies or not second.tallies:
+    """The 95 % interval of second − first in [-1, 1], leaving the same models out of both (see `sanity.jackknife`).
+
+    Of statistics it covers more than it says: rank correlations of two indices with a third quantity, over all pairs of
+    5 or 10 models, were covered in .97 to 1.0 of 300 simulations.
+    """
+    one, other = first.grades_without_a_model(), second.grades_without_a_model()
+    if first.grade is None or second.grade is None or not one or not other:
         return None
-    earned = [{tally.models: (tally.held, tally.asked) for tally in verdict.tallies} for verdict in (first, second)]
-    models = dict.fromkeys((*earned[0], *earned[1]))
-    paired = [_Paired(group, earned[0].get(group, (0.0, 0)), earned[1].get(group, (0.0, 0))) for group in models]
-    return interval_leaving_models_out(paired, _difference)
-
-
-def _difference(paired: Sequence[_Paired]) -> float:
-    """Of the mean credits; NaN where one of them has none."""
-    grades = []
-    for sides in ([one.first for one in paired], [one.second for one in paired]):
-        held, asked = (sum(column) for column in zip(*sides, strict=True))
-        grades.append(held / asked if asked else math.nan)
-    return grades[1] - grades[0]
+    # a model that a grade does not depend on changes nothing when it is left out
+    without = {model: other.get(model, second.grade) - one.get(model, first.grade) for model in {**one, **other}}
+    interval = jackknife_interval(second.grade - first.grade, without)
+    return None if interval is None else (max(-1.0, interval[0]), min(1.0, interval[1]))

@@ -33,7 +33,8 @@ class OffenderRecord(_Part):
 class CellRecord(_Part):
     """A metric's verdict on a test, or on one column of a test.
 
-    `tallies`: per set of models, how many of the trials held and how many there were.
+    `tallies`: per set of models, how many of the trials held and how many there were. `without`: where the grade is a
+    statistic, what it is with each of its models left out.
     """
 
     status: CellStatus
@@ -45,6 +46,7 @@ class CellRecord(_Part):
     companions: dict[str, float | None]
     offenders: list[OffenderRecord]
     tallies: list[tuple[list[str], float, int]]
+    without: dict[str, float | None] = Field(default_factory=dict)
 
 
 class ColumnRecord(_Part):
@@ -215,6 +217,7 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
         "companions": verdict.companions,
         "offenders": [{"where": offender.where, "margin": offender.margin} for offender in verdict.offenders],
         "tallies": [(tally.models, tally.held, tally.asked) for tally in verdict.tallies],
+        "without": verdict.without,
     }
 
 
@@ -233,9 +236,15 @@ def _verdict(record: CellRecord) -> Verdict:
         passed=record.passed,
         comparisons=record.comparisons,
         reason=record.reason,
-        companions={name: math.nan if value is None else value for name, value in record.companions.items()},
+        companions=_numbers(record.companions),
         offenders=tuple(
             Offender(one.where, math.nan if one.margin is None else one.margin) for one in record.offenders
         ),
         tallies=tuple(Tally(tuple(models), held, asked) for models, held, asked in record.tallies),
+        without=_numbers(record.without),
     )
+
+
+def _numbers(recorded: Mapping[str, float | None]) -> dict[str, float]:
+    """What was not finite is NaN again."""
+    return {name: math.nan if value is None else value for name, value in recorded.items()}

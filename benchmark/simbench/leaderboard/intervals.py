@@ -3,7 +3,8 @@
 A seeded, paired bootstrap over (test, model) units. One draw takes as many tests as there are, with replacement, and
 as many models of every name (`cnn/0`, `cnn/1`, … are the models of `cnn`); all metrics see the same draw. A trial
 counts as often as its models were drawn together, a test as often as it was drawn. Grades, ranks among the metrics and
-mean ranks follow as on the board.
+mean ranks follow as on the board. A grade that is no mean of trials moves with the models drawn as its grades with one
+model left out say that it does (Efron 1982, The jackknife, the bootstrap and other resampling plans, chapter 6).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from simbench.sanity.jackknife import models_by_name
 from simbench.sanity.verdict import Verdict
 from simbench.seeds import seed_for
 
@@ -106,12 +108,11 @@ def drawn_models(
     graded: Sequence[Sequence[Verdict]], resamples: int, random: np.random.Generator
 ) -> Mapping[str, npt.NDArray[np.int64]]:
     """Per model, how often each draw took it; drawn among the models of one name."""
-    models = {model for verdicts in graded for one in verdicts for tally in one.tallies for model in tally.models}
-    names: dict[str, list[str]] = {}
-    for model in sorted(models):
-        names.setdefault(model.rpartition("/")[0], []).append(model)
+    tallies = [tally for verdicts in graded for one in verdicts for tally in one.tallies]
+    models = {model for tally in tallies for model in tally.models}
+    models |= {model for verdicts in graded for one in verdicts for model in one.without}
     drawn: dict[str, npt.NDArray[np.int64]] = {}
-    for members in names.values():
+    for members in models_by_name(models).values():
         counts = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
         drawn.update({model: counts[:, place] for place, model in enumerate(members)})
     return drawn
@@ -122,7 +123,7 @@ def resampled_grades(
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """`(draws, metrics)` grades on one test, and the draws in which every metric has one.
 
-    A verdict that does not say which models its trials were of keeps its grade in every draw.
+    A verdict that does not say how its grade depends on models keeps it in every draw.
     """
     groups = list(dict.fromkeys(tally.models for one in verdicts for tally in one.tallies))
     weights = np.ones((resamples, len(groups)))
@@ -133,7 +134,7 @@ def resampled_grades(
     usable = np.ones(resamples, dtype=bool)
     for metric, verdict in enumerate(verdicts):
         if not verdict.tallies:
-            grades[:, metric] = verdict.grade
+            grades[:, metric] = _resampled_statistic(verdict, drawn)
             continue
         held, asked = np.zeros(len(groups)), np.zeros(len(groups))
         for tally in verdict.tallies:
@@ -143,3 +144,19 @@ def resampled_grades(
         usable &= trials > 0
         grades[:, metric] = (weights @ held) / np.where(trials > 0, trials, 1)
     return grades, usable
+
+
+def _resampled_statistic(verdict: Verdict, drawn: Mapping[str, npt.NDArray[np.int64]]) -> float | Floats:
+    """To first order in how often models are drawn: θ + Σ (n_m - 1)(k - 1)/k (mean θ₋ - θ₋ₘ), cut to [0, 1].
+
+    For a mean of model effects this is their mean over the draw. Models of a name one of which the statistic cannot do
+    without do not move it.
+    """
+    assert verdict.grade is not None
+    value: float | Floats = verdict.grade
+    for members in models_by_name(verdict.without).values():
+        without = np.array([verdict.without[model] for model in members])
+        if len(members) > 1 and np.isfinite(without).all():
+            influence = (without.mean() - without) * (len(members) - 1) / len(members)
+            value = value + sum((drawn[model] - 1) * one for model, one in zip(members, influence, strict=True))
+    return np.clip(value, 0.0, 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -24,7 +24,18 @@ T = TypeVar("T", bound=OfModels)
 
 
 def interval_leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> Interval | None:
-    """A 95 % interval of a statistic of (pairs of) models: θ ± t · se, the jackknife over **models**.
+    """The jackknife interval of a statistic of trials."""
+    return jackknife_interval(statistic(trials), leaving_models_out(trials, statistic))
+
+
+def leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> dict[str, float]:
+    """The statistic of the trials without those of a model, for each model; NaN where none are left."""
+    models = sorted({model for trial in trials for model in trial.models})
+    return {model: _without(model, trials, statistic) for model in models}
+
+
+def jackknife_interval(value: float, without: Mapping[str, float]) -> Interval | None:
+    """A 95 % interval of a statistic of (pairs of) models: θ ± t · se, by the jackknife over **models**.
 
     Pairs share models, so pairs are not independent and models are what is left out, one at a time, among those of one
     name (`cnn/0`, `cnn/1`, … are the models of `cnn`): se² = Σ_names (k - 1)/k Σ_models (θ₋ₘ - mean θ₋)², with the
@@ -48,28 +59,37 @@ def interval_leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequen
     leaving one out changes nothing, as of a perfect grade, there is no interval either: one without width would say
     that no model could do worse, and of seven questions to each of five models that each get 98 % right, it would cover
     that in 47 % of the cases only.
+
+    Args:
+        value: the statistic of all models, θ.
+        without: the statistic without each of them, θ₋ₘ.
     """
-    names: dict[str, list[str]] = {}
-    for model in sorted({model for trial in trials for model in trial.models}):
-        names.setdefault(name_of(model), []).append(model)
     variances, degrees = [], []
-    for members in names.values():
+    for members in models_by_name(without).values():
         if len(members) < 2:
             continue
-        without = [_without(model, trials, statistic) for model in members]
-        if not np.isfinite(without).all():
+        values = [without[model] for model in members]
+        if not np.isfinite(values).all():
             return None
-        variances.append((len(members) - 1) * float(np.var(without)))
+        variances.append((len(members) - 1) * float(np.var(values)))
         degrees.append(len(members) - 1)
     if not variances:
         return None
-    value, variance = statistic(trials), sum(variances)
+    variance = sum(variances)
     # of rounding only: these are means and correlations, of the order of 1
     if variance <= 1e-24:
         return None
     freedom = variance**2 / sum(one**2 / degree for one, degree in zip(variances, degrees, strict=True))
     reach = _students_t(freedom) * math.sqrt(variance)
     return value - reach, value + reach
+
+
+def models_by_name(models: Iterable[str]) -> dict[str, list[str]]:
+    """The models of each name, in order: those among which one is left out, or drawn."""
+    names: dict[str, list[str]] = {}
+    for model in sorted(models):
+        names.setdefault(name_of(model), []).append(model)
+    return names
 
 
 def name_of(model: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
 from simbench.plan.references import Comparison, Named
-from simbench.sanity.jackknife import interval_leaving_models_out, name_of
+from simbench.sanity.jackknife import jackknife_interval, leaving_models_out, name_of
 from simbench.sanity.kind import Answer, Question, Scores, TestKind
 from simbench.sanity.rank_statistics import ranks, settled, spearman, standardised_ranks
 from simbench.sanity.verdict import OFFENDERS, Judgement, Offender, Trial, cut, seed_of_test
@@ -50,12 +50,13 @@ class StatisticKind(TestKind):
         value = self.statistic(trials)
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
-        interval = interval_leaving_models_out(trials, self.statistic)
+        without = leaving_models_out(trials, self.statistic)
+        interval = jackknife_interval(value, without)
         return Judgement(
             cut(value),
             None if interval is None else (cut(interval[0]), cut(interval[1])),
             {name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
-            is_mean=False,
+            {model: cut(one) if math.isfinite(one) else math.nan for model, one in without.items()},
             offenders=tuple(sorted(self.strays(trials), key=lambda one: one.margin)[:OFFENDERS]),
         )
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from simbench.errors import NotApplicable
 from simbench.plan.references import Comparison
-from simbench.sanity.jackknife import interval_leaving_models_out
+from simbench.sanity.jackknife import interval_leaving_models_out, leaving_models_out
 from simbench.seeds import seed_for
 
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
@@ -73,6 +73,7 @@ class Verdict:
     """A grade in [0, 1] (1 is perfect) or the reason why there is none.
 
     `passed` is None where some questions could not be answered: what could not be compared never reads as a pass.
+    `tallies` are what a mean consists of; `without` is the grade of a statistic with each of its models left out.
     """
 
     status: VerdictStatus
@@ -85,20 +86,26 @@ class Verdict:
     offenders: tuple[Offender, ...] = ()
     columns: Mapping[str, Verdict] = field(default_factory=dict)
     tallies: tuple[Tally, ...] = ()
+    without: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[Trial, ...] = field(default=(), repr=False)
+
+    def grades_without_a_model(self) -> Mapping[str, float]:
+        """The grade with each of its models left out; NaN where that leaves none. Nothing without a grade."""
+        return self.without or leaving_models_out(self.tallies, _mean_of_tallies)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A grade in [0, 1], its interval, the figures that belong beside it, and whether it is a mean of credits.
+    """A grade in [0, 1], its interval, and the figures that belong beside it.
 
+    `without` is the grade of a statistic with each model left out; None where the grade is the mean credit of trials.
     `offenders` are what kept a statistic from 1; None where the trials that failed are the offenders.
     """
 
     grade: float
     interval: tuple[float, float] | None = None
     companions: Mapping[str, float] = field(default_factory=dict)
-    is_mean: bool = True
+    without: Mapping[str, float] | None = None
     offenders: tuple[Offender, ...] | None = None
 
 
@@ -113,6 +120,10 @@ def tallied(trials: Iterable[Trial]) -> tuple[Tally, ...]:
     for trial in trials:
         credits.setdefault(trial.models, []).append(trial.credit)
     return tuple(Tally(models, sum(earned), len(earned)) for models, earned in credits.items())
+
+
+def _mean_of_tallies(tallies: Sequence[Tally]) -> float:
+    return sum(tally.held for tally in tallies) / sum(tally.asked for tally in tallies)
 
 
 def judged_by_mean(trials: Sequence[Trial]) -> Judgement:
@@ -156,7 +167,8 @@ def grade_trials(
         reason=partial,
         companions=judgement.companions,
         offenders=worst(trials) if judgement.offenders is None else judgement.offenders,
-        tallies=tallied(trials) if judgement.is_mean else (),
+        tallies=tallied(trials) if judgement.without is None else (),
+        without=judgement.without or {},
         trials=tuple(trials),
     )
 
