@@ -219,15 +219,20 @@ def _principal(full: Spectrum, variance: float) -> Spectrum:
 
 def with_forced(value: float, a: Spectrum, b: Spectrum) -> float | Score:
     """The value of canonical correlations, with a warning where the ranks force some of them to 1."""
-    rows, fewest = len(a.left), min(a.rank, b.rank)
-    forced = min(a.rank + b.rank - (rows - 1), fewest)
+    told = forced_correlations(a, b)
+    return Score(value, warnings=told) if told else value
+
+
+def forced_correlations(a: Spectrum, b: Spectrum) -> tuple[str, ...]:
+    """The warning of two centred column spaces that have something in common whatever the data say, if they do."""
+    rows = len(a.left)
+    return forced_in_common(a.rank, b.rank, rows, rows - 1)
+
+
+def forced_in_common(one: int, other: int, rows: int, dimensions: int) -> tuple[str, ...]:
+    """The warning where subspaces of these ranks are too large for a space of `dimensions` not to intersect."""
+    fewest = min(one, other)
+    forced = min(one + other - dimensions, fewest)
     if forced <= 0:
-        return value
-    told = f"{SATURATED}: ranks {a.rank} and {b.rank} of {rows} rows force {forced} of {fewest} correlations to 1"
-    return Score(value, warnings=(told,))
-
-
-def with_saturation(value: float, *sides: Spectrum) -> float | Score:
-    """The value, with a warning where the basis of one of the sides fills the centred sample space."""
-    saturated = any(side.rank >= side.left.shape[0] - 1 for side in sides)
-    return Score(value, warnings=(SATURATED,)) if saturated else value
+        return ()
+    return (f"{SATURATED}: ranks {one} and {other} of {rows} rows force {forced} of {fewest} correlations to 1",)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import with_saturation
+from simbench.metrics.cca import with_forced
 from simbench.metrics.linear_algebra import spectrum
 from simbench.metrics.logit_distances import PAPER, Count, centred_logits, map_errors
 from simbench.metrics.metric import Score, metric
@@ -61,7 +61,7 @@ def logit_correlation_loss(a: Representation, b: Representation) -> float | Scor
     axes = torch.linalg.svdvals(logits - logits.mean(dim=0))[: asked.shape[1]] / math.sqrt(len(logits))
     # √(1 − ρ²) directly: near ρ = 1, the difference would lose its digits
     sines = torch.linalg.svdvals(asked - known @ (known.T @ asked)).flip(0)[: len(axes)]
-    return with_saturation(float((axes * sines).square().sum().sqrt()), *sides)
+    return with_forced(float((axes * sines).square().sum().sqrt()), *sides)
 
 
 @metric(

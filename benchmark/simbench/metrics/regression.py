@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import basis, with_saturation
+from simbench.metrics.cca import SATURATED, basis
 from simbench.metrics.linear_algebra import Spectrum, centred, rank_cut, same_gram, spectrum, squared_cross_norms
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.seeds import seed_for
@@ -40,7 +40,7 @@ def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> li
     matrices = [side.left for side in prepared] + [side.left * side.values for side in prepared]
     explained = squared_cross_norms(matrices, [(a, count + b) for a, b in pairs]).tolist()
     return [
-        with_saturation(part / float(prepared[b].values.square().sum()), prepared[a])
+        _explained(part / float(prepared[b].values.square().sum()), prepared[a])
         for (a, b), part in zip(pairs, explained, strict=True)
     ]
 
@@ -69,7 +69,14 @@ def linear_regression(x: Tensor, y: Tensor) -> float | Score:
     (1.0, True)
     """
     side, y = spectrum(x), centred(y)
-    return with_saturation(float((side.left.T @ y).square().sum() / y.square().sum()), side)
+    return _explained(float((side.left.T @ y).square().sum() / y.square().sum()), side)
+
+
+def _explained(share: float, source: Spectrum) -> float | Score:
+    """The share that is explained, with a warning where the source's basis fills the centred sample space."""
+    rows = len(source.left)
+    told = f"{SATURATED}: rank {source.rank} of {rows} rows fits anything"
+    return Score(share, warnings=(told,)) if source.rank >= rows - 1 else share
 
 
 @dataclass(frozen=True)

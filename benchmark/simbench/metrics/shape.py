@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import with_saturation
+from simbench.metrics.cca import with_forced
 from simbench.metrics.linear_algebra import Spectrum, angle_of_chord, cross_products, spectrum, unordered, varying
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.procrustes import Shape, procrustes, procrustes_of_pairs
@@ -69,7 +69,7 @@ def shape_linear(x: Tensor, y: Tensor, *, alpha: Alpha = 0.5) -> float | Score:
     """Generalised linear shape distance: the angle after partial whitening; α = 1 Procrustes, α = 0 CCA.
 
     x: (rows, features), y: (rows, other features) → an angle in [0, π/2], a metric in the mathematical sense. At α = 0
-    it is invariant to affine maps, and carries the warning `saturated` where a basis fills the centred sample space.
+    it is invariant to affine maps, and carries the warning `saturated` where correlations are forced to 1.
     Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
@@ -90,7 +90,7 @@ def _whitened(x: Tensor, alpha: float) -> Spectrum:
 
 def _warned(angle: float, alpha: float, *sides: Spectrum) -> float | Score:
     """Only full whitening forgets all but the basis."""
-    return with_saturation(angle, *sides) if alpha == 0 else angle
+    return with_forced(angle, *sides) if alpha == 0 else angle
 
 
 @dataclass(frozen=True)

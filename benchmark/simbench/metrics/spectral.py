@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import with_saturation
+from simbench.metrics.cca import forced_correlations
 from simbench.metrics.linear_algebra import Spectrum, centred, spectrum, unordered
 from simbench.metrics.matching_information import exchanged_rows
 from simbench.metrics.metric import Pairs, Score, metric
@@ -214,16 +214,15 @@ def subspaces_of_pairs(prepared: Sequence[Side], pairs: Pairs, *, cluster_size: 
 
 
 def _shared_subspace(a: Side, b: Side, cluster_size: float) -> Score:
-    total, bases = 0.0, []
+    total, forced = 0.0, dict[str, None]()
     labels = clustered(a, b, b.units.columns, cluster_size)
     for cluster in np.intersect1d(*labels):
         inside = [found == cluster for found in labels]
         x, y = (_basis(node, group) for node, group in zip((a, b), inside, strict=True))
         total += sum(int(group.sum()) for group in inside) * squared_correlation(x, y)
-        bases += [x, y]
+        forced |= dict.fromkeys(forced_correlations(x, y))
     value = min(1.0, total / (len(labels[0]) + len(labels[1])))
-    scored = with_saturation(value, *bases)
-    return scored if isinstance(scored, Score) else Score(scored)
+    return Score(value, warnings=tuple(forced))
 
 
 def _basis(node: Side, group: NDArray[np.bool_]) -> Spectrum:
@@ -256,9 +255,8 @@ def _counting_dead(score: Score, a: Side, b: Side) -> Score:
 def spectral_subspace(x: Tensor, y: Tensor, *, cluster_size: ClusterSize = 5.0) -> Score:
     """Mean squared canonical correlation of the two sides of clusters of correlated units, weighted by their units.
 
-    x: (rows, features), y: (rows, other features) → a number in [0, 1], with the warning `saturated` where a side of a
-    cluster has as many dimensions as there are rows. Dead units are left out. Raises `NotApplicable` when all units of
-    one side are dead.
+    x: (rows, features), y: (rows, other features) → a number in [0, 1], with the warning `saturated` where correlations
+    of a cluster are forced to 1. Dead units are left out. Raises `NotApplicable` when all units of one side are dead.
 
     >>> x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
     >>> round(spectral_subspace(x, 2 * x.flip(1) + 1).value, 9)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import SATURATED, basis, with_saturation
+from simbench.metrics.cca import basis, forced_in_common, with_forced
 from simbench.metrics.linear_algebra import (
     Spectrum,
     cross_products,
@@ -95,8 +95,7 @@ def gulp(x: Tensor, y: Tensor, *, ridge: Ridge = 0.0, squared: bool = False) -> 
 
     x: (rows, features), y: (rows, other features) → a number ≥ 0, a metric in the mathematical sense unless `squared`.
     For `ridge` > 0 (in the units of a variance) it is invariant to translations and rotations only. Carries the warning
-    `saturated` where a basis fills the centred sample space and nothing is regularised. Raises `NotApplicable` without
-    variance.
+    `saturated` where correlations are forced to 1 and nothing is regularised. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
     >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
@@ -115,7 +114,7 @@ def _smoother(full: Spectrum, ridge: float) -> Smoother:
 
 def _gulp(distance: float, squared: bool, ridge: float, x: Smoother, y: Smoother) -> float | Score:
     value = distance**2 if squared else distance
-    return with_saturation(value, x.spectrum, y.spectrum) if ridge == 0 else value
+    return with_forced(value, x.spectrum, y.spectrum) if ridge == 0 else value
 
 
 def readout(representation: Representation, *, ridge: float) -> Smoother:
@@ -149,8 +148,8 @@ def decoding_similarity(x: Tensor, y: Tensor, *, ridge: Ridge = 0.01) -> float |
     """The normalised alignment of what the best ridge read-outs of X and Y say, on average over random tasks.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]. `ridge` is the penalty as a share of each
-    side's total variance: 0 gives Σρ²/√(r_x r_y), with the warning `saturated` where a basis fills the centred sample
-    space; a large one gives linear CKA. Raises `NotApplicable` without variance.
+    side's total variance: 0 gives Σρ²/√(r_x r_y), with the warning `saturated` where correlations are forced to 1; a
+    large one gives linear CKA. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [2.0, 2.0]])
     >>> round(decoding_similarity(x, 3 * x + 1), 9)
@@ -166,7 +165,7 @@ def _readout(full: Spectrum, ridge: float) -> Smoother:
 
 def _alignment(product: float, ridge: float, x: Smoother, y: Smoother) -> float | Score:
     value = product / math.sqrt(x.squared_norm * y.squared_norm)
-    return with_saturation(value, x.spectrum, y.spectrum) if ridge == 0 else value
+    return with_forced(value, x.spectrum, y.spectrum) if ridge == 0 else value
 
 
 def column_space(representation: Representation, *, summary: Summary) -> Spectrum:
@@ -182,7 +181,7 @@ def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summ
         for position, cosines in zip(positions, torch.linalg.svdvals(products), strict=True):
             a, b = unique[position]
             values[position] = _summarised(prepared[a], prepared[b], cosines, summary)
-    return [with_saturation(values[k], prepared[a], prepared[b]) for (a, b), k in zip(pairs, back, strict=True)]
+    return [with_forced(values[k], prepared[a], prepared[b]) for (a, b), k in zip(pairs, back, strict=True)]
 
 
 @metric(
@@ -204,8 +203,7 @@ def subspace_angles(x: Tensor, y: Tensor, *, summary: Summary = "geodesic") -> f
     """Principal angles between the centred column spaces: geodesic ‖θ‖, `projection` ‖sin θ‖ or the `largest`.
 
     x: (rows, features), y: (rows, other features) → a number ≥ 0, a metric on subspaces in the mathematical sense.
-    Carries the warning `saturated` where a basis fills the centred sample space. Raises `NotApplicable` without
-    variance.
+    Carries the warning `saturated` where correlations are forced to 1. Raises `NotApplicable` without variance.
 
     >>> x = torch.tensor([[1.0], [-1.0], [0.0], [0.0]])
     >>> y = torch.tensor([[1.0], [0.0], [-1.0], [0.0]])
@@ -213,7 +211,7 @@ def subspace_angles(x: Tensor, y: Tensor, *, summary: Summary = "geodesic") -> f
     60.0
     """
     a, b = spectrum(x), spectrum(y)
-    return with_saturation(_summarised(a, b, torch.linalg.svdvals(a.left.T @ b.left), summary), a, b)
+    return with_forced(_summarised(a, b, torch.linalg.svdvals(a.left.T @ b.left), summary), a, b)
 
 
 def _summarised(x: Spectrum, y: Spectrum, cosines: Tensor, summary: Summary) -> float:
@@ -257,8 +255,8 @@ def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> lis
 def eigenspace_overlap(x: Tensor, y: Tensor) -> float | Score:
     """Eigenspace overlap score: how much of the larger uncentred column space the other one spans.
 
-    x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where a
-    basis fills the sample space. Raises `NotApplicable` when all rows are equal.
+    x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
+    an overlap is forced by too few rows. Raises `NotApplicable` when all rows are equal.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     >>> round(eigenspace_overlap(x, x[:, :1]), 9)
@@ -275,5 +273,6 @@ def _uncentred_basis(x: Tensor) -> Tensor:
 
 
 def _overlap(product: float, x: Tensor, y: Tensor) -> float | Score:
-    rank = max(x.shape[1], y.shape[1])
-    return Score(product / rank, warnings=(SATURATED,)) if rank == len(x) else product / rank
+    rows, one, other = len(x), x.shape[1], y.shape[1]
+    value, told = product / max(one, other), forced_in_common(one, other, rows, rows)
+    return Score(value, warnings=told) if told else value
