@@ -63,6 +63,16 @@ def test_constant_activations_are_a_skip_that_names_the_layer(name: str) -> None
 
 
 @every_metric
+@pytest.mark.parametrize("factor", [1e-160, 1e160])
+def test_activations_whose_squares_are_no_numbers_are_an_error_that_says_so(name: str, factor: float) -> None:
+    case = ordinary(name)
+    beyond = case.a.with_activations(factor * case.a.activations.double())
+    for found in both_orders(name, beyond, case.b):
+        assert found.status == "error"
+        assert re.match("activations in embedding are as large as .* leave the range of float64; rescale", found.reason)
+
+
+@every_metric
 def test_fewer_than_three_rows_are_an_error(name: str) -> None:
     case = ordinary(name)
     (found,) = {score(name, *(with_first_rows(side, 2) for side in (case.a, case.b)))}

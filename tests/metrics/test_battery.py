@@ -55,7 +55,7 @@ def test_types_and_memory_layouts_do_not_matter(name: str) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize("factor", [1e-55, 1e-6, 1e6, 1e55])
 def test_what_does_not_depend_on_scale_does_not_at_any_scale(name: str, factor: float) -> None:
     if "isotropic_scaling" not in METRICS.get(name).invariant_to:
         pytest.skip("depends on scale, by definition")

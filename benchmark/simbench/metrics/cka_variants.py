@@ -37,6 +37,7 @@ from simbench.metrics.linear_algebra import (
     gram_distance,
     grouped,
     squared_cross_norms,
+    unit_norm,
     unordered,
 )
 from simbench.metrics.metric import Pairs, Score, metric
@@ -226,7 +227,7 @@ def ensd(x: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SampledUnits:
-    """A centred matrix, its squared row norms, and its HSIC₁ with itself over pairs of different units."""
+    """A centred matrix of norm 1, its squared row norms, and its HSIC₁ with itself over pairs of different units."""
 
     matrix: Tensor
     rows: Tensor
@@ -279,7 +280,7 @@ def cka_dimension_corrected(x: Tensor, y: Tensor) -> float:
 
 def _sampled_units(x: Tensor) -> SampledUnits:
     """Sums over pairs of different units are sums over all pairs without those over equal ones."""
-    x = centred(x)
+    x = unit_norm(x)
     n, units = x.shape
     if n < MINIMUM_ROWS or units < 2:
         raise ValueError(f"the dimension-corrected HSIC needs at least {MINIMUM_ROWS} rows and 2 units, got {n, units}")

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred, grouped, squared_cross_norms, unordered
+from simbench.metrics.linear_algebra import grouped, squared_cross_norms, unit_norm, unordered
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.pairwise import cosines_of_vectors
 from simbench.metrics.rdm import Comparator, Distance, Patterns, compared, patterns
@@ -184,8 +184,8 @@ def rsa_euclidean(x: Tensor, y: Tensor, *, comparator: Comparator = "spearman") 
 
 
 def whitened_patterns(representation: Representation, *, distance: Distance) -> Tensor:
-    """What `rsa_whitened_cosine` prepares: the rows as their distance sees them, with centred columns."""
-    return centred(patterns(representation.matrix, distance).rows)
+    """What `rsa_whitened_cosine` prepares: the rows as their distance sees them, columns centred, of norm 1."""
+    return unit_norm(patterns(representation.matrix, distance).rows)
 
 
 def whitened_cosine_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, **_: object) -> Tensor:
@@ -227,5 +227,5 @@ def rsa_whitened_cosine(x: Tensor, y: Tensor, *, distance: Distance = "euclidean
     >>> float(rsa_whitened_cosine(x, 3 * x[:, [1]]))
     0.79...
     """
-    prepared = [centred(patterns(side, distance).rows) for side in (x, y)]
+    prepared = [unit_norm(patterns(side, distance).rows) for side in (x, y)]
     return whitened_cosine_of_pairs(prepared, [(0, 1)])[0]

@@ -18,6 +18,8 @@ else:
     torch = lazy_import("torch")
 
 MINIMUM_ROWS = 3
+LARGEST = 1e60
+"""Of an activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38."""
 
 
 def score_pairs(metric: Metric, representations: Sequence[Representation], pairs: Pairs) -> list[Score]:
@@ -68,10 +70,19 @@ def _unusable(representation: Representation) -> Score | None:
     activations = representation.activations
     if activations.shape[0] < MINIMUM_ROWS:
         return Score.error(f"{where} has {activations.shape[0]} rows; at least {MINIMUM_ROWS} are needed")
-    if not bool(torch.isfinite(activations).all()):
+    if activations.numel() == 0:
+        return Score.skip(f"no features in {where}")
+    low, high = activations.amin(dim=0).double(), activations.amax(dim=0).double()
+    largest, spread = float(torch.maximum(low.abs(), high.abs()).max()), float((high - low).max())
+    if not math.isfinite(largest):
         return Score.error(f"non-finite activations in {where}")
-    if bool((activations == activations[:1]).all()):
+    if spread == 0:
         return Score.skip(f"no variance in {where}")
+    if largest > LARGEST or spread < 1 / LARGEST:
+        return Score.error(
+            f"activations in {where} are as large as {largest:.1e} and vary by {spread:.1e}: products of numbers "
+            f"beyond {LARGEST:g} or below {1 / LARGEST:g} leave the range of float64; rescale them"
+        )
     return None
 
 
