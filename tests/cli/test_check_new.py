@@ -27,6 +27,18 @@ def test_every_problem_of_a_suite_is_reported_with_its_place(invoke, tmp_path):
     assert all("mine.yaml:" in line and "did you mean" in line for line in lines)
 
 
+def test_a_test_that_asks_nothing_of_any_metric_is_a_mistake(invoke, tmp_path):
+    invoke("new", "suite", "mine")
+    path = tmp_path / "mine.yaml"
+    text = path.read_text()
+    path.write_text(text + "  - {id: groups, kind: group_separation, models: [mlp]}\n")
+    done = invoke("check", path)
+    assert done.exit_code == ExitCode.VERDICT_FAILED, done.stdout + done.stderr
+    assert "asks nothing of any metric of this suite: group_separation needs two groups of models" in done.stdout
+    problems = {test["id"]: test["problem"] for test in json.loads(invoke("check", path, "--json").stdout)["tests"]}
+    assert [name for name, problem in problems.items() if problem] == ["groups"]
+
+
 def test_a_metric_that_keeps_its_declarations_passes(invoke, metric_file):
     body = "x, y = x.double() - x.double().mean(0), y.double() - y.double().mean(0); return float("
     body += "(y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()))"

@@ -33,6 +33,8 @@ def command(
     if findings is None:
         document = _suite_as_json(subject)
         print_json(document) if json else _show_suite(document)
+        if any(test["problem"] for test in document["tests"]):
+            raise typer.Exit(int(ExitCode.VERDICT_FAILED))
         return
     print_json(_findings_as_json(findings)) if json else _show_findings(findings)
     if any(finding.ok is False for _, found in findings for finding in found):
@@ -66,7 +68,11 @@ def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
 
 
 def _suite_as_json(suite: Suite) -> dict[str, Any]:
+    from simbench.metrics.resolve import gather_metrics
+    from simbench.plan.plan import make_plan
+
     metrics = [choice.name for choice in suite.metrics]
+    plan = make_plan(suite, gather_metrics(suite))
     return {
         "suite": suite.suite,
         "version": suite.version,
@@ -75,7 +81,14 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
         "models": {name: len(spec.seeds) for name, spec in suite.models.items()},
         "metrics": metrics,
         "tests": [
-            {"id": test.id, "kind": test.kind, "models": test.models, "pass_if": test.pass_if} for test in suite.tests
+            {
+                "id": test.id,
+                "kind": test.kind,
+                "models": test.models,
+                "pass_if": test.pass_if,
+                "problem": plan.nothing_to_ask(test),
+            }
+            for test in plan.tests
         ],
     }
 
@@ -91,6 +104,8 @@ def _show_suite(document: dict[str, Any]) -> None:
     for test in document["tests"]:
         models = ", ".join(test["models"]) or "constructed models"
         print(f"    {test['id']}: {test['kind']} on {models}, passes if {test['pass_if']}")
+        if test["problem"]:
+            print(f"      asks nothing of any metric of this suite: {test['problem']}")
 
 
 def _findings_as_json(findings: list[tuple[Metric, list[Finding]]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -90,6 +91,14 @@ class Plan:
         if known not in self._comparisons:
             self._comparisons[known] = test.expand(self.groups_of(test), metric)
         return self._comparisons[known]
+
+    def nothing_to_ask(self, test: TestKind) -> str | None:
+        """Why a test asks nothing of any metric on the board, in most of their cases; None where it asks something."""
+        metrics = [planned.metric for planned in self.board]
+        if not metrics or any(self.comparisons(test, metric) for metric in metrics):
+            return None
+        ((reason, _),) = Counter(test.nothing_to_ask(metric) for metric in metrics).most_common(1)
+        return reason
 
     @property
     def board(self) -> list[PlannedMetric]:
