@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -14,7 +15,13 @@ import scipy.stats
 
 from simbench.metrics.metric import Metric
 from simbench.plan.references import ModelGroup
-from simbench.sanity.jackknife import interval_leaving_models_out
+from simbench.sanity.group_separation import GroupSeparation
+from simbench.sanity.jackknife import (
+    Interval,
+    bounded_interval,
+    jackknife_interval,
+    leaving_models_out,
+)
 from simbench.sanity.kind import Question
 from simbench.sanity.statistic import (
     StatisticKind,
@@ -49,8 +56,44 @@ def pairs(similarity: np.ndarray, fact: np.ndarray, group: str = "net", line: st
     ]
 
 
+def groups(random: Random, separation: float) -> list[Trial]:
+    """Three groups of five models: every pair within and across, seen by a distance."""
+    places = np.concatenate([centre + random.normal(size=(5, 3)) for centre in separation * np.eye(3)])
+    similarity = -np.linalg.norm(places[:, None] - places[None], axis=2)
+    models = [model for group in "abc" for model in names(5, group)]
+    trials = []
+    for group in "abc":
+        own = [place for place, model in enumerate(models) if model.startswith(group)]
+        others = [place for place in range(15) if place not in own]
+        for line, found in (("within", combinations(own, 2)), ("across", ((i, j) for i in own for j in others))):
+            for i, j in found:
+                trials.append(
+                    replace(
+                        observation((models[i], models[j]), similarity[i, j], float(line == "within"), line),
+                        column=group,
+                    )
+                )
+    return trials
+
+
 def mean_margin(trials: Sequence[Trial]) -> float:
     return float(np.mean([trial.margin for trial in trials]))
+
+
+def of_share(value: float, without: Mapping[str, float]) -> Interval | None:
+    return bounded_interval(value, without, 0, 1)
+
+
+def of_correlation(value: float, without: Mapping[str, float]) -> Interval | None:
+    return bounded_interval(value, without, -1, 1)
+
+
+def interval(
+    of_kind: Callable[[float, Mapping[str, float]], Interval | None],
+    trials: Sequence[Trial],
+    statistic: Callable[[Sequence[Trial]], float] = mean_margin,
+) -> Interval | None:
+    return of_kind(statistic(trials), leaving_models_out(trials, statistic))
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
@@ -58,13 +101,13 @@ def test_for_the_mean_of_single_models_it_is_students_interval(count: int) -> No
     values = np.random.default_rng(count).normal(size=count)
     trials = [observation((model,), value) for model, value in zip(names(count), values, strict=True)]
     expected = scipy.stats.t.interval(0.95, count - 1, loc=values.mean(), scale=scipy.stats.sem(values))
-    assert interval_leaving_models_out(trials, mean_margin) == pytest.approx(expected, rel=1e-9)
+    assert interval(jackknife_interval, trials) == pytest.approx(expected, rel=1e-9)
 
 
 def test_it_stays_students_interval_where_the_mean_is_over_pairs_of_models() -> None:
     effects = np.random.default_rng(0).normal(size=6)
     sums = effects[:, None] + effects[None]
-    low, high = interval_leaving_models_out(pairs(sums, sums), mean_margin) or (math.nan, math.nan)
+    low, high = interval(jackknife_interval, pairs(sums, sums)) or (math.nan, math.nan)
     expected = scipy.stats.t.interval(0.95, 5, loc=2 * effects.mean(), scale=2 * scipy.stats.sem(effects))
     assert (low, high) == pytest.approx(expected, rel=1e-9)
 
@@ -80,21 +123,79 @@ def test_models_of_two_names_are_left_out_among_their_own() -> None:
         return float(np.mean(sides[1]) - np.mean(sides[0]))
 
     expected = scipy.stats.ttest_ind(other, own, equal_var=False).confidence_interval(0.95)  # Welch's
-    assert interval_leaving_models_out(trials, difference) == pytest.approx(tuple(expected), rel=1e-9)
+    assert interval(jackknife_interval, trials, difference) == pytest.approx(tuple(expected), rel=1e-9)
 
 
-@pytest.mark.parametrize("effect", ["normal", "beta"])
 @pytest.mark.parametrize("count", [5, 10])
-def test_95_percent_intervals_cover_the_mean_of_model_effects_in_93_to_97_percent(effect: str, count: int) -> None:
+def test_95_percent_intervals_cover_the_mean_of_normal_model_effects_in_93_to_97_percent(count: int) -> None:
     random = np.random.default_rng(count)
-    repetitions, truth = 1500, {"normal": 0.0, "beta": 1.0}[effect]
-    covered = 0
+    repetitions, covered = 1500, 0
     for _ in range(repetitions):
-        effects = random.normal(size=count) if effect == "normal" else random.beta(2, 2, size=count)
+        effects = random.normal(size=count)
         sums = effects[:, None] + effects[None]
-        low, high = interval_leaving_models_out(pairs(sums, sums), mean_margin) or (math.nan, math.nan)
-        covered += low <= truth <= high
+        low, high = interval(jackknife_interval, pairs(sums, sums)) or (math.nan, math.nan)
+        covered += low <= 0 <= high
     assert 0.93 <= covered / repetitions <= 0.97
+
+
+@pytest.mark.parametrize(("a", "b", "at_least"), [(2, 2, 0.93), (3, 1, 0.92), (19, 1, 0.89), (0.5, 2, 0.88)])
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_95_percent_intervals_of_a_share_cover_it_about_as_often_also_near_0_and_1(
+    a: float, b: float, at_least: float, count: int
+) -> None:
+    random = np.random.default_rng(count)
+    repetitions, plain, covered = 1000, 0, 0
+    for _ in range(repetitions):
+        effects = random.beta(a, b, size=count)
+        trials = pairs((effects[:, None] + effects[None]) / 2, np.zeros((count, count)))
+        low, high = interval(of_share, trials) or (math.nan, math.nan)
+        assert 0 <= low < effects.mean() < high <= 1
+        covered += low <= a / (a + b) <= high
+        low, high = interval(jackknife_interval, trials) or (math.nan, math.nan)
+        plain += low <= a / (a + b) <= high
+    assert at_least <= covered / repetitions <= 0.97
+    assert a == b or covered >= plain - 0.005 * repetitions
+
+
+def test_the_interval_of_a_share_mirrors_that_of_its_complement() -> None:
+    without = {"net/0": 0.6, "net/1": 0.7, "net/2": 0.8}
+    low, high = of_share(0.7, without) or (math.nan, math.nan)
+    complement = of_share(1 - 0.7, {model: 1 - one for model, one in without.items()})
+    assert complement == pytest.approx((1 - high, 1 - low))
+
+
+def test_the_interval_of_a_share_is_that_of_the_correlation_with_the_same_place_in_its_range() -> None:
+    without = {"net/0": 0.6, "net/1": 0.7, "net/2": 0.8}
+    low, high = of_correlation(2 * 0.7 - 1, {model: 2 * one - 1 for model, one in without.items()}) or (0.0, 0.0)
+    assert of_share(0.7, without) == pytest.approx(((low + 1) / 2, (high + 1) / 2))
+
+
+def test_the_interval_of_a_correlation_is_students_in_its_angle_and_stays_within_the_range() -> None:
+    without = {"net/0": 0.5, "net/1": 0.51, "net/2": 0.52}
+    low, high = of_correlation(0.51, without) or (math.nan, math.nan)
+    plain = jackknife_interval(0.51, without) or (math.nan, math.nan)
+    assert math.asin(high) - math.asin(0.51) == pytest.approx(math.asin(0.51) - math.asin(low))
+    assert math.asin(high) - math.asin(0.51) == pytest.approx((plain[1] - 0.51) / math.sqrt(1 - 0.51**2))
+    assert of_correlation(0.3, {"net/0": -0.9, "net/1": 0.9, "net/2": 0.9}) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("of_kind", [jackknife_interval, of_share])
+def test_where_leaving_models_out_says_nothing_there_is_no_interval(of_kind: Any) -> None:
+    assert of_kind(0.5, {}) is None
+    assert of_kind(0.5, {"a/0": 0.4, "b/0": 0.6}) is None  # one model of either name
+    assert of_kind(0.5, {"a/0": 0.5, "a/1": 0.5}) is None
+    assert of_kind(0.5, {"a/0": 0.5, "a/1": math.nan, "a/2": 0.4}) is None
+
+
+@pytest.mark.parametrize("separation", [0.0, 3.0])
+def test_95_percent_intervals_of_a_precision_cover_its_expectation_about_as_often(separation: float) -> None:
+    random = np.random.default_rng(0)
+    kind = GroupSeparation(id="t", kind="group_separation", models=["a", "b", "c"])
+    drawn = [groups(random, separation) for _ in range(200)]
+    truth = np.mean([kind.statistic(trials) for trials in drawn])
+    found = [interval(of_correlation, trials, kind.statistic) for trials in drawn]
+    covered = np.mean([low <= truth <= high for low, high in filter(None, found)])
+    assert 0.9 <= covered < 1  # of 200, with a standard error of .015
 
 
 def test_95_percent_intervals_of_a_rank_correlation_cover_the_truth_at_least_so_often_under_the_null() -> None:
@@ -102,7 +203,7 @@ def test_95_percent_intervals_of_a_rank_correlation_cover_the_truth_at_least_so_
     repetitions, covered, widths = 400, 0, []
     for _ in range(repetitions):
         trials = pairs(distances(random, 10), distances(random, 10))
-        low, high = interval_leaving_models_out(trials, association) or (math.nan, math.nan)
+        low, high = interval(of_correlation, trials, association) or (math.nan, math.nan)
         covered += low <= 0 <= high
         widths.append(high - low)
     assert covered / repetitions >= 0.93
@@ -113,7 +214,7 @@ def test_95_percent_intervals_of_a_rank_correlation_cover_the_truth_at_least_so_
 def test_too_few_models_have_no_interval(count: int) -> None:
     random = np.random.default_rng(0)
     trials = pairs(distances(random, count), distances(random, count)) or [observation(("net/0",), 1.0, 1.0)]
-    assert interval_leaving_models_out(trials, association) is None
+    assert interval(of_correlation, trials, association) is None
 
 
 def test_p_values_are_uniform_under_the_null() -> None:
@@ -228,7 +329,7 @@ def graded(margins: Sequence[float]) -> Any:
     return grade_trials(trials, (), kind.passes, kind.judge, comparisons=len(trials))
 
 
-@pytest.mark.parametrize(("margins", "grade"), [([-0.4, 0.1], 0.0), ([0.2, 0.4], 0.3), ([0.9, 1.5], 1.0)])
+@pytest.mark.parametrize(("margins", "grade"), [([-0.4, 0.1], 0.0), ([0.2, 0.4], 0.3), ([0.3, 1.5], 0.9)])
 def test_grade_and_interval_are_cut_to_the_range_of_grades(margins: list[float], grade: float) -> None:
     verdict = graded(margins)
     assert verdict.grade == pytest.approx(grade)
@@ -274,6 +375,6 @@ def test_grading_20_metrics_takes_no_time() -> None:
     trials = pairs(distances(random, 10), distances(random, 10))
     start = time.process_time()
     for seed in range(20):
-        interval_leaving_models_out(trials, association)
+        interval(of_correlation, trials, association)
         mantel_p_value(trials, seed)
     assert time.process_time() - start < 2.0

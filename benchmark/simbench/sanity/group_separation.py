@@ -38,8 +38,6 @@ class GroupSeparation(StatisticKind):
     Companions: AUPRC, its chance level, the conformity rate (share of own pair against other pair where the own one is
     more similar; a tie is none), and the p-value of the AUPRC from permuting models among groups. Average precision of
     few pairs in random order is above its chance level in the mean (.22 for 3 groups of 5): read the p-value.
-    The interval of 3 groups of 5 covered 1.0, .97, .97, .75 of the time where the truth was 0, .07, .35, .94
-    (200 simulations each): near 1 it is too narrow.
 
     Source: Klabunde et al. (2025), ReSi, tests 3 to 5. An index that fails cannot tell networks that have learned
     different things. That the conditions do differ in behaviour is a premise.

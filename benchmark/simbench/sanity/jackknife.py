@@ -1,4 +1,24 @@
-"""Intervals of anything that is computed from (pairs of) models, by leaving out one model at a time."""
+"""Intervals of anything that is computed from (pairs of) models, by leaving out one model at a time.
+
+Pairs share models, so pairs are not independent and models are what is left out, one at a time, among those of one name
+(`cnn/0`, `cnn/1`, … are the models of `cnn`). How often 95 % intervals of a bounded statistic cover the truth, by
+simulation, symmetric in its angle / in the statistic itself (shares: 2000 repetitions, standard error .005; else 300,
+.013):
+
+| of all pairs of models | 3 models | 5 models | 10 models |
+| --- | --- | --- | --- |
+| share; model effects beta(2, 2) | .95 / .94 | .95 / .95 | .95 / .95 |
+| share; beta(3, 1) | .93 / .91 | .93 / .92 | .95 / .94 |
+| share; beta(19, 1) | .92 / .89 | .91 / .89 | .92 / .91 |
+| share; beta(9.5, .5) | .88 / .83 | .88 / .84 | .90 / .87 |
+| share; 20 questions to each, 95 % right | .99 / 1.0 | .99 / .96 | .94 / .94 |
+| Spearman; truth 0, .51, .87, .98 | | .99 to 1.0 / .98 to 1.0 | .98 to 1.0 / .98 to 1.0 |
+| precision among 3 groups; truth .06, .25 | | .95, .93 / .95, .93 | |
+| precision among 3 groups; truth .74, .93 | | .93, .99 / .88, .86 | |
+
+So where most models are perfect and few are far from it, intervals cover less than they say. Those of a percentile
+bootstrap of models cover less everywhere: a mean of normal effects of 5 models in .78, of 10 in .84 (200 repetitions).
+"""
 
 from __future__ import annotations
 
@@ -23,11 +43,6 @@ class OfModels(Protocol):
 T = TypeVar("T", bound=OfModels)
 
 
-def interval_leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> Interval | None:
-    """The jackknife interval of a statistic of trials."""
-    return jackknife_interval(statistic(trials), leaving_models_out(trials, statistic))
-
-
 def leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> dict[str, float]:
     """The statistic of the trials without those of a model, for each model; NaN where none are left."""
     models = sorted({model for trial in trials for model in trial.models})
@@ -37,32 +52,41 @@ def leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], f
 def jackknife_interval(value: float, without: Mapping[str, float]) -> Interval | None:
     """A 95 % interval of a statistic of (pairs of) models: θ ± t · se, by the jackknife over **models**.
 
-    Pairs share models, so pairs are not independent and models are what is left out, one at a time, among those of one
-    name (`cnn/0`, `cnn/1`, … are the models of `cnn`): se² = Σ_names (k - 1)/k Σ_models (θ₋ₘ - mean θ₋)², with the
-    degrees of freedom of Satterthwaite (1946). For a mean of model effects this is Student's interval, also where the
-    mean is over pairs (Arvesen 1969, Jackknifing U-statistics). None where leaving a model out leaves the statistic
-    undetermined, as where all trials are of the same models.
-
-    A percentile bootstrap is too narrow for so few models. Coverage measured by simulation, jackknife (means: 2000
-    repetitions, standard error .005; else 200, .015) / percentile bootstrap (200 repetitions of 300 resamples):
-
-    | statistic of all pairs of models | 5 models | 10 models |
-    | --- | --- | --- |
-    | mean of normal model effects | .94 / .78 | .95 / .84 |
-    | mean of beta(2, 2) effects | .94 / .77 | .95 / .88 |
-    | mean of exponential effects | .88 / .73 | .90 / .82 |
-    | Spearman, truth 0 | .99 / 1.0 | .97 / .99 |
-    | Spearman, truth .59 | .96 / .99 | .96 / .99 |
-    | Spearman, truth .88 | .99 / .99 | .99 / 1.0 |
-
-    So skewed effects of few models are covered less often than it says, and rank correlations slightly more. Where
-    leaving one out changes nothing, as of a perfect grade, there is no interval either: one without width would say
-    that no model could do worse, and of seven questions to each of five models that each get 98 % right, it would cover
-    that in 47 % of the cases only.
+    For a mean of model effects this is Student's interval, also where the mean is over pairs (Arvesen 1969, Jackknifing
+    U-statistics). None where leaving a model out leaves the statistic undetermined, as where all trials are of the same
+    models, and where it changes nothing, as of a perfect grade: an interval without width would say that no model could
+    do worse, and of seven questions to each of five models that each get 98 % right, it would cover that in 47 % of the
+    cases only.
 
     Args:
         value: the statistic of all models, θ.
         without: the statistic without each of them, θ₋ₘ.
+    """
+    reach = _reach(without)
+    return None if reach is None else (value - reach, value + reach)
+
+
+def bounded_interval(value: float, without: Mapping[str, float], low: float, high: float) -> Interval | None:
+    """The same of a statistic between `low` and `high`, symmetric in its angle.
+
+    With θ scaled to [-1, 1] it is sin(arcsin θ ± t · se / √(1 - θ²)). Near the ends, where model effects are skewed,
+    the plain interval is too narrow and leaves the range. One in log-odds covers best there, but says next to nothing
+    of few models: [.2, 1] for .95 where one of three is imperfect.
+    """
+    half, middle, reach = (high - low) / 2, (high + low) / 2, _reach(without)
+    if reach is None or not low < value < high:
+        return None
+    sine = (value - middle) / half
+    angle, spread = math.asin(sine), reach / half / math.sqrt(1 - sine**2)
+    ends = max(angle - spread, -math.pi / 2), min(angle + spread, math.pi / 2)
+    return middle + half * math.sin(ends[0]), middle + half * math.sin(ends[1])
+
+
+def _reach(without: Mapping[str, float]) -> float | None:
+    """Half the width of Student's interval, t · se; None where leaving models out says nothing.
+
+    With k models of one name, se² = Σ_names (k - 1)/k Σ_models (θ₋ₘ - mean θ₋)², and t has the degrees of freedom of
+    Satterthwaite (1946).
     """
     variances, degrees = [], []
     for members in models_by_name(without).values():
@@ -73,15 +97,12 @@ def jackknife_interval(value: float, without: Mapping[str, float]) -> Interval |
             return None
         variances.append((len(members) - 1) * float(np.var(values)))
         degrees.append(len(members) - 1)
-    if not variances:
-        return None
     variance = sum(variances)
     # of rounding only: these are means and correlations, of the order of 1
     if variance <= 1e-24:
         return None
     freedom = variance**2 / sum(one**2 / degree for one, degree in zip(variances, degrees, strict=True))
-    reach = _students_t(freedom) * math.sqrt(variance)
-    return value - reach, value + reach
+    return _students_t(freedom) * math.sqrt(variance)
 
 
 def models_by_name(models: Iterable[str]) -> dict[str, list[str]]:

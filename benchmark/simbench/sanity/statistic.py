@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
 from simbench.plan.references import Comparison, Named
-from simbench.sanity.jackknife import jackknife_interval, leaving_models_out, name_of
+from simbench.sanity.jackknife import bounded_interval, leaving_models_out, name_of
 from simbench.sanity.kind import Answer, Question, Scores, TestKind
 from simbench.sanity.rank_statistics import ranks, settled, spearman, standardised_ranks
 from simbench.sanity.verdict import OFFENDERS, Judgement, Offender, Trial, cut, seed_of_test
@@ -51,7 +51,7 @@ class StatisticKind(TestKind):
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
         without = leaving_models_out(trials, self.statistic)
-        interval = jackknife_interval(value, without)
+        interval = bounded_interval(value, without, -1, 1)
         return Judgement(
             cut(value),
             None if interval is None else (cut(interval[0]), cut(interval[1])),

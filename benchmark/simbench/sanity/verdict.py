@@ -8,7 +8,7 @@ from typing import Literal
 
 from simbench.errors import NotApplicable
 from simbench.plan.references import Comparison
-from simbench.sanity.jackknife import interval_leaving_models_out, leaving_models_out
+from simbench.sanity.jackknife import bounded_interval, leaving_models_out
 from simbench.seeds import seed_for
 
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
@@ -128,8 +128,8 @@ def _mean_of_tallies(tallies: Sequence[Tally]) -> float:
 
 def judged_by_mean(trials: Sequence[Trial]) -> Judgement:
     """The mean credit of trials, with its interval over models."""
-    interval = interval_leaving_models_out(trials, mean_credit)
-    return Judgement(mean_credit(trials), None if interval is None else (cut(interval[0]), cut(interval[1])))
+    grade = mean_credit(trials)
+    return Judgement(grade, bounded_interval(grade, leaving_models_out(trials, mean_credit), 0, 1))
 
 
 def cut(value: float) -> float:
