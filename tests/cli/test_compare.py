@@ -20,11 +20,12 @@ models:
   mlp:
     architecture: {{name: mlp, width: 8, depth: 3}}
     train: {{dataset: digits, epochs: 1, learning_rate: 0.01}}
-    seeds: [0, 1, 2]
+    seeds: [0, 1, 2, 3, 4]
 metrics: [cka, procrustes]
 tests:
   - {{id: identity, kind: identity, models: [mlp]}}
   - {{id: mixing, kind: invariance, models: [mlp], layers: [block2], transforms: [invertible_linear]}}
+  - {{id: outputs, kind: output_correlation, models: [mlp]}}
 """
 Invoke = Callable[..., Any]
 
@@ -56,7 +57,7 @@ def test_a_run_against_itself_differs_in_nothing(invoke: Invoke, ran: Path) -> N
     result = invoke("compare", ran / "run.json", ran / "run.json", "--json")
     assert result.exit_code == ExitCode.OK
     found = json.loads(result.stdout)
-    asked = {(metric, test) for metric in ("cka", "procrustes") for test in ("identity", "mixing")}
+    asked = {(metric, test) for metric in ("cka", "procrustes") for test in ("identity", "mixing", "outputs")}
     assert {(one["metric"], one["test"]) for one in found["differences"]} == asked
     assert all(one["difference"] == 0.0 and one["interval"] is None for one in found["differences"])
 
@@ -73,6 +74,20 @@ def test_two_metrics_of_one_run(invoke: Invoke, ran: Path) -> None:
     assert {(one["metric"], one["other"]) for one in json.loads(result.stdout)["differences"]} == {
         ("cka", "procrustes")
     }
+
+
+def test_a_difference_of_correlations_has_an_interval_around_it(invoke: Invoke, ran: Path) -> None:
+    result = invoke("compare", ran / "run.json", ran / "run.json", "-m", "cka", "--against", "procrustes", "--json")
+    (found,) = [one for one in json.loads(result.stdout)["differences"] if one["test"] == "outputs"]
+    assert found["difference"] == pytest.approx(found["second"] - found["first"])
+    low, high = found["interval"]
+    assert -1 <= low <= found["difference"] <= high <= 1
+    assert low < high
+
+
+def test_the_table_says_why_a_difference_has_no_interval(invoke: Invoke, ran: Path) -> None:
+    same = invoke("compare", ran / "run.json", ran / "run.json").stdout
+    assert "no interval where no model makes a difference" in " ".join(same.split())
 
 
 @pytest.mark.parametrize(

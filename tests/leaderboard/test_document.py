@@ -20,7 +20,7 @@ def test_the_document_has_the_shape_that_others_build_on(make):
     assert {"metric", "tests", "mean_rank", "passed", "coverage", "seconds"} <= first.keys()
     assert first["tests"]["identity"].keys() == {
         "status", "grade", "interval", "passed", "comparisons", "reason", "companions", "offenders",
-        "tallies", "without",
+        "tallies", "statistic", "without",
     }  # fmt: skip
 
 
@@ -79,19 +79,21 @@ def test_a_damaged_document_is_refused_with_the_place(make):
 
 
 def test_what_a_statistic_is_without_each_model_survives_the_document(make):
-    statistic = make.graded(0.5, without={"cnn/0": 0.4, "cnn/1": math.nan})
+    statistic = make.graded(0.0, statistic=-0.1, without={"cnn/0": 0.4, "cnn/1": math.nan})
     row = make.full_row("a", 1.0, 1.0, 1.0, 1.0)
     board = make.board([replace(row, verdicts={**row.verdicts, "identity": statistic})])
     document = json.loads(json.dumps(to_document(board), allow_nan=False))
     assert document["rows"][0]["tests"]["identity"]["without"] == {"cnn/0": 0.4, "cnn/1": None}
-    again = from_document(document).rows[0].row.verdicts["identity"].without
-    assert again["cnn/0"] == 0.4
-    assert math.isnan(again["cnn/1"])
+    again = from_document(document).rows[0].row.verdicts["identity"]
+    assert (again.grade, again.statistic, again.without["cnn/0"]) == (0.0, -0.1, 0.4)
+    assert math.isnan(again.without["cnn/1"])
 
 
 def test_a_document_from_before_it_was_recorded_is_read(make):
     document = to_document(make.board())
     for row in document["rows"]:
         for one in row["tests"].values():
-            del one["without"]
-    assert {one.without == {} for one in from_document(document).rows[0].row.verdicts.values()} == {True}
+            del one["statistic"], one["without"]
+    assert {
+        (one.statistic, one.without) == (None, {}) for one in from_document(document).rows[0].row.verdicts.values()
+    } == {True}

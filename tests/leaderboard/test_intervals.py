@@ -68,13 +68,18 @@ def test_a_pair_of_models_counts_as_often_as_both_were_drawn():
 
 def as_statistic(verdict):
     """The same grade, which says what it is without each model, and nothing of what they earned."""
-    return Verdict("ok", grade=verdict.grade, without=verdict.grades_without_a_model())
+    return Verdict("ok", grade=verdict.grade, statistic=verdict.grade, without=verdict.without_a_model())
 
 
-def test_a_mean_that_is_known_by_its_grades_without_a_model_is_resampled_as_one_known_by_its_trials():
+def test_a_mean_that_is_known_by_its_without_a_model_is_resampled_as_one_known_by_its_trials():
     graded = simulated([0.0, 0.3, 1.0], 12, np.random.default_rng(3))
     blind = [[as_statistic(one) for one in verdicts] for verdicts in graded]
     np.testing.assert_array_equal(resampled_mean_ranks(blind, 500), resampled_mean_ranks(graded, 500))
+
+
+def test_a_statistic_far_below_0_is_graded_0_in_every_draw():
+    low = Verdict("ok", grade=0.0, statistic=-0.9, without={"cnn/0": -0.8, "cnn/1": -1.0})
+    np.testing.assert_array_equal(resampled_mean_ranks([[low] * 10, [Verdict("ok", grade=0.0)] * 10], 100), 1.5)
 
 
 def test_a_statistic_that_is_undetermined_without_a_model_keeps_its_grade():

@@ -354,9 +354,15 @@ def test_the_worst_strays_are_the_offenders() -> None:
 def test_a_statistic_says_what_it_is_without_each_model_and_not_what_models_earn() -> None:
     verdict = graded([-0.9, 0.3, 0.6, 1.5])
     assert verdict.tallies == ()
-    # cut to grades: (0.3 + 0.6 + 1.5) / 3, (-0.9 + 0.6 + 1.5) / 3, (-0.9 + 0.3 + 1.5) / 3, 0
-    assert verdict.without == pytest.approx({"net/0": 0.8, "net/1": 0.4, "net/2": 0.3, "net/3": 0.0})
-    assert verdict.grades_without_a_model() == verdict.without
+    # (0.3 + 0.6 + 1.5) / 3, (-0.9 + 0.6 + 1.5) / 3, (-0.9 + 0.3 + 1.5) / 3, (-0.9 + 0.3 + 0.6) / 3
+    assert verdict.without == pytest.approx({"net/0": 0.8, "net/1": 0.4, "net/2": 0.3, "net/3": 0.0}, abs=1e-12)
+    assert verdict.without_a_model() == verdict.without
+
+
+def test_what_a_grade_is_cut_from_is_kept() -> None:
+    verdict = graded([-0.4, 0.1])
+    assert (verdict.grade, verdict.statistic, verdict.uncut) == (0.0, pytest.approx(-0.15), pytest.approx(-0.15))
+    assert verdict.without == pytest.approx({"net/0": 0.1, "net/1": -0.4})
 
 
 def test_without_its_only_model_a_statistic_is_unknown() -> None:
@@ -366,8 +372,8 @@ def test_without_its_only_model_a_statistic_is_unknown() -> None:
 def test_what_a_mean_is_without_a_model_follows_from_its_tallies() -> None:
     trials = [Trial("", (f"net/{model}",), held, 0.0) for model, held in ((0, True), (0, False), (1, True), (2, False))]
     verdict = grade_trials(trials, (), lambda grade: True, judged_by_mean, comparisons=4)
-    assert verdict.without == {}
-    assert verdict.grades_without_a_model() == pytest.approx({"net/0": 1 / 2, "net/1": 1 / 3, "net/2": 2 / 3})
+    assert (verdict.without, verdict.statistic, verdict.uncut) == ({}, None, 0.5)
+    assert verdict.without_a_model() == pytest.approx({"net/0": 1 / 2, "net/1": 1 / 3, "net/2": 2 / 3})
 
 
 def test_grading_20_metrics_takes_no_time() -> None:

@@ -65,6 +65,8 @@ def _table(found: list[Difference], first: str, second: str) -> Any:
 
     table = Table("metric", "test", "first", "second", "difference", "95 % interval", "")
     table.title = f"{Path(second).name} − {Path(first).name}"
+    if any(one.difference is not None and one.interval is None for one in found):
+        table.caption = "no interval where no model makes a difference"
     for one in found:
         interval = f"[{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]" if one.interval is not None else "–"
         name = one.metric if one.metric == one.other else f"{one.other} − {one.metric}"

@@ -33,8 +33,8 @@ class OffenderRecord(_Part):
 class CellRecord(_Part):
     """A metric's verdict on a test, or on one column of a test.
 
-    `tallies`: per set of models, how many of the trials held and how many there were. `without`: where the grade is a
-    statistic, what it is with each of its models left out.
+    `tallies`: per set of models, how many of the trials held and how many there were. Where the grade is no mean of
+    trials: the `statistic` that it is cut from, and what that is `without` each of its models.
     """
 
     status: CellStatus
@@ -46,6 +46,7 @@ class CellRecord(_Part):
     companions: dict[str, float | None]
     offenders: list[OffenderRecord]
     tallies: list[tuple[list[str], float, int]]
+    statistic: float | None = None
     without: dict[str, float | None] = Field(default_factory=dict)
 
 
@@ -217,6 +218,7 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
         "companions": verdict.companions,
         "offenders": [{"where": offender.where, "margin": offender.margin} for offender in verdict.offenders],
         "tallies": [(tally.models, tally.held, tally.asked) for tally in verdict.tallies],
+        "statistic": verdict.statistic,
         "without": verdict.without,
     }
 
@@ -241,6 +243,7 @@ def _verdict(record: CellRecord) -> Verdict:
             Offender(one.where, math.nan if one.margin is None else one.margin) for one in record.offenders
         ),
         tallies=tuple(Tally(tuple(models), held, asked) for models, held, asked in record.tallies),
+        statistic=record.statistic,
         without=_numbers(record.without),
     )
 

@@ -152,8 +152,8 @@ def _resampled_statistic(verdict: Verdict, drawn: Mapping[str, npt.NDArray[np.in
     For a mean of model effects this is their mean over the draw. Models of a name one of which the statistic cannot do
     without do not move it.
     """
-    assert verdict.grade is not None
-    value: float | Floats = verdict.grade
+    assert verdict.uncut is not None
+    value: float | Floats = verdict.uncut
     for members in models_by_name(verdict.without).values():
         without = np.array([verdict.without[model] for model in members])
         if len(members) > 1 and np.isfinite(without).all():

@@ -56,7 +56,8 @@ class StatisticKind(TestKind):
             cut(value),
             None if interval is None else (cut(interval[0]), cut(interval[1])),
             {name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
-            {model: cut(one) if math.isfinite(one) else math.nan for model, one in without.items()},
+            statistic=value,
+            without=without,
             offenders=tuple(sorted(self.strays(trials), key=lambda one: one.margin)[:OFFENDERS]),
         )
 

@@ -73,7 +73,8 @@ class Verdict:
     """A grade in [0, 1] (1 is perfect) or the reason why there is none.
 
     `passed` is None where some questions could not be answered: what could not be compared never reads as a pass.
-    `tallies` are what a mean consists of; `without` is the grade of a statistic with each of its models left out.
+    `tallies` are what a mean of credits consists of. Any other grade is a `statistic`, cut to [0, 1], and `without` is
+    that statistic with each of its models left out.
     """
 
     status: VerdictStatus
@@ -86,11 +87,17 @@ class Verdict:
     offenders: tuple[Offender, ...] = ()
     columns: Mapping[str, Verdict] = field(default_factory=dict)
     tallies: tuple[Tally, ...] = ()
+    statistic: float | None = None
     without: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[Trial, ...] = field(default=(), repr=False)
 
-    def grades_without_a_model(self) -> Mapping[str, float]:
-        """The grade with each of its models left out; NaN where that leaves none. Nothing without a grade."""
+    @property
+    def uncut(self) -> float | None:
+        """What the grade is before it is cut to [0, 1]."""
+        return self.grade if self.statistic is None else self.statistic
+
+    def without_a_model(self) -> Mapping[str, float]:
+        """`uncut` with each of its models left out; NaN where that leaves none. Nothing without a grade."""
         return self.without or leaving_models_out(self.tallies, _mean_of_tallies)
 
 
@@ -98,14 +105,16 @@ class Verdict:
 class Judgement:
     """A grade in [0, 1], its interval, and the figures that belong beside it.
 
-    `without` is the grade of a statistic with each model left out; None where the grade is the mean credit of trials.
+    `statistic` is what the grade is cut from, and `without` the same with each model left out; None and nothing where
+    the grade is the mean credit of trials.
     `offenders` are what kept a statistic from 1; None where the trials that failed are the offenders.
     """
 
     grade: float
     interval: tuple[float, float] | None = None
     companions: Mapping[str, float] = field(default_factory=dict)
-    without: Mapping[str, float] | None = None
+    statistic: float | None = None
+    without: Mapping[str, float] = field(default_factory=dict)
     offenders: tuple[Offender, ...] | None = None
 
 
@@ -167,8 +176,9 @@ def grade_trials(
         reason=partial,
         companions=judgement.companions,
         offenders=worst(trials) if judgement.offenders is None else judgement.offenders,
-        tallies=tallied(trials) if judgement.without is None else (),
-        without=judgement.without or {},
+        tallies=tallied(trials) if judgement.statistic is None else (),
+        statistic=judgement.statistic,
+        without=judgement.without,
         trials=tuple(trials),
     )
 
