@@ -137,8 +137,8 @@ def _mean_of_tallies(tallies: Sequence[Tally]) -> float:
 
 def judged_by_mean(trials: Sequence[Trial]) -> Judgement:
     """The mean credit of trials, with its interval over models."""
-    grade = mean_credit(trials)
-    return Judgement(grade, bounded_interval(grade, leaving_models_out(trials, mean_credit), 0, 1))
+    grade, without = mean_credit(trials), leaving_models_out(tallied(trials), _mean_of_tallies)
+    return Judgement(grade, bounded_interval(grade, without, 0, 1))
 
 
 def cut(value: float) -> float:
