@@ -48,7 +48,7 @@ def tampered(ran: Path, metric: str, test: str, *, grade: float, passed: bool) -
     document = json.loads((ran / "run.json").read_text())
     row = next(row for row in document["rows"] if row["metric"] == metric)
     row["tests"][test] |= {"grade": grade, "passed": passed}
-    path = ran / f"baseline-{metric}-{test}.json"
+    path = ran / f"baseline-{metric}-{test}.json".replace("/", "-")
     path.write_text(json.dumps(document))
     return path
 
@@ -57,8 +57,11 @@ def test_a_run_against_itself_differs_in_nothing(invoke: Invoke, ran: Path) -> N
     result = invoke("compare", ran / "run.json", ran / "run.json", "--json")
     assert result.exit_code == ExitCode.OK
     found = json.loads(result.stdout)
-    asked = {(metric, test) for metric in ("cka", "procrustes") for test in ("identity", "mixing", "outputs")}
+    tests = ["identity", "mixing", "mixing/invertible_linear", "outputs"]
+    tests += [f"outputs/{fact}" for fact in ("accuracy_difference", "jensen_shannon", "disagreement")]
+    asked = {(metric, test) for metric in ("cka", "procrustes") for test in tests}
     assert {(one["metric"], one["test"]) for one in found["differences"]} == asked
+    assert found["only_in"] == {"first": [], "second": []}
     assert all(one["difference"] == 0.0 and one["interval"] is None for one in found["differences"])
 
 
@@ -87,7 +90,7 @@ def test_a_difference_of_correlations_has_an_interval_around_it(invoke: Invoke, 
 
 def test_the_table_says_why_a_difference_has_no_interval(invoke: Invoke, ran: Path) -> None:
     same = invoke("compare", ran / "run.json", ran / "run.json").stdout
-    assert "no interval where no model makes a difference" in " ".join(same.split())
+    assert "no interval where models make no difference or are too few to tell" in " ".join(same.split())
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,50 @@ def test_what_cannot_be_compared_is_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
+def changed(ran: Path, name: str, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The run's document with something else in it."""
+    document = json.loads((ran / "run.json").read_text())
+    change(document)
+    (ran / name).write_text(json.dumps(document))
+    return ran / name
+
+
+def test_what_only_one_run_has_is_said(invoke: Invoke, ran: Path) -> None:
+    fewer = changed(ran, "fewer.json", lambda document: document["rows"].pop(0))
+    gone = json.loads((ran / "run.json").read_text())["rows"][0]["metric"]
+    assert f"only in the first: {gone}" in invoke("compare", ran / "run.json", fewer).stdout
+    assert json.loads(invoke("compare", fewer, ran / "run.json", "--json").stdout)["only_in"] == {
+        "first": [],
+        "second": [gone],
+    }
+
+
+def test_a_test_that_passes_otherwise_is_another_test(invoke: Invoke, ran: Path) -> None:
+    def lower(document: dict[str, Any]) -> None:
+        document["columns"][0]["pass_if"] = ">= 0"
+
+    result = invoke("compare", ran / "run.json", changed(ran, "lower.json", lower))
+    assert result.exit_code == ExitCode.USAGE
+    assert "pass_if is '>= 0.95' in one and '>= 0' in the other; a suite that changes needs another" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda document: document["rows"][0]["tests"].pop("mixing"), "has no entry for mixing"),
+        (lambda document: document["rows"].clear(), "has no metrics"),
+    ],
+)
+def test_a_damaged_baseline_is_refused_before_anything_runs(
+    invoke: Invoke, ran: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    damaged = changed(ran, "damaged.json", change)
+    result = invoke("run", ran / "tiny.yaml", "--store", ran / "untouched", "--baseline", damaged)
+    assert result.exit_code == ExitCode.USAGE
+    assert message in result.stderr
+    assert not (ran / "untouched").exists()
+
+
 def held_against(invoke: Invoke, ran: Path, baseline: Path) -> Any:
     return invoke(
         *("run", ran / "tiny.yaml", "--store", ran / "store", "--engine", "serial", "--device", "cpu"),
@@ -124,6 +171,31 @@ def test_a_run_that_lost_a_pass_fails_and_says_which(invoke: Invoke, ran: Path) 
     result = held_against(invoke, ran, tampered(ran, "cka", "mixing", grade=1.0, passed=True))
     assert result.exit_code == ExitCode.VERDICT_FAILED
     assert "worse: cka, mixing: passed with 1 in the baseline, now" in result.stderr
+
+
+def test_a_run_that_lost_a_column_of_a_test_that_failed_anyway_is_worse(invoke: Invoke, ran: Path) -> None:
+    column = tampered(ran, "cka", "mixing/invertible_linear", grade=1.0, passed=True)
+    result = held_against(invoke, ran, column)
+    assert result.exit_code == ExitCode.VERDICT_FAILED
+    assert "worse: cka, mixing/invertible_linear: passed with 1 in the baseline, now" in result.stderr
+    assert "worse: cka, mixing:" not in result.stderr
+
+
+def test_a_run_that_fails_says_what(invoke: Invoke, ran: Path) -> None:
+    stored = ("run", ran / "tiny.yaml", "--store", ran / "store", "--engine", "serial", "--device", "cpu")
+    result = invoke(*stored, "--fail-on", "fail")
+    assert result.exit_code == ExitCode.VERDICT_FAILED
+    assert "failed: cka: mixing" in result.stderr
+
+
+def test_only_the_metrics_given_are_scored_where_the_suites_are_not_wanted(invoke: Invoke, ran: Path) -> None:
+    stored = ("run", ran / "tiny.yaml", "--store", ran / "store", "--engine", "serial", "--device", "cpu")
+    result = invoke(*stored, "--no-suite-metrics", "-m", "cca", "--only", "identity", "--fail-on", "fail", "--json")
+    assert result.exit_code == ExitCode.OK, result.stderr
+    assert [row["metric"] for row in json.loads(result.stdout)["rows"]] == ["cca"]
+    nothing = invoke(*stored, "--no-suite-metrics")
+    assert (nothing.exit_code, nothing.stdout) == (ExitCode.USAGE, "")
+    assert "nothing to score: give one by --metric" in nothing.stderr
 
 
 def test_a_run_that_gained_a_pass_holds(invoke: Invoke, ran: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from rich.console import Console
 from tests.leaderboard.evidence_boards import evident_board
 
 from simbench.errors import SimbenchError
@@ -18,6 +19,7 @@ from simbench.leaderboard.document import Document, to_document
 from simbench.leaderboard.html import fragment, to_html
 from simbench.leaderboard.markdown import to_markdown
 from simbench.leaderboard.publish import publish
+from simbench.leaderboard.terminal import reasons
 from simbench.sanity.verdict import Verdict
 
 HOSTILE = '<script>alert("x")</script>\'"> | `x` [y](javascript:z)'
@@ -147,6 +149,14 @@ def test_the_page_says_which_layers_did_worst(make):
 
 def test_the_page_says_why_there_are_no_rank_intervals(make):
     assert "too few tests (4) for rank intervals and tie groups" in to_html(make.board())
+
+
+def test_so_do_the_readme_and_the_terminal(make):
+    said = "Too few tests (4) for rank intervals and tie groups"
+    assert said in to_markdown(make.board())
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(reasons(make.board()))
+    assert said in console.export_text()
 
 
 def test_hover_texts_come_from_the_metric_and_the_test(make):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,7 @@ def raises(x: torch.Tensor, y: torch.Tensor) -> float:
         (lambda x, y: float("nan"), "mine returned nan"),
         (lambda x, y: x.mean(dim=0), "mine returned an array of shape (8,), not a number"),
         (lambda x, y: "high", "mine returned str, not a number"),
+        (lambda x, y: sys.exit(0), "SystemExit: 0"),
     ],
 )
 def test_a_broken_metric_is_an_error_with_its_reason_and_hurts_nobody_else(
@@ -222,6 +224,13 @@ def test_scores_on_a_gpu_are_those_of_the_cpu(tiny: Path, tmp_path: Path) -> Non
     cpu = run(str(tiny), store=tmp_path / "cpu", device="cpu", engine="serial")
     gpu = run(str(tiny), store=tmp_path / "gpu", device="cuda", engine="serial")
     assert verdict(cpu, "cka", "identity").grade == verdict(gpu, "cka", "identity").grade
+
+
+def test_a_test_that_grades_no_metric_is_a_failure(tiny: Path, store: Path) -> None:
+    tiny.write_text(tiny.read_text() + "  - {id: groups, kind: group_separation, models: [mlp]}\n")
+    result = run(str(tiny), store=store, engine="serial", only=["groups"])
+    assert result.failures() == ["groups: no metric could be graded on it"]
+    assert (result.exit_code("never"), result.exit_code("fail")) == (ExitCode.OK, ExitCode.VERDICT_FAILED)
 
 
 def test_the_exit_code_follows_fail_on(tiny: Path, store: Path) -> None:

@@ -114,7 +114,12 @@ def test_one_model_has_no_counterpart() -> None:
 
 
 def test_a_network_shallower_than_the_distance_asks_nothing(group: ModelGroup) -> None:
-    assert make(distance=5).grade([group], AT_LAYERS, lambda c: Similarity(1.0)).status == "skip"
+    verdict = make(distance=5).grade([group], AT_LAYERS, lambda c: Similarity(1.0))
+    assert (verdict.status, verdict.reason) == (
+        "skip",
+        "correspondence needs two seeds of a network with layers that are 5 or more apart",
+    )
+    assert make(distance=5).expand([group], AT_LAYERS) == ()
 
 
 def test_a_metric_of_the_head_has_no_layers_to_compare(group: ModelGroup) -> None:

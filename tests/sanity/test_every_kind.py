@@ -244,6 +244,17 @@ def test_every_kind_says_what_it_claims(kind: str) -> None:
     assert summary.endswith(".")
 
 
+@BY_KIND
+def test_a_kind_of_layers_asks_nothing_at_the_head_and_others_say_what_is_missing(kind: str, group: ModelGroup) -> None:
+    headless = [replace(one, embedding_layer=None) for one in groups_of(kind, group)]
+    test = make(kind)
+    if test.of_layers_only:
+        assert test.expand(groups_of(kind, group), AT_HEAD) == ()
+        assert test.nothing_to_ask(AT_HEAD) == f"{kind} compares layers; this metric is defined at the head only"
+    elif test.expand(headless, AT_HEAD) == ():
+        assert "compares layers" not in test.nothing_to_ask(AT_HEAD)
+
+
 @BY_KIND_AND_METRIC
 def test_a_sound_index_scores_1_and_passes(kind: str, metric: Metric, group: ModelGroup) -> None:
     verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(CASES[kind].sound))

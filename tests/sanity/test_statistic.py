@@ -30,7 +30,7 @@ from simbench.sanity.statistic import (
     rank_strays,
     under_permutations,
 )
-from simbench.sanity.verdict import OFFENDERS, Trial, grade_trials, judged_by_mean
+from simbench.sanity.verdict import OFFENDERS, Trial, Ungraded, grade_trials, judged_by_mean
 
 Random = np.random.Generator
 
@@ -341,6 +341,15 @@ def test_what_is_not_determined_is_skipped_with_a_reason(undetermined: float) ->
     verdict = graded([undetermined, 0.5])
     assert (verdict.status, verdict.grade, verdict.passed) == ("skip", None, None)
     assert "2 observations" in verdict.reason
+
+
+def test_why_observations_are_missing_is_said_where_the_rest_does_not_determine_the_statistic() -> None:
+    kind = OfTheMean(id="t", kind="mean", models=["net"])
+    lacking = [Ungraded("there", "skip", "receiver is not better than chance")]
+    verdict = grade_trials([observation(("net/0",), math.nan, 0.0)], lacking, kind.passes, kind.judge, comparisons=2)
+    assert verdict.reason == (
+        "1 observations do not determine the statistic of mean; 1 of 2 skip: there: receiver is not better than chance"
+    )
 
 
 def test_the_worst_strays_are_the_offenders() -> None:

@@ -40,12 +40,13 @@ def command(
     from simbench.cli.output import print_json, results_console, stdout_reserved
     from simbench.cli.source import recorded_board
     from simbench.errors import SimbenchError
-    from simbench.leaderboard.comparison import compare
+    from simbench.leaderboard.comparison import compare, only_in_one
 
     if against is not None and not metric:
         raise SimbenchError("--against needs --metric: the metric of the first run")
     with stdout_reserved(json):
         boards = recorded_board(first, store), recorded_board(second, store)
+        left_out: dict[str, list[str]] = {"first": [], "second": []} if metric else only_in_one(*boards)
         found = compare(*boards, [(one, against or one) for one in metric or ()])
     if json:
         print_json(
@@ -54,10 +55,15 @@ def command(
                 "suite": boards[0].suite,
                 "version": boards[0].version,
                 "differences": [one.to_dict() for one in found],
+                "only_in": left_out,
             }
         )
     else:
-        results_console().print(_table(found, first, second))
+        console = results_console()
+        console.print(_table(found, first, second))
+        for side, names in left_out.items():
+            if names:
+                console.print(f"only in the {side}: {', '.join(names)}", markup=False, highlight=False)
 
 
 def _table(found: list[Difference], first: str, second: str) -> Any:
@@ -66,7 +72,7 @@ def _table(found: list[Difference], first: str, second: str) -> Any:
     table = Table("metric", "test", "first", "second", "difference", "95 % interval", "")
     table.title = f"{Path(second).name} − {Path(first).name}"
     if any(one.difference is not None and one.interval is None for one in found):
-        table.caption = "no interval where no model makes a difference"
+        table.caption = "no interval where models make no difference or are too few to tell"
     for one in found:
         interval = f"[{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]" if one.interval is not None else "–"
         name = one.metric if one.metric == one.other else f"{one.other} − {one.metric}"

@@ -72,6 +72,14 @@ MetricOption = Annotated[
         show_default=False,
     ),
 ]
+SuiteMetricsOption = Annotated[
+    bool,
+    typer.Option(
+        "--suite-metrics/--no-suite-metrics",
+        help="Score the suite's own metrics too, or only those given by --metric.",
+        show_default=False,
+    ),
+]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="TEST", help="Only this test of the suite; repeatable.", show_default=False),

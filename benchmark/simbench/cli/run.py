@@ -21,6 +21,7 @@ from simbench.cli.options import (
     OnlyOption,
     StoreOption,
     SuiteArgument,
+    SuiteMetricsOption,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 def command(
     suite: SuiteArgument,
     metric: MetricOption = None,
+    suite_metrics: SuiteMetricsOption = True,
     only: OnlyOption = None,
     device: DeviceOption = Device.auto,
     jobs: JobsOption = None,
@@ -56,6 +58,7 @@ def command(
         result = run(
             suite,
             metrics=metric or (),
+            suite_metrics=suite_metrics,
             only=only or (),
             device=device.value,
             jobs=jobs,
@@ -78,6 +81,9 @@ def command(
     progress.print(_done(result.work, result.seconds), markup=False, highlight=False, soft_wrap=True)
     progress.print(f"written: {result.path}", markup=False, highlight=False, soft_wrap=True)
     code = result.exit_code(fail_on.value)
+    if fail_on is FailOn.fail:
+        for line in result.failures():
+            progress.print(f"failed: {line}", markup=False, highlight=False, soft_wrap=True)
     if held_against is not None:
         from simbench.leaderboard.comparison import worsened
 
@@ -103,6 +109,8 @@ def _baseline(path: Path | None, fail_on: FailOn, suite: str) -> Board | None:
     board, title = recorded_board(str(path)), load_suite(suite).title
     if f"{board.suite}@{board.version}" != title:
         raise SimbenchError(f"--baseline {path} is a run of {board.suite}@{board.version}, not of {title}")
+    if not board.rows:
+        raise SimbenchError(f"--baseline {path} has no metrics: there is nothing to hold this run against")
     return board
 
 

@@ -11,9 +11,14 @@ from simbench.sanity.verdict import Verdict
 PASSED, FAILED, PARTLY = "✓", "✗", "~"
 LEGEND = (
     f"{PASSED} passed, in every column of a test, {FAILED} failed, {PARTLY} some of it could not be compared, so it is "
-    "no pass. Grades are in [0, 1], 1 is perfect; brackets hold 95 % intervals over models: none where no model makes "
-    "a difference. Rows that left a question unanswered stand below the line, unranked."
+    "no pass. Grades are in [0, 1], 1 is perfect; brackets hold 95 % intervals over models: none where models make no "
+    "difference or are too few to tell. Rows that left a question unanswered stand below the line, unranked."
 )
+
+
+def legend(board: Board) -> str:
+    """What the marks and brackets mean, and how far the order of the rows can be trusted."""
+    return f"{LEGEND} {board.rank_note[:1].upper()}{board.rank_note[1:]}." if board.rank_note else LEGEND
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Two runs side by side: the difference of their grades, test by test, paired over the models they share.
+"""Two runs side by side: the difference of their grades, of tests and of their columns, paired over models they share.
 
 Its interval leaves the same models out of both grades, so that what the models have in common cancels. A difference is
 positive where the second run is better.
@@ -11,14 +11,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.leaderboard.board import Board, Row
+from simbench.leaderboard.board import Board, Row, TestColumn
+from simbench.leaderboard.cells import cell
 from simbench.sanity.jackknife import jackknife_interval
 from simbench.sanity.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One test, for one metric of each run.
+    """One test, or one column of it, for one metric of each run.
 
     `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing, and where leaving
     models out changes nothing or leaves nothing. `worse` says that the second run does not pass what the first one
@@ -44,12 +45,17 @@ def compare(first: Board, second: Board, metrics: Sequence[tuple[str, str]] = ()
     """The differences of every test that both runs have, for pairs of metrics, or for every metric that both have.
 
     Raises:
-        SimbenchError: the runs are not of one suite and version, or have no metric in common.
+        SimbenchError: the runs are not of one suite and version, ask another thing under one name, or have no metric in
+            common.
         UnknownNameError: a metric is not in its run.
     """
     if (first.suite, first.version) != (second.suite, second.version):
         titles = (f"{board.suite}@{board.version}" for board in (first, second))
         raise SimbenchError(f"runs of two suites cannot be compared: {' and '.join(titles)}")
+    columns = {column.id: column for column in second.columns}
+    common = [column for column in first.columns if column.id in columns]
+    for column in common:
+        _check_same(column, columns[column.id])
     rows, others = ({ranked.row.metric.label: ranked.row for ranked in board.rows} for board in (first, second))
     pairs = metrics or [(label, label) for label in rows if label in others]
     if not pairs:
@@ -58,8 +64,31 @@ def compare(first: Board, second: Board, metrics: Sequence[tuple[str, str]] = ()
         for label in labels:
             if label not in known:
                 raise UnknownNameError("metric", label, known)
-    tests = [test.id for test in first.tests if test.id in {other.id for other in second.tests}]
-    return [difference for one, other in pairs for difference in _of_pair(rows[one], others[other], tests)]
+    return [difference for one, other in pairs for difference in _of_pair(rows[one], others[other], common)]
+
+
+def only_in_one(first: Board, second: Board) -> dict[str, list[str]]:
+    """The tests and metrics that `compare` leaves out: `{"first": […], "second": […]}`."""
+    names = [
+        [*(column.id for column in board.tests), *(ranked.row.metric.label for ranked in board.rows)]
+        for board in (first, second)
+    ]
+    return {
+        "first": [name for name in names[0] if name not in names[1]],
+        "second": [name for name in names[1] if name not in names[0]],
+    }
+
+
+def _check_same(one: TestColumn, other: TestColumn) -> None:
+    """A test that is asked or judged in another way has no difference worth the name."""
+    sides = [{"kind": test.kind, "pass_if": test.pass_if, **test.settings} for test in (one, other)]
+    for name in {**sides[0], **sides[1]}:
+        before, after = (side.get(name) for side in sides)
+        if before != after:
+            raise SimbenchError(
+                f'test "{one.id}" is not the same in both runs: {name} is {before!r} in one and {after!r} in the '
+                "other; a suite that changes needs another version"
+            )
 
 
 def worsened(baseline: Board, now: Board) -> list[str]:
@@ -86,12 +115,14 @@ def _worse(one: Difference) -> str:
     return f"{before}, now {f'none ({one.reason})' if one.second is None else f'{one.second:.4g}'}"
 
 
-def _of_pair(one: Row, other: Row, tests: Sequence[str]) -> Iterator[Difference]:
-    for test in tests:
-        first, second = one.verdicts[test], other.verdicts[test]
+def _of_pair(one: Row, other: Row, columns: Sequence[TestColumn]) -> Iterator[Difference]:
+    for column in columns:
+        first, second = cell(one, column), cell(other, column)
+        if column.parent is not None and first.grade is None and second.grade is None:
+            continue  # what its test says already, or nothing that is asked of these metrics
         known = first.grade is not None and second.grade is not None
         yield Difference(
-            test,
+            column.id,
             one.metric.label,
             other.metric.label,
             first.grade,

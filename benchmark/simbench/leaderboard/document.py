@@ -146,6 +146,10 @@ def from_document(document: Mapping[str, Any]) -> Board:
             "publish it again from its suite"
         )
     checked = _checked(Document, document)
+    for record in checked.rows:
+        lacking = [column.id for column in checked.columns if column.id not in record.tests]
+        if lacking:
+            raise SimbenchError(f"not a leaderboard of simbench: {record.metric} has no entry for {', '.join(lacking)}")
     columns = [TestColumn(**column.model_dump()) for column in checked.columns]
     rows = [_row(record) for record in checked.rows]
     return board_of(checked.suite, checked.version, checked.about, columns, rows, checked.provenance)

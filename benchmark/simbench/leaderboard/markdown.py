@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from simbench.leaderboard.board import Board, RankedRow, TestColumn
 from simbench.leaderboard.cells import (
-    LEGEND,
     cell,
     grade_text,
     interval_text,
+    legend,
     mark,
     problems,
     rank_text,
@@ -27,7 +27,7 @@ SPECIAL = re.compile(r"[\\`*<&\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 def to_markdown(board: Board) -> str:
     """The whole page: about, table, columns of tests, reasons, provenance."""
     parts = [f"# {escaped(board.suite)}@{board.version}", escaped(" ".join(board.about.split()))]
-    parts += [_table(board, board.tests), LEGEND]
+    parts += [_table(board, board.tests), legend(board)]
     parts += ["## Tests", "\n".join(_about(column) for column in board.tests)]
     for test in board.tests:
         own = [column for column in board.columns if column.parent == test.id]

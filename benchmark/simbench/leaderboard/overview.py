@@ -11,6 +11,7 @@ from simbench.files import write_text
 from simbench.leaderboard.board import Board
 from simbench.leaderboard.cells import rank_text
 from simbench.leaderboard.document import from_document
+from simbench.leaderboard.intervals import FEWEST_TESTS
 from simbench.leaderboard.markdown import escaped
 from simbench.leaderboard.rendering import render
 
@@ -18,7 +19,8 @@ LEADERS = 3
 TITLE = "Similarity indices put to the test"
 INTRODUCTION = (
     "Which index of representational similarity can be trusted, and for what? Every suite declares sanity tests; every "
-    "metric is scored against all of them. Click a grade to see the scores behind it."
+    "metric is scored against all of them. Click a grade to see the scores behind it. Of fewer than "
+    f"{FEWEST_TESTS} tests the order is a hint: mean ranks have no intervals then."
 )
 
 

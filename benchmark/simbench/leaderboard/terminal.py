@@ -13,11 +13,11 @@ from rich.text import Text
 
 from simbench.leaderboard.board import Board, RankedRow, TestColumn
 from simbench.leaderboard.cells import (
-    LEGEND,
     Problem,
     cell,
     grade_text,
     interval_text,
+    legend,
     mark,
     problems,
     rank_text,
@@ -73,7 +73,7 @@ def table(board: Board, width: int | None = None) -> Table:
 
 def reasons(board: Board) -> Group:
     """The legend, then why grades are missing or partial: one line per metric and reason."""
-    return Group(Text(LEGEND, style="dim"), *(_reason(problem) for problem in problems(board)))
+    return Group(Text(legend(board), style="dim"), *(_reason(problem) for problem in problems(board)))
 
 
 def _reason(problem: Problem) -> Text:

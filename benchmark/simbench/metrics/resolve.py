@@ -54,8 +54,13 @@ def gather_metrics(suite: Suite, given: Sequence[MetricLike] = ()) -> list[Metri
         else:
             found = resolve_metrics([choice.name])
             own += [_set(one, choice.parameters) if choice.parameters else one for one in found]
-    extra = [metric for one in given for metric in _given(one)]
-    return list({metric.label: metric for metric in [*own, *extra]}.values())
+    return list({metric.label: metric for metric in [*own, *gather_given(given)]}.values())
+
+
+def gather_given(given: Sequence[MetricLike]) -> list[Metric]:
+    """The metrics given by name, location or as functions, each once."""
+    found = [metric for one in given for metric in _given(one)]
+    return list({metric.label: metric for metric in found}.values())
 
 
 def _given(one: MetricLike) -> list[Metric]:

@@ -15,7 +15,7 @@ from simbench.leaderboard.board import Board
 from simbench.leaderboard.document import to_document
 from simbench.leaderboard.scores import ScoreRow
 from simbench.metrics.memory import DEFAULT
-from simbench.metrics.resolve import MetricLike, gather_metrics
+from simbench.metrics.resolve import MetricLike, gather_given, gather_metrics
 from simbench.plan.plan import Plan, make_plan
 from simbench.results.provenance import collect, cpu_name, identifier
 from simbench.results.record import ScoreRecord
@@ -62,12 +62,20 @@ class RunResult:
         """What the shell is told; `fail_on` is `never`, or `fail`: any verdict that did not pass."""
         if not self.complete:
             return ExitCode.INCOMPLETE
-        failed = any(
-            ranked.row.verdicts[test.id].status == "ok" and ranked.row.verdicts[test.id].passed is not True
-            for ranked in self.board.rows
-            for test in self.board.tests
-        )
-        return ExitCode.VERDICT_FAILED if fail_on == "fail" and failed else ExitCode.OK
+        return ExitCode.VERDICT_FAILED if fail_on == "fail" and self.failures() else ExitCode.OK
+
+    def failures(self) -> list[str]:
+        """A line for every metric that did not pass all that it was graded on, and for every test that graded none."""
+        lines = []
+        for ranked in self.board.rows:
+            verdicts = {test.id: ranked.row.verdicts[test.id] for test in self.board.tests}
+            failed = [name for name, one in verdicts.items() if one.status == "ok" and one.passed is not True]
+            lines += [f"{ranked.row.metric.label}: {', '.join(failed)}"] if failed else []
+        for test in self.board.tests:
+            verdicts_of_test = [ranked.row.verdicts[test.id] for ranked in self.board.rows]
+            if not any(one.status == "ok" for one in verdicts_of_test):
+                lines.append(f"{test.id}: no metric could be graded on it")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """The leaderboard document, as plain data."""
@@ -88,6 +96,7 @@ def run(
     suite: str | Suite,
     *,
     metrics: Sequence[MetricLike] = (),
+    suite_metrics: bool = True,
     only: Sequence[str] = (),
     device: str = "auto",
     jobs: int | None = None,
@@ -103,6 +112,7 @@ def run(
         suite: the name of a bundled suite, the path of a YAML file, or a loaded suite.
         metrics: metrics to score besides the suite's own: names, `file.py[:attr]`, `pkg.mod:attr`, or functions
             decorated with `@simbench.metric`.
+        suite_metrics: whether the suite's own metrics are scored, too.
         only: ids of the tests to run; all by default.
         device: `auto`, `cpu` or `cuda`.
         jobs: worker processes; one per core by default.
@@ -116,7 +126,7 @@ def run(
 
     started = time.perf_counter()
     place = Store(Path(store) if store is not None else None)
-    plan = prepare(suite, metrics, only)
+    plan = prepare(suite, metrics, only, suite_metrics=suite_metrics)
     chosen, device_name = choose_device(device)
     workers = jobs or default_jobs()
     facts = collect(device=chosen, device_name=device_name, jobs=workers, engine=engine)
@@ -138,10 +148,15 @@ def run(
     return RunResult(board, work, path, place.root, time.perf_counter() - started)
 
 
-def prepare(suite: str | Suite, metrics: Sequence[MetricLike] = (), only: Sequence[str] = ()) -> Plan:
-    """Load a suite, gather its metrics and those given, and plan."""
+def prepare(
+    suite: str | Suite, metrics: Sequence[MetricLike] = (), only: Sequence[str] = (), *, suite_metrics: bool = True
+) -> Plan:
+    """Load a suite, gather its metrics (or none of them) and those given, and plan."""
     loaded = load_suite(suite) if isinstance(suite, str) else suite
-    return make_plan(loaded, gather_metrics(loaded, metrics), only)
+    if not suite_metrics and not metrics:
+        raise SimbenchError("without the suite's metrics there is nothing to score: give one by --metric")
+    gathered = gather_metrics(loaded, metrics) if suite_metrics else gather_given(metrics)
+    return make_plan(loaded, gathered, only)
 
 
 def stored_board(suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None) -> Board:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class Correspondence(TestKind):
     Source: Kornblith et al. (2019), section 6.1 (the column arg-max rate, kept as a companion); Balogh & Jelasity
     (2024) for stitching. A metric that fails it does not measure what layers have in common across initialisations.
     """
+
+    of_layers_only: ClassVar[bool] = True
 
     distance: int = Field(default=3, ge=1)
     pairs: Pairing = "ring"
@@ -50,7 +52,7 @@ class Correspondence(TestKind):
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
         """Every ordered layer pair, also the near ones: the companion and the heat map need whole columns."""
-        if metric.level == "head":
+        if next(self.questions(groups, metric), None) is None:
             return ()
         return tuple(
             comparison
@@ -58,6 +60,12 @@ class Correspondence(TestKind):
             for column in _columns(first, second, layers)
             for comparison in column
         )
+
+    def nothing_to_ask(self, metric: Metric) -> str:
+        """What is missing, of seeds or of layers."""
+        if metric.level == "head":
+            return super().nothing_to_ask(metric)
+        return f"correspondence needs two seeds of a network with layers that are {self.distance} or more apart"
 
     def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Share of columns whose largest entry is the corresponding layer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ class FarPair(TestKind):
     first layer with full accuracy. A metric that fails it reports what a receiver can be made to do with a sender,
     not what the two have in common. Some similarity is legitimate (both see the same inputs), so half the scale passes.
     """
+
+    of_layers_only: ClassVar[bool] = True
 
     pass_if: str = Field(default=">= 0.5", pattern=PASS_IF.pattern)
 

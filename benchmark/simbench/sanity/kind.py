@@ -141,7 +141,8 @@ class TestKind(TestSpec):
     def nothing_to_ask(self, metric: Metric) -> str:
         """Why this kind asks nothing of a metric."""
         if metric.level == "head":
-            return f"{self.kind} compares layers; this metric is defined at the head only"
+            found = "compares layers" if self.of_layers_only else "found no linear heads to compare"
+            return f"{self.kind} {found}; this metric is defined at the head only"
         return f"{self.kind} found nothing to compare in the models it was given"
 
     def judge(self, trials: Sequence[Trial]) -> Judgement:

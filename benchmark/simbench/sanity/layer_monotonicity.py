@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class LayerMonotonicity(TestKind):
     Source: Klabunde et al. (2025), ReSi, test 6 (layer monotonicity). There a tie is no violation. Where an index
     fails, its heat maps do not show depth: two layers may look alike for other reasons than being near.
     """
+
+    of_layers_only: ClassVar[bool] = True
 
     # A convention: the last layers of a trained network are nearly one another's copy, and which of two neighbours is
     # nearer to a third is then for the seed to decide. Chance is one half.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,8 @@ class MatchingRecovery(TestKind):
     ones (Li et al. 2016); matching of spans finds both (Wang et al. 2018). A metric that fails the test is not what it
     declares to be, or hangs on the last digit of activations.
     """
+
+    of_layers_only: ClassVar[bool] = True
 
     copies: list[Copy] = Field(
         default=["permutation", "sign_flip", "orthogonal", "block_rotation", "noise"], min_length=1

@@ -37,6 +37,7 @@ class SampleSize(TestKind):
     """
 
     constructs_its_models: ClassVar[bool] = True
+    of_layers_only: ClassVar[bool] = True
 
     inputs: list[Inputs] = Field(default=[50, 100, 200, 400], min_length=1)
     features: int = Field(default=64, ge=2)

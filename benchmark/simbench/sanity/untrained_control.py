@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class UntrainedControl(TestKind):
     Source: Li et al. (2016) and Raghu et al. (2017) count on it; stitching into an untrained network reaches high
     accuracy (Csiszárik et al. 2021). First layers are left out: there, random features are much like trained ones.
     """
+
+    of_layers_only: ClassVar[bool] = True
 
     models: list[str] = Field(min_length=2, max_length=2)
     from_layer: int = Field(default=2, ge=1)

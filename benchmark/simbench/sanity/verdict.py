@@ -164,7 +164,8 @@ def grade_trials(
     try:
         judgement = judge(trials)
     except NotApplicable as reason:
-        return Verdict("skip", comparisons=comparisons, reason=str(reason))
+        told = f"{reason}; {_counted(ungraded[0], ungraded, trials)}" if ungraded else str(reason)
+        return Verdict("skip", comparisons=comparisons, reason=told)
     grade = judgement.grade
     partial = _counted(ungraded[0], ungraded, trials) if ungraded else None
     return Verdict(

@@ -6,7 +6,7 @@ import operator
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 DEFAULT = "default"
@@ -39,7 +39,13 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _shortest(component: Component) -> str | dict[str, Any]:
+    return {"name": component.name, **component.parameters} if component.parameters else component.name
+
+
 ComponentChoice = Annotated[Component, BeforeValidator(_named)]
+ShortComponentChoice = Annotated[ComponentChoice, PlainSerializer(_shortest)]
+"""One that is written as its bare name again where it has no parameters."""
 
 
 class FitProbe(Strict):
@@ -122,12 +128,17 @@ class ModelSpec(Strict):
         """The group whose logits these models learn, if any."""
         return self.train.distil.teacher if self.train is not None and self.train.distil is not None else None
 
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed appears twice")
+        return seeds
+
     @model_validator(mode="after")
     def _one_source(self) -> ModelSpec:
         if (self.train is None) == (self.load is None):
             raise ValueError("give either `train` or `load`")
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("a seed appears twice")
         return self
 
 
@@ -138,6 +149,8 @@ class TestSpec(Strict):
     __test__: ClassVar[bool] = False
     constructs_its_models: ClassVar[bool] = False
     """Whether the kind brings models of its own, so that `models` may be empty."""
+    of_layers_only: ClassVar[bool] = False
+    """Whether the kind asks nothing of metrics that are defined at the head only."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     kind: str
