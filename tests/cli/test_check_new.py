@@ -53,6 +53,24 @@ def test_a_declaration_that_does_not_hold_exits_with_1(invoke, metric_file):
     assert "✗" in done.stdout
 
 
+@pytest.mark.parametrize("body", ["raise ValueError(0)", "return float('nan')", "raise SystemExit(0)"])
+def test_of_a_metric_without_values_only_that_is_said(invoke, metric_file, body):
+    path = metric_file("silent", body)
+    done = invoke("check", path)
+    assert done.exit_code == ExitCode.VERDICT_FAILED
+    assert "✓" not in done.stdout
+    assert "7 of 22 properties do not hold, 15 could not be measured" in done.stdout
+    (checked,) = json.loads(invoke("check", path, "--json").stdout)
+    assert [one["ok"] for one in checked["findings"]] == [False] * 7 + [None] * 15
+    assert all(one["detail"] for one in checked["findings"] if one["ok"] is None)
+
+
+def test_a_file_that_exits_when_it_is_imported_is_answered_with_its_line(invoke, tmp_path):
+    (tmp_path / "script.py").write_text("import sys\n\nsys.exit(0)\n")
+    done = invoke("check", "script.py")
+    assert (done.exit_code, done.stderr) == (2, "error: script.py:3: cannot be imported: SystemExit: 0\n")
+
+
 def test_a_json_check_of_a_metric_is_one_document(shell, metric_file):
     path = metric_file("loud", 'print("hello"); return float(x.double().mean())')
     (checked,) = json.loads(shell("check", path, "--json").stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from simbench.metrics.metric import INVARIANCES, Metric, Score
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import Finding, check_metric
-from simbench.testing.conformance import COULD_BE_DECLARED
+from simbench.testing.conformance import COULD_BE_DECLARED, NOT_MEASURED
 from simbench.testing.inputs import cases, common_shift, unrelated
 from simbench.testing.triangles import detours
 
@@ -45,6 +46,8 @@ UNDECLARED = {
     ("logit_map_loss", "triangle inequality"): "differences are weighed by the first model's unembeddings",
 }
 """What held on all inputs of the kit and is true of some inputs only."""
+UNMEASURED = {("geometry_score", "triangle inequality"): "not declared, and no value for matrices as short as those"}
+"""What the kit cannot measure of a registered metric, and why."""
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,10 @@ UNDECLARED = {
 def test_a_registered_metric_keeps_what_it_declares_and_declares_what_it_keeps(name: str) -> None:
     metric = METRICS.get(name)
     found = check_metric(metric)
-    broken = [finding for finding in found if not finding.ok]
+    assert {finding.property for finding in found if finding.ok is None} == {
+        of for who, of in UNMEASURED if who == name
+    }
+    broken = [finding for finding in found if finding.ok is False]
     assert [finding for finding in broken if not (name in FACTS and finding.property.startswith("identity"))] == []
     more = {finding.property for finding in found if finding.detail == COULD_BE_DECLARED}
     assert more == {what for who, what in UNDECLARED if who == name}
@@ -87,7 +93,7 @@ def honest(function: Callable[..., Any] = correlation, **changes: Any) -> Metric
 
 def broken(metric: Metric) -> set[str]:
     """The properties that do not hold, without what stands in brackets behind them."""
-    return {finding.property.partition(" (")[0] for finding in check_metric(metric) if not finding.ok}
+    return {finding.property.partition(" (")[0] for finding in check_metric(metric) if finding.ok is False}
 
 
 def finding(metric: Metric, name: str) -> Finding:
@@ -158,6 +164,53 @@ def test_an_uncentred_metric_is_not_invariant_to_translation() -> None:
 )
 def test_what_is_not_a_finite_number_is_found(function: Callable[..., Any], found: str) -> None:
     assert found in broken(honest(function))
+
+
+def gives_up(x: Tensor, y: Tensor) -> float:
+    raise ValueError("not today")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (gives_up, "ValueError: not today"),
+        (lambda x, y: float("nan"), "honest returned nan"),
+        (lambda x, y: sys.exit(0), "SystemExit: 0"),
+    ],
+    ids=["raises", "nan", "exits"],
+)
+def test_of_a_metric_without_values_nothing_is_said_to_hold(function: Callable[..., Any], reason: str) -> None:
+    def compare_many(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
+        return [function(prepared[a], prepared[b]) for a, b in pairs]
+
+    metric = honest(
+        function, compare_many=compare_many, higher_is_more_similar=False, triangle_inequality=True, value_range=(0, 1)
+    )
+    found = check_metric(metric)
+    numbers = [one for one in found if one.property.startswith("gives a number")]
+    others = [one for one in found if one not in numbers]
+    assert {one.ok for one in numbers} == {False}
+    assert [(one.property, one.measured) for one in others if one.ok is not None or one.measured != NOT_MEASURED] == []
+    assert {one.detail for one in others} == {reason, "no triple has values"}
+    measured_of_others = {
+        one.property.partition(" (")[0] for one in check_metric(replace(metric, function=correlation))
+    }
+    assert {one.property for one in others} >= measured_of_others - {"gives a number"}
+
+
+def test_what_is_modified_before_giving_up_is_found() -> None:
+    def modifying(x: Tensor, y: Tensor) -> float:
+        x -= 1
+        raise ValueError("not today")
+
+    assert "inputs are not modified" in broken(honest(modifying))
+
+
+def test_a_fast_door_that_gives_numbers_where_the_plain_function_has_none_is_found() -> None:
+    def compare_many(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
+        return [0.5] * len(pairs)
+
+    assert "fast door equals plain function" in broken(honest(gives_up, compare_many=compare_many))
 
 
 def test_a_dependence_on_the_order_of_rows_is_found() -> None:

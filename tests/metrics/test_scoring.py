@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,28 @@ def test_scores_come_in_the_order_of_the_pairs() -> None:
     given = ordinary()
     expected = [float(difference(given[a].matrix, given[b].matrix)) for a, b in ALL]
     assert [score.value for score in score_pairs(simple(), given, ALL)] == pytest.approx(expected)
+
+
+def leaves(*arguments: object) -> float:
+    sys.exit(0)
+
+
+def interrupted(*arguments: object) -> float:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("door", ["plain", "batch", "prepare"])
+def test_a_metric_that_exits_is_an_error_and_ctrl_c_is_none(door: str) -> None:
+    def with_door(function: Callable[..., Any]) -> Metric:
+        if door == "plain":
+            return simple(function)
+        prepare = function if door == "prepare" else lambda representation: representation.matrix
+        return simple(prepare=prepare, compare_many=function)
+
+    scores = score_pairs(with_door(leaves), ordinary(), ALL)
+    assert {(score.status, score.reason) for score in scores} == {("error", "SystemExit: 0")}
+    with pytest.raises(KeyboardInterrupt):
+        score_pairs(with_door(interrupted), ordinary(), ALL)
 
 
 def test_no_pairs_give_no_scores() -> None:

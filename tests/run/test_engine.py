@@ -67,6 +67,21 @@ def test_an_exception_is_a_reason_and_leaves_the_others_alone(engine: Engine) ->
     assert found["good"].value == 2
 
 
+def test_an_exit_is_a_reason_too(engine: Engine) -> None:
+    found = outcomes(engine, [Task("leaving", sys.exit, (0,)), Task("good", double, (1,))])
+    assert found["leaving"].reason == "SystemExit: 0"
+    assert found["good"].value == 2
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_a_task_of_this_process_is_no_outcome() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(SerialEngine(), [Task("interrupted", interrupt, ())])
+
+
 def test_progress_reaches_the_driver_with_the_tasks_name(engine: Engine) -> None:
     heard: list[tuple[str, float]] = []
     try:

@@ -272,6 +272,13 @@ def test_the_same_from_python(tiny: Path, store: Path) -> None:
     assert "mine" in result._repr_html_()
 
 
+def test_a_result_prints_as_a_line_and_not_as_all_its_verdicts(tiny: Path, store: Path) -> None:
+    result = serially(tiny, store)
+    assert str(result) == repr(result) == f"<RunResult tiny@1: 2 tests of 2 metrics, complete; {result.path}>"
+    broken = serially(tiny, store, metrics=[register(lambda x, y: float("nan"))], only=["identity"])
+    assert repr(broken) == f"<RunResult tiny@1: 1 test of 3 metrics, incomplete; {broken.path}>"
+
+
 def test_stages_say_how_much_is_there_already(tiny: Path, store: Path) -> None:
     serially(tiny, store)
     heard: list[Event] = []
@@ -315,7 +322,7 @@ def test_a_reparametrisation_that_does_not_apply_is_a_skip_and_no_failure(
         tiny.read_text()
         .replace("architecture: {name: mlp, width: 8, depth: 3}", "architecture: {name: vit, width: 8, depth: 2}")
         .replace("[block2]", "[encoder.layers.encoder_layer_1]")
-        + "  - {id: weights, kind: distribution_invariance, models: [mlp], reparametrisations: [unit_permutation]}\n"
+        + "  - {id: weights, kind: distribution_invariance, models: [mlp], reparametrisations: [relu_rescaling]}\n"
     )
     result = serially(tiny, store, only=["weights"])
     own = verdict(result, "cka", "weights")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.metrics import average_precision_score
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.sanity import group_separation
 from simbench.sanity.group_separation import GroupSeparation
 from simbench.sanity.kind import Similarity, Ungradable
+from simbench.sanity.rank_statistics import average_precision
+from simbench.sanity.verdict import Trial
 
 Index = Callable[[Comparison], float]
 
@@ -107,22 +111,43 @@ def test_groups_that_are_told_apart_have_the_smallest_p_value_and_a_constant_the
     assert constant.companions["conformity"] == 0.0
 
 
-def test_chance_is_what_p_values_are_for(group: ModelGroup) -> None:
-    """Models in random places: AUPRC is above its chance level in the mean, and p-values are still uniform."""
+def without_separation(group: ModelGroup, count: int) -> Iterator[list[Trial]]:
+    """Observations of models that were drawn alike, whatever their group; each has an effect on all of its pairs."""
     groups = conditions(group)
-    found = []
-    for seed in range(60):
-        places = np.random.default_rng(seed).normal(size=(3, 5, 3))
+    questions = list(make().questions(groups, AT_LAYERS))
+    models = [str(model) for one in groups for model in one.models]
+    for seed in range(count):
+        effects = dict(zip(models, np.random.default_rng(seed).normal(size=len(models)), strict=True))
+        yield [
+            Trial("", one.models, None, sum(map(effects.get, one.models)), column=one.column, at=one.at, line=one.line)
+            for one in questions
+        ]
 
-        def near(c: Comparison, places: np.ndarray = places) -> float:
-            a, b = (places[int(ref.model.group[-1]), ref.model.seed] for ref in (c.a, c.b))
-            return -float(np.linalg.norm(a - b))
 
-        found.append(grade(near, groups))
-    p_values = np.array([verdict.companions["p_value"] for verdict in found])
-    assert abs(p_values.mean() - 0.5) < 0.12
-    assert (p_values <= 0.1).mean() < 0.25
-    assert np.mean([verdict.companions["auprc"] - verdict.companions["chance"] for verdict in found]) > 0.01
+def test_p_values_are_uniform_under_the_null(group: ModelGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 199 permutations a p-value is one of 200: steps far below what 400 of them can tell from uniform."""
+    monkeypatch.setattr(group_separation, "PERMUTATIONS", 199)
+    found = [make().figures(trials) for trials in without_separation(group, 400)]
+    p_values = np.array([figures["p_value"] for figures in found])
+    assert scipy.stats.kstest(p_values, "uniform").pvalue > 0.01
+    assert 0.02 < (p_values <= 0.05).mean() < 0.08
+    # Why chance is to be read from the p-value: the mean AUPRC is above its chance level.
+    assert np.mean([figures["auprc"] - figures["chance"] for figures in found]) > 0.01
+
+
+def test_p_values_from_permuting_pairs_would_not_be_uniform(group: ModelGroup) -> None:
+    """Pairs that share a model are no independent draws: why models are permuted, and pairs are not."""
+    random, found = np.random.default_rng(0), []
+    for trials in without_separation(group, 200):
+        columns, lines = (np.array([getattr(trial, name) for trial in trials]) for name in ("column", "line"))
+        margins = np.array([trial.margin for trial in trials])
+        permuted = np.vstack([margins, random.permuted(np.tile(margins, (99, 1)), axis=1)])
+        sides = [
+            [permuted[:, (columns == one) & (lines == line)] for line in ("within", "across")] for one in set(columns)
+        ]
+        separation = np.mean([average_precision(*side) for side in sides], axis=0)
+        found.append((separation >= separation[0] - 1e-12).mean())
+    assert scipy.stats.kstest(found, "uniform").pvalue < 0.01
 
 
 def test_offenders_are_own_pairs_that_do_not_stand_out(group: ModelGroup) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.plan.references import Comparison, ModelGroup
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import Similarity, TestKind
+from simbench.seeds import seed_for
 
 SELF, UNRELATED = 0.9, 0.5
 
@@ -73,6 +75,24 @@ def test_noise_null_has_a_column_per_noise(group: ModelGroup) -> None:
         "row_shuffle": 1.0,
         "class_noise": 0.0,
     }
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2, 0.4])
+def test_noise_null_finds_an_index_whose_value_for_shuffled_rows_varies_from_draw_to_draw(
+    spread: float, group: ModelGroup
+) -> None:
+    draws: dict[Comparison, float] = {}
+
+    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+        if not changed_by(comparison, "row_shuffle"):
+            return Similarity(SELF)
+        noise = np.random.default_rng(seed_for(of=str(comparison))).uniform(-spread, spread)
+        return Similarity(draws.setdefault(comparison, UNRELATED + noise))
+
+    verdict = make("noise_null", noises=["row_shuffle"]).grade([group], AT_LAYERS, scores)
+    assert len(draws) == 2 * 4 * 5  # per model and layer: the noise, and the shuffled copy that it is measured by
+    lost = spread / 4 / (SELF - UNRELATED)  # in the mean: what of a uniform draw is above its median
+    assert verdict.grade == pytest.approx(1 - lost, abs=0.05 if spread else 1e-9)
 
 
 def test_noise_response_counts_steps_in_the_right_order_and_the_range_used(group: ModelGroup) -> None:

@@ -190,6 +190,8 @@ def suite_with(files: Files, old: str, new: str) -> bytes:
         ("name: digits", "name: arrays\n    path: /etc/passwd", "from a file"),
         ("- mlp", "- other", "names the model"),
         ("about: For tests.", "about: For tests.\nunheard_of: 1", "unheard_of"),
+        ("- translation", "- row_shuffle", "not function-preserving"),
+        ("- translation", "- name: affine\n    condition: 0", 'transform affine: parameter "condition"'),
     ],
 )
 def test_a_suite_that_asks_for_what_it_may_not_is_refused(files: Files, old: str, new: str, reason: str) -> None:

@@ -138,9 +138,7 @@ def _show_findings(findings: list[tuple[Metric, list[Finding]]]) -> None:
     console = results_console()
     marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
     for metric, found in findings:
-        failed = sum(finding.ok is False for finding in found)
-        verdict = f"{failed} of {len(found)} properties do not hold" if failed else "everything declared holds"
-        console.print(Text(f"{metric.name}: {verdict}", style="bold"))
+        console.print(Text(f"{metric.name}: {_verdict(found)}", style="bold"))
         table = Table(box=None, pad_edge=False)
         for heading in ("", "property", "declared", "measured", ""):
             table.add_column(heading)
@@ -149,3 +147,10 @@ def _show_findings(findings: list[tuple[Metric, list[Finding]]]) -> None:
             texts = (finding.property, finding.declared, finding.measured, finding.detail or "")
             table.add_row(Text(mark, style=colour), *(Text(str(text)) for text in texts))
         console.print(table)
+
+
+def _verdict(found: list[Finding]) -> str:
+    failed = sum(finding.ok is False for finding in found)
+    unmeasured = sum(finding.ok is None for finding in found)
+    verdict = f"{failed} of {len(found)} properties do not hold" if failed else "everything declared holds"
+    return f"{verdict}, {unmeasured} could not be measured" if unmeasured else verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -79,6 +78,7 @@ def _score(metrics: list[Metric], name: str | None, a: str, b: str) -> list[Scor
     from simbench.metrics.scoring import score_pairs
     from simbench.representations.array_files import load_array
     from simbench.representations.representation import Representation
+    from simbench.run.clock import without_imports
 
     try:
         representations = [Representation.from_array(load_array(reference), reference) for reference in (a, b)]
@@ -89,9 +89,9 @@ def _score(metrics: list[Metric], name: str | None, a: str, b: str) -> list[Scor
         raise SimbenchError(f"{a} has {rows[0]} rows and {b} has {rows[1]}; rows have to be the same inputs")
     scored: list[Scored] = []
     for metric in metrics:
-        started = time.perf_counter()
-        score = score_pairs(metric, representations, [(0, 1)])[0]
-        scored.append(Scored(name, metric, score, time.perf_counter() - started))
+        with without_imports() as elapsed:
+            score = score_pairs(metric, representations, [(0, 1)])[0]
+        scored.append(Scored(name, metric, score, elapsed.seconds))
     return scored
 
 

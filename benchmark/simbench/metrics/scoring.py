@@ -18,6 +18,8 @@ else:
     torch = lazy_import("torch")
 
 MINIMUM_ROWS = 3
+FAILURES = (Exception, SystemExit)
+"""What a metric may raise without ending the process. Ctrl-C still does: it is the user's, and not the metric's."""
 LARGEST = 1e60
 """Of an activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38."""
 
@@ -60,7 +62,7 @@ def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Sco
         if metric.prepare is not None and metric.compare_many is not None:
             return (metric.prepare(representation, **metric.parameters),)
         return (representation if metric.takes_representations else representation.matrix,)
-    except Exception as error:
+    except FAILURES as error:
         return _failure(error)
 
 
@@ -117,7 +119,7 @@ def _compare(metric: Metric, prepared: Sequence[Any], pairs: Pairs) -> list[Scor
         if len(values) != len(pairs):
             return [Score.error(f"compare_many returned {len(values)} scores for {len(pairs)} pairs")] * len(pairs)
         return [_as_score(metric, value) for value in values]
-    except Exception as error:
+    except FAILURES as error:
         if len(pairs) == 1:
             return [_failure(error)]
         return [score for pair in pairs for score in _compare(metric, prepared, [pair])]
@@ -126,7 +128,7 @@ def _compare(metric: Metric, prepared: Sequence[Any], pairs: Pairs) -> list[Scor
 def _compare_one(metric: Metric, a: Any, b: Any) -> Score:
     try:
         return _as_score(metric, metric.function(a, b, **metric.parameters))
-    except Exception as error:
+    except FAILURES as error:
         return _failure(error)
 
 
@@ -162,7 +164,7 @@ def _checked(metric: Metric, score: Score) -> Score:
     return score
 
 
-def _failure(error: Exception) -> Score:
+def _failure(error: BaseException) -> Score:
     if isinstance(error, NotApplicable):
         return Score.skip(str(error))
     return Score.error(f"{type(error).__name__}: {error}".splitlines()[0])

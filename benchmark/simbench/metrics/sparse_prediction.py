@@ -29,7 +29,7 @@ from simbench.metrics.linear_algebra import centred, grouped
 from simbench.metrics.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.regression import Folds, splits_of_rows
-from simbench.metrics.units import dead_units, living, units
+from simbench.metrics.units import dead_units, living
 
 if TYPE_CHECKING:
     import torch
@@ -127,18 +127,6 @@ def _signed_step(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: 
     return moved, ~crossing.any(dim=0)
 
 
-def median_nonzeros(x: Tensor, y: Tensor, *, alpha: Alpha = 0.1) -> float:
-    """How many units of X the prediction of a unit of Y takes: the median over the living units of Y, on all rows.
-
-    >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    >>> median_nonzeros(x, 1 - 3 * x), median_nonzeros(x, x.sum(dim=1, keepdim=True))
-    (1.0, 2.0)
-    """
-    sources, targets = units(x).columns, units(y).columns
-    weights, _ = lasso(sources.T @ sources, sources.T @ targets, alpha)
-    return float((weights != 0).sum(dim=0).double().quantile(0.5))
-
-
 @dataclass(frozen=True)
 class FoldedUnits:
     """The living units, centred, (rows, units), float64; and how many died.
@@ -176,9 +164,9 @@ def _folded(x: Tensor, folds: int, seed: int) -> FoldedUnits:
 
 def prediction_of_pairs(
     prepared: Sequence[FoldedUnits], pairs: Pairs, *, alpha: float, folds: int, seed: int
-) -> list[float | Score]:
+) -> list[Score]:
     """The sparse prediction of many directed pairs; those with the same X are solved together."""
-    scores: dict[int, float | Score] = {}
+    scores: dict[int, Score] = {}
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         x = prepared[pairs[positions[0]][0]]
         widest = max(prepared[pairs[k][1]].values.shape[1] for k in positions)
@@ -189,10 +177,10 @@ def prediction_of_pairs(
     return [scores[position] for position in range(len(pairs))]
 
 
-def _predictions(x: FoldedUnits, targets: Sequence[FoldedUnits], alpha: float, seed: int) -> list[float | Score]:
+def _predictions(x: FoldedUnits, targets: Sequence[FoldedUnits], alpha: float, seed: int) -> list[Score]:
     """The score of every target."""
     widths = [y.values.shape[1] for y in targets]
-    residual, spread = x.values.new_zeros(2, sum(widths))
+    residual, spread, used = x.values.new_zeros(3, sum(widths))
     optimal = torch.ones(sum(widths), dtype=torch.bool, device=x.values.device)
     for fold, (rows, training) in enumerate(splits_of_rows(len(x.values), len(x.means), seed)):
         sources = x.standardised(fold, training)
@@ -202,17 +190,19 @@ def _predictions(x: FoldedUnits, targets: Sequence[FoldedUnits], alpha: float, s
         scale = torch.cat([y.norms[fold] for y in targets]).square()
         residual += scale * (observed - x.standardised(fold, rows) @ weights).square().sum(dim=0)
         spread += scale * observed.square().sum(dim=0)
+        used += (weights != 0).sum(dim=0)
         optimal &= solved
     explained = (1 - residual / spread).clamp(0, 1)
-    parts = zip(targets, torch.split(explained, widths), torch.split(optimal, widths), strict=True)
-    return [_scored(float(part.mean()), x, y, int((~done).sum())) for y, part, done in parts]
+    parts = (torch.split(of_units, widths) for of_units in (explained, used / len(x.means), optimal))
+    return [_scored(x, y, *of_target) for y, *of_target in zip(targets, *parts, strict=True)]
 
 
-def _scored(value: float, x: FoldedUnits, y: FoldedUnits, unsolved: int) -> float | Score:
-    warnings = dead_units(x, y)
+def _scored(x: FoldedUnits, y: FoldedUnits, explained: Tensor, used: Tensor, optimal: Tensor) -> Score:
+    """The mean over the units of one target, with how many units of X the median one of them takes."""
+    warnings, unsolved = dead_units(x, y), int((~optimal).sum())
     if unsolved:
         warnings += (f"the LASSO of {unsolved} units is not optimal after {ROUNDS} sweeps",)
-    return Score(value, warnings=warnings) if warnings else value
+    return Score(float(explained.mean()), warnings=warnings, companions={"median_nonzeros": float(used.quantile(0.5))})
 
 
 @metric(
@@ -233,17 +223,19 @@ def _scored(value: float, x: FoldedUnits, y: FoldedUnits, unsolved: int) -> floa
 )
 def sparse_prediction(
     x: Tensor, y: Tensor, *, alpha: Alpha = 0.1, folds: Folds = 5, seed: Annotated[int, Field(ge=0)] = 0
-) -> float | Score:
+) -> Score:
     """Mean held-out R², over the units of Y, of the LASSO from the units of X. Directed.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1], about 1 − α² at most. A unit predicted worse
     than by its mean counts 0. Dead units are left out, and in a fold those that do not vary in its training rows;
     `seed` deals the rows to the folds. Raises `NotApplicable` when all units of one side are dead, in a fold or as a
     whole.
+    Companion: how many units of X the prediction of a unit of Y takes, on average over folds; the median over units.
 
     >>> x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
-    >>> round(sparse_prediction(x, 7 - 2 * x[:, [2, 0]]), 6)
-    0.99
+    >>> score = sparse_prediction(x, 7 - 2 * x[:, [2, 0]])
+    >>> round(score.value, 6), score.companions
+    (0.99, {'median_nonzeros': 1.0})
     """
     return prediction_of_pairs(
         [_folded(x, folds, seed), _folded(y, folds, seed)], [(0, 1)], alpha=alpha, folds=folds, seed=seed

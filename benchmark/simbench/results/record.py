@@ -31,6 +31,7 @@ class ScoreRecord(BaseModel):
     companions: Mapping[str, float] = {}
     """Other numbers that came with the value, such as a p-value; written only where there are some."""
     seconds: float
+    """The metric's, without loading models, activations and libraries: its block's time over the block's scores."""
     suite: str
     provenance: str
 

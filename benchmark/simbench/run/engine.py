@@ -272,12 +272,12 @@ def _reporting(send: Callable[[float], None]) -> Iterator[None]:
 
 
 def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Ended:
-    """An exception becomes a reason; Ctrl-C and exits pass through."""
+    """An exception becomes a reason, and so does `sys.exit` in somebody else's code; Ctrl-C passes through."""
     try:
         return function(*arguments), None, "", False
     except NotApplicable as reason:
         return None, str(reason), "", True
     except SimbenchError as error:
         return None, str(error), "", False
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc(), False

@@ -209,11 +209,10 @@ def _reparametrised(model: Model, how: Named) -> Model:
 def _draw(dataset: Dataset, split: str, count: int, shortcut: float | None, device: str) -> Inputs:
     """`count` inputs of a split, drawn once by a seed of their own and kept in the split's order, marked if need be."""
     chosen = dataset.split(split)
-    available = len(chosen.inputs)
-    if count > available:
-        raise SimbenchError(f"probe asks for {count} inputs; {dataset.name} has {available} in its {split} split")
+    if (too_many := dataset.outline.lacks(count, dataset.name, split)) is not None:
+        raise SimbenchError(too_many)
     generator = torch.Generator().manual_seed(seed_for(purpose="probe", split=split, inputs=count))
-    order = torch.randperm(available, generator=generator)[:count].sort().values.numpy()
+    order = torch.randperm(len(chosen), generator=generator)[:count].sort().values.numpy()
     drawn = Split(chosen.inputs[order], chosen.targets[order])
     if shortcut is not None:
         drawn = with_shortcut(drawn, shortcut, dataset, seed_for(purpose="probe shortcut", split=split, inputs=count))

@@ -77,6 +77,13 @@ class RunResult:
                 lines.append(f"{test.id}: no metric could be graded on it")
         return lines
 
+    def __repr__(self) -> str:
+        """One line; `_repr_html_` and rich show the board."""
+        board, name = self.board, type(self).__name__
+        state = "complete" if self.complete else "incomplete"
+        size = f"{_counted(len(board.tests), 'test')} of {_counted(len(board.rows), 'metric')}"
+        return f"<{name} {board.suite}@{board.version}: {size}, {state}; {self.path}>"
+
     def to_dict(self) -> dict[str, Any]:
         """The leaderboard document, as plain data."""
         return to_document(self.board)
@@ -181,6 +188,10 @@ def stored_records(plan: Plan, store: Store) -> dict[str, dict[str, ScoreRecord]
         known = store.scores(planned.metric.identity)
         found[planned.metric.label] = {key: known[key] for key in planned.scores if key in known}
     return found
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def choose_device(device: str) -> tuple[str, str]:

@@ -41,7 +41,7 @@ class InDistribution(TestKind):
         fact = _fact_of(metric)
         if fact is None:
             return
-        for group in groups:
+        for group in (one for one in groups if one.layers):
             first, last = group.layers[0], group.layers[-1]
             for layer in layers_of(group, self.layers, metric.level):
                 for a, b in with_next(group.models, layer):

@@ -31,6 +31,8 @@ class NoiseNull(TestKind):
 
     Credit is 1 − max(0, S(noise, a) − S₀) / (S(a, a) − S₀), cut to [0, 1], with S₀ the median S of the layer against
     row-shuffled copies of itself: a metric's chance level is not held against it here (`sample_size` measures it).
+    So an index whose chance level is stable holds on `row_shuffle` whatever that level is; all that this column can
+    show is an index whose value for shuffled rows varies from draw to draw.
 
     Source: Smith et al. (2025): clustered noise without any content is stitched with full accuracy. A metric that
     fails on `class_noise` may be answering "is the label in there?".

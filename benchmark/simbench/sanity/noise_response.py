@@ -68,5 +68,5 @@ class NoiseResponse(TestKind):
 def _falls(less: Comparison, more: Comparison, own: Comparison, unrelated: Comparison, scores: Scores) -> Answer:
     """A fall by no more than rounding is none."""
     fall = scores(less).value - scores(more).value
-    held = scores(less).above(scores(more)) and scale_of(scores, own, [unrelated]) != 0.0
+    held = scores(less).above(scores(more)) and scale_of(scores, own, [unrelated]) > 0.0
     return Answer(held, fall if held else -abs(fall), () if held else (more,))

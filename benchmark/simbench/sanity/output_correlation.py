@@ -73,8 +73,6 @@ class OutputCorrelation(StatisticKind):
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Which fact does not vary."""
         constant = constant_curve(trials)
-        if constant is None:
-            return super().undetermined(trials)
         return f"{constant.column} is {constant.at:g} for every pair of {constant.line}: nothing to correlate with"
 
     def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:

@@ -64,8 +64,6 @@ class ProbeCorrelation(StatisticKind):
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Which reference is as far from all others."""
         constant = constant_curve(trials)
-        if constant is None:
-            return super().undetermined(trials)
         return f"probes of all others differ from that of {constant.line} by {constant.at:g}: nothing to correlate with"
 
     def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:

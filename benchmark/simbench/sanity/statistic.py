@@ -104,9 +104,9 @@ def held_against(trials: Sequence[Trial]) -> NDArray[np.float64]:
     return np.array([trial.at for trial in trials], dtype=float)
 
 
-def constant_curve(trials: Sequence[Trial]) -> Trial | None:
-    """The first trial of the first curve along which what it is held against is the same throughout."""
-    return next((line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0), None)
+def constant_curve(trials: Sequence[Trial]) -> Trial:
+    """The first trial of the first curve along which what it is held against is constant: why `association` is NaN."""
+    return next(line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0)
 
 
 def association(

@@ -1,7 +1,8 @@
 """Measure what a metric declares: range, symmetry, invariances; and what every metric owes: see the functions below.
 
 A declaration that does not hold is a finding with `ok=False`. What is merely of interest (an invariance that holds on
-all inputs but was not declared, the value for independent data) is a finding with `ok=True`.
+all inputs but was not declared, the value for independent data) is a finding with `ok=True`. Where the metric gave no
+value to look at, nothing was measured: `ok=None`, with the reason.
 """
 
 from __future__ import annotations
@@ -32,17 +33,21 @@ else:
     torch = lazy_import("torch")
 
 COULD_BE_DECLARED = "could be declared"
+NOT_MEASURED = "not measured"
 NULL_DRAWS, NULL_ROWS, NULL_WIDTH = 5, 100, 20
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One property of a metric: what was declared of it, what was measured, and whether the two agree."""
+    """One property of a metric: what was declared of it, what was measured, and whether the two agree.
+
+    `ok` is None where nothing was measured; `detail` says why.
+    """
 
     property: str
     declared: str
     measured: str
-    ok: bool
+    ok: bool | None
     detail: str = ""
 
 
@@ -64,6 +69,8 @@ def finite(bench: Bench) -> Iterator[Finding]:
 def identity(bench: Bench) -> Iterator[Finding]:
     """Nothing is more similar to a representation than itself; a distance from itself is the least possible."""
     low = bench.plain.value_range[0]
+    if not any(bench.usable()):
+        yield _unmeasured("identity", "the extreme", bench)
     for (case, score), (_, own) in zip(bench.scores, bench.own, strict=True):
         if score.value is None:
             continue
@@ -86,6 +93,8 @@ def exactness(bench: Bench) -> Iterator[Finding]:
     if away and math.isfinite(end):
         worst, name = max(away)
         yield Finding("self-comparison", f"{end:g}", f"{worst:.1e} away", True, f"at worst, {name}")
+    elif math.isfinite(end):
+        yield _unmeasured("self-comparison", f"{end:g}", bench)
 
 
 def value_range(bench: Bench) -> Iterator[Finding]:
@@ -95,16 +104,21 @@ def value_range(bench: Bench) -> Iterator[Finding]:
     if values:
         ok = all(low - bench.slack(value) <= value <= high + bench.slack(value) for value in values)
         yield Finding("range", f"[{low:g}, {high:g}]", f"[{min(values):.6g}, {max(values):.6g}]", ok)
+    else:
+        yield _unmeasured("range", f"[{low:g}, {high:g}]", bench)
 
 
 def symmetry(bench: Bench) -> Iterator[Finding]:
     """Exchanging the arguments leaves the value, where that is declared."""
     back = [(score.value, bench.between(2 * k + 1, 2 * k)) for k, (_, score) in enumerate(bench.scores)]
     gaps = [bench.gap(value, reversed_) for value, reversed_ in back if value is not None]
+    declared = bench.plain.symmetric
     if gaps:
-        declared, holds = bench.plain.symmetric, max(gaps) <= TOLERANCE
+        holds = max(gaps) <= TOLERANCE
         note = COULD_BE_DECLARED if holds and not declared else f"largest relative difference {max(gaps):.2g}"
         yield Finding("symmetry", _yes(declared), _yes(holds), holds or not declared, note)
+    else:
+        yield _unmeasured("symmetry", _yes(declared), bench)
 
 
 def invariances(bench: Bench) -> Iterator[Finding]:
@@ -129,8 +143,11 @@ def invariances(bench: Bench) -> Iterator[Finding]:
         for name, first, second in zip(names, gaps[::2], gaps[1::2], strict=True):
             for side, gap in (("first", first), ("second", second)):
                 worst[name][side] = max(worst[name][side], (gap, case.name))
-    for name in INVARIANCES if tried else ():
+    for name in INVARIANCES:
         holds, declared = _largest(worst[name]) <= 1, bench.plain.is_invariant_to(name)
+        if not tried:
+            yield _unmeasured(f"invariance: {name}", _yes(declared), bench)
+            continue
         note = ", ".join(
             f"{side} argument changes the value by {gap * TOLERANCE:.2g} ({case})" if gap > 1 else f"{side} does not"
             for side, (gap, case) in worst[name].items()
@@ -150,7 +167,7 @@ def triangle(bench: Bench) -> Iterator[Finding]:
         return
     found = detours(bench.fast, TOLERANCE, seed=bench.seed)
     if not found.triples:
-        yield Finding("triangle inequality", _yes(declared), "no triple has values", not declared)
+        yield Finding("triangle inequality", _yes(declared), NOT_MEASURED, None, "no triple has values")
         return
     holds = found.violations == 0
     note = f"{found.violations} of {found.triples} triples violate it"
@@ -162,20 +179,28 @@ def triangle(bench: Bench) -> Iterator[Finding]:
 def row_order(bench: Bench) -> Iterator[Finding]:
     """Reordering the rows of both sides alike leaves the value; a seeded choice of rows may change it."""
     seeded = "seed" in bench.plain.parameters
-    worst = 0.0
+    gaps: list[float] = []
     for case, _ in bench.usable():
         order = torch.randperm(len(case.a.activations), generator=torch.Generator().manual_seed(bench.seed))
-        worst = max(worst, *(bench.changed(case, [(_reordered(case.a, order), _reordered(case.b, order))]) or [0.0]))
+        gaps += bench.changed(case, [(_reordered(case.a, order), _reordered(case.b, order))]) or []
+    if not gaps:
+        yield _unmeasured("order of rows does not matter", _yes(not seeded), bench)
+        return
+    worst = max(gaps)
     note = f"relative difference {worst * TOLERANCE:.2g}" + ("; the metric draws rows by its seed" if seeded else "")
     yield Finding("order of rows does not matter", _yes(not seeded), _yes(worst <= 1), worst <= 1 or seeded, note)
 
 
 def determinism(bench: Bench) -> Iterator[Finding]:
     """The same inputs give the same value, whatever the state of the global random generators."""
+    again, elsewhere = "determinism", "independence of global random state"
     for case, value in list(bench.usable())[:1]:
-        yield _same("determinism", value, bench.score(case.a, case.b))
+        yield _same(again, value, bench.score(case.a, case.b))
         with _global_seeds(12345):
-            yield _same("independence of global random state", value, bench.score(case.a, case.b))
+            yield _same(elsewhere, value, bench.score(case.a, case.b))
+        return
+    yield _unmeasured(again, "yes", bench)
+    yield _unmeasured(elsewhere, "yes", bench)
 
 
 def purity(bench: Bench) -> Iterator[Finding]:
@@ -186,7 +211,10 @@ def purity(bench: Bench) -> Iterator[Finding]:
         for before, case in zip(made, bench.cases, strict=True)
         if not (_equal(before.a, case.a) and _equal(before.b, case.b))
     ]
-    yield Finding("inputs are not modified", "yes", _yes(not changed), not changed, ", ".join(changed))
+    if changed or any(bench.usable()):
+        yield Finding("inputs are not modified", "yes", _yes(not changed), not changed, ", ".join(changed))
+    else:  # a metric that gave up at once had no occasion
+        yield _unmeasured("inputs are not modified", "yes", bench)
 
 
 def _equal(before: Representation, after: Representation) -> bool:
@@ -202,6 +230,9 @@ def fast_door(bench: Bench) -> Iterator[Finding]:
     both = [(bench.between(i, j), score) for (i, j), score in zip(pairs, fast, strict=True)]
     gaps = [bench.gap(slow.value, quick) if slow.value is not None else 0.0 for slow, quick in both]
     lost = sum((slow.status, slow.warnings) != (quick.status, quick.warnings) for slow, quick in both)
+    if not lost and not any(slow.status == "ok" for slow, _ in both):
+        yield _unmeasured("fast door equals plain function", "yes", bench)
+        return
     detail = f"{len(pairs)} pairs, largest relative difference {max(gaps):.2g}; {lost} differ in status or warnings"
     ok = max(gaps) <= TOLERANCE and lost == 0
     yield Finding("fast door equals plain function", "yes", _yes(ok), ok, detail)
@@ -210,10 +241,12 @@ def fast_door(bench: Bench) -> Iterator[Finding]:
 def null_level(bench: Bench) -> Iterator[Finding]:
     """What the metric says of unrelated representations: no declaration to hold it against, but good to know."""
     values = null_values(bench.fast, seed=bench.seed)
-    measured = f"{np.mean(values):.4g}" if values else "no value"
+    if not values:
+        yield _unmeasured("value for unrelated representations", "not declared", bench)
+        return
     spread = f", standard deviation {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
     detail = f"{NULL_ROWS} rows, {NULL_WIDTH} features each, {len(values)} draws{spread}"
-    yield Finding("value for unrelated representations", "not declared", measured, True, detail)
+    yield Finding("value for unrelated representations", "not declared", f"{np.mean(values):.4g}", True, detail)
 
 
 def null_values(metric: Metric, *, seed: int = 0) -> list[float]:
@@ -257,6 +290,13 @@ def _reordered(representation: Representation, order: torch.Tensor) -> Represent
 def _same(name: str, value: float, again: Score) -> Finding:
     ok = again.value == value
     return Finding(name, "yes", _yes(ok), ok, "" if ok else f"{value!r}, then {again.value!r}")
+
+
+def _unmeasured(name: str, declared: str, bench: Bench) -> Finding:
+    """Neither a pass nor a failure: no value was there to look at, for the reason that the metric gave."""
+    reasons = (score.reason for _, score in bench.scores if score.reason is not None)
+    reason = "no value" if any(bench.usable()) else next(reasons, "no value")
+    return Finding(name, declared, NOT_MEASURED, None, reason)
 
 
 def _yes(holds: bool) -> str:

@@ -18,7 +18,8 @@ TOLERANCES: Mapping[tuple[Level, str], float] = {
     ("reproduced", "light"): 0.05,
     ("reproduced", "heavy"): 0.15,
 }
-"""Relative to a metric's spread. On one machine bit-equal is the rule; these are for other processors and libraries.
+"""Relative to a metric's spread. On one machine a sample is off by rounding at most, since it makes other batches than
+the whole does; these are for other processors and libraries.
 
 `heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training whole networks does the
 same to every metric.
