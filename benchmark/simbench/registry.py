@@ -224,7 +224,7 @@ def load_installed_plugins() -> None:
         _load_all_builtin()
         try:
             entry.load()
-        except Exception as error:  # somebody else's code may raise anything; it is listed, not hidden
+        except (Exception, SystemExit) as error:  # somebody else's code may raise anything; it is listed, not hidden
             broken_plugins[entry.name] = f"{type(error).__name__}: {error}"
 
 
@@ -252,7 +252,7 @@ def _import_module(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         raise SimbenchError(f'cannot import "{name}": {error}') from None
-    except Exception as error:  # the user's own module may raise anything
+    except (Exception, SystemExit) as error:  # the user's own module may raise anything
         raise SimbenchError(f'cannot import "{name}": {type(error).__name__}: {error}') from error
 
 
@@ -278,14 +278,14 @@ def _import_file(path: Path) -> ModuleType:
     except SimbenchError:
         sys.modules.pop(name, None)
         raise
-    except Exception as error:  # the user's own file: one line, its own reason
+    except (Exception, SystemExit) as error:  # the user's own file: one line, its own reason
         sys.modules.pop(name, None)
         line = _line_in(path, error)
         raise SimbenchError(f"{path}:{line}: cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
 
-def _line_in(path: Path, error: Exception) -> int:
+def _line_in(path: Path, error: BaseException) -> int:
     """The last line of `path` on the error's way."""
     if isinstance(error, SyntaxError) and error.lineno:
         return error.lineno

@@ -84,6 +84,11 @@ def test_describe_shows_parameters_with_their_defaults(invoke):
     assert entry["parameters"] == [{"name": "variance", "type": "float, > 0, ≤ 1", "default": "0.99"}]
 
 
+def test_describe_shows_the_parameters_of_a_transform(invoke):
+    (entry,) = json.loads(invoke("describe", "invertible_linear", "--json").stdout)
+    assert entry["parameters"] == [{"name": "condition", "type": "float, ≥ 1, ≤ 1e+06", "default": "10.0"}]
+
+
 def test_parameters_are_shown_as_a_suite_gives_them(invoke):
     (entry,) = json.loads(invoke("describe", "upper_bound", "--json").stdout)
     shown = {parameter["name"]: (parameter["type"], parameter["default"]) for parameter in entry["parameters"]}

@@ -12,6 +12,7 @@ import pytest
 from simbench.data import embedded
 from simbench.data.dataset import Dataset, fingerprint, load_dataset
 from simbench.errors import SimbenchError
+from simbench.registry import DATASETS
 
 SHAPES = {
     "digits": ((1297, 1, 8, 8), (500, 1, 8, 8)),
@@ -33,6 +34,11 @@ def refuse(*_: Any) -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_splits_have_their_documented_shapes(loaded: dict[str, Dataset], name: str) -> None:
     assert (loaded[name].train.inputs.shape, loaded[name].test.inputs.shape) == SHAPES[name]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_outline_says_what_is_loaded(loaded: dict[str, Dataset], name: str) -> None:
+    assert DATASETS.get(name).outline({}) == loaded[name].outline
 
 
 @pytest.mark.parametrize("name", SHAPES)

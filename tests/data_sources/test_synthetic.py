@@ -10,6 +10,24 @@ import pytest
 from simbench.data.dataset import fingerprint, load_dataset
 from simbench.data.synthetic import CharacterSource
 from simbench.errors import SimbenchError
+from simbench.registry import DATASETS
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("radial", {"train": 30, "test": 20}),
+        ("spirals", {"train": 30, "test": 20}),
+        ("characters", {"train": 30, "test": 20, "context": 5}),
+    ],
+)
+@pytest.mark.parametrize("sizes_given", [True, False])
+def test_the_outline_says_what_is_generated(
+    name: str, parameters: dict[str, int], sizes_given: bool, tmp_path: Path
+) -> None:
+    parameters = parameters if sizes_given else {}
+    data = load_dataset(name, parameters, tmp_path)
+    assert DATASETS.get(name).outline(parameters) == data.outline
 
 
 class TestRadial:

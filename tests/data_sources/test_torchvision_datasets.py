@@ -12,6 +12,7 @@ import torchvision.datasets
 from simbench.data.dataset import Dataset, load_dataset
 from simbench.data.torchvision_datasets import DOWNLOADS
 from simbench.errors import SimbenchError
+from simbench.registry import DATASETS
 
 PIXELS: dict[str, Any] = {
     "cifar10": np.full((4, 32, 32, 3), 255, np.uint8),
@@ -42,6 +43,10 @@ def load_replaced(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Da
 def test_channels_come_first(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     channels, size = (1, 28) if "mnist" in name else (3, 32)
     assert load_replaced(name, tmp_path, monkeypatch).input_shape == (channels, size, size)
+    outline = DATASETS.get(name).outline({})
+    assert outline is not None
+    assert outline.input_shape == (channels, size, size)
+    assert f"{outline.train:,} to train on, {outline.test:,} held out" in DATASETS.get(name).summary
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)

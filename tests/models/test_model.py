@@ -207,12 +207,13 @@ def test_the_blocks_and_the_embedding_are_cut_points(models: dict[str, Model]) -
     assert models["mlp"].embedding_layer == "embedding"
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv1d", "conv2d"])
+@pytest.mark.parametrize("name", OWN)
 def test_the_head_gives_the_logits_from_the_embedding(models: dict[str, Model], name: str) -> None:
     model, head = models[name], models[name].head()
     assert head is not None
     inputs = inputs_of(model)
-    read = model.activations(inputs, "embedding") @ head.unembedding.T + head.bias
+    assert model.embedding_layer is not None
+    read = model.activations(inputs, model.embedding_layer) @ head.unembedding.T + head.bias
     torch.testing.assert_close(read, model.logits(inputs), rtol=0, atol=1e-5)
 
 
@@ -230,7 +231,17 @@ def test_a_layer_that_the_last_linear_map_does_not_read_has_no_head(models: dict
 
 
 def test_without_an_embedding_layer_there_is_no_head(models: dict[str, Model]) -> None:
-    assert models["vit"].head() is None
+    assert models["resnet18"].embedding_layer is None
+    assert models["resnet18"].head() is None
+
+
+def test_what_a_vision_transformers_head_reads_is_the_normalised_class_token(models: dict[str, Model]) -> None:
+    model = models["vit"]
+    inputs = inputs_of(model)
+    normalised = model.activations(inputs, "encoder.ln")
+    assert normalised.shape == (6, 5, 16)
+    assert torch.equal(model.activations(inputs, "heads.embedding"), normalised[:, 0])
+    assert model.layout("heads.embedding") == "vector"
 
 
 @pytest.mark.parametrize("ask", [lambda m, x: m.activations(x, "blok2"), lambda m, x: m.continue_from("blok2", x)])

@@ -11,6 +11,7 @@ from simbench.errors import NotApplicable
 from simbench.models.model import Model
 from simbench.models.reparametrise import REPARAMETRISATIONS
 from simbench.models.training import train
+from simbench.models.transformer import CausalTransformer
 from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
 
@@ -127,31 +128,40 @@ def test_other_networks_are_not_applicable(name: str) -> None:
         changed(Model(nn.Sequential(nn.Linear(2, 2))), name)
 
 
-@pytest.fixture(scope="module")
-def transformer(characters: Dataset) -> Model:
-    training = Training(dataset=Component(name="characters"), epochs=1, learning_rate=0.005)
-    return train(ARCHITECTURES.get("causal_transformer"), {"width": 16}, training, characters, seed=0).model
+@pytest.fixture(scope="module", params=["causal_transformer", "vit"])
+def transformer(request: pytest.FixtureRequest, characters: Dataset, digits: Dataset) -> Model:
+    data = {"causal_transformer": characters, "vit": digits}[request.param]
+    training = Training(dataset=Component(name=data.name), epochs=1, learning_rate=0.005)
+    return train(ARCHITECTURES.get(request.param), {"width": 16}, training, data, seed=0).model
 
 
 @pytest.fixture(scope="module")
-def tokens(characters: Dataset) -> Tensor:
-    return torch.from_numpy(characters.test.inputs[:200])
+def read(transformer: Model, characters: Dataset, digits: Dataset) -> Tensor:
+    """Inputs of the transformer's kind."""
+    data = characters if isinstance(transformer.network, CausalTransformer) else digits
+    return torch.from_numpy(data.test.inputs[:200])
+
+
+def embedding(model: Model, inputs: Tensor) -> Tensor:
+    assert model.embedding_layer is not None
+    return model.activations(inputs, model.embedding_layer)
 
 
 @pytest.mark.parametrize("names", [*([name] for name in TRANSFORMED), TRANSFORMED, TRANSFORMED[::-1]], ids="-".join)
-def test_a_transformer_keeps_its_distribution(transformer: Model, tokens: Tensor, names: list[str]) -> None:
+def test_a_transformer_keeps_its_distribution(transformer: Model, read: Tensor, names: list[str]) -> None:
     other = transformer
     for name in names:
         other = changed(other, name)
-    assert (log_probabilities(other, tokens) - log_probabilities(transformer, tokens)).abs().max() < 1e-4
-    before, after = transformer.activations(tokens, "embedding"), other.activations(tokens, "embedding")
+    assert (log_probabilities(other, read) - log_probabilities(transformer, read)).abs().max() < 1e-4
+    before, after = embedding(transformer, read), embedding(other, read)
     assert (after - before).norm() > 0.1 * before.norm()
 
 
-def test_all_blocks_of_a_transformer_have_one_new_order(transformer: Model, tokens: Tensor) -> None:
+def test_all_blocks_of_a_transformer_have_one_new_order(transformer: Model, read: Tensor) -> None:
     other, orders = changed(transformer, "unit_permutation"), set()
-    for layer in (*transformer.layers(), "embedding"):
-        before, after = (model.activations(tokens, layer).flatten(0, -2).T for model in (transformer, other))
+    assert transformer.embedding_layer is not None
+    for layer in (*transformer.layers(), transformer.embedding_layer):
+        before, after = (model.activations(read, layer).flatten(0, -2).T for model in (transformer, other))
         order = torch.cdist(after, before).argmin(dim=1)
         torch.testing.assert_close(after, before[order], rtol=1e-4, atol=1e-4)
         orders.add(tuple(order.tolist()))
@@ -162,3 +172,21 @@ def test_all_blocks_of_a_transformer_have_one_new_order(transformer: Model, toke
 def test_a_transformer_has_no_relu_to_scale(transformer: Model) -> None:
     with pytest.raises(NotApplicable, match="networks of plain blocks"):
         changed(transformer, "relu_rescaling")
+
+
+def test_a_head_behind_a_bottleneck_is_rewritten_in_any_network(cifar_like: Tensor) -> None:
+    torch.manual_seed(0)
+    architecture, parameters = ARCHITECTURES.get("resnet_bottleneck"), {"embedding": 3}
+    resnet = Model.of(architecture.build((3, 32, 32), 10, **parameters), architecture, parameters, (3, 32, 32))
+    other = changed(resnet, "head_linear")
+    assert (log_probabilities(other, cifar_like) - log_probabilities(resnet, cifar_like)).abs().max() < 1e-4
+    before, after = embedding(resnet, cifar_like), embedding(other, cifar_like)
+    assert (after - before).norm() > 0.1 * before.norm()
+    head = other.head()
+    assert head is not None
+    torch.testing.assert_close(after @ head.unembedding.T + head.bias, other.logits(cifar_like), rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def cifar_like() -> Tensor:
+    return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))

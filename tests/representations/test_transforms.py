@@ -159,6 +159,24 @@ def test_random_invertible_matrices_stay_within_the_condition_number(size: int) 
         assert values.max() / values.min() <= LARGEST_CONDITION_NUMBER * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("name", ["invertible_linear", "affine", "diagonal_scaling"])
+@pytest.mark.parametrize("condition", [1.0, 2.0, 1000.0])
+def test_a_condition_number_that_is_given_is_kept_to_and_made_use_of(name: str, condition: float, make: Make) -> None:
+    representation = make("vector", inputs=40)
+    before = rows(representation)
+    after = rows(TRANSFORMS.get(name)(representation, seed=0, condition=condition))
+    design = torch.cat([before, torch.ones(len(before), 1)], dim=1).double()
+    found = torch.linalg.cond(torch.linalg.lstsq(design, after.double()).solution[:-1])
+    # among a few features the singular values do not span all of the range
+    assert condition**0.25 * (1 - 1e-4) <= found <= condition * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("name", ["invertible_linear", "affine", "diagonal_scaling"])
+def test_the_default_condition_number_is_10(name: str, make: Make) -> None:
+    given = TRANSFORMS.get(name)(make("vector"), seed=0, condition=10.0)
+    assert torch.equal(apply(name, make("vector")).activations, given.activations)
+
+
 @pytest.mark.parametrize("size", [1, 2, 9])
 def test_haar_matrices_are_orthogonal(size: int) -> None:
     matrix = haar_orthogonal(size, generator())

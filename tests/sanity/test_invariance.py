@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.registry import TRANSFORMS
 from simbench.sanity.distribution_invariance import DistributionInvariance
 from simbench.sanity.invariance import Invariance
 from simbench.sanity.kind import Similarity
@@ -86,6 +87,46 @@ def test_an_index_that_does_not_know_rows_apart_has_no_scale_but_rounding(group:
 def test_there_is_one_column_per_transform(group: ModelGroup) -> None:
     verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
     assert list(verdict.columns) == ["orthogonal", "translation"]
+
+
+def test_a_column_names_the_parameters_that_differ_from_their_defaults(group: ModelGroup) -> None:
+    mixing = [{"name": "invertible_linear", "condition": condition} for condition in (10, 100, 1e3)]
+    test = make(transforms=[*mixing, {"name": "affine"}])
+    verdict = test.grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
+    assert list(verdict.columns) == [
+        "invertible_linear",
+        "invertible_linear(condition=100.0)",
+        "invertible_linear(condition=1000.0)",
+        "affine",
+    ]
+    of_each = [{side.transform for side in (c.a, c.b)} for c in test.expand([group], AT_LAYERS)]
+    asked = {named for found in of_each for named in found if named is not None and named.name == "invertible_linear"}
+    assert {dict(named.parameters).get("condition") for named in asked} == {None, 100.0, 1000.0}
+
+
+@pytest.mark.parametrize("choice", ["invertible_linear", {"name": "invertible_linear", "condition": 10}])
+def test_a_transform_without_other_parameters_has_the_key_and_the_seed_of_its_bare_name(
+    choice: object, group: ModelGroup
+) -> None:
+    test = make(transforms=[choice])
+    model, layer = group.models[0], group.layers[0]
+    seed = seed_for(test="turned", transform="invertible_linear", model=str(model), layer=layer)
+    expected = RepresentationRef(model, layer).under(Named.of("invertible_linear", seed=seed))
+    assert expected in {c.b for c in test.expand([group], AT_LAYERS)}
+    assert test.model_dump(mode="json")["transforms"] == ["invertible_linear"]
+
+
+def test_a_transform_with_parameters_is_written_as_it_is_read() -> None:
+    test = make(transforms=["orthogonal", {"name": "invertible_linear", "condition": 100}])
+    written = test.model_dump(mode="json")
+    assert written["transforms"] == ["orthogonal", {"name": "invertible_linear", "condition": 100.0}]
+    assert Invariance.model_validate(written) == test
+
+
+@pytest.mark.parametrize("name", [name for name, transform in TRANSFORMS if not transform.function_preserving])
+def test_only_function_preserving_transforms_are_asked_for(name: str) -> None:
+    with pytest.raises(ValueError, match=f'"{name}" is not function-preserving; valid: affine, '):
+        make(transforms=["orthogonal", name])
 
 
 def test_a_column_is_graded_by_itself(group: ModelGroup) -> None:

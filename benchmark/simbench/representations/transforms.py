@@ -7,11 +7,14 @@ and invariance tests reach stitching and head metrics as well as matrix metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import Field
 
 from simbench.lazy import lazy_import
+from simbench.parameters import checked_parameters
 from simbench.registry import TRANSFORMS, Origin, origin_of, source_hash
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ else:
     torch = lazy_import("torch")
 
 LARGEST_CONDITION_NUMBER = 10.0
+Condition = Annotated[float, Field(ge=1, le=1e6)]
+"""A largest condition number. What is more ill-conditioned cannot be undone in single precision."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,12 @@ class Transform:
     def identity(self) -> str:
         """Name and version, else name and the hash of the source: what a representation's key depends on."""
         return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
+
+    def declared(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that differ from their defaults; `ParameterError` names every bad one."""
+        defaults = checked_parameters(self.function, {})
+        checked = checked_parameters(self.function, parameters)
+        return {key: value for key, value in checked.items() if key not in defaults or defaults[key] != value}
 
     def __call__(self, representation: Representation, *, seed: int, **parameters: Any) -> Representation:
         """The transformed representation; the seed, and what is transformed, decide the map."""
@@ -87,9 +98,11 @@ def isotropic_scaling(representation: Representation, generator: Generator) -> R
 
 
 @transform("diagonal_scaling", version=1, function_preserving=True)
-def diagonal_scaling(representation: Representation, generator: Generator) -> Representation:
-    """Multiplies each feature by a positive factor of its own, log-uniform, at most 10 apart."""
-    factors = log_uniform(representation.features, LARGEST_CONDITION_NUMBER**0.5, generator)
+def diagonal_scaling(
+    representation: Representation, generator: Generator, *, condition: Condition = LARGEST_CONDITION_NUMBER
+) -> Representation:
+    """Multiplies each feature by a positive factor of its own, log-uniform, at most `condition` apart."""
+    factors = log_uniform(representation.features, condition**0.5, generator)
     return mapped(representation, torch.diag(factors))
 
 
@@ -109,15 +122,19 @@ def translation(representation: Representation, generator: Generator) -> Represe
 
 
 @transform("invertible_linear", version=1, function_preserving=True)
-def invertible_linear(representation: Representation, generator: Generator) -> Representation:
-    """Mixes the features by a matrix with log-uniform singular values and a condition number of at most 10."""
-    return mapped(representation, random_invertible(representation.features, generator))
+def invertible_linear(
+    representation: Representation, generator: Generator, *, condition: Condition = LARGEST_CONDITION_NUMBER
+) -> Representation:
+    """Mixes the features by a matrix of log-uniform singular values, with a condition number of at most `condition`."""
+    return mapped(representation, random_invertible(representation.features, generator, condition))
 
 
 @transform("affine", version=1, function_preserving=True)
-def affine(representation: Representation, generator: Generator) -> Representation:
-    """An invertible linear map followed by a translation."""
-    return translation(invertible_linear(representation, generator), generator)
+def affine(
+    representation: Representation, generator: Generator, *, condition: Condition = LARGEST_CONDITION_NUMBER
+) -> Representation:
+    """An invertible linear map, whose condition number is at most `condition`, followed by a translation."""
+    return translation(invertible_linear(representation, generator, condition=condition), generator)
 
 
 @transform("copy", version=1, function_preserving=True)
@@ -212,7 +229,7 @@ def log_uniform(count: int, largest: float, generator: Generator) -> Tensor:
     return torch.as_tensor(largest, dtype=torch.float64) ** uniform
 
 
-def random_invertible(size: int, generator: Generator) -> Tensor:
-    """`(size, size)`, float64: U diag(s) Vᵀ with Haar U, V and log-uniform s, condition number at most 10."""
+def random_invertible(size: int, generator: Generator, condition: float = LARGEST_CONDITION_NUMBER) -> Tensor:
+    """`(size, size)`, float64: U diag(s) Vᵀ with Haar U, V and log-uniform s, condition number at most `condition`."""
     left, right = haar_orthogonal(size, generator), haar_orthogonal(size, generator)
-    return left @ torch.diag(log_uniform(size, LARGEST_CONDITION_NUMBER**0.5, generator)) @ right
+    return left @ torch.diag(log_uniform(size, condition**0.5, generator)) @ right

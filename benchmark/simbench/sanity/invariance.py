@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
 
+from simbench.errors import suggestion
+from simbench.parameters import ParameterError
 from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.registry import TRANSFORMS
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
 from simbench.sanity.scale import change, shuffled
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.seeds import seed_for
+from simbench.suite.schema import Component, ShortComponentChoice
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
+
+
+def _function_preserving(choice: Component) -> Component:
+    """The choice with the parameters that differ from their defaults; an unknown one as it is, as loading says so."""
+    if choice.name not in TRANSFORMS:
+        return choice
+    chosen = TRANSFORMS.get(choice.name)
+    if not chosen.function_preserving:
+        valid = suggestion("", [name for name, transform in TRANSFORMS if transform.function_preserving])
+        raise ValueError(f'"{choice.name}" is not function-preserving{valid}')
+    try:
+        return Component(name=choice.name, **chosen.declared(choice.parameters))
+    except ParameterError:
+        return choice
+
+
+def _named(choice: Component) -> Named:
+    return Named.of(choice.name, **choice.parameters)
 
 
 @test_kind("invariance")
@@ -31,10 +53,18 @@ class Invariance(TestKind):
     (Nielsen et al. 2025, arXiv 2506.03784), so an index that changes measures a choice of coordinates.
     """
 
-    transforms: list[str] = Field(min_length=1)
+    transforms: list[Annotated[ShortComponentChoice, AfterValidator(_function_preserving)]] = Field(min_length=1)
+    """By name, or with parameters: `{name: invertible_linear, condition: 100}`."""
     tolerance: float = Field(default=0.05, gt=0, lt=1)
     layers: ChosenLayers = None
     """Layers to test: a number of them, evenly spread, or their names; all by default."""
+
+    @field_validator("transforms")
+    @classmethod
+    def _each_once(cls, transforms: list[Component]) -> list[Component]:
+        if len({str(_named(choice)) for choice in transforms}) != len(transforms):
+            raise ValueError("a transform appears twice")
+        return transforms
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Two questions per model, layer and transform."""
@@ -42,10 +72,11 @@ class Invariance(TestKind):
             for layer in layers_of(group, self.layers, metric.level):
                 unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
                 for a, b in with_next(group.models, layer):
-                    for name in self.transforms:
-                        seed = seed_for(test=self.id, transform=name, model=str(a.model), layer=layer)
-                        changed = a.under(Named.of(name, seed=seed))
-                        yield from same_similarity(a, b, changed, unrelated, self.tolerance, name)
+                    for choice in self.transforms:
+                        column = str(_named(choice))
+                        seed = seed_for(test=self.id, transform=column, model=str(a.model), layer=layer)
+                        changed = a.under(Named.of(choice.name, **choice.parameters, seed=seed))
+                        yield from same_similarity(a, b, changed, unrelated, self.tolerance, column)
 
 
 def same_similarity(

@@ -10,9 +10,10 @@ import copy
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from simbench.errors import SuiteError, UnknownNameError
+from simbench.errors import UnknownNameError
 from simbench.suite.yaml_nodes import Document, Location, Position, Problem, merged
 
 LIKE = "like"
@@ -22,17 +23,13 @@ GROUP = re.compile(r"models\.([^.:;, \[]+)")
 def with_groups_filled_in(document: Document) -> Document:
     """The document without `like`: every group holds what it takes from others, which stays where they say it.
 
-    Raises:
-        SuiteError: a group is like one that is not there, or like itself; without its rest it cannot be checked.
+    A group that is like one that is not there, or like itself, is a problem of the document, and incomplete in it.
     """
-    problems: list[Problem] = []
     groups = document.at(("models",))
     if not isinstance(groups, dict):
         return document
     for name in groups:
-        document = _filled_in(document, name, (), problems)
-    if problems:
-        raise SuiteError(dict.fromkeys(map(str, (*document.problems, *problems))))
+        document = _filled_in(document, name, ())
     return document
 
 
@@ -52,7 +49,7 @@ def _lines_below_its_group(problem: Problem, document: Document) -> float:
     return problem.position.line - group.line
 
 
-def _filled_in(document: Document, name: str, chain: tuple[str, ...], problems: list[Problem]) -> Document:
+def _filled_in(document: Document, name: str, chain: tuple[str, ...]) -> Document:
     """The document with this group filled in, after the one that it is like."""
     place: Location = ("models", name)
     group = document.at(place)
@@ -62,16 +59,21 @@ def _filled_in(document: Document, name: str, chain: tuple[str, ...], problems: 
     where = document.position((*place, LIKE))
     groups: Mapping[str, Any] = document.at(("models",))
     if not isinstance(other, str):
-        problems.append(Problem(where, f"models.{name}.like: the name of one group is needed"))
-    elif other in (name, *chain):
-        problems.append(Problem(where, f"models.{name}: a group cannot be like itself"))
-    elif other not in groups:
+        return _without_rest(document, name, Problem(where, f"models.{name}.like: the name of one group is needed"))
+    if other in (name, *chain):
+        return _without_rest(document, name, Problem(where, f"models.{name}: a group cannot be like itself"))
+    if other not in groups:
         known = [known for known in groups if known != name]
-        problems.append(Problem(where, str(UnknownNameError("model", other, known))))
-    else:
-        filled = _filled_in(document, other, (*chain, name), problems)
-        return merged(_as_if_written(filled, other, name), filled)
-    return document
+        return _without_rest(document, name, Problem(where, str(UnknownNameError("model", other, known))))
+    document = _filled_in(document, other, (*chain, name))
+    if not isinstance(groups[other], dict) or ("models", other) in document.incomplete:
+        document = _without_rest(document, name)
+    return merged(_as_if_written(document, other, name), document)
+
+
+def _without_rest(document: Document, name: str, *problems: Problem) -> Document:
+    incomplete = document.incomplete | {("models", name)}
+    return replace(document, problems=(*document.problems, *problems), incomplete=incomplete)
 
 
 def _as_if_written(document: Document, other: str, name: str) -> Document:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from simbench.errors import SimbenchError, SuiteError, UnknownNameError
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
+from simbench.suite.data_problems import data_problems
 from simbench.suite.inheritance import told_once, with_groups_filled_in
 from simbench.suite.names import component_at, dataset_places, imported_plugins, metric_places, name_problems
 from simbench.suite.schema import Suite, TestSpec
@@ -48,6 +49,7 @@ def load_suite(reference: str) -> Suite:
         data["tests"] = _checked_tests(document, problems) or [None]
     suite = validated(Suite, data, (), document, problems)
     problems.extend(name_problems(document))
+    problems.extend(data_problems(document))
     if problems or suite is None:
         raise SuiteError(
             dict.fromkeys(str(problem) for problem in _in_file_order(told_once(problems, document), document))

@@ -123,10 +123,10 @@ def _metric_problems(document: Document) -> Iterator[Problem]:
 def _architecture_layers(name: str, document: Document) -> tuple[tuple[str, ...] | None, str | None]:
     """The layers that the architecture of a model group names, and the one its head reads; None for what it does not.
 
-    None for both where the architecture is itself in error.
+    None for both where the architecture is itself in error, or only a part of it is known.
     """
     component = component_at(("models", name, "architecture"), document)
-    if component is None or component.name not in ARCHITECTURES:
+    if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
         return None, None
     architecture = ARCHITECTURES.get(component.name)
     try:
@@ -138,7 +138,7 @@ def _architecture_layers(name: str, document: Document) -> tuple[tuple[str, ...]
 def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
     """Layers that an architecture does not have, and a missing list where only the suite can name them."""
     component = component_at(("models", name, "architecture"), document)
-    if component is None or component.name not in ARCHITECTURES:
+    if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
         return
     (known, _), listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
     if listed is None and ARCHITECTURES.get(component.name).layer_names is None:
@@ -177,7 +177,8 @@ def _test_problems(document: Document) -> Iterator[Problem]:
             seen.setdefault(test_id, index)
         yield from _needs_models(raw, at, document)
         yield from _unknown("model", raw.get("models"), (*at, "models"), _models(document), document)
-        yield from _unknown("transform", raw.get("transforms"), (*at, "transforms"), TRANSFORMS.names(), document)
+        for place in range(len(raw["transforms"]) if isinstance(raw.get("transforms"), list) else 0):
+            yield from _component(TRANSFORMS, (*at, "transforms", place), document)
         yield from _unknown("metric", raw.get("against"), (*at, "against"), METRICS.names(), document)
         for place, name in enumerate(_strings(raw.get("against"))):
             yield from _no_distance(name, (*at, "against", place), document)

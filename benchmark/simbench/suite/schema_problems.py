@@ -39,13 +39,18 @@ def path_of(location: Location) -> str:
 
 
 def _described(model: type[BaseModel], error: ValidationError, location: Location, document: Document) -> list[Problem]:
-    """One problem for each of pydantic's; those of the branches of one union are alternatives, and make one."""
+    """One problem for each of pydantic's; those of the branches of one union are alternatives, and make one.
+
+    What a place lacks, alone or among its keys, is no problem where the document is incomplete.
+    """
     unknown_and_missing: list[Problem] = []
     wrong: dict[Location, list[str]] = {}
     for problem in error.errors():
         missing = problem["type"] == "missing"
         inner = _without_branches(problem["loc"], document.at(location), last_is_absent=missing)
         here = (*location, *inner)
+        if here in document.incomplete or (missing and here[:2] in document.incomplete):
+            continue
         parent = f" in {path_of(here[:-1])}" if here[:-1] else ""
         if problem["type"] == "extra_forbidden":
             tail = suggestion(str(here[-1]), _fields_at(model, inner[:-1]))

@@ -55,12 +55,16 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """A mapping read from YAML, with the positions of every key and every value, and what was wrong already in it."""
+    """A mapping read from YAML, with the positions of every key and every value, and what was wrong already in it.
+
+    At the places that are `incomplete`, something is missing that stands elsewhere and was not found.
+    """
 
     data: dict[str, Any]
     keys: dict[Location, Position]
     values: dict[Location, Position]
     problems: tuple[Problem, ...] = ()
+    incomplete: frozenset[Location] = frozenset()
 
     def at(self, location: Location) -> Any:
         """The value at `location`; None where there is none."""
@@ -110,7 +114,8 @@ def merged(base: Document, over: Document) -> Document:
     """
     keys, values = dict(base.keys), dict(base.values)
     data = _merge(base.data, over.data, (), keys, values)
-    return Document(data, keys | over.keys, values | over.values, (*base.problems, *over.problems))
+    problems, incomplete = (*base.problems, *over.problems), base.incomplete | over.incomplete
+    return Document(data, keys | over.keys, values | over.values, problems, incomplete)
 
 
 def _merge(

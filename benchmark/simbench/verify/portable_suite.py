@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from simbench.errors import ExitCode, SimbenchError
 from simbench.files import file_digest
 from simbench.metrics.metric import Metric
+from simbench.parameters import ParameterError
 from simbench.plan.plan import model_group
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
 from simbench.sanity.kind import TestKind
@@ -179,11 +180,19 @@ def _check_components(suite: Suite) -> None:
             raise BadBundleError(f'suite.yaml: models.{name}: "{spec.teacher}" cannot be its teacher')
     for test in suite.tests:
         for transform in getattr(test, "transforms", ()):
-            if transform not in TRANSFORMS:
-                raise CannotCheckError(f'no transform "{transform}" here: install the plugin that brings it')
+            _check_transform(transform if isinstance(transform, Component) else Component(name=transform), test.id)
         for name in test.models:
             if name not in suite.models:
                 raise BadBundleError(f'suite.yaml: test "{test.id}" names the model "{name}", which is not there')
+
+
+def _check_transform(transform: Component, test: str) -> None:
+    if transform.name not in TRANSFORMS:
+        raise CannotCheckError(f'no transform "{transform.name}" here: install the plugin that brings it')
+    try:
+        TRANSFORMS.get(transform.name).declared(transform.parameters)
+    except ParameterError as error:
+        raise BadBundleError(f'suite.yaml: test "{test}": transform {transform.name}: {error}') from None
 
 
 def _check_size(suite: Suite) -> None:

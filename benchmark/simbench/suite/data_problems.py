@@ -1,0 +1,83 @@
+"""Whether the data of a suite suffice and fit: enough inputs for the probe, and of a shape that its models read.
+
+Nothing is loaded: what is not known of a dataset beforehand is left to the run. Like `names.py`, these checks read the
+raw document, so that one mistake hides no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from simbench.parameters import ParameterError
+from simbench.registry import ARCHITECTURES, DATASETS
+from simbench.suite.names import component_at
+from simbench.suite.schema import FitProbe, Probe
+from simbench.suite.yaml_nodes import Document, Location, Problem
+
+if TYPE_CHECKING:
+    from simbench.data.dataset import Outline
+
+PROBE: Location = ("probe", "dataset")
+
+
+def data_problems(document: Document) -> Iterator[Problem]:
+    """A probe that asks for more inputs than there are, and models that cannot read what they are shown."""
+    probe = _outline(PROBE, document)
+    models = document.at(("models",))
+    if probe is None or not isinstance(models, dict) or not models:
+        return
+    yield from _number_problems(probe, document)
+    for name in models:
+        place: Location = ("models", name, "train", "dataset")
+        yield from _shape_problems(place, PROBE, "the probe", document)
+        teacher = document.at((*place[:-1], "distil", "teacher"))
+        if isinstance(teacher, str):
+            taught = ("models", teacher, "train", "dataset")
+            yield from _shape_problems(taught, place, f"its student models.{name}", document)
+
+
+def _number_problems(probe: Outline, document: Document) -> Iterator[Problem]:
+    component = component_at(PROBE, document)
+    assert component is not None
+    # a key that no probe has may be the misspelt number
+    misspelt = not document.at(("probe",)).keys() <= Probe.model_fields.keys()
+    usual = 0 if misspelt else Probe.model_fields["inputs"].default
+    # metrics that learn nothing never ask for the fitting inputs: only a number that is given is one too many
+    for place, fields, default in ((("probe",), Probe, usual), (("probe", "fit"), FitProbe, 0)):
+        split = document.at((*place, "split")) or fields.model_fields["split"].default
+        asked = document.at((*place, "inputs")) or default
+        if split in ("train", "test") and isinstance(asked, int):
+            too_many = probe.lacks(asked, component.name, split)
+            if too_many is not None:
+                yield Problem(document.position((*place, "inputs")), too_many)
+
+
+def _shape_problems(trained: Location, shown: Location, to_what: str, document: Document) -> Iterator[Problem]:
+    """A group of models that is trained on inputs of one shape, and cannot read the others that it is shown."""
+    own, other = _outline(trained, document), _outline(shown, document)
+    group = trained[:2]
+    component = component_at((*group, "architecture"), document)
+    if own is None or other is None or group in document.incomplete:
+        return
+    if component is None or component.name not in ARCHITECTURES:
+        return
+    if ARCHITECTURES.get(component.name).reads(own.input_shape, other.input_shape, **component.parameters):
+        return
+    names = [found.name for place in (trained, shown) if (found := component_at(place, document)) is not None]
+    text = (
+        f"models.{group[1]}: {component.name} trained on {names[0]}, inputs of shape {own.input_shape}, cannot read "
+        f"{to_what}: {names[1]}, of shape {other.input_shape}; train it on {names[1]}"
+    )
+    yield Problem(document.position(trained), text)
+
+
+def _outline(place: Location, document: Document) -> Outline | None:
+    """What is known of the dataset that is named at a place, if it is one."""
+    component = component_at(place, document)
+    if component is None or component.name not in DATASETS:
+        return None
+    try:
+        return DATASETS.get(component.name).outline(component.parameters)
+    except ParameterError:
+        return None
