@@ -119,6 +119,17 @@ def test_a_nearly_constant_index_gains_nothing_over_the_same_index_at_full_range
     assert 0.0 < full.grade < 1.0
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_unit_of_an_index_changes_no_grade(unit: float, group: ModelGroup) -> None:
+    test = make()
+
+    def grade(index: Table) -> float | None:
+        return test.grade([group], AT_LAYERS, lambda c: Similarity(unit * index(c))).grade
+
+    assert grade(noisy) == test.grade([group], AT_LAYERS, lambda c: Similarity(noisy(c))).grade
+    assert grade(lambda c: 1.0 + 1e-8 * noisy(c)) == 0.0
+
+
 def test_an_index_that_finds_shuffled_copies_more_similar_passes_nothing(group: ModelGroup) -> None:
     verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(1.0 if shuffled(c.a) else 0.0))
     assert verdict.grade == 0.0

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import Similarity, TestKind
+from simbench.sanity.scale import scale_of, shuffled
 
 SELF, UNRELATED = 0.9, 0.5
 
@@ -40,6 +41,19 @@ def graded(test: TestKind, group: ModelGroup, **values: float) -> float:
     grade = test.grade([group], AT_LAYERS, scores).grade
     assert grade is not None
     return grade
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_the_scale_has_a_sign_and_is_0_where_it_is_rounding(unit: float, group: ModelGroup) -> None:
+    a = RepresentationRef(group.models[0], "block1")
+    own, copy = Comparison(a, a), shuffled(a)
+
+    def scale(of_own: float, of_copy: float) -> float:
+        return scale_of(lambda c, fact=None: Similarity(unit * (of_own if c == own else of_copy)), own, [copy])
+
+    assert scale(0.9, 0.5) == pytest.approx(0.4 * unit)
+    assert scale(0.5, 0.9) == pytest.approx(-0.4 * unit)
+    assert scale(0.9, 0.9 + 1e-8) == scale(0.9 + 1e-8, 0.9) == 0.0
 
 
 @pytest.mark.parametrize(("far", "credit"), [(0.5, 1.0), (0.4, 1.0), (0.7, 0.5), (0.9, 0.0), (1.0, 0.0)])
