@@ -111,6 +111,7 @@ def test_layers_nearer_than_the_distance_are_not_asked_about(group: ModelGroup) 
 def test_one_model_has_no_counterpart() -> None:
     verdict = make().grade([ModelGroup("net", (0,), ("a", "b", "c"), None)], AT_LAYERS, lambda c: Similarity(1.0))
     assert verdict.status == "skip"
+    assert verdict.reason == "correspondence found nothing to compare in the models it was given"
 
 
 def test_a_network_shallower_than_the_distance_asks_nothing(group: ModelGroup) -> None:
@@ -126,6 +127,7 @@ def test_a_metric_of_the_head_has_no_layers_to_compare(group: ModelGroup) -> Non
     verdict = make().grade([group], AT_HEAD, lambda c: Similarity(1.0))
     assert (verdict.status, verdict.passed) == ("skip", None)
     assert verdict.reason == "correspondence compares layers; this metric is defined at the head only"
+    assert make().expand([group], AT_HEAD) == ()
 
 
 def test_networks_of_different_groups_are_not_compared(group: ModelGroup) -> None:

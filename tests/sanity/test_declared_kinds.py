@@ -55,6 +55,41 @@ def test_the_square_of_a_distance_breaks_the_triangle_and_nothing_else(group: Mo
     assert set(found.values()) == {1.0}
 
 
+def test_offenders_say_by_how_much_an_axiom_was_missed(group: ModelGroup) -> None:
+    def noisy(comparison: Comparison, fact: object = None) -> Similarity:
+        return Similarity({"row_shuffle": 0.0, "copy": 0.9}.get(change(comparison), 1.0))
+
+    margins = [one.margin for one in make("axioms").grade([group], AT_LAYERS, noisy).columns["determinism"].offenders]
+    assert margins == pytest.approx([1e-4 - 0.1] * len(margins))
+    squared = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-(distance(c) ** 2)))
+    # from block1 to block5 by block3; the scale is 50²
+    assert squared.columns["triangle"].offenders[0].margin == pytest.approx(2**2 + 2**2 - 4**2 + 1e-4 * 50**2)
+
+
+def test_a_constant_has_no_axiom(group: ModelGroup) -> None:
+    verdict = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-0.7))
+    assert columns(verdict) == {"determinism": 0.0, "symmetry": 0.0, "range": 0.0, "triangle": 0.0}
+
+
+def test_triangles_are_asked_within_every_model_and_across_three(group: ModelGroup) -> None:
+    questions = make("axioms", layers=3).questions([group], DISTANCE)
+    within = [len(question.models) == 1 for question in questions if question.column == "triangle"]
+    # three layers, or three models, have three ways round
+    assert (sum(within), len(within)) == (3 * 4, 3 * 4 + 3 * 3)
+
+
+@pytest.mark.parametrize(("beyond", "grade"), [(0.0, 1.0), (5e-7, 1.0), (2e-6, 0.0)])
+def test_a_value_may_be_beyond_its_range_by_rounding(beyond: float, grade: float, group: ModelGroup) -> None:
+    unit = replace(AT_LAYERS, value_range=(0.0, 1.0))
+    for between in (-beyond, 1.0 + beyond):
+
+        def scores(comparison: Comparison, fact: object = None, between: float = between) -> Similarity:
+            own = 0.2 if change(comparison) == "row_shuffle" else 0.8
+            return Similarity(own if comparison.a.model == comparison.b.model else between)
+
+        assert columns(make("axioms").grade([group], unit, scores))["range"] == grade
+
+
 def test_symmetry_and_the_triangle_are_asked_where_they_are_declared(group: ModelGroup) -> None:
     directed = replace(AT_LAYERS, symmetric=False)
     verdict = make("axioms").grade([group], directed, lambda c: Similarity(float(change(c) != "row_shuffle")))
@@ -184,3 +219,20 @@ def test_a_detector_that_is_not_believed_leaves_the_question_open(group: ModelGr
     assert verdict.status == "ok"
     assert verdict.passed is None
     assert "detector" in str(verdict.reason)
+
+
+def test_a_map_that_has_no_score_gives_no_activations_to_judge(group: ModelGroup) -> None:
+    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        if fact is None and comparison.b.layer == "block1":
+            raise Ungradable("error", "did not converge")
+        return Similarity(0.5)
+
+    verdict = make("in_distribution").grade([group], replace(AT_LAYERS, name="stitch_direct"), scores)
+    assert (verdict.status, verdict.passed) == ("error", None)
+    assert "did not converge" in str(verdict.reason)
+
+
+def test_in_a_network_of_one_layer_nothing_is_far(group: ModelGroup) -> None:
+    metric = replace(AT_LAYERS, name="stitch_direct")
+    verdict = make("in_distribution").grade([replace(group, layers=("block1",))], metric, auroc(0.5))
+    assert set(verdict.columns) == {"self", "corresponding"}

@@ -300,6 +300,13 @@ def test_margins_are_finite_numbers(kind: str, metric: Metric, group: ModelGroup
 
 
 @BY_KIND_AND_METRIC
+def test_what_broke_an_answer_is_marked_and_nothing_else(kind: str, metric: Metric, group: ModelGroup) -> None:
+    for index in (CASES[kind].sound, CASES[kind].unsound):
+        verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(index))
+        assert [bool(trial.offending) for trial in verdict.trials] == [trial.held is False for trial in verdict.trials]
+
+
+@BY_KIND_AND_METRIC
 @FAILURES
 def test_without_any_score_there_is_a_status_and_a_reason_and_no_pass(
     kind: str, metric: Metric, status: Any, group: ModelGroup

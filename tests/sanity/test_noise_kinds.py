@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Similarity, TestKind
+from simbench.sanity.kind import Similarity, TestKind, partly
 from simbench.sanity.scale import scale_of, shuffled
 
 SELF, UNRELATED = 0.9, 0.5
@@ -56,6 +57,22 @@ def test_the_scale_has_a_sign_and_is_0_where_it_is_rounding(unit: float, group: 
     assert scale(0.9, 0.9 + 1e-8) == scale(0.9 + 1e-8, 0.9) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("credit", "answer"),
+    [
+        (1.2, (True, 0.0, 0, 1.0)),
+        (0.9, (False, -0.1, 0, 0.9)),
+        (0.51, (False, -0.49, 0, 0.51)),
+        (0.5, (False, -0.5, 1, 0.5)),
+        (-0.2, (False, -1.0, 1, 0.0)),
+    ],
+)
+def test_what_lost_half_of_its_credit_or_more_is_marked(credit: float, answer: Any, group: ModelGroup) -> None:
+    a = RepresentationRef(group.models[0], "block1")
+    found = partly(credit, [Comparison(a, a)])
+    assert (found.held, pytest.approx(found.margin), len(found.offending), found.credit) == answer
+
+
 @pytest.mark.parametrize(("far", "credit"), [(0.5, 1.0), (0.4, 1.0), (0.7, 0.5), (0.9, 0.0), (1.0, 0.0)])
 def test_far_pair_gives_credit_for_what_is_lost(far: float, credit: float, group: ModelGroup) -> None:
     assert graded(make("far_pair"), group, far=far) == pytest.approx(credit)
@@ -66,6 +83,11 @@ def test_far_pair_asks_within_models_and_between_neighbours(group: ModelGroup) -
     assert [len(question.models) for question in questions] == [1] * 4 + [2] * 4
     assert {(q.comparisons[0].a.layer, q.comparisons[0].b.layer) for q in questions} == {("block5", "block1")}
     assert make("far_pair").grade([group], AT_HEAD, lambda c: Similarity(1.0)).status == "skip"
+
+
+@pytest.mark.parametrize(("layers", "asked"), [(("only",), 0), (("first", "last"), 8)])
+def test_far_pair_needs_two_layers(layers: tuple[str, ...], asked: int, group: ModelGroup) -> None:
+    assert len(list(make("far_pair").questions([replace(group, layers=layers)], AT_LAYERS))) == asked
 
 
 @pytest.mark.parametrize(("noise", "credit"), [(0.5, 1.0), (0.3, 1.0), (0.6, 0.75), (0.9, 0.0)])
