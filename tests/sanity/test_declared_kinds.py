@@ -131,6 +131,24 @@ def test_rotated_copies_are_to_be_recognised_where_that_is_declared(invariant: b
     )
 
 
+def test_copies_are_noisy_by_the_ratio_that_is_given_and_keep_the_median_over_layers_and_models(
+    group: ModelGroup,
+) -> None:
+    test = make("matching_recovery", noise=0.02, copies=["permutation", "noise"], layers=1)
+    sides = {c.a.transform for c in test.expand([group], AT_LAYERS) if c.a.transform is not None}
+    ratios = {(side.name, dict(side.parameters).get("ratio")) for side in sides}
+    assert ratios == {("permutation", None), ("noise", 0.02), ("row_shuffle", None)}
+    kept = {0: 0.1, 1: 0.2, 2: 0.4, 3: 0.9}
+
+    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+        found = {"row_shuffle": 0.0, "noise": kept[comparison.b.model.seed]}
+        return Similarity(found.get(change(comparison), 1.0))
+
+    assert test.grade([group], AT_LAYERS, scores).companions == pytest.approx(
+        {"kept_permutation": 1, "kept_noise": 0.3}
+    )
+
+
 def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
     def share(comparison: Comparison, fact: object = None) -> Similarity:
         assert comparison.a.model.construction is not None
@@ -143,6 +161,21 @@ def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
     stitching = replace(AT_LAYERS, needs=frozenset({"model"}))
     for metric in (AT_HEAD, stitching):
         assert make("partial_overlap", models=[]).grade([], metric, share).status == "skip"
+
+
+def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
+    def low(comparison: Comparison, fact: object = None) -> Similarity:
+        assert comparison.a.model.construction is not None
+        return Similarity(0.8 * float(dict(comparison.a.model.construction.parameters)["share"]))
+
+    verdict = make("partial_overlap", models=[], shares=[1.0, 0.0, 0.5]).grade([], AT_LAYERS, low)
+    assert {trial.margin for trial in verdict.trials} == {0.4}
+    # |0.8 p − p| at 0, .5 and 1; where nothing in common would be infinitely many other units, at .5 and 1
+    means = {"permuted": 0.1, "rotated": 0.1, "extended": 0.15, "dead": 0.15}
+    assert verdict.companions == pytest.approx({f"distance_from_share_{form}": mean for form, mean in means.items()})
+    assert {form: column.comparisons for form, column in verdict.columns.items()} == {
+        "permuted": 9, "rotated": 9, "extended": 6, "dead": 6,
+    }  # fmt: skip
 
 
 def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:

@@ -120,10 +120,11 @@ def test_noise_response_counts_steps_in_the_right_order_and_the_range_used(group
         transform = comparison.a.transform
         return Similarity(values[float(dict(transform.parameters)["ratio"]) if transform is not None else 0.0])
 
-    verdict = make("noise_response", ratios=[0.1, 1.0, 10.0], layers=2).grade([group], AT_LAYERS, scores)
+    verdict = make("noise_response", ratios=[1.0, 10.0, 0.1], layers=2).grade([group], AT_LAYERS, scores)
     assert verdict.grade == pytest.approx(2 / 3)
     assert verdict.companions["dynamic_range_used"] == pytest.approx(0.5)
     assert {trial.at for trial in verdict.trials if not trial.held} == {0.1}
+    assert [trial.margin for trial in verdict.trials[:3]] == pytest.approx([0.0, 0.1, 0.1])
 
 
 @pytest.mark.parametrize(("moved", "credit"), [(0.9, 1.0), (0.8, 0.75), (0.5, 0.0), (0.1, 0.0)])
