@@ -192,7 +192,7 @@ def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
 
 
 def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> None:
-    test = make("sample_size", inputs=[50, 100], ratios=[0.1, 1.0, 2.0], features=10, draws=2, layers=1)
+    test = make("sample_size", inputs=[50, 100], ratios=[2.0, 0.1, 1.0], features=10, draws=2, layers=1)
     questions = list(test.questions([group], AT_LAYERS))
     assert [question.at for question in questions if question.column == "bias"] == [50.0, 100.0] * 4
     assert [question.at for question in questions if question.column == "null"] == [1.0, 2.0] * 2
@@ -200,11 +200,15 @@ def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> No
         if question.column == "bias":
             subsets = {side.transform for side in (question.comparisons[0].a, question.comparisons[0].b)}
             assert len(subsets) == 1, "both sides keep the same inputs"
+    drawn = {q.comparisons[0].a.model.construction for q in questions if q.column == "null"}
+    assert drawn == {Named.of("independent_gaussian", features=10, rows=rows) for rows in (10, 5)}
+    assert all(isinstance(dict(one.parameters)["rows"], int) for one in drawn if one is not None)
 
 
 def test_sample_size_refuses_a_ratio_that_leaves_no_rows() -> None:
     with pytest.raises(ValueError, match="fewer than 3 rows"):
-        make("sample_size", features=10, ratios=[0.1, 8.0])
+        make("sample_size", features=10, ratios=[0.1, 5.0])
+    make("sample_size", features=10, ratios=[0.1, 3.0])
 
 
 def test_the_untrained_control_leaves_first_layers_out(group: ModelGroup) -> None:

@@ -279,6 +279,15 @@ def test_a_constant_index_passes_nothing(kind: str, metric: Metric, constant: fl
     assert all(column.grade == 0.0 and column.passed is False for column in verdict.columns.values())
 
 
+@pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if not case.at_head])
+def test_a_kind_that_compares_layers_asks_nothing_of_a_metric_of_the_head(kind: str, group: ModelGroup) -> None:
+    test = make(kind)
+    assert test.expand(groups_of(kind, group), AT_HEAD) == ()
+    verdict = test.grade(groups_of(kind, group), AT_HEAD, scores_of(CASES[kind].sound))
+    assert (verdict.status, verdict.passed) == ("skip", None)
+    assert verdict.reason
+
+
 BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control", "distillation_order"}
 MEASURED_AGAINST_A_SCALE = sorted({kind for kind, case in CASES.items() if not case.judged_by_facts} - BY_ORDER_ALONE)
 
