@@ -150,6 +150,12 @@ def test_the_seed_is_unforeseeable_and_reported(files: Files, check: Check) -> N
     assert None not in seeds
 
 
+def test_a_seed_that_is_given_is_the_seed_and_without_a_sample_there_is_none(files: Files, check: Check) -> None:
+    asked, unasked = check(files, rescore=True, sample=0.01, seed=7), check(files, seed=7)
+    assert (asked.seed, asked.sample) == (7, 0.01)
+    assert (unasked.seed, unasked.sample, unasked.remarks) == (None, None, ())
+
+
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_sample_is_a_share(files: Files, check: Check, share: float) -> None:
     with pytest.raises(SimbenchError, match="--sample"):
