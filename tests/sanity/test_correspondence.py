@@ -111,7 +111,6 @@ def test_layers_nearer_than_the_distance_are_not_asked_about(group: ModelGroup) 
 def test_one_model_has_no_counterpart() -> None:
     verdict = make().grade([ModelGroup("net", (0,), ("a", "b", "c"), None)], AT_LAYERS, lambda c: Similarity(1.0))
     assert verdict.status == "skip"
-    assert verdict.reason == "correspondence found nothing to compare in the models it was given"
 
 
 def test_a_network_shallower_than_the_distance_asks_nothing(group: ModelGroup) -> None:
