@@ -67,6 +67,13 @@ def test_a_grade_that_was_lost_is_worse_and_has_no_difference() -> None:
     assert (found.difference, found.interval, found.worse, found.reason) == (None, None, True, "out of order")
 
 
+def test_a_grade_that_neither_run_has_is_not_worse() -> None:
+    one = board({"cka": Verdict("error", reason="out of order")})
+    (found,) = compare(one, one)
+    assert (found.difference, found.worse) == (None, False)
+    assert worsened(one, one) == []
+
+
 def test_two_metrics_of_one_run_can_be_compared() -> None:
     one = board({"cka": share(9), "cca": share(3)})
     (found,) = compare(one, one, [("cka", "cca")])

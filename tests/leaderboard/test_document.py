@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from simbench.errors import SimbenchError
-from simbench.leaderboard.document import Document, from_document, to_document
+from simbench.leaderboard.document import Document, from_document, json_safe, to_document
 from simbench.sanity.verdict import Offender
 
 
@@ -48,6 +49,16 @@ def test_a_document_validates_against_its_model(make):
 def test_a_document_survives_json_and_back(make):
     document = json.loads(json.dumps(to_document(make.board())))
     assert to_document(from_document(document)) == document
+
+
+def test_what_a_metric_declares_survives_json_and_back(make):
+    row = make.full_row("a", 1.0, 1.0, 1.0, 1.0, needs=("head", "model"), invariant_to=("orthogonal",), door="easy")
+    again = from_document(json.loads(json.dumps(to_document(make.board([row])))))
+    assert again.rows[0].row.metric == row.metric
+
+
+def test_what_has_no_type_in_json_is_its_text():
+    assert json_safe({"place": Path("suites/quick.yaml"), "on": True}) == {"place": "suites/quick.yaml", "on": True}
 
 
 def test_no_number_that_is_not_json_reaches_a_document(make):

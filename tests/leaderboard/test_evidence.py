@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.leaderboard.evidence_boards import HOSTILE, evident_board
+from tests.leaderboard.evidence_boards import HOSTILE, boards_of_other_kinds, evident_board
 
 from simbench.leaderboard.document import Document, from_document, to_document
 from simbench.leaderboard.evidence import evidence_of
 from simbench.leaderboard.overview import publish_overview
 from simbench.leaderboard.publish import publish
+from simbench.leaderboard.scores import ScoreRow
 from simbench.leaderboard.tables import scores_csv, scores_parquet
+from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
 
 PUBLISHED = sorted((Path(__file__).parents[2] / "leaderboard").glob("*/leaderboard.json"))
 
@@ -69,6 +72,53 @@ def test_swept_values_and_their_lines_travel(evident):
     block = evidence_of(*evident).tests[-1]
     assert set(block.questions.at) == {5.0, 10.0, 20.0}
     assert set(block.questions.lines) == {"seed 0", "seed 1", "seed 2"}
+
+
+def test_questions_and_answers_travel_field_by_field():
+    board, scores = boards_of_other_kinds()
+    (ranked,) = board.rows
+    for block in evidence_of(board, scores).tests:
+        trials, asked, mine = ranked.row.verdicts[block.test].trials, block.questions, block.metrics["cka"]
+        fields = zip(asked.where, asked.models, asked.columns, asked.at, asked.lines, strict=True)
+        assert list(fields) == [(one.where, list(one.models), one.column, one.at, one.line) for one in trials]
+        assert mine.held == "".join({None: ".", True: "1", False: "0"}[one.held] for one in trials)
+        assert mine.margins == pytest.approx([one.margin for one in trials], rel=1e-5)
+        assert mine.credits == ([] if trials[0].partial_credit is None else [one.partial_credit for one in trials])
+
+
+def test_margins_have_six_digits_and_none_where_they_are_not_finite(evident):
+    board, scores = evident
+    (first, *_) = board.rows
+    trials = first.row.verdicts["identity"].trials
+    odd = (replace(trials[0], margin=-12.3456789), replace(trials[1], margin=math.inf), *trials[2:])
+    identity = replace(first.row.verdicts["identity"], trials=odd)
+    row = replace(first, row=replace(first.row, verdicts={**first.row.verdicts, "identity": identity}))
+    block = evidence_of(replace(board, rows=(row, *board.rows[1:])), scores).tests[0]
+    assert block.metrics[row.row.metric.label].margins[:2] == [-12.3457, None]
+
+
+@pytest.mark.parametrize(("field", "kept"), [("tiebreak", "tiebreaks"), ("standard_error", "standard_errors")])
+def test_what_only_one_score_has_travels_with_gaps(evident, field, kept):
+    board, scores = evident
+    changed = [replace(scores[0], **{field: 0.25}), *scores[1:]]
+    blocks = evidence_of(board, changed).tests
+    count = len(blocks[0].comparisons)
+    assert getattr(blocks[0].metrics["cka"], kept) == [0.25, *[None] * (count - 1)]
+    assert getattr(blocks[0].metrics["pwcca"], kept) == []
+
+
+def test_a_warning_travels_at_the_place_of_its_score(evident):
+    board, scores = evident
+    changed = [scores[0], replace(scores[1], warnings="ill conditioned"), *scores[2:]]
+    assert evidence_of(board, changed).tests[0].metrics["cka"].warnings == {"1": "ill conditioned"}
+
+
+def test_a_score_stands_at_what_was_done_to_either_side():
+    a, b = RepresentationRef(ModelRef("cnn", 0), "block1"), RepresentationRef(ModelRef("cnn", 1), "block2")
+    changed = a.under(Named.of("noise", ratio=0.1)).reparametrised(Named.of("unit_permutation", seed=1))
+    one, other = ("cnn/0", "block1", "unit_permutation noise(ratio=0.1)"), ("cnn/1", "block2", "")
+    assert ScoreRow.place_of(Comparison(changed, b)) == (*one, *other)
+    assert ScoreRow.place_of(Comparison(b, changed)) == (*other, *one)
 
 
 def test_companions_travel_with_their_scores(evident):

@@ -66,6 +66,15 @@ def test_a_pair_of_models_counts_as_often_as_both_were_drawn():
     np.testing.assert_array_equal(ranks, 1.5)
 
 
+def test_shares_are_ranked_however_many_questions_each_metric_was_asked():
+    few, many = verdict(0.2, 0.4, 0.6, 0.8, asked=5), verdict(0.2, 0.4, 0.6, 0.8, asked=10)
+    np.testing.assert_array_equal(resampled_mean_ranks([[few] * 10, [many] * 10], 50), 1.5)
+
+
+def test_a_draw_that_left_one_test_to_grade_counts():
+    assert resampled_mean_ranks([[verdict(0.5)], [verdict(1.0)]], 50).tolist() == [[2.0, 1.0]] * 50
+
+
 def as_statistic(verdict):
     """The same grade, which says what it is without each model, and nothing of what they earned."""
     return Verdict("ok", grade=verdict.grade, statistic=verdict.grade, without=verdict.without_a_model())
@@ -143,6 +152,12 @@ def test_with_enough_tests_every_ranked_row_has_an_interval_and_a_group(make):
     board = board_with(make, FEWEST_TESTS, [1.0, 0.5])
     assert board.rank_note == ""
     assert all(row.rank_interval is not None and row.tie_groups for row in board.rows)
+
+
+def test_with_enough_tests_and_no_row_that_has_them_all_there_is_nothing_to_say_of_ranks(make):
+    columns = [make.columns[0].__class__(f"t{n}", "identity", ">= 0.95", "") for n in range(FEWEST_TESTS)]
+    board = make.board([make.row("a", {"t0": 1.0})], columns=columns)
+    assert [(row.mean_rank, row.rank_interval, row.tie_groups) for row in board.rows] == [(None, None, ())]
 
 
 def test_removing_an_entrant_recomputes_intervals_and_groups(make):

@@ -58,7 +58,7 @@ def test_the_grade_is_the_mean_correlation_along_the_ladder(seed: int, group: Mo
 
 
 def test_the_whole_layer_receives_what_is_left_of_it(group: ModelGroup) -> None:
-    test = make(kept=[0.5, 1.0, 0.1])
+    test = make(kept=[0.5, 1.0, 0.1, 0.5])
     for question in test.questions([group], AT_LAYERS):
         (compared,) = question.comparisons
         assert compared.a == compared.b.under(Named.of("top_components", share=kept(compared), seed=0))
@@ -90,6 +90,17 @@ def test_the_companion_says_where_deletion_exceeds_the_level_of_seeds(
     companions = make().grade([group], AT_LAYERS, falling(level)).companions
     assert companions["beyond_seed_level"] == beyond
     assert companions.get("kept_at_seed_level") == first
+
+
+def test_of_several_curves_the_companion_is_the_median(group: ModelGroup) -> None:
+    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        share = kept(comparison)
+        return Similarity(
+            0.5 if share is None else share ** (1 + comparison.b.model.seed) * (1 if fact is None else -1)
+        )
+
+    # the first shares whose powers are below 0.5: 0.35, 0.5, 0.75, 0.75
+    assert make().grade([group], AT_LAYERS, scores).companions["kept_at_seed_level"] == 0.625
 
 
 def test_one_seed_has_a_grade_and_no_level_of_seeds(group: ModelGroup) -> None:

@@ -126,6 +126,7 @@ def test_a_metric_of_the_head_has_no_layers_to_compare(group: ModelGroup) -> Non
     verdict = make().grade([group], AT_HEAD, lambda c: Similarity(1.0))
     assert (verdict.status, verdict.passed) == ("skip", None)
     assert verdict.reason == "correspondence compares layers; this metric is defined at the head only"
+    assert make().expand([group], AT_HEAD) == ()
 
 
 def test_networks_of_different_groups_are_not_compared(group: ModelGroup) -> None:

@@ -55,6 +55,41 @@ def test_the_square_of_a_distance_breaks_the_triangle_and_nothing_else(group: Mo
     assert set(found.values()) == {1.0}
 
 
+def test_offenders_say_by_how_much_an_axiom_was_missed(group: ModelGroup) -> None:
+    def noisy(comparison: Comparison, fact: object = None) -> Similarity:
+        return Similarity({"row_shuffle": 0.0, "copy": 0.9}.get(change(comparison), 1.0))
+
+    margins = [one.margin for one in make("axioms").grade([group], AT_LAYERS, noisy).columns["determinism"].offenders]
+    assert margins == pytest.approx([1e-4 - 0.1] * len(margins))
+    squared = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-(distance(c) ** 2)))
+    # from block1 to block5 by block3; the scale is 50²
+    assert squared.columns["triangle"].offenders[0].margin == pytest.approx(2**2 + 2**2 - 4**2 + 1e-4 * 50**2)
+
+
+def test_a_constant_has_no_axiom(group: ModelGroup) -> None:
+    verdict = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-0.7))
+    assert columns(verdict) == {"determinism": 0.0, "symmetry": 0.0, "range": 0.0, "triangle": 0.0}
+
+
+def test_triangles_are_asked_within_every_model_and_across_three(group: ModelGroup) -> None:
+    questions = make("axioms", layers=3).questions([group], DISTANCE)
+    within = [len(question.models) == 1 for question in questions if question.column == "triangle"]
+    # three layers, or three models, have three ways round
+    assert (sum(within), len(within)) == (3 * 4, 3 * 4 + 3 * 3)
+
+
+@pytest.mark.parametrize(("beyond", "grade"), [(0.0, 1.0), (5e-7, 1.0), (2e-6, 0.0)])
+def test_a_value_may_be_beyond_its_range_by_rounding(beyond: float, grade: float, group: ModelGroup) -> None:
+    unit = replace(AT_LAYERS, value_range=(0.0, 1.0))
+    for between in (-beyond, 1.0 + beyond):
+
+        def scores(comparison: Comparison, fact: object = None, between: float = between) -> Similarity:
+            own = 0.2 if change(comparison) == "row_shuffle" else 0.8
+            return Similarity(own if comparison.a.model == comparison.b.model else between)
+
+        assert columns(make("axioms").grade([group], unit, scores))["range"] == grade
+
+
 def test_symmetry_and_the_triangle_are_asked_where_they_are_declared(group: ModelGroup) -> None:
     directed = replace(AT_LAYERS, symmetric=False)
     verdict = make("axioms").grade([group], directed, lambda c: Similarity(float(change(c) != "row_shuffle")))
@@ -96,6 +131,24 @@ def test_rotated_copies_are_to_be_recognised_where_that_is_declared(invariant: b
     )
 
 
+def test_copies_are_noisy_by_the_ratio_that_is_given_and_keep_the_median_over_layers_and_models(
+    group: ModelGroup,
+) -> None:
+    test = make("matching_recovery", noise=0.02, copies=["permutation", "noise"], layers=1)
+    sides = {c.a.transform for c in test.expand([group], AT_LAYERS) if c.a.transform is not None}
+    ratios = {(side.name, dict(side.parameters).get("ratio")) for side in sides}
+    assert ratios == {("permutation", None), ("noise", 0.02), ("row_shuffle", None)}
+    kept = {0: 0.1, 1: 0.2, 2: 0.4, 3: 0.9}
+
+    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+        found = {"row_shuffle": 0.0, "noise": kept[comparison.b.model.seed]}
+        return Similarity(found.get(change(comparison), 1.0))
+
+    assert test.grade([group], AT_LAYERS, scores).companions == pytest.approx(
+        {"kept_permutation": 1, "kept_noise": 0.3}
+    )
+
+
 def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
     def share(comparison: Comparison, fact: object = None) -> Similarity:
         assert comparison.a.model.construction is not None
@@ -108,6 +161,21 @@ def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
     stitching = replace(AT_LAYERS, needs=frozenset({"model"}))
     for metric in (AT_HEAD, stitching):
         assert make("partial_overlap", models=[]).grade([], metric, share).status == "skip"
+
+
+def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
+    def low(comparison: Comparison, fact: object = None) -> Similarity:
+        assert comparison.a.model.construction is not None
+        return Similarity(0.8 * float(dict(comparison.a.model.construction.parameters)["share"]))
+
+    verdict = make("partial_overlap", models=[], shares=[1.0, 0.0, 0.5]).grade([], AT_LAYERS, low)
+    assert {trial.margin for trial in verdict.trials} == {0.4}
+    # |0.8 p − p| at 0, .5 and 1; where nothing in common would be infinitely many other units, at .5 and 1
+    means = {"permuted": 0.1, "rotated": 0.1, "extended": 0.15, "dead": 0.15}
+    assert verdict.companions == pytest.approx({f"distance_from_share_{form}": mean for form, mean in means.items()})
+    assert {form: column.comparisons for form, column in verdict.columns.items()} == {
+        "permuted": 9, "rotated": 9, "extended": 6, "dead": 6,
+    }  # fmt: skip
 
 
 def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
@@ -124,7 +192,7 @@ def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
 
 
 def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> None:
-    test = make("sample_size", inputs=[50, 100], ratios=[0.1, 1.0, 2.0], features=10, draws=2, layers=1)
+    test = make("sample_size", inputs=[50, 100], ratios=[2.0, 0.1, 1.0], features=10, draws=2, layers=1)
     questions = list(test.questions([group], AT_LAYERS))
     assert [question.at for question in questions if question.column == "bias"] == [50.0, 100.0] * 4
     assert [question.at for question in questions if question.column == "null"] == [1.0, 2.0] * 2
@@ -132,11 +200,15 @@ def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> No
         if question.column == "bias":
             subsets = {side.transform for side in (question.comparisons[0].a, question.comparisons[0].b)}
             assert len(subsets) == 1, "both sides keep the same inputs"
+    drawn = {q.comparisons[0].a.model.construction for q in questions if q.column == "null"}
+    assert drawn == {Named.of("independent_gaussian", features=10, rows=rows) for rows in (10, 5)}
+    assert all(isinstance(dict(one.parameters)["rows"], int) for one in drawn if one is not None)
 
 
 def test_sample_size_refuses_a_ratio_that_leaves_no_rows() -> None:
     with pytest.raises(ValueError, match="fewer than 3 rows"):
-        make("sample_size", features=10, ratios=[0.1, 8.0])
+        make("sample_size", features=10, ratios=[0.1, 5.0])
+    make("sample_size", features=10, ratios=[0.1, 3.0])
 
 
 def test_the_untrained_control_leaves_first_layers_out(group: ModelGroup) -> None:
@@ -184,3 +256,20 @@ def test_a_detector_that_is_not_believed_leaves_the_question_open(group: ModelGr
     assert verdict.status == "ok"
     assert verdict.passed is None
     assert "detector" in str(verdict.reason)
+
+
+def test_a_map_that_has_no_score_gives_no_activations_to_judge(group: ModelGroup) -> None:
+    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        if fact is None and comparison.b.layer == "block1":
+            raise Ungradable("error", "did not converge")
+        return Similarity(0.5)
+
+    verdict = make("in_distribution").grade([group], replace(AT_LAYERS, name="stitch_direct"), scores)
+    assert (verdict.status, verdict.passed) == ("error", None)
+    assert "did not converge" in str(verdict.reason)
+
+
+def test_in_a_network_of_one_layer_nothing_is_far(group: ModelGroup) -> None:
+    metric = replace(AT_LAYERS, name="stitch_direct")
+    verdict = make("in_distribution").grade([replace(group, layers=("block1",))], metric, auroc(0.5))
+    assert set(verdict.columns) == {"self", "corresponding"}

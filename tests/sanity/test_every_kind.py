@@ -270,12 +270,22 @@ def test_an_unsound_index_scores_0_and_fails(kind: str, metric: Metric, group: M
 
 
 @BY_KIND_AND_METRIC
-def test_a_constant_index_passes_nothing(kind: str, metric: Metric, group: ModelGroup) -> None:
+@pytest.mark.parametrize("constant", [CONSTANT, 0.0])
+def test_a_constant_index_passes_nothing(kind: str, metric: Metric, constant: float, group: ModelGroup) -> None:
     if CASES[kind].judged_by_facts:
         pytest.skip("a fact of the map decides, whatever the scores are")
-    verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(lambda comparison: CONSTANT))
+    verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(lambda comparison: constant))
     assert (verdict.grade, verdict.passed) == (CASES[kind].chance, False)
     assert all(column.grade == 0.0 and column.passed is False for column in verdict.columns.values())
+
+
+@pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if not case.at_head])
+def test_a_kind_that_compares_layers_asks_nothing_of_a_metric_of_the_head(kind: str, group: ModelGroup) -> None:
+    test = make(kind)
+    assert test.expand(groups_of(kind, group), AT_HEAD) == ()
+    verdict = test.grade(groups_of(kind, group), AT_HEAD, scores_of(CASES[kind].sound))
+    assert (verdict.status, verdict.passed) == ("skip", None)
+    assert verdict.reason
 
 
 BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control", "distillation_order"}
@@ -300,6 +310,13 @@ def test_margins_are_finite_numbers(kind: str, metric: Metric, group: ModelGroup
 
 
 @BY_KIND_AND_METRIC
+def test_what_broke_an_answer_is_marked_and_nothing_else(kind: str, metric: Metric, group: ModelGroup) -> None:
+    for index in (CASES[kind].sound, CASES[kind].unsound):
+        verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(index))
+        assert [bool(trial.offending) for trial in verdict.trials] == [trial.held is False for trial in verdict.trials]
+
+
+@BY_KIND_AND_METRIC
 @FAILURES
 def test_without_any_score_there_is_a_status_and_a_reason_and_no_pass(
     kind: str, metric: Metric, status: Any, group: ModelGroup
@@ -319,8 +336,12 @@ def test_without_any_score_there_is_a_status_and_a_reason_and_no_pass(
 def test_a_sound_index_without_one_of_its_scores_does_not_pass(
     kind: str, metric: Metric, status: Any, group: ModelGroup
 ) -> None:
+    for absent in next(make(kind).questions(groups_of(kind, group), metric)).comparisons:
+        _assert_no_pass_without(absent, kind, metric, status, group)
+
+
+def _assert_no_pass_without(absent: Comparison, kind: str, metric: Metric, status: Any, group: ModelGroup) -> None:
     test = make(kind)
-    absent = next(test.questions(groups_of(kind, group), metric)).comparisons[0]
 
     def all_but_one(comparison: Comparison, fact: Named | None = None) -> Similarity:
         if comparison == absent:
@@ -367,6 +388,28 @@ def test_expansion_holds_every_comparison_of_every_question_once(kind: str, metr
     assert {c for question in test.questions(groups_of(kind, group), metric) for c in question.comparisons} <= set(
         expanded
     )
+
+
+@BY_KIND_AND_METRIC
+def test_grading_looks_up_what_was_asked_for_and_all_of_it(kind: str, metric: Metric, group: ModelGroup) -> None:
+    test, groups = make(kind), groups_of(kind, group)
+    looked_up: set[Comparison] = set()
+    facts: set[tuple[Named, Comparison]] = set()
+
+    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+        looked_up.add(comparison) if fact is None else facts.add((fact, comparison))
+        return scores_of(CASES[kind].sound)(comparison, fact)
+
+    test.grade(groups, metric, scores)
+    assert looked_up == set(test.expand(groups, metric))
+    assert facts == {(fact, one) for fact, pairs in test.facts(groups, metric).items() for one in pairs}
+
+
+@BY_KIND_AND_METRIC
+def test_a_single_model_is_graded_or_skipped(kind: str, metric: Metric, group: ModelGroup) -> None:
+    alone = [replace(one, seeds=(0,)) for one in groups_of(kind, group)]
+    verdict = make(kind).grade(alone, metric, scores_of(CASES[kind].sound))
+    assert (verdict.status, verdict.passed) in (("ok", True), ("skip", None))
 
 
 @BY_KIND_AND_METRIC

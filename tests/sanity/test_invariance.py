@@ -13,7 +13,7 @@ from simbench.plan.references import Comparison, ModelGroup, Named, Representati
 from simbench.registry import TRANSFORMS
 from simbench.sanity.distribution_invariance import DistributionInvariance
 from simbench.sanity.invariance import Invariance
-from simbench.sanity.kind import Similarity
+from simbench.sanity.kind import Similarity, Ungradable
 from simbench.sanity.selection import layers_of
 from simbench.seeds import seed_for
 
@@ -140,6 +140,18 @@ def test_a_column_is_graded_by_itself(group: ModelGroup) -> None:
     assert (verdict.columns["translation"].grade, verdict.columns["translation"].passed) == (0.0, False)
 
 
+def test_a_test_that_could_not_be_graded_does_not_fail_by_a_column_that_was(group: ModelGroup) -> None:
+    def scores(comparison: Comparison) -> Similarity:
+        names = {side.transform.name for side in (comparison.a, comparison.b) if side.transform is not None}
+        if "orthogonal" in names:
+            raise Ungradable("error", "out of order")
+        return Similarity(0.0 if "row_shuffle" in names else 0.2 if "translation" in names else 1.0)
+
+    verdict = make().grade([group], AT_LAYERS, scores)
+    assert (verdict.status, verdict.passed) == ("error", None)
+    assert verdict.columns["translation"].passed is False
+
+
 def test_columns_of_equal_tests_count_the_same_number_of_comparisons(group: ModelGroup) -> None:
     verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(noisy(c)))
     models, layers = len(group.seeds), len(group.layers)
@@ -160,6 +172,17 @@ def test_a_nearly_constant_index_gains_nothing_over_the_same_index_at_full_range
     assert 0.0 < full.grade < 1.0
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_unit_of_an_index_changes_no_grade(unit: float, group: ModelGroup) -> None:
+    test = make()
+
+    def grade(index: Table) -> float | None:
+        return test.grade([group], AT_LAYERS, lambda c: Similarity(unit * index(c))).grade
+
+    assert grade(noisy) == test.grade([group], AT_LAYERS, lambda c: Similarity(noisy(c))).grade
+    assert grade(lambda c: 1.0 + 1e-8 * noisy(c)) == 0.0
+
+
 def test_an_index_that_finds_shuffled_copies_more_similar_passes_nothing(group: ModelGroup) -> None:
     verdict = make().grade([group], AT_LAYERS, lambda c: Similarity(1.0 if shuffled(c.a) else 0.0))
     assert verdict.grade == 0.0
@@ -175,6 +198,15 @@ def test_a_similarity_that_rises_is_as_wrong_as_one_that_falls(group: ModelGroup
 
     assert changed_by(0.04) == changed_by(-0.04) == 1.0
     assert changed_by(0.06) == changed_by(-0.06) == 0.0
+
+
+def test_a_change_that_is_just_the_tolerance_is_none(group: ModelGroup) -> None:
+    def scores(c: Comparison) -> Similarity:
+        changed = any(side.transform is not None for side in (c.a, c.b))
+        return Similarity(0.0 if shuffled(c.a) else 0.75 if changed else 1.0)
+
+    assert make(tolerance=0.25).grade([group], AT_LAYERS, scores).grade == 1.0
+    assert make(tolerance=0.24).grade([group], AT_LAYERS, scores).grade == 0.0
 
 
 def test_one_model_is_compared_with_itself_only() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.sanity.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup
+from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Similarity, TestKind
+from simbench.sanity.kind import Similarity, TestKind, partly
+from simbench.sanity.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
 SELF, UNRELATED = 0.9, 0.5
@@ -44,6 +46,35 @@ def graded(test: TestKind, group: ModelGroup, **values: float) -> float:
     return grade
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_the_scale_has_a_sign_and_is_0_where_it_is_rounding(unit: float, group: ModelGroup) -> None:
+    a = RepresentationRef(group.models[0], "block1")
+    own, copy = Comparison(a, a), shuffled(a)
+
+    def scale(of_own: float, of_copy: float) -> float:
+        return scale_of(lambda c, fact=None: Similarity(unit * (of_own if c == own else of_copy)), own, [copy])
+
+    assert scale(0.9, 0.5) == pytest.approx(0.4 * unit)
+    assert scale(0.5, 0.9) == pytest.approx(-0.4 * unit)
+    assert scale(0.9, 0.9 + 1e-8) == scale(0.9 + 1e-8, 0.9) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("credit", "answer"),
+    [
+        (1.2, (True, 0.0, 0, 1.0)),
+        (0.9, (False, -0.1, 0, 0.9)),
+        (0.51, (False, -0.49, 0, 0.51)),
+        (0.5, (False, -0.5, 1, 0.5)),
+        (-0.2, (False, -1.0, 1, 0.0)),
+    ],
+)
+def test_what_lost_half_of_its_credit_or_more_is_marked(credit: float, answer: Any, group: ModelGroup) -> None:
+    a = RepresentationRef(group.models[0], "block1")
+    found = partly(credit, [Comparison(a, a)])
+    assert (found.held, pytest.approx(found.margin), len(found.offending), found.credit) == answer
+
+
 @pytest.mark.parametrize(("far", "credit"), [(0.5, 1.0), (0.4, 1.0), (0.7, 0.5), (0.9, 0.0), (1.0, 0.0)])
 def test_far_pair_gives_credit_for_what_is_lost(far: float, credit: float, group: ModelGroup) -> None:
     assert graded(make("far_pair"), group, far=far) == pytest.approx(credit)
@@ -54,6 +85,11 @@ def test_far_pair_asks_within_models_and_between_neighbours(group: ModelGroup) -
     assert [len(question.models) for question in questions] == [1] * 4 + [2] * 4
     assert {(q.comparisons[0].a.layer, q.comparisons[0].b.layer) for q in questions} == {("block5", "block1")}
     assert make("far_pair").grade([group], AT_HEAD, lambda c: Similarity(1.0)).status == "skip"
+
+
+@pytest.mark.parametrize(("layers", "asked"), [(("only",), 0), (("first", "last"), 8)])
+def test_far_pair_needs_two_layers(layers: tuple[str, ...], asked: int, group: ModelGroup) -> None:
+    assert len(list(make("far_pair").questions([replace(group, layers=layers)], AT_LAYERS))) == asked
 
 
 @pytest.mark.parametrize(("noise", "credit"), [(0.5, 1.0), (0.3, 1.0), (0.6, 0.75), (0.9, 0.0)])
@@ -104,10 +140,11 @@ def test_noise_response_counts_steps_in_the_right_order_and_the_range_used(group
         transform = comparison.a.transform
         return Similarity(values[float(dict(transform.parameters)["ratio"]) if transform is not None else 0.0])
 
-    verdict = make("noise_response", ratios=[0.1, 1.0, 10.0], layers=2).grade([group], AT_LAYERS, scores)
+    verdict = make("noise_response", ratios=[1.0, 10.0, 0.1], layers=2).grade([group], AT_LAYERS, scores)
     assert verdict.grade == pytest.approx(2 / 3)
     assert verdict.companions["dynamic_range_used"] == pytest.approx(0.5)
     assert {trial.at for trial in verdict.trials if not trial.held} == {0.1}
+    assert [trial.margin for trial in verdict.trials[:3]] == pytest.approx([0.0, 0.1, 0.1])
 
 
 @pytest.mark.parametrize(("moved", "credit"), [(0.9, 1.0), (0.8, 0.75), (0.5, 0.0), (0.1, 0.0)])
@@ -119,3 +156,18 @@ def test_outliers_are_swept_over_their_share(group: ModelGroup) -> None:
     questions = list(make("outliers", shares=[0.01, 0.1], layers=1).questions([group], AT_LAYERS))
     assert len(questions) == 4 * 2 * 2
     assert {question.at for question in questions} == {0.01, 0.1}
+
+
+def test_an_index_to_which_shuffled_inputs_are_more_alike_than_the_same_ones_answers_no_noise(
+    group: ModelGroup,
+) -> None:
+    """It may fall with noise all the same: what it falls from is no similarity."""
+
+    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+        if changed_by(comparison, "row_shuffle"):
+            return Similarity(2.0)
+        how = comparison.a.transform
+        return Similarity(1.0 - (0.0 if how is None else float(dict(how.parameters)["ratio"]) / 100))
+
+    verdict = make("noise_response").grade([group], AT_LAYERS, scores)
+    assert (verdict.grade, verdict.passed) == (0.0, False)

@@ -88,6 +88,16 @@ def test_directed_metrics_are_compared_both_ways(metric: Any, count: int, group:
     )
 
 
+def test_facts_are_asked_where_the_head_reads_or_else_at_the_last_layer(group: ModelGroup) -> None:
+    for asked, layer in ((group, "embedding"), (replace(group, embedding_layer=None), "block5")):
+        pairs = next(iter(make(layers=["block2"]).facts([asked], SYMMETRIC).values()))
+        assert {side.layer for pair in pairs for side in (pair.a, pair.b)} == {layer}
+
+
+def test_at_the_head_the_layer_that_it_reads_is_compared(group: ModelGroup) -> None:
+    assert {pair.a.layer for pair in make().expand([group], AT_HEAD)} == {"embedding"}
+
+
 def test_facts_are_asked_once_however_many_layers(group: ModelGroup) -> None:
     one, all_layers = make().facts([group], SYMMETRIC), make(layers=5).facts([group], SYMMETRIC)
     assert one == all_layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -29,6 +30,12 @@ def test_correlations_are_those_of_scipy(sides: tuple[np.ndarray, np.ndarray]) -
         assert spearman(x, y) == pytest.approx(scipy.stats.spearmanr(x, y).statistic, rel=1e-12, abs=1e-12)
         assert kendall(x, y) == pytest.approx(scipy.stats.kendalltau(x, y).statistic, rel=1e-12, abs=1e-12)
         assert float(standardised_ranks(x) @ standardised_ranks(y)) == pytest.approx(spearman(x, y), abs=1e-12)
+
+
+@pytest.mark.parametrize("correlation", [spearman, kendall])
+def test_nothing_is_correlated_with_a_constant_on_either_side(correlation: Callable[..., float]) -> None:
+    for sides in (([1, 2, 3], [5, 5, 5]), ([5, 5, 5], [1, 2, 3])):
+        assert math.isnan(correlation(*sides))
 
 
 @given(SIDES)

@@ -21,6 +21,7 @@ from simbench.sanity.jackknife import (
     bounded_interval,
     jackknife_interval,
     leaving_models_out,
+    models_by_name,
 )
 from simbench.sanity.kind import Question
 from simbench.sanity.statistic import (
@@ -187,6 +188,12 @@ def test_where_leaving_models_out_says_nothing_there_is_no_interval(of_kind: Any
     assert of_kind(0.5, {"a/0": 0.5, "a/1": math.nan, "a/2": 0.4}) is None
 
 
+def test_models_stand_in_one_order_whatever_order_they_come_in() -> None:
+    trials = [observation((model,), 1.0) for model in ("b/1", "a/2", "a/10", "b/0", "a/0")]
+    assert list(leaving_models_out(trials, mean_margin)) == ["a/0", "a/10", "a/2", "b/0", "b/1"]
+    assert models_by_name(["b/1", "a/1", "b/0", "a/0"]) == {"a": ["a/0", "a/1"], "b": ["b/0", "b/1"]}
+
+
 @pytest.mark.parametrize("separation", [0.0, 3.0])
 def test_95_percent_intervals_of_a_precision_cover_its_expectation_about_as_often(separation: float) -> None:
     random = np.random.default_rng(0)
@@ -266,6 +273,12 @@ def test_an_association_has_a_small_p_value_and_its_opposite_a_large_one() -> No
     assert mantel_p_value(pairs(fact, fact), 0) > 0.99
 
 
+def test_a_p_value_does_not_depend_on_what_models_are_called() -> None:
+    random = np.random.default_rng(0)
+    similarity, fact = distances(random, 8), distances(random, 8)
+    assert len({mantel_p_value(pairs(similarity, fact, group), 3) for group in ("net", "cnn", "vit", "mlp")}) == 1
+
+
 def test_both_orders_of_a_pair_may_be_there() -> None:
     random = np.random.default_rng(0)
     fact, similarity = distances(random, 6), distances(random, 6)
@@ -310,6 +323,12 @@ def test_strays_are_as_far_off_as_their_places() -> None:
     assert {(stray.where, stray.margin) for stray in rank_strays(trials)} == {("m/0", -0.25), ("m/1", -0.25)}
 
 
+def test_on_a_curve_of_two_both_stray_and_on_one_of_one_none() -> None:
+    turned = [observation((f"m/{n}",), float(n), float(n)) for n in range(2)]
+    assert [stray.margin for stray in rank_strays(turned)] == [-1.0, -1.0]
+    assert rank_strays(turned[:1]) == []
+
+
 class OfTheMean(StatisticKind):
     """The mean margin."""
 
@@ -318,6 +337,9 @@ class OfTheMean(StatisticKind):
 
     def statistic(self, trials: Sequence[Trial]) -> float:
         return mean_margin(trials)
+
+    def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
+        return {"largest": max(trial.margin for trial in trials), "unknown": math.nan}
 
     def strays(self, trials: Sequence[Trial]) -> Any:
         return rank_strays(trials)
@@ -334,6 +356,10 @@ def test_grade_and_interval_are_cut_to_the_range_of_grades(margins: list[float],
     verdict = graded(margins)
     assert verdict.grade == pytest.approx(grade)
     assert 0.0 <= verdict.interval[0] <= verdict.grade <= verdict.interval[1] <= 1.0
+
+
+def test_a_figure_that_is_not_determined_is_left_out() -> None:
+    assert graded([0.2, 0.4]).companions == {"largest": 0.4}
 
 
 @pytest.mark.parametrize("undetermined", [math.nan, math.inf])

@@ -49,6 +49,14 @@ def test_a_careful_forgery_passes_regrading_and_not_rescoring(files: Files, chec
     assert report.exit_code == ExitCode.VERDICT_FAILED
 
 
+def test_what_a_sample_proves_is_what_it_would_have_missed_once_in_twenty(files: Files, check: Check) -> None:
+    summary = step(check(files, rescore=True, sample=0.2), "rescored").summary
+    found = re.match(r"(\d+) of .*, 0 differ: with 95 % confidence fewer than ([\d.]+) % of the scores", summary)
+    assert found is not None
+    compared, percent = int(found[1]), float(found[2])
+    assert (1 - percent / 100) ** compared == pytest.approx(0.05, rel=0.1)
+
+
 def test_a_score_that_differs_is_named_with_both_values(files: Files, check: Check) -> None:
     forged = consistent(edited_score(files, "cka", lambda one: one.update(value=0.4321)))
     (finding,) = findings(check(forged, rescore=True, sample=1.0))
@@ -140,6 +148,12 @@ def test_the_seed_is_unforeseeable_and_reported(files: Files, check: Check) -> N
     seeds = {check(files, rescore=True, sample=0.01, seed=None).seed for _ in range(2)}
     assert len(seeds) == 2
     assert None not in seeds
+
+
+def test_a_seed_that_is_given_is_the_seed_and_without_a_sample_there_is_none(files: Files, check: Check) -> None:
+    asked, unasked = check(files, rescore=True, sample=0.01, seed=7), check(files, seed=7)
+    assert (asked.seed, asked.sample) == (7, 0.01)
+    assert (unasked.seed, unasked.sample, unasked.remarks) == (None, None, ())
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])

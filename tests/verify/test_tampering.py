@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.verify.forging import checks, edited, edited_score, findings, reseal
+from tests.verify.forging import checks, consistent, edited, edited_score, findings, reseal
 
 from simbench.errors import ExitCode
 from simbench.verify.report import Report
@@ -137,6 +137,14 @@ def test_a_metric_turned_round_is_found(files: Files, check: Check) -> None:
 def test_a_run_whose_facts_were_changed_is_found(files: Files, check: Check) -> None:
     report = check(edited(files, "provenance.json", lambda one: next(iter(one.values())).update(device="a better one")))
     assert "provenance" in checks(report)
+
+
+def test_facts_that_were_changed_with_care_have_another_id_than_their_run(files: Files, check: Check) -> None:
+    changed = edited(files, "provenance.json", lambda one: next(iter(one.values())).update(device="a better one"))
+    (run,) = json.loads(files["provenance.json"])
+    (finding,) = findings(check(consistent(changed)))
+    assert (finding.check, finding.where, finding.claimed) == ("provenance", run, run)
+    assert finding.found != run
 
 
 def test_a_run_that_nobody_knows_is_found(files: Files, check: Check) -> None:

@@ -55,7 +55,7 @@ def average_ranks(grades: Sequence[float]) -> list[float]:
 
 def _mean_ranks(complete: Sequence[Row], tests: Sequence[str]) -> dict[int, float]:
     """The mean over the tests of every complete row's rank, by position."""
-    if not complete or not tests:
+    if not tests:
         return {}
     per_test = [average_ranks([row.verdicts[test].grade or 0.0 for row in complete]) for test in tests]
     return {position: fmean(ranks[position] for ranks in per_test) for position in range(len(complete))}

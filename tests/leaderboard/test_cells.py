@@ -1,0 +1,87 @@
+"""What a cell says: times, tie groups and headings in few characters, and every reason once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from simbench.leaderboard.board import TestColumn
+from simbench.leaderboard.cells import (
+    Problem,
+    cost_text,
+    grade_text,
+    interval_text,
+    problems,
+    rank_interval_text,
+    rank_text,
+    seconds_text,
+    short_id,
+    tie_text,
+)
+from simbench.sanity.verdict import Verdict
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0, "0.0"),
+        (0.01, "<0.1"),
+        (0.05, "0.1"),
+        (0.5, "0.5"),
+        (9.94, "9.9"),
+        (10.0, "10"),
+        (10.4, "10"),
+        (912.0, "912"),
+    ],
+)
+def test_times_have_two_digits_or_a_whole_number_and_only_nothing_is_0(make, seconds, said):
+    assert seconds_text(seconds) == said
+    assert cost_text(replace(make.row("a", {}, seconds=seconds), comparisons=1000)) == said
+
+
+def test_what_is_not_there_is_a_dash_or_empty(make):
+    (ranked,) = make.board([make.row("a", {})]).rows
+    assert (rank_text(ranked.mean_rank), cost_text(replace(ranked.row, comparisons=0))) == ("–", "–")
+    skip = Verdict("skip")
+    assert (rank_interval_text(ranked), tie_text(ranked), grade_text(skip), interval_text(skip)) == ("", "", "", "")
+
+
+def test_ranks_have_two_digits_and_their_intervals_one(make):
+    (ranked,) = make.board([make.full_row("a", 1.0, 1.0, 1.0, 1.0)]).rows
+    assert rank_text(ranked.mean_rank) == "1.00"
+    assert rank_interval_text(replace(ranked, rank_interval=(1.04, 2.5))) == "[1.0, 2.5]"
+
+
+def test_tie_groups_are_letters_and_after_z_numbers(make):
+    (ranked,) = make.board([make.full_row("a", 1.0, 1.0, 1.0, 1.0)]).rows
+    assert tie_text(replace(ranked, tie_groups=(1, 2, 26, 27))) == "a b z 27"
+
+
+def test_a_column_is_headed_by_its_name_within_its_test(make):
+    assert [short_id(column) for column in make.columns[2:4]] == ["invariance", "permutation"]
+    assert short_id(TestColumn("a/b", "identity", ">= 1", "")) == "a/b"
+
+
+def test_every_reason_is_said_once_with_the_tests_that_share_it_and_nothing_else(make):
+    head_only = "compares layers; this metric is defined at the head only"
+    assert problems(make.board()) == [
+        Problem("pwcca", ("correspondence",), "partly", "3 of 40 skip: cnn/1 block7: no variance in block7"),
+        Problem("identifiability_llv", ("identity", "correspondence"), "skip", head_only),
+        Problem("my_metric", ("identity",), "error", "12 of 12 error: cnn/0 block1: ValueError: boom"),
+        Problem("my_metric", ("correspondence",), "missing", "the run was interrupted"),
+        Problem("my_metric", ("invariance",), "error", "ValueError: boom"),
+    ]
+
+
+def test_a_column_s_reason_is_said_where_its_test_gives_none(make):
+    row = make.full_row("a", 1.0, 1.0, 1.0, 1.0)
+    skip, part = Verdict("skip", reason="no rows"), make.graded(1.0, passed=None, reason="1 of 9 skip")
+    of_column = {**row.verdicts, "invariance/orthogonal": skip}
+    assert problems(make.board([replace(row, verdicts=of_column)])) == [
+        Problem("a", ("invariance/orthogonal",), "skip", "no rows")
+    ]
+    of_both = {**of_column, "invariance": part}
+    assert problems(make.board([replace(row, verdicts=of_both)])) == [
+        Problem("a", ("invariance",), "partly", "1 of 9 skip")
+    ]
