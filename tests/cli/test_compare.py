@@ -144,6 +144,7 @@ def test_a_test_that_passes_otherwise_is_another_test(invoke: Invoke, ran: Path)
     [
         (lambda document: document["rows"][0]["tests"].pop("mixing"), "has no entry for mixing"),
         (lambda document: document["rows"].clear(), "has no metrics"),
+        (lambda document: document["columns"][0].update(pass_if=">= 0"), "pass_if is '>= 0' in one and '>= 0.95' in"),
     ],
 )
 def test_a_damaged_baseline_is_refused_before_anything_runs(

@@ -105,10 +105,13 @@ def _baseline(path: Path | None, fail_on: FailOn, suite: str) -> Board | None:
             raise SimbenchError("--fail-on worse needs --baseline FILE (`simbench run SUITE --json` writes one)")
         return None
     from simbench.cli.source import recorded_board
+    from simbench.leaderboard.comparison import check_same_tests
+    from simbench.run.grading import column_of
 
-    board, title = recorded_board(str(path)), load_suite(suite).title
-    if f"{board.suite}@{board.version}" != title:
-        raise SimbenchError(f"--baseline {path} is a run of {board.suite}@{board.version}, not of {title}")
+    board, loaded = recorded_board(str(path)), load_suite(suite)
+    if f"{board.suite}@{board.version}" != loaded.title:
+        raise SimbenchError(f"--baseline {path} is a run of {board.suite}@{board.version}, not of {loaded.title}")
+    check_same_tests(board.tests, [column_of(test) for test in loaded.tests])
     if not board.rows:
         raise SimbenchError(f"--baseline {path} has no metrics: there is nothing to hold this run against")
     return board

@@ -52,10 +52,9 @@ def compare(first: Board, second: Board, metrics: Sequence[tuple[str, str]] = ()
     if (first.suite, first.version) != (second.suite, second.version):
         titles = (f"{board.suite}@{board.version}" for board in (first, second))
         raise SimbenchError(f"runs of two suites cannot be compared: {' and '.join(titles)}")
-    columns = {column.id: column for column in second.columns}
-    common = [column for column in first.columns if column.id in columns]
-    for column in common:
-        _check_same(column, columns[column.id])
+    check_same_tests(first.columns, second.columns)
+    there = {column.id for column in second.columns}
+    common = [column for column in first.columns if column.id in there]
     rows, others = ({ranked.row.metric.label: ranked.row for ranked in board.rows} for board in (first, second))
     pairs = metrics or [(label, label) for label in rows if label in others]
     if not pairs:
@@ -79,8 +78,15 @@ def only_in_one(first: Board, second: Board) -> dict[str, list[str]]:
     }
 
 
+def check_same_tests(first: Sequence[TestColumn], second: Sequence[TestColumn]) -> None:
+    """A test that is asked or judged in another way has no difference worth the name: `SimbenchError`."""
+    others = {column.id: column for column in second}
+    for column in first:
+        if column.id in others:
+            _check_same(column, others[column.id])
+
+
 def _check_same(one: TestColumn, other: TestColumn) -> None:
-    """A test that is asked or judged in another way has no difference worth the name."""
     sides = [{"kind": test.kind, "pass_if": test.pass_if, **test.settings} for test in (one, other)]
     for name in {**sides[0], **sides[1]}:
         before, after = (side.get(name) for side in sides)

@@ -96,15 +96,20 @@ def _columns(plan: Plan, rows: list[Row]) -> list[TestColumn]:
     """Each test, and behind it the columns that any metric was graded on."""
     columns: list[TestColumn] = []
     for test in plan.tests:
-        about = _about(test)
-        settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
-        description = inspect.getdoc(type(test)) or ""
-        columns.append(TestColumn(test.id, test.kind, test.pass_if, about, description=description, settings=settings))
+        whole = column_of(test)
+        columns.append(whole)
         parts = dict.fromkeys(part for row in rows for part in row.verdicts[test.id].columns)
         columns.extend(
-            TestColumn(f"{test.id}/{part}", test.kind, test.pass_if, about, parent=test.id) for part in parts
+            TestColumn(f"{test.id}/{part}", whole.kind, whole.pass_if, whole.about, parent=test.id) for part in parts
         )
     return columns
+
+
+def column_of(test: TestKind) -> TestColumn:
+    """What the board says of a test."""
+    settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
+    description = inspect.getdoc(type(test)) or ""
+    return TestColumn(test.id, test.kind, test.pass_if, _about(test), description=description, settings=settings)
 
 
 def _about(test: TestKind) -> str:
