@@ -242,7 +242,11 @@ def test_symmetric_and_within_the_declared_range(rows: int, width: int, other: i
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_declarations_hold_on_other_inputs_too(name: str, seed: int) -> None:
-    assert [finding for finding in check_metric(METRICS.get(name), seed=seed) if not finding.ok] == []
+    open_findings = [finding for finding in check_metric(METRICS.get(name), seed=seed) if not finding.ok]
+    # unrelated data may have no positive HSIC to divide by: then there is no value to tell
+    assert [
+        one for one in open_findings if (one.property, one.ok) != ("value for unrelated representations", None)
+    ] == []
 
 
 @pytest.mark.parametrize("name", ["cka_minibatch", "cka_dimension_corrected"])
