@@ -105,14 +105,15 @@ class Verdict:
 class Judgement:
     """A grade in [0, 1], its interval, and the figures that belong beside it.
 
-    `statistic` is what the grade is cut from, and `without` the same with each model left out; None and nothing where
-    the grade is the mean credit of trials.
+    `tallies` are what the mean credit of trials consists of. Any other grade is cut from a `statistic`, which `without`
+    gives with each model left out.
     `offenders` are what kept a statistic from 1; None where the trials that failed are the offenders.
     """
 
     grade: float
     interval: tuple[float, float] | None = None
     companions: Mapping[str, float] = field(default_factory=dict)
+    tallies: tuple[Tally, ...] = ()
     statistic: float | None = None
     without: Mapping[str, float] = field(default_factory=dict)
     offenders: tuple[Offender, ...] | None = None
@@ -137,8 +138,9 @@ def _mean_of_tallies(tallies: Sequence[Tally]) -> float:
 
 def judged_by_mean(trials: Sequence[Trial]) -> Judgement:
     """The mean credit of trials, with its interval over models."""
-    grade, without = mean_credit(trials), leaving_models_out(tallied(trials), _mean_of_tallies)
-    return Judgement(grade, bounded_interval(grade, without, 0, 1))
+    grade, tallies = mean_credit(trials), tallied(trials)
+    interval = bounded_interval(grade, leaving_models_out(tallies, _mean_of_tallies), 0, 1)
+    return Judgement(grade, interval, tallies=tallies)
 
 
 def cut(value: float) -> float:
@@ -177,7 +179,7 @@ def grade_trials(
         reason=partial,
         companions=judgement.companions,
         offenders=worst(trials) if judgement.offenders is None else judgement.offenders,
-        tallies=tallied(trials) if judgement.statistic is None else (),
+        tallies=judgement.tallies,
         statistic=judgement.statistic,
         without=judgement.without,
         trials=tuple(trials),
