@@ -13,9 +13,9 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from simbench.cli.metric_facts import direction_and_range, invariance_codes, metric_facts
+from simbench.catalogue.measured import FILE, Measured, measured, measured_of
+from simbench.catalogue.metric_facts import direction_and_range, invariance_codes, metric_facts
 from simbench.files import write_text
-from simbench.metrics.measured import FILE, Measured, measured, measured_of
 from simbench.metrics.metric import Metric
 from simbench.registry import METRICS
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from simbench.grading import grade, score_table
 from simbench.plan.plan import Plan
 from simbench.results.record import ScoreRecord
-from simbench.run.grading import grade, score_table
 from simbench.run.session import prepare
 
 

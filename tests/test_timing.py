@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from simbench.metrics.metric import Metric
-from simbench.plan.references import Comparison, ModelRef, RepresentationRef
+from simbench.references import Comparison, ModelRef, RepresentationRef
 from simbench.representations.representation import Representation
 from simbench.results.record import ScoreRecord
-from simbench.run.clock import without_imports
 from simbench.run.tasks import ScoreBlock, score_block
+from simbench.timing import without_imports
 
 PAUSE = 0.3
 

@@ -6,15 +6,15 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
-from simbench.leaderboard.ranking import board_of
-from simbench.leaderboard.scores import ScoreRow
+from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.scores import ScoreRow
+from simbench.board.standing import board_of
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, PlannedMetric
-from simbench.plan.references import Comparison, Named
+from simbench.references import Comparison, Named
 from simbench.results.record import ScoreRecord
 from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.verdict import Verdict
 
 
 def grade(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]], provenance: Mapping[str, Any]) -> Board:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.leaderboard.evidence_boards import HOSTILE, evident_board
-from tests.leaderboard.reader import Reader
+from tests.board.evidence_boards import HOSTILE, evident_board
+from tests.publish.reader import Reader
 
-from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
-from simbench.leaderboard.publish import publish
-from simbench.leaderboard.ranking import board_of
-from simbench.sanity.verdict import Offender, Verdict
+from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.standing import board_of
+from simbench.publish.publish import publish
+from simbench.verdicts.verdict import Offender, Verdict
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -53,7 +53,7 @@ class Maker:
             "summary": "The cosine of two centred Gram matrices.",
             "formula": "‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖)",
             "reference": "Kornblith et al. (2019), Eq. 4",
-            "origin": "simbench/metrics/cka.py:10",
+            "origin": "simbench/metrics/cka/linear.py:10",
             "higher_is_more_similar": True,
             "level": "layers",
         }

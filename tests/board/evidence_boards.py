@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
-from simbench.leaderboard.ranking import board_of
-from simbench.leaderboard.scores import ScoreRow
-from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
-from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
+from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.scores import ScoreRow
+from simbench.board.standing import board_of
+from simbench.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.verdicts.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
 
 HOSTILE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"&--><!-- </script>'
 TRANSFORMS = ("permutation", "orthogonal", "invertible_linear")
@@ -43,7 +43,7 @@ def info(label: str, family: str = "CKA", **changes: object) -> MetricInfo:
         "summary": f"What {label} measures.",
         "formula": "‖ỸᵀX̃‖²",
         "reference": "A paper (2019), Eq. 4",
-        "origin": "simbench.metrics.cka",
+        "origin": "simbench.metrics.cka.linear",
         "higher_is_more_similar": True,
         "level": "layers",
         "door": "fast",

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from simbench.leaderboard.board import TestColumn
-from simbench.leaderboard.cells import (
+from simbench.board.board import TestColumn
+from simbench.board.cells import (
     Problem,
     cost_text,
     grade_text,
@@ -19,7 +19,7 @@ from simbench.leaderboard.cells import (
     short_id,
     tie_text,
 )
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.verdict import Verdict
 
 
 @pytest.mark.parametrize(

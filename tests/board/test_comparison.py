@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.comparison import compare, paired_interval, worsened
+from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
-from simbench.leaderboard.comparison import compare, paired_interval, worsened
-from simbench.leaderboard.ranking import board_of
-from simbench.sanity.statistic import StatisticKind, association
-from simbench.sanity.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
+from simbench.sanity.statistics.statistic import StatisticKind, association
+from simbench.verdicts.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
 
 MODELS = 8
 TRIALS = 50

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from simbench.board.document import Document, from_document, json_safe, to_document
 from simbench.errors import SimbenchError
-from simbench.leaderboard.document import Document, from_document, json_safe, to_document
-from simbench.sanity.verdict import Offender
+from simbench.verdicts.verdict import Offender
 
 
 def test_the_document_has_the_shape_that_others_build_on(make):

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.leaderboard.evidence_boards import HOSTILE, boards_of_other_kinds, evident_board
+from tests.board.evidence_boards import HOSTILE, boards_of_other_kinds, evident_board
 
-from simbench.leaderboard.document import Document, from_document, to_document
-from simbench.leaderboard.evidence import evidence_of
-from simbench.leaderboard.overview import publish_overview
-from simbench.leaderboard.publish import publish
-from simbench.leaderboard.scores import ScoreRow
-from simbench.leaderboard.tables import scores_csv, scores_parquet
-from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.board.document import Document, from_document, to_document
+from simbench.board.evidence import evidence_of
+from simbench.board.scores import ScoreRow
+from simbench.publish.overview import publish_overview
+from simbench.publish.publish import publish
+from simbench.publish.tables import scores_csv, scores_parquet
+from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 
 PUBLISHED = sorted((Path(__file__).parents[2] / "leaderboard").glob("*/leaderboard.json"))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simbench.leaderboard.intervals import FEWEST_TESTS, rank_statistics, resampled_mean_ranks, tie_groups
-from simbench.leaderboard.ranking import average_ranks, without
-from simbench.sanity.verdict import Tally, Verdict
+from simbench.board.intervals import FEWEST_TESTS, rank_statistics, resampled_mean_ranks, tie_groups
+from simbench.board.standing import average_ranks, without
+from simbench.verdicts.verdict import Tally, Verdict
 
 SEEDS = 4
 

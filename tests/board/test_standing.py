@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from simbench.leaderboard.ranking import average_ranks, board_of, without
-from simbench.sanity.verdict import Verdict
+from simbench.board.standing import average_ranks, board_of, without
+from simbench.verdicts.verdict import Verdict
 
 
 def labels(board):

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
+from simbench.bundles.archive import MANIFEST, read_files, write_files, zipped
+from simbench.bundles.contents import parse
+from simbench.bundles.metric_record import MetricRecord, record_of, recorded_metric
+from simbench.bundles.pack import bundle_of, recorded_plan, without_paths
+from simbench.bundles.portable_suite import portable, read_suite, suite_bytes
 from simbench.errors import SimbenchError
 from simbench.registry import METRICS
 from simbench.results.store import Store
 from simbench.run.session import prepare
 from simbench.suite.load import load_suite
-from simbench.verify.archive import MANIFEST, read_files, write_files, zipped
-from simbench.verify.contents import parse
-from simbench.verify.metric_record import MetricRecord, record_of, recorded_metric
-from simbench.verify.pack import bundle_of, recorded_plan, without_paths
-from simbench.verify.portable_suite import portable, read_suite, suite_bytes
 
 Files = dict[str, bytes]
 

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from tests.verify.forging import edited, edited_score, reseal
 
+from simbench.bundles import archive
+from simbench.bundles.archive import BadBundleError, read_files, write_files
+from simbench.bundles.contents import parse
+from simbench.bundles.portable_suite import CannotCheckError, read_suite
 from simbench.errors import ExitCode
-from simbench.verify import archive
-from simbench.verify.archive import BadBundleError, read_files, write_files
-from simbench.verify.contents import parse
-from simbench.verify.portable_suite import CannotCheckError, read_suite
 
 Files = dict[str, bytes]
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from simbench.metrics.measured import COSTS, Measured, measured_of
+from simbench.catalogue.measured import COSTS, Measured, measured_of
 from simbench.registry import METRICS
 from simbench.testing.measurement import measure, seconds_per_pair
 

@@ -39,7 +39,7 @@ def test_an_unknown_kind_is_a_usage_error(invoke):
 
 def test_listing_imports_no_torch():
     code = (
-        "import sys; from simbench.cli.catalogue import entries; from simbench.cli.options import ListedKind\n"
+        "import sys; from simbench.catalogue.entries import entries; from simbench.catalogue.kinds import ListedKind\n"
         "for kind in ListedKind: entries(kind)\n"
         "assert 'torch' not in sys.modules"
     )

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simbench.models.constructed import Constructed, permuted_clusters
-from simbench.models.constructed_graded import perturbed_clusters
+from simbench.models.synthetic.permuted_clusters import Constructed, permuted_clusters
+from simbench.models.synthetic.perturbed_clusters import perturbed_clusters
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import LinearReadout
 

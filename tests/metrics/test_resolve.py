@@ -74,7 +74,7 @@ def test_an_undecorated_function_is_answered_with_what_to_do(file):
 
 
 def test_a_file_without_metrics_is_answered_with_what_to_do(tmp_path):
-    (tmp_path / "none.py").write_text("from simbench.metrics.cka import cka\n")
+    (tmp_path / "none.py").write_text("from simbench.metrics.cka.linear import cka\n")
     with pytest.raises(SimbenchError, match="defines no metric; decorate"):
         names(tmp_path / "none.py")
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.models.architectures.transformer import CausalTransformer
 from simbench.models.model import EXTRACTION_BATCH, Model
-from simbench.models.transformer import CausalTransformer
 from simbench.registry import ARCHITECTURES
 
 OWN: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {

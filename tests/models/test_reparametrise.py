@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from simbench.data.dataset import Dataset
 from simbench.errors import NotApplicable
+from simbench.models.architectures.transformer import CausalTransformer
 from simbench.models.model import Model
 from simbench.models.reparametrise import REPARAMETRISATIONS
 from simbench.models.training import train
-from simbench.models.transformer import CausalTransformer
 from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
 

@@ -18,10 +18,10 @@ from floors import FLOORS
 from peers import Peer
 from torch import Tensor
 
-from simbench.metrics.linear_algebra import centred
+from simbench.metrics.kernels.linear_algebra import centred
+from simbench.metrics.kernels.memoisation import sharing
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.sharing import sharing
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import LinearReadout
 

@@ -14,10 +14,10 @@ from simbench.data.conditions import conditioned, noisy
 from simbench.data.dataset import Dataset, Split
 from simbench.metrics.metric import Metric
 from simbench.metrics.resolve import as_metric
-from simbench.models.constructed import permuted_clusters
+from simbench.models.synthetic.permuted_clusters import permuted_clusters
 from simbench.plan import keys as key_scheme
 from simbench.plan.plan import Plan, make_plan
-from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 from simbench.registry import METRICS, TRANSFORMS, import_reference
 from simbench.representations.representation import Representation
 from simbench.suite.load import load_suite

@@ -15,7 +15,7 @@ import simbench
 from simbench.errors import UnknownNameError
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, make_plan
-from simbench.plan.references import Comparison, ModelRef, RepresentationRef
+from simbench.references import Comparison, ModelRef, RepresentationRef
 from simbench.suite.load import bundled_suites
 from simbench.suite.schema import Suite
 

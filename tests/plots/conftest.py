@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from simbench.leaderboard.board import Board, MetricInfo, Row, TestColumn
-from simbench.leaderboard.evidence import Evidence, evidence_of
-from simbench.leaderboard.ranking import board_of
-from simbench.leaderboard.scores import ScoreRow
-from simbench.plan.references import Comparison, ModelRef, RepresentationRef
-from simbench.sanity.verdict import Trial, Verdict
+from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.evidence import Evidence, evidence_of
+from simbench.board.scores import ScoreRow
+from simbench.board.standing import board_of
+from simbench.references import Comparison, ModelRef, RepresentationRef
+from simbench.verdicts.verdict import Trial, Verdict
 
 LAYERS = ("block1", "block2", "block3")
 TRANSFORMS = ("orthogonal", "invertible_linear")

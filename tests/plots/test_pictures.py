@@ -16,18 +16,18 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tests.plots.conftest import COLUMNS, CORRESPONDENCE, IDENTITY, VALUES, graded, info, place, row, with_rows
 
+from simbench.board.board import Board, Row, TestColumn
+from simbench.board.evidence import Evidence, evidence_of
+from simbench.board.layer_grids import Grid, HeatMap, grids, heat_map
+from simbench.board.scores import ScoreRow
 from simbench.errors import UnknownNameError
-from simbench.leaderboard.board import Board, Row, TestColumn
-from simbench.leaderboard.evidence import Evidence, evidence_of
-from simbench.leaderboard.scores import ScoreRow
-from simbench.plan.references import Comparison
 from simbench.plots.fingerprints import fingerprints
 from simbench.plots.gallery import gallery
 from simbench.plots.grades import grades
 from simbench.plots.heat_maps import heat_maps
-from simbench.plots.layer_grids import Grid, HeatMap, grids, heat_map
 from simbench.plots.ranks import critical_difference, joined, rank_plot, ranks_by_test
 from simbench.plots.style import BLUE, LOOKS, ORANGE, VERMILLION, Format, rendered
+from simbench.references import Comparison
 
 
 def texts(figure: Figure) -> list[str]:

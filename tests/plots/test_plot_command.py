@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from simbench.board.board import Board
+from simbench.board.document import evidence_in, to_document
+from simbench.board.evidence import Evidence
+from simbench.board.scores import ScoreRow
 from simbench.cli.main import build_app
 from simbench.errors import SimbenchError
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.document import evidence_in, to_document
-from simbench.leaderboard.evidence import Evidence
-from simbench.leaderboard.scores import ScoreRow
 from simbench.plots.gallery import gallery
 from simbench.plots.style import rendered
 

@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from tests.leaderboard.evidence_boards import HOSTILE
+from tests.board.evidence_boards import HOSTILE
 
 pytestmark = pytest.mark.browser
 

@@ -6,10 +6,10 @@ import csv
 import io
 
 import pytest
-from tests.leaderboard.evidence_boards import boards_of_other_kinds
-from tests.leaderboard.reader import Reader
+from tests.board.evidence_boards import boards_of_other_kinds
+from tests.publish.reader import Reader
 
-from simbench.leaderboard.publish import publish
+from simbench.publish.publish import publish
 
 pytestmark = pytest.mark.browser
 

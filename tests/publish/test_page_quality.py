@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.leaderboard.evidence_boards import large_board
-from tests.leaderboard.reader import PHONE, Reader
+from tests.board.evidence_boards import large_board
+from tests.publish.reader import PHONE, Reader
 
-from simbench.leaderboard.document import to_document
-from simbench.leaderboard.html import to_html
+from simbench.board.document import to_document
+from simbench.publish.html import to_html
 
 pytestmark = pytest.mark.browser
 

@@ -11,16 +11,16 @@ from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
-from tests.leaderboard.evidence_boards import evident_board
+from tests.board.evidence_boards import evident_board
 
+from simbench.board.document import Document, to_document
 from simbench.errors import SimbenchError
-from simbench.leaderboard.csv import to_csv
-from simbench.leaderboard.document import Document, to_document
-from simbench.leaderboard.html import fragment, to_html
-from simbench.leaderboard.markdown import to_markdown
-from simbench.leaderboard.publish import publish
-from simbench.leaderboard.terminal import reasons
-from simbench.sanity.verdict import Verdict
+from simbench.publish.csv_table import to_csv
+from simbench.publish.html import fragment, to_html
+from simbench.publish.markdown import to_markdown
+from simbench.publish.publish import publish
+from simbench.publish.terminal import reasons
+from simbench.verdicts.verdict import Verdict
 
 HOSTILE = '<script>alert("x")</script>\'"> | `x` [y](javascript:z)'
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from simbench.leaderboard.terminal import reasons, table
+from simbench.publish.terminal import reasons, table
 
 
 def printed(board, width):

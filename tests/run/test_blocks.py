@@ -14,7 +14,7 @@ from simbench.registry import METRICS
 from simbench.results.record import ScoreRecord
 from simbench.run import steps
 from simbench.run.blocks import bundles_of
-from simbench.run.engine import Outcome, Report, Task
+from simbench.run.engines import Outcome, Report, Task
 from simbench.run.steps import Steps
 from simbench.run.tasks import ScoreBlock
 

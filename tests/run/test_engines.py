@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from simbench.errors import SimbenchError
-from simbench.run.engine import Engine, Outcome, ProcessEngine, SerialEngine, Task, make_engine, report_progress
+from simbench.run.engines import Engine, Outcome, ProcessEngine, SerialEngine, Task, make_engine, report_progress
 
 
 def double(x: int) -> int:
@@ -128,7 +128,7 @@ def test_a_script_without_a_main_guard_is_not_run_again_by_the_workers(tmp_path:
         textwrap.dedent(
             """
             print("started")
-            from simbench.run.engine import ProcessEngine, Task
+            from simbench.run.engines import ProcessEngine, Task
             engine = ProcessEngine(1)
             print([outcome.value for outcome in engine.run([Task("x", lambda: 7, ())], lambda *said: None)])
             engine.close()

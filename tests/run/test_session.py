@@ -17,7 +17,7 @@ from simbench.metrics.metric import metric
 from simbench.registry import METRICS
 from simbench.run.events import Event, StageStarted, Warned
 from simbench.run.session import RunResult, run, stored_board
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)

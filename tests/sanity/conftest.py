@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simbench.plan.references import ModelGroup
+from simbench.references import ModelGroup
 
 LAYERS = ("block1", "block2", "block3", "block4", "block5")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from simbench.plan.references import Comparison, RepresentationRef
+from simbench.grading import lookup
+from simbench.references import Comparison, RepresentationRef
 from simbench.results.store import Store
-from simbench.run.grading import lookup
 from simbench.run.session import RunResult, prepare, run, stored_records
-from simbench.sanity.verdict import Verdict
 from simbench.suite.load import load_suite
 from simbench.suite.schema import ModelSpec, Suite
+from simbench.verdicts.verdict import Verdict
 
 
 def reduced(name: str, metrics: Collection[str], *, seeds: int = 2, epochs: int | None = None) -> Suite:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tests.suites.reduced import grade
 
-from simbench.plan.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.grading import lookup
+from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 from simbench.results.store import Store
-from simbench.run.grading import lookup
 from simbench.run.session import RunResult, prepare, run, stored_records
 from simbench.suite.load import bundled_suites, load_suite
 from simbench.suite.schema import Suite

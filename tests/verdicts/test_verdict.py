@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from simbench.sanity.verdict import OFFENDERS, Trial, Ungraded, grade_trials, judged_by_mean
+from simbench.verdicts.verdict import OFFENDERS, Trial, Ungraded, grade_trials, judged_by_mean
 
 
 def trial(*models: str, held: bool, margin: float = 0.0) -> Trial:

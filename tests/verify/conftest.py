@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from simbench.bundles.archive import write_files
+from simbench.bundles.pack import bundle_of
 from simbench.registry import METRICS
 from simbench.results.store import Store
 from simbench.run.session import prepare, run
-from simbench.verify.archive import write_files
-from simbench.verify.pack import bundle_of
 from simbench.verify.report import Report
 from simbench.verify.verification import verify
 

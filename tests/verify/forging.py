@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from simbench.leaderboard.document import to_document
+from simbench.board.document import to_document
+from simbench.bundles.archive import MANIFEST
+from simbench.bundles.contents import Contents, json_bytes, manifest_for, parse
+from simbench.bundles.metric_record import recorded_metric
+from simbench.bundles.pack import pack, recorded_plan, regraded
+from simbench.bundles.portable_suite import read_suite
 from simbench.plan.plan import Plan
 from simbench.results.record import ScoreRecord
-from simbench.verify.archive import MANIFEST
-from simbench.verify.contents import Contents, json_bytes, manifest_for, parse
-from simbench.verify.metric_record import recorded_metric
-from simbench.verify.pack import pack, recorded_plan, regraded
-from simbench.verify.portable_suite import read_suite
 from simbench.verify.report import Finding, Report
 
 

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from tests.verify.forging import consistent, edited, edited_score, part, reseal
 
+from simbench.board.document import to_document
+from simbench.bundles.contents import Contents, parse
+from simbench.bundles.metric_record import recorded_metric
+from simbench.bundles.pack import pack, recorded_plan
 from simbench.errors import ExitCode
-from simbench.leaderboard.document import to_document
-from simbench.verify.contents import Contents, parse
 from simbench.verify.merge import DisagreementError, Merged, merge
-from simbench.verify.metric_record import recorded_metric
-from simbench.verify.pack import pack, recorded_plan
 from simbench.verify.report import Report
 
 Files = dict[str, bytes]

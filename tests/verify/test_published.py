@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tests.verify.conftest import Made
 
+from simbench.bundles.archive import write_files
+from simbench.bundles.contents import parse
 from simbench.errors import ExitCode
-from simbench.leaderboard.publish import publish
-from simbench.verify.archive import write_files
-from simbench.verify.contents import parse
+from simbench.publish.publish import publish
 from simbench.verify.published import published_board
 from simbench.verify.verification import verify
 

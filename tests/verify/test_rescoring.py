@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.verify.forging import checks, consistent, edited_score, findings
 
+from simbench.bundles.contents import parse
 from simbench.errors import ExitCode, SimbenchError
 from simbench.registry import METRICS
-from simbench.verify.contents import parse
 from simbench.verify.report import Report, Step, lines
 from simbench.verify.sampling import TOLERANCES, draw, spread
 

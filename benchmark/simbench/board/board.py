@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.verdict import Verdict
 
 SCHEMA_VERSION = 1
 CellStatus = Literal["ok", "skip", "error", "missing"]

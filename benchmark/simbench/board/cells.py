@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simbench.leaderboard.board import Board, RankedRow, Row, TestColumn
-from simbench.sanity.verdict import Verdict
+from simbench.board.board import Board, RankedRow, Row, TestColumn
+from simbench.verdicts.verdict import Verdict
 
 PASSED, FAILED, PARTLY = "✓", "✗", "~"
 LEGEND = (

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from simbench.board.board import Board, Row, TestColumn
+from simbench.board.cells import cell
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.leaderboard.board import Board, Row, TestColumn
-from simbench.leaderboard.cells import cell
-from simbench.sanity.jackknife import jackknife_interval
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.jackknife import jackknife_interval
+from simbench.verdicts.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from simbench.board.board import SCHEMA_VERSION, Board, CellStatus, MetricInfo, RankedRow, Row, TestColumn
+from simbench.board.cells import cell
+from simbench.board.evidence import Evidence, evidence_of
+from simbench.board.scores import ScoreRow
+from simbench.board.standing import board_of
 from simbench.errors import SimbenchError
-from simbench.leaderboard.board import SCHEMA_VERSION, Board, CellStatus, MetricInfo, RankedRow, Row, TestColumn
-from simbench.leaderboard.cells import cell
-from simbench.leaderboard.evidence import Evidence, evidence_of
-from simbench.leaderboard.ranking import board_of
-from simbench.leaderboard.scores import ScoreRow
-from simbench.sanity.verdict import Offender, Tally, Verdict
+from simbench.verdicts.verdict import Offender, Tally, Verdict
 
 Model = TypeVar("Model", bound=BaseModel)
 

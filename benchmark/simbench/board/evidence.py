@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from simbench.leaderboard.board import Board, Row
-from simbench.leaderboard.scores import ScoreRow
-from simbench.sanity.verdict import Trial
+from simbench.board.board import Board, Row
+from simbench.board.scores import ScoreRow
+from simbench.verdicts.verdict import Trial
 
 MARGIN_DIGITS = 6
 T = TypeVar("T")

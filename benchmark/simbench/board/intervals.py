@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from simbench.sanity.jackknife import models_by_name
-from simbench.sanity.verdict import Verdict
 from simbench.seeds import seed_for
+from simbench.verdicts.jackknife import models_by_name
+from simbench.verdicts.verdict import Verdict
 
 FEWEST_TESTS = 10
 """With fewer tests than this a resample of tests says next to nothing."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from simbench.leaderboard.evidence import Evidence, MetricEvidence, Place, TestEvidence
+from simbench.board.evidence import Evidence, MetricEvidence, Place, TestEvidence
 
 
 @dataclass(frozen=True)

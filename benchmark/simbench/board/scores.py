@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from simbench.plan.references import Comparison
+from simbench.references import Comparison
 
 
 @dataclass(frozen=True)

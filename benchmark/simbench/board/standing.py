@@ -7,9 +7,9 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from simbench.leaderboard.board import Board, RankedRow, Row, TestColumn
-from simbench.leaderboard.intervals import DIGITS, note_on_ranks, rank_statistics
-from simbench.sanity.verdict import Verdict
+from simbench.board.board import Board, RankedRow, Row, TestColumn
+from simbench.board.intervals import DIGITS, note_on_ranks, rank_statistics
+from simbench.verdicts.verdict import Verdict
 
 
 def board_of(

@@ -20,12 +20,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from simbench.bundles.archive import MANIFEST, BadBundleError, Files, sha256
+from simbench.bundles.metric_record import MetricRecord
+from simbench.bundles.portable_suite import read_suite
 from simbench.plan.keys import KEY_SCHEME
 from simbench.results.record import ScoreRecord
 from simbench.suite.schema import Suite
-from simbench.verify.archive import MANIFEST, BadBundleError, Files, sha256
-from simbench.verify.metric_record import MetricRecord
-from simbench.verify.portable_suite import read_suite
 
 SCHEMA_VERSION = 1
 FORMAT: Literal["simbench-bundle"] = "simbench-bundle"

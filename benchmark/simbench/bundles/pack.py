@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.document import to_document
+from simbench.board.board import Board
+from simbench.board.document import to_document
+from simbench.bundles.archive import MANIFEST
+from simbench.bundles.contents import MODEL_FILES, json_bytes, manifest_for
+from simbench.bundles.metric_record import MetricRecord, record_of, recorded_metric
+from simbench.bundles.portable_suite import portable, suite_bytes
+from simbench.grading import grade
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, make_plan
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
-from simbench.run.grading import grade
 from simbench.run.session import stored_records
 from simbench.suite.schema import Suite
-from simbench.verify.archive import MANIFEST
-from simbench.verify.contents import MODEL_FILES, json_bytes, manifest_for
-from simbench.verify.metric_record import MetricRecord, record_of, recorded_metric
-from simbench.verify.portable_suite import portable, suite_bytes
 
 Records = Mapping[str, Mapping[str, ScoreRecord]]
 """Per metric label, records by score key."""

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from simbench.bundles.archive import BadBundleError
 from simbench.errors import ExitCode, SimbenchError
 from simbench.files import file_digest
 from simbench.metrics.metric import Metric
@@ -18,7 +19,6 @@ from simbench.plan.plan import model_group
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
 from simbench.sanity.kind import TestKind
 from simbench.suite.schema import Component, Suite
-from simbench.verify.archive import BadBundleError
 
 LARGEST_SUITE = 2**20
 LARGEST_NUMBER = 1_000_000

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from simbench.cli.metric_facts import metric_facts
-from simbench.cli.options import ListedKind
+from simbench.catalogue.kinds import ListedKind
+from simbench.catalogue.metric_facts import metric_facts
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.parameters import parameters_model
 from simbench.registry import (

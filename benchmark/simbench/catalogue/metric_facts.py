@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from simbench.metrics.measured import measured_of
+from simbench.catalogue.measured import measured_of
 from simbench.metrics.metric import IMPLIED_INVARIANCES
 
 INVARIANCE_CODES = {

@@ -10,7 +10,7 @@ import typer
 from simbench.cli.options import JsonOption, StoreOption
 
 if TYPE_CHECKING:
-    from simbench.leaderboard.comparison import Difference
+    from simbench.board.comparison import Difference
 
 RUN_HELP = "A run (its id or its JSON file), a published folder, or a bundle."
 
@@ -37,10 +37,10 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Compare two runs of a suite: the difference of every grade, second − first, with its 95 % interval."""
+    from simbench.board.comparison import compare, only_in_one
     from simbench.cli.output import print_json, results_console, stdout_reserved
     from simbench.cli.source import recorded_board
     from simbench.errors import SimbenchError
-    from simbench.leaderboard.comparison import compare, only_in_one
 
     if against is not None and not metric:
         raise SimbenchError("--against needs --metric: the metric of the first run")

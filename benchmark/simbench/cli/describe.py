@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from simbench.cli.catalogue import Entry
+    from simbench.catalogue.entries import Entry
 
 
 def command(
@@ -34,7 +34,7 @@ def command(
 
 
 def _find(name: str) -> list[Entry]:
-    from simbench.cli import catalogue
+    from simbench.catalogue import entries as catalogue
     from simbench.metrics.resolve import resolve_metrics
     from simbench.suite.names import is_location
 
@@ -67,7 +67,7 @@ def _show(entry: Entry, console: Console) -> None:
 
 def _facts(entry: Entry) -> list[tuple[str, str]]:
     """The declared properties in words, then the measured ones; empty ones are left out."""
-    from simbench.cli.metric_facts import direction_and_range
+    from simbench.catalogue.metric_facts import direction_and_range
 
     facts = dict(entry.facts)
     shown: list[tuple[str, str]] = []

@@ -23,10 +23,10 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("leaderboard"),
 ) -> None:
     """Combine bundles into one leaderboard; each is checked first, and each metric's origin is kept."""
+    from simbench.bundles.archive import write_files
     from simbench.cli.output import progress_console
     from simbench.errors import SimbenchError
-    from simbench.leaderboard.publish import publish
-    from simbench.verify.archive import write_files
+    from simbench.publish.publish import publish
     from simbench.verify.merge import merge
     from simbench.verify.verification import open_bundle
 

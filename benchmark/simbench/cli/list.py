@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simbench.cli.options import JsonOption, ListedKind
+from simbench.catalogue.kinds import ListedKind
+from simbench.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from simbench.cli.catalogue import Entry
+    from simbench.catalogue.entries import Entry
 
 
 def command(
@@ -22,7 +23,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """List what there is of one kind, and where it comes from."""
-    from simbench.cli import catalogue
+    from simbench.catalogue import entries as catalogue
     from simbench.cli.output import print_json, stdout_reserved
 
     with stdout_reserved(json):
@@ -38,7 +39,7 @@ def _about(entry: Entry) -> Text:
     """What the entry is; of a metric its formula, properties and reference too, on lines of their own."""
     from rich.text import Text
 
-    from simbench.cli.metric_facts import properties
+    from simbench.catalogue.metric_facts import properties
 
     about = Text(entry.summary)
     if entry.kind == "metric":

@@ -33,17 +33,6 @@ class FailOn(StrEnum):
     worse = "worse"
 
 
-class ListedKind(StrEnum):
-    """What can be listed."""
-
-    metrics = "metrics"
-    tests = "tests"
-    transforms = "transforms"
-    datasets = "datasets"
-    architectures = "architectures"
-    suites = "suites"
-
-
 def byte_size(text: str) -> int:
     """`500MB`, `4GB` or a plain number of bytes; units are powers of 1024.
 

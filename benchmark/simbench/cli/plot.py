@@ -11,8 +11,8 @@ import typer
 from simbench.cli.options import StoreOption
 
 if TYPE_CHECKING:
-    from simbench.leaderboard.board import Board
-    from simbench.leaderboard.evidence import Evidence
+    from simbench.board.board import Board
+    from simbench.board.evidence import Evidence
 
 
 class PictureFormat(StrEnum):
@@ -77,10 +77,10 @@ def command(
 
 def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> tuple[Board, Evidence | None]:
     """The board of a run's document, of a bundle, or of a suite; and the scores behind it, where there are any."""
+    from simbench.board.document import evidence_in
+    from simbench.board.evidence import evidence_of
     from simbench.cli.source import board_and_document, place_of
     from simbench.errors import SimbenchError
-    from simbench.leaderboard.document import evidence_in
-    from simbench.leaderboard.evidence import evidence_of
 
     path = place_of(source, store)
     if path.suffix == ".json" and path.is_file():
@@ -100,7 +100,7 @@ def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> t
 
 def _bundled(path: Path) -> tuple[Board, Evidence]:
     """What follows from the scores of a bundle; what it claims is not drawn."""
-    from simbench.leaderboard.evidence import evidence_of
+    from simbench.board.evidence import evidence_of
     from simbench.verify.published import published_board
     from simbench.verify.verification import open_bundle
 

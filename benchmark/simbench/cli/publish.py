@@ -29,14 +29,14 @@ def command(
     ] = False,
 ) -> None:
     """Write the leaderboard of a suite: tables, a self-contained page, and a bundle that proves them."""
+    from simbench.bundles.archive import write_files
+    from simbench.bundles.contents import parse
+    from simbench.bundles.pack import bundle_of
     from simbench.cli.output import progress_console
     from simbench.errors import ExitCode, SimbenchError
-    from simbench.leaderboard.publish import publish
+    from simbench.publish.publish import publish
     from simbench.results.store import Store
     from simbench.run.session import prepare, stored_results
-    from simbench.verify.archive import write_files
-    from simbench.verify.contents import parse
-    from simbench.verify.pack import bundle_of
     from simbench.verify.published import BUNDLE, published_board
 
     plan, place, remarks = prepare(suite, metric or ()), Store(store), progress_console()

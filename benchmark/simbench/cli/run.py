@@ -25,7 +25,7 @@ from simbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from simbench.leaderboard.board import Board
+    from simbench.board.board import Board
 
 
 def command(
@@ -73,7 +73,7 @@ def command(
     if json:
         print_json(result.to_dict())
     else:
-        from simbench.leaderboard.terminal import reasons, table
+        from simbench.publish.terminal import reasons, table
 
         console = results_console()
         console.print(table(result.board, width=console.width))
@@ -85,7 +85,7 @@ def command(
         for line in result.failures():
             progress.print(f"failed: {line}", markup=False, highlight=False, soft_wrap=True)
     if held_against is not None:
-        from simbench.leaderboard.comparison import worsened
+        from simbench.board.comparison import worsened
 
         lines = worsened(held_against, result.board)
         for line in lines:
@@ -104,9 +104,9 @@ def _baseline(path: Path | None, fail_on: FailOn, suite: str) -> Board | None:
         if fail_on is FailOn.worse:
             raise SimbenchError("--fail-on worse needs --baseline FILE (`simbench run SUITE --json` writes one)")
         return None
+    from simbench.board.comparison import check_same_tests
     from simbench.cli.source import recorded_board
-    from simbench.leaderboard.comparison import check_same_tests
-    from simbench.run.grading import column_of
+    from simbench.grading import column_of
 
     board, loaded = recorded_board(str(path)), load_suite(suite)
     if f"{board.suite}@{board.version}" != loaded.title:

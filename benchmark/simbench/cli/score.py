@@ -78,7 +78,7 @@ def _score(metrics: list[Metric], name: str | None, a: str, b: str) -> list[Scor
     from simbench.metrics.scoring import score_pairs
     from simbench.representations.array_files import load_array
     from simbench.representations.representation import Representation
-    from simbench.run.clock import without_imports
+    from simbench.timing import without_imports
 
     try:
         representations = [Representation.from_array(load_array(reference), reference) for reference in (a, b)]

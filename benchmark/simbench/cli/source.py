@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.errors import SimbenchError
 
 if TYPE_CHECKING:
-    from simbench.leaderboard.board import Board
+    from simbench.board.board import Board
 
 
 def recorded_board(source: str, store: Path | None = None) -> Board:
@@ -43,7 +43,7 @@ def place_of(source: str, store: Path | None = None) -> Path:
 
 def board_and_document(path: Path) -> tuple[Board, dict[str, Any]]:
     """What the JSON document of a run or of a published leaderboard says; `SimbenchError` if it is none."""
-    from simbench.leaderboard.document import from_document
+    from simbench.board.document import from_document
 
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -124,7 +124,7 @@ class Metric:
 
     def with_parameters(self, given: Mapping[str, Any]) -> Metric:
         """This metric with some parameters set, or wrapped; `ParameterError` names those it does not have."""
-        from simbench.metrics import wrappers  # which are metrics, too
+        from simbench.metrics.wrappers import declarations as wrappers  # which are metrics, too
 
         return wrappers.with_parameters(self, given)
 

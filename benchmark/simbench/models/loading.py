@@ -49,7 +49,7 @@ def load_pretrained(
             network = architecture.build(input_shape, classes, **parameters)
         _fit_into(network, weights, load, architecture.name)
     elif architecture.name == "torchvision":
-        from simbench.models.torchvision_models import with_published_weights
+        from simbench.models.architectures.torchvision_models import with_published_weights
 
         network = with_published_weights(architecture.checked(parameters), load, input_shape)
     else:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.models.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
+from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
 from simbench.representations.representation import Head, Layout
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import NotApplicable
-from simbench.models.blocks import BlockNetwork
+from simbench.models.architectures.blocks import BlockNetwork
 from simbench.models.model import Model
 
 Reparametrisation = Callable[[Model, torch.Generator], Model]

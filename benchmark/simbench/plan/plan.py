@@ -19,7 +19,7 @@ from simbench.plan.keys import (
     digest,
     score_key,
 )
-from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TRANSFORMS
 from simbench.suite.load import layers_of_model
 from simbench.suite.schema import Component, Conditions, ModelSpec, Suite

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.leaderboard.board import Board, RankedRow, TestColumn
-from simbench.leaderboard.cells import cell, state
+from simbench.board.board import Board, RankedRow, TestColumn
+from simbench.board.cells import cell, state
 from simbench.plots.grades import threshold
 from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, new_figure, shortened, wrapped
 

@@ -9,13 +9,13 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
+from simbench.board.board import Board, RankedRow
+from simbench.board.evidence import Evidence
+from simbench.board.layer_grids import grids
 from simbench.errors import UnknownNameError
-from simbench.leaderboard.board import Board, RankedRow
-from simbench.leaderboard.evidence import Evidence
 from simbench.plots.fingerprints import fingerprints, transform_columns
 from simbench.plots.grades import grades
 from simbench.plots.heat_maps import heat_maps
-from simbench.plots.layer_grids import grids
 from simbench.plots.ranks import rank_plot
 from simbench.plots.style import Draw
 

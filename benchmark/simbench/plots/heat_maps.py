@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.leaderboard.board import RankedRow, TestColumn
-from simbench.leaderboard.cells import cell, mark
-from simbench.leaderboard.evidence import TestEvidence
-from simbench.plots.layer_grids import Grid, HeatMap, heat_map
+from simbench.board.board import RankedRow, TestColumn
+from simbench.board.cells import cell, mark
+from simbench.board.evidence import TestEvidence
+from simbench.board.layer_grids import Grid, HeatMap, heat_map
 from simbench.plots.style import INK, LIGHT, new_figure, shortened, wrapped
 
 ACROSS = 4

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.leaderboard.board import Board, RankedRow
-from simbench.leaderboard.ranking import average_ranks
+from simbench.board.board import Board, RankedRow
+from simbench.board.standing import average_ranks
 from simbench.plots.style import BLUE, GREY, INK, LIGHT, new_figure, shortened
 
 ROW = 0.2

@@ -13,8 +13,8 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.leaderboard.cells import state
-from simbench.sanity.verdict import Verdict
+from simbench.board.cells import state
+from simbench.verdicts.verdict import Verdict
 
 Format = Literal["png", "svg", "pdf"]
 Draw = Callable[[], Figure]

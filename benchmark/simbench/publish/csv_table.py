@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.cells import cell
+from simbench.board.board import Board
+from simbench.board.cells import cell
 
 HEADER = (
     "suite",

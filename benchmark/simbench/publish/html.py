@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simbench.leaderboard.board import Board, MetricInfo, RankedRow, TestColumn
-from simbench.leaderboard.cells import (
+from simbench.board.board import Board, MetricInfo, RankedRow, TestColumn
+from simbench.board.cells import (
     LEGEND,
     cell,
     cost_text,
@@ -27,10 +27,10 @@ from simbench.leaderboard.cells import (
     state,
     tie_text,
 )
-from simbench.leaderboard.document import to_document
-from simbench.leaderboard.provenance import provenance_lines
-from simbench.leaderboard.rendering import render, script_json, source
-from simbench.sanity.verdict import Verdict
+from simbench.board.document import to_document
+from simbench.board.provenance import provenance_lines
+from simbench.publish.rendering import render, script_json, source
+from simbench.verdicts.verdict import Verdict
 
 OFFENDERS_SHOWN = 3
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from simbench.leaderboard.board import Board, RankedRow, TestColumn
-from simbench.leaderboard.cells import (
+from simbench.board.board import Board, RankedRow, TestColumn
+from simbench.board.cells import (
     cell,
     grade_text,
     interval_text,
@@ -17,8 +17,8 @@ from simbench.leaderboard.cells import (
     seconds_text,
     short_id,
 )
-from simbench.leaderboard.provenance import provenance_lines
-from simbench.sanity.verdict import Verdict
+from simbench.board.provenance import provenance_lines
+from simbench.verdicts.verdict import Verdict
 
 SPECIAL = re.compile(r"[\\`*<&\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What starts markup; underscores inside a word do not."""

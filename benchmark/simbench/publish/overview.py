@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from simbench.board.board import Board
+from simbench.board.cells import rank_text
+from simbench.board.document import from_document
+from simbench.board.intervals import FEWEST_TESTS
 from simbench.errors import SimbenchError
 from simbench.files import write_text
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.cells import rank_text
-from simbench.leaderboard.document import from_document
-from simbench.leaderboard.intervals import FEWEST_TESTS
-from simbench.leaderboard.markdown import escaped
-from simbench.leaderboard.rendering import render
+from simbench.publish.markdown import escaped
+from simbench.publish.rendering import render
 
 LEADERS = 3
 TITLE = "Similarity indices put to the test"

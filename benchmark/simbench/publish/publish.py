@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simbench.board.board import Board
+from simbench.board.document import to_document
+from simbench.board.scores import ScoreRow
 from simbench.errors import SimbenchError
 from simbench.files import replacing
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.csv import to_csv
-from simbench.leaderboard.document import to_document
-from simbench.leaderboard.html import to_html
-from simbench.leaderboard.markdown import to_markdown
-from simbench.leaderboard.overview import publish_overview
-from simbench.leaderboard.scores import ScoreRow
-from simbench.leaderboard.tables import scores_csv, scores_parquet
+from simbench.publish.csv_table import to_csv
+from simbench.publish.html import to_html
+from simbench.publish.markdown import to_markdown
+from simbench.publish.overview import publish_overview
+from simbench.publish.tables import scores_csv, scores_parquet
 
 
 def publish(board: Board, folder: Path, scores: Sequence[ScoreRow] = ()) -> list[Path]:

@@ -16,7 +16,7 @@ UNSAFE = str.maketrans({one: f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"})
 def render(template: str, **values: Any) -> str:
     """The text of a template of this package."""
     environment = Environment(
-        loader=PackageLoader("simbench.leaderboard"),
+        loader=PackageLoader("simbench.publish"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -28,7 +28,7 @@ def render(template: str, **values: Any) -> str:
 
 def source(name: str) -> Markup:
     """A script of ours, or a vendored one, as it is: its braces are not Jinja's."""
-    text = files("simbench.leaderboard").joinpath("templates", name).read_text(encoding="utf-8")
+    text = files("simbench.publish").joinpath("templates", name).read_text(encoding="utf-8")
     if "</script" in text.lower() or "<!--" in text:
         raise ValueError(f"{name} cannot stand inside a script element")
     return Markup(text)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from simbench.leaderboard.scores import ScoreRow
+from simbench.board.scores import ScoreRow
 
 HEADER = tuple(field.name for field in fields(ScoreRow))
 NUMBERS = ("value", "standard_error", "tiebreak", "seconds")

@@ -11,8 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from simbench.leaderboard.board import Board, RankedRow, TestColumn
-from simbench.leaderboard.cells import (
+from simbench.board.board import Board, RankedRow, TestColumn
+from simbench.board.cells import (
     Problem,
     cell,
     grade_text,
@@ -25,7 +25,7 @@ from simbench.leaderboard.cells import (
     short_id,
     state,
 )
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.verdict import Verdict
 
 STYLES = {
     "passed": "green",

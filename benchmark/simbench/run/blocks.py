@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from simbench.metrics.metric import Metric, Score
 from simbench.plan.plan import Plan, needs_fit
-from simbench.plan.references import Comparison, RepresentationRef
+from simbench.references import Comparison, RepresentationRef
 from simbench.run.tasks import ScoreBlock
 
 LARGEST_BLOCK = 2000

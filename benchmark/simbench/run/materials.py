@@ -14,19 +14,19 @@ from torch import Tensor
 from simbench.data.conditions import with_shortcut
 from simbench.data.dataset import Dataset, Split, load_dataset
 from simbench.errors import SimbenchError
-from simbench.metrics.memory import DEFAULT
+from simbench.metrics.kernels.memory import DEFAULT
 from simbench.models import checkpoint
-from simbench.models.constructed import permuted_clusters
-from simbench.models.constructed_deranged import deranged_clusters
-from simbench.models.constructed_gaussian import independent_gaussian
-from simbench.models.constructed_graded import perturbed_clusters
-from simbench.models.constructed_jointly import exchanged_unembeddings, separately_rotated
-from simbench.models.constructed_populations import shared_units
 from simbench.models.loading import load_pretrained
 from simbench.models.model import Model
 from simbench.models.reparametrise import REPARAMETRISATIONS
+from simbench.models.synthetic.deranged_clusters import deranged_clusters
+from simbench.models.synthetic.gaussian import independent_gaussian
+from simbench.models.synthetic.permuted_clusters import permuted_clusters
+from simbench.models.synthetic.perturbed_clusters import perturbed_clusters
+from simbench.models.synthetic.rotated_pairs import exchanged_unembeddings, separately_rotated
+from simbench.models.synthetic.shared_units import shared_units
 from simbench.plan.plan import Plan, PlannedModel
-from simbench.plan.references import ModelRef, Named, RepresentationRef
+from simbench.references import ModelRef, Named, RepresentationRef
 from simbench.registry import ARCHITECTURES, TRANSFORMS, import_reference
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.representations.storage import load_activations

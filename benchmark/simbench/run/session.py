@@ -10,19 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simbench.board.board import Board
+from simbench.board.document import to_document
+from simbench.board.scores import ScoreRow
 from simbench.errors import ExitCode, SimbenchError
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.document import to_document
-from simbench.leaderboard.scores import ScoreRow
-from simbench.metrics.memory import DEFAULT
+from simbench.grading import grade, score_table
+from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.resolve import MetricLike, gather_given, gather_metrics
 from simbench.plan.plan import Plan, make_plan
 from simbench.results.provenance import collect, cpu_name, identifier
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
-from simbench.run.engine import default_jobs, make_engine
+from simbench.run.engines import default_jobs, make_engine
 from simbench.run.events import Listener, ignore
-from simbench.run.grading import grade, score_table
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 
@@ -89,12 +89,12 @@ class RunResult:
         return to_document(self.board)
 
     def __rich__(self) -> RenderableType:
-        from simbench.leaderboard.terminal import table
+        from simbench.publish.terminal import table
 
         return table(self.board)
 
     def _repr_html_(self) -> str:
-        from simbench.leaderboard.html import fragment
+        from simbench.publish.html import fragment
 
         return fragment(self.board)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simbench.metrics.memory import DEFAULT
+from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.metric import Metric, Score
 from simbench.models.checkpoint import CorruptError, verified
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
-from simbench.plan.references import Comparison, ModelRef, RepresentationRef
+from simbench.references import Comparison, ModelRef, RepresentationRef
 from simbench.representations.storage import DamagedError, load_activations
 from simbench.results.store import Store
 from simbench.run.blocks import blocks_of, bundles_of
-from simbench.run.engine import Engine, Task
+from simbench.run.engines import Engine, Task
 from simbench.run.events import Advanced, Listener, StageFinished, StageStarted, Warned
 from simbench.run.materials import Materials
 from simbench.run.tasks import ScoreBlock, extract, failed_records, score_blocks, train_model

@@ -10,20 +10,20 @@ import torch
 
 from simbench.data.dataset import fingerprint
 from simbench.errors import NotApplicable, SimbenchError
-from simbench.metrics.memory import limited_memory
+from simbench.metrics.kernels.memoisation import sharing
+from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.sharing import sharing
 from simbench.models import checkpoint
 from simbench.models.training import train
 from simbench.plan.plan import PlannedActivations, PlannedModel, needs_fit
-from simbench.plan.references import Comparison, RepresentationRef
+from simbench.references import Comparison, RepresentationRef
 from simbench.representations.representation import Representation
 from simbench.representations.storage import save_activations
 from simbench.results.record import ScoreRecord
-from simbench.run.clock import without_imports
-from simbench.run.engine import report_progress
+from simbench.run.engines import report_progress
 from simbench.run.materials import Materials
+from simbench.timing import without_imports
 
 LARGEST_LOG_PROBABILITY_CHANGE = 1e-4
 """A reparametrisation that moves any log-probability by more is not one: its premise does not hold."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
-from simbench.plan.references import Comparison, ModelGroup, Named
+from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS, origin_of
-from simbench.sanity.verdict import (
+from simbench.suite.schema import TestSpec
+from simbench.verdicts.verdict import (
     Judgement,
     Trial,
     Ungraded,
@@ -17,7 +18,6 @@ from simbench.sanity.verdict import (
     grade_trials,
     judged_by_mean,
 )
-from simbench.suite.schema import TestSpec
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

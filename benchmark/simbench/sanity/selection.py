@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from simbench.plan.references import ModelGroup, ModelRef, RepresentationRef
+from simbench.references import ModelGroup, ModelRef, RepresentationRef
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Level

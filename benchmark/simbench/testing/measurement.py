@@ -6,7 +6,7 @@ import time
 from itertools import combinations
 from statistics import mean, stdev
 
-from simbench.metrics.measured import Measured
+from simbench.catalogue.measured import Measured
 from simbench.metrics.metric import INVARIANCES, Metric
 from simbench.metrics.scoring import score_pairs
 from simbench.testing.bench import TOLERANCE

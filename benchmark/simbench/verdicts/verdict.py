@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simbench.errors import NotApplicable
-from simbench.plan.references import Comparison
-from simbench.sanity.jackknife import bounded_interval, leaving_models_out
+from simbench.references import Comparison
 from simbench.seeds import seed_for
+from simbench.verdicts.jackknife import bounded_interval, leaving_models_out
 
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
 OFFENDERS = 10

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from simbench.board.board import Board
+from simbench.board.scores import ScoreRow
+from simbench.bundles.contents import Contents
+from simbench.bundles.metric_record import MetricRecord, recorded_metric
+from simbench.bundles.pack import pack, recorded_plan
+from simbench.bundles.portable_suite import suite_differences
 from simbench.errors import ExitCode, SimbenchError
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.scores import ScoreRow
+from simbench.grading import grade, score_table
 from simbench.metrics.metric import Metric
 from simbench.results.record import ScoreRecord
-from simbench.run.grading import grade, score_table
-from simbench.verify.contents import Contents
-from simbench.verify.metric_record import MetricRecord, recorded_metric
-from simbench.verify.pack import pack, recorded_plan
-from simbench.verify.portable_suite import suite_differences
 from simbench.verify.regrade import check_files, check_grades, checked_records
 from simbench.verify.sampling import TOLERANCES, spread
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from simbench.leaderboard.board import Board
-from simbench.leaderboard.document import to_document
-from simbench.leaderboard.publish import rendered
-from simbench.leaderboard.scores import ScoreRow
-from simbench.run.grading import score_table
-from simbench.verify.archive import MANIFEST, BadBundleError
-from simbench.verify.contents import Contents, parse_json
-from simbench.verify.pack import recorded_plan, regraded
+from simbench.board.board import Board
+from simbench.board.document import to_document
+from simbench.board.scores import ScoreRow
+from simbench.bundles.archive import MANIFEST, BadBundleError
+from simbench.bundles.contents import Contents, parse_json
+from simbench.bundles.pack import recorded_plan, regraded
+from simbench.grading import score_table
+from simbench.publish.publish import rendered
 from simbench.verify.regrade import checked_records, differences
 from simbench.verify.report import Finding
 

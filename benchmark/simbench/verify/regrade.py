@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from simbench.leaderboard.document import from_document, json_safe, to_document
+from simbench.board.document import from_document, json_safe, to_document
+from simbench.bundles.contents import Contents, checksum_problems
+from simbench.bundles.metric_record import declared_otherwise
+from simbench.bundles.pack import recorded_plan, regraded
+from simbench.bundles.portable_suite import suite_differences
 from simbench.parameters import ParameterError
 from simbench.plan.plan import Plan, PlannedMetric, needs_fit
 from simbench.registry import METRICS
 from simbench.results.provenance import identifier
 from simbench.results.record import ScoreRecord
 from simbench.suite.load import bundled_suites, load_suite
-from simbench.verify.contents import Contents, checksum_problems
-from simbench.verify.metric_record import declared_otherwise
-from simbench.verify.pack import recorded_plan, regraded
-from simbench.verify.portable_suite import suite_differences
 from simbench.verify.report import Finding, Step, step_of
 
 ROUNDING = 1e-9

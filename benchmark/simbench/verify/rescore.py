@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simbench.bundles.contents import MODEL_FILES, Contents
+from simbench.bundles.metric_record import MetricRecord
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, PlannedMetric, make_plan
-from simbench.plan.references import Comparison, ModelRef
+from simbench.references import Comparison, ModelRef
 from simbench.registry import METRICS
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.run.events import Listener, ignore
 from simbench.suite.schema import Component
-from simbench.verify.contents import MODEL_FILES, Contents
-from simbench.verify.metric_record import MetricRecord
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Finding, Level, Step, Tally, step_of, with_tallies
 from simbench.verify.sampling import TOLERANCES, deviation, draw, numbers, spread

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from simbench.bundles.archive import BadBundleError, read_files
+from simbench.bundles.contents import Contents, parse
 from simbench.errors import SimbenchError
 from simbench.metrics.resolve import resolve_metrics
 from simbench.results.store import Store
 from simbench.run.events import Listener, ignore
-from simbench.verify.archive import BadBundleError, read_files
-from simbench.verify.contents import Contents, parse
 from simbench.verify.published import bundle_in, check_published
 from simbench.verify.regrade import check_files, check_grades
 from simbench.verify.report import Level, Report, Step, with_findings

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tests.metrics.constructions import canonical_correlations
 
 from simbench.errors import NotApplicable
-from simbench.metrics.cca import cca, cca_squared, pwcca, svcca
-from simbench.metrics.linear_algebra import spectrum
+from simbench.metrics.cca.correlations import cca, cca_squared, pwcca, svcca
+from simbench.metrics.kernels.linear_algebra import spectrum
 from simbench.metrics.metric import Score
 from simbench.metrics.scoring import score_pairs
 from simbench.parameters import ParameterError

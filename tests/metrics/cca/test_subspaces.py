@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from simbench.metrics.cca import cca_squared
-from simbench.metrics.cka import cka
-from simbench.metrics.linear_algebra import gram_distance
+from simbench.metrics.cca.correlations import cca_squared
+from simbench.metrics.cca.subspaces import decoding_similarity, eigenspace_overlap, gulp, subspace_angles
+from simbench.metrics.cka.linear import cka
+from simbench.metrics.kernels.linear_algebra import gram_distance
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.subspaces import decoding_similarity, eigenspace_overlap, gulp, subspace_angles
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import check_metric

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.metrics import linear_algebra
-from simbench.metrics.cka import NonPositiveSelfHSICError, cka, cka_debiased
-from simbench.metrics.memory import limited_memory
+from simbench.metrics.cka.linear import NonPositiveSelfHSICError, cka, cka_debiased
+from simbench.metrics.kernels import linear_algebra
+from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
-from simbench.metrics.cka import cka, cka_debiased
-from simbench.metrics.cka_rbf import cka_rbf
-from simbench.metrics.cka_variants import cka_angular, cka_dimension_corrected, cka_minibatch, ensd
+from simbench.metrics.cka.gaussian import cka_rbf
+from simbench.metrics.cka.linear import cka, cka_debiased
+from simbench.metrics.cka.variants import cka_angular, cka_dimension_corrected, cka_minibatch, ensd
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
@@ -128,7 +128,7 @@ def test_a_wide_kernel_is_the_linear_one() -> None:
 def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair(50, 5, 7)
     whole = _fast("cka_rbf", x, y)
-    monkeypatch.setattr("simbench.metrics.memory.BLOCK", 8 * 50 * 2 * 7)
+    monkeypatch.setattr("simbench.metrics.kernels.memory.BLOCK", 8 * 50 * 2 * 7)
     assert _fast("cka_rbf", x, y) == pytest.approx(whole, rel=1e-12)
 
 

@@ -1,6 +1,6 @@
 """What every distance at the head must show: nothing for the same distribution, something for any other one.
 
-The pairs are those of the papers, constructed by `simbench.models.constructed*`; so are the expected numbers.
+The pairs are those of the papers, constructed by `simbench.models.synthetic`; so are the expected numbers.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from tests.metrics.constructions import (
     perturbed_pair,
 )
 
-from simbench.metrics.cca import cca
-from simbench.metrics.functional import disagreement, jensen_shannon, kl
-from simbench.metrics.identifiability import identifiability_fg, identifiability_llv, identifiability_svd
-from simbench.metrics.logit_distances import logit_distance, logit_distance_relative, representation_distance
+from simbench.metrics.cca.correlations import cca
+from simbench.metrics.functional.identifiability import identifiability_fg, identifiability_llv, identifiability_svd
+from simbench.metrics.functional.logit_distances import logit_distance, logit_distance_relative, representation_distance
+from simbench.metrics.functional.outputs import disagreement, jensen_shannon, kl
 from simbench.metrics.metric import Score
 from simbench.metrics.scoring import score_pairs
-from simbench.models.constructed_deranged import deranged_clusters
-from simbench.models.constructed_graded import NOISE_OF_A_LEVEL
-from simbench.models.constructed_jointly import exchanged_unembeddings, separately_rotated
+from simbench.models.synthetic.deranged_clusters import deranged_clusters
+from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL
+from simbench.models.synthetic.rotated_pairs import exchanged_unembeddings, separately_rotated
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 

@@ -25,8 +25,13 @@ from tests.metrics.constructions import (
 )
 
 from simbench.errors import NotApplicable
-from simbench.metrics import identifiability
-from simbench.metrics.identifiability import choose, identifiability_fg, identifiability_llv, identifiability_svd
+from simbench.metrics.functional import identifiability
+from simbench.metrics.functional.identifiability import (
+    choose,
+    identifiability_fg,
+    identifiability_llv,
+    identifiability_svd,
+)
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

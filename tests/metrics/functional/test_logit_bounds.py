@@ -21,8 +21,8 @@ from tests.metrics.constructions import (
     perturbed_pair,
 )
 
-from simbench.metrics.logit_bounds import logit_correlation_loss, logit_map_loss
-from simbench.metrics.logit_distances import logit_distance
+from simbench.metrics.functional.logit_bounds import logit_correlation_loss, logit_map_loss
+from simbench.metrics.functional.logit_distances import logit_distance
 from simbench.representations.representation import Representation
 
 LOSSES = [logit_correlation_loss, logit_map_loss]

@@ -20,7 +20,7 @@ from tests.metrics.constructions import (
 )
 
 from simbench.errors import NotApplicable
-from simbench.metrics.logit_distances import (
+from simbench.metrics.functional.logit_distances import (
     label_sets,
     logit_distance,
     logit_distance_relative,

@@ -21,9 +21,9 @@ from tests.metrics.constructions import (
 )
 
 from simbench.errors import NotApplicable
-from simbench.metrics.functional import accuracy_difference, disagreement, jensen_shannon, kl
+from simbench.metrics.functional.outputs import accuracy_difference, disagreement, jensen_shannon, kl
 from simbench.metrics.scoring import score_pairs
-from simbench.models.blocks import EMBEDDING
+from simbench.models.architectures.blocks import EMBEDDING
 from simbench.models.model import Model
 from simbench.registry import ARCHITECTURES, METRICS, TRANSFORMS
 from simbench.representations.representation import Representation

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.metrics.dynamical import conjugation_distance, dsa, dynamics, linear_operator, spectral_distance
+from simbench.metrics.geometry.dsa import conjugation_distance, dsa, dynamics, linear_operator, spectral_distance
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from simbench.errors import NotApplicable
-from simbench.metrics import geometry_score as module
-from simbench.metrics.geometry_score import geometry_score, living_times, relative_living_times, witnessed_loops
+from simbench.metrics.geometry import geometry_score as module
+from simbench.metrics.geometry.geometry_score import (
+    geometry_score,
+    living_times,
+    relative_living_times,
+    witnessed_loops,
+)
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
@@ -143,7 +148,7 @@ def test_groups_of_draws_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(0)
     x, y = ring(60, rng), disc(60, rng)
     whole = value(x, y, landmarks=12, draws=5, gamma=0.1)
-    monkeypatch.setattr("simbench.metrics.memory.BLOCK", 8 * 60 * 12 * 2)
+    monkeypatch.setattr("simbench.metrics.kernels.memory.BLOCK", 8 * 60 * 12 * 2)
     assert value(x, y, landmarks=12, draws=5, gamma=0.1) == pytest.approx(whole, rel=1e-9)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from simbench.errors import NotApplicable
-from simbench.metrics.heat_trace import grid_of_times, heat_trace, imd, neighbourhood_graph
+from simbench.metrics.geometry.imd import grid_of_times, heat_trace, imd, neighbourhood_graph
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
@@ -151,7 +151,7 @@ def test_clouds_of_one_dimension_are_nearer_than_clouds_of_two_dimensions() -> N
 def test_blocks_make_no_difference(probes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair(40, 6, 9)
     whole = value(x, y, probes=probes)
-    monkeypatch.setattr("simbench.metrics.memory.BLOCK", 8 * 40 * 7)
+    monkeypatch.setattr("simbench.metrics.kernels.memory.BLOCK", 8 * 40 * 7)
     assert value(x, y, probes=probes) == pytest.approx(whole, rel=1e-9)
 
 

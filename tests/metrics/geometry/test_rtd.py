@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from simbench.errors import NotApplicable
-from simbench.metrics.persistent_homology import cross_barcode, divergence, rtd, scaled_distances
+from simbench.metrics.geometry.rtd import cross_barcode, divergence, rtd, scaled_distances
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from simbench.errors import NotApplicable
+from simbench.metrics.geometry.summary_statistics import concentricity_difference, uniformity_difference
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.statistics import concentricity_difference, uniformity_difference
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import check_metric
@@ -101,7 +101,7 @@ def test_uniformity_is_taken_on_the_sphere_where_it_does_not_saturate() -> None:
 def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = pair()
     whole = value("uniformity_difference", x, y)
-    monkeypatch.setattr("simbench.metrics.memory.BLOCK", 8 * 40 * 7)
+    monkeypatch.setattr("simbench.metrics.kernels.memory.BLOCK", 8 * 40 * 7)
     assert value("uniformity_difference", x, y) == pytest.approx(whole, rel=1e-12)
 
 

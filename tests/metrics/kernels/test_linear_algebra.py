@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from simbench.errors import NotApplicable
-from simbench.metrics.linear_algebra import (
+from simbench.metrics.kernels.linear_algebra import (
     centred,
     cross_products,
     nuclear_cross_norms,
@@ -16,7 +16,7 @@ from simbench.metrics.linear_algebra import (
     spectrum,
     unordered,
 )
-from simbench.metrics.memory import limited_memory
+from simbench.metrics.kernels.memory import limited_memory
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-300, 1e6 / 7])

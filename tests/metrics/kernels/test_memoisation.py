@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from simbench.metrics.linear_algebra import centred, spectrum
-from simbench.metrics.memory import limited_memory
+from simbench.metrics.kernels.linear_algebra import centred, spectrum
+from simbench.metrics.kernels.memoisation import Memo, shared, shared_over_pairs, sharing
+from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.sharing import Memo, shared, shared_over_pairs, sharing
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from simbench.metrics.memory import DEFAULT, half_of_limit, limited_memory
+from simbench.metrics.kernels.memoisation import sharing
+from simbench.metrics.kernels.memory import DEFAULT, half_of_limit, limited_memory
 from simbench.metrics.metric import Metric
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.sharing import sharing
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 

@@ -15,10 +15,7 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 from simbench.errors import NotApplicable
-from simbench.metrics.matching import match_bipartite
-from simbench.metrics.metric import Score
-from simbench.metrics.scoring import score_pairs
-from simbench.metrics.spectral import (
+from simbench.metrics.matching.clusters import (
     clustered,
     mixing,
     side,
@@ -27,6 +24,9 @@ from simbench.metrics.spectral import (
     spectral_labels,
     spectral_subspace,
 )
+from simbench.metrics.matching.correlation import match_bipartite
+from simbench.metrics.metric import Score
+from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.testing import check_metric

@@ -15,9 +15,9 @@ from scipy.optimize import linprog
 from sklearn.metrics import mutual_info_score
 
 from simbench.errors import NotApplicable
-from simbench.metrics.matching_information import binned, exchanges, mutual_information, scaled_information
+from simbench.metrics.kernels.units import units
+from simbench.metrics.matching.mutual_information import binned, exchanges, mutual_information, scaled_information
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.units import units
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation, SpatialRule
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Lasso
 
 from simbench.errors import NotApplicable
-from simbench.metrics import sparse_prediction as module
-from simbench.metrics.matching import match_bipartite
-from simbench.metrics.memory import limited_memory
-from simbench.metrics.regression import linear_regression, splits_of_rows
+from simbench.metrics.kernels.memory import limited_memory
+from simbench.metrics.matching import sparse as module
+from simbench.metrics.matching.correlation import match_bipartite
+from simbench.metrics.matching.sparse import is_optimal, lasso, sparse_prediction
+from simbench.metrics.regression.linear import linear_regression, splits_of_rows
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.sparse_prediction import is_optimal, lasso, sparse_prediction
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 

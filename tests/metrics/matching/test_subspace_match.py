@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
+from simbench.metrics.matching.span_residuals import DirectResiduals, GramResiduals, span_residuals, unit_vectors
+from simbench.metrics.matching.subspace_match import levels, maximum_match, minimal_match, simple_matches
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.span_residuals import DirectResiduals, GramResiduals, span_residuals, unit_vectors
-from simbench.metrics.subspace_match import levels, maximum_match, minimal_match, simple_matches
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression, Ridge
 
-from simbench.metrics.cca import cca_squared
-from simbench.metrics.pls import pls_predictivity
-from simbench.metrics.regression import PENALTIES, linear_predictivity, linear_regression, splits_of_rows
+from simbench.metrics.cca.correlations import cca_squared
+from simbench.metrics.regression.linear import PENALTIES, linear_predictivity, linear_regression, splits_of_rows
+from simbench.metrics.regression.pls import pls_predictivity
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from simbench.errors import NotApplicable
-from simbench.metrics import pairwise
-from simbench.metrics.distance import distance_correlation, rsm_norm_difference
-from simbench.metrics.memory import limited_memory
+from simbench.metrics.kernels import distance_matrices as pairwise
+from simbench.metrics.kernels.memory import limited_memory
+from simbench.metrics.rsa.distance import distance_correlation, rsm_norm_difference
+from simbench.metrics.rsa.transport import energy_distance, gromov_wasserstein
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.transport import energy_distance, gromov_wasserstein
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
 from simbench.errors import NotApplicable
-from simbench.metrics import pairwise
-from simbench.metrics.cka import cka
-from simbench.metrics.memory import limited_memory
-from simbench.metrics.rdm import patterns, ranks
-from simbench.metrics.rsa import rsa, rsa_cosine, rsa_euclidean, rsa_pearson, rsa_whitened_cosine
+from simbench.metrics.cka.linear import cka
+from simbench.metrics.kernels import distance_matrices as pairwise
+from simbench.metrics.kernels.memory import limited_memory
+from simbench.metrics.kernels.rdm import patterns, ranks
+from simbench.metrics.rsa.rsa import rsa, rsa_cosine, rsa_euclidean, rsa_pearson, rsa_whitened_cosine
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

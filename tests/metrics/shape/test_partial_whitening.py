@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from simbench.metrics.cca import cca
-from simbench.metrics.procrustes import nbs, procrustes
-from simbench.metrics.procrustes_forms import (
+from simbench.metrics.cca.correlations import cca
+from simbench.metrics.shape.partial_whitening import aligned_cosine, shape_linear
+from simbench.metrics.shape.procrustes import nbs, procrustes
+from simbench.metrics.shape.procrustes_variants import (
     procrustes_angular,
     procrustes_permutation,
     procrustes_size_shape,
     procrustes_squared,
 )
-from simbench.metrics.shape import aligned_cosine, shape_linear
 from simbench.registry import METRICS
 
 Array = NDArray[np.float64]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.metrics.procrustes import nbs, procrustes
 from simbench.metrics.scoring import score_pairs
+from simbench.metrics.shape.procrustes import nbs, procrustes
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 

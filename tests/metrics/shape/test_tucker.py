@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from simbench.metrics.factor import riemannian, tucker_congruence
 from simbench.metrics.scoring import score_pairs
+from simbench.metrics.shape.tucker import riemannian, tucker_congruence
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import check_metric

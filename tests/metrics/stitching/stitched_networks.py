@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from simbench.metrics.metric import Score
 from simbench.metrics.scoring import score_pairs
-from simbench.models.blocks import convolutional_blocks
+from simbench.models.architectures.blocks import convolutional_blocks
 from simbench.models.model import Model
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

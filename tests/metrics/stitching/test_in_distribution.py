@@ -7,15 +7,16 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from tests.metrics.stitched_networks import fit_of, layer_of, noise_like, score, value
+from tests.metrics.stitching.stitched_networks import fit_of, layer_of, noise_like, score, value
 
-from simbench.metrics import energy_detector, stitched_distribution
-from simbench.metrics.affine_maps import DirectMatching
-from simbench.metrics.energy_detector import far_noise, outliers_of, trained_detector
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.stitch_mappings import MAPPINGS, mapping_of
-from simbench.metrics.stitched_distribution import auroc, stitch_in_distribution_many
-from simbench.metrics.trained_maps import Training, trained_maps
+from simbench.metrics.stitching import energy_detector
+from simbench.metrics.stitching import in_distribution as stitched_distribution
+from simbench.metrics.stitching.affine_maps import DirectMatching
+from simbench.metrics.stitching.energy_detector import far_noise, outliers_of, trained_detector
+from simbench.metrics.stitching.in_distribution import auroc, stitch_in_distribution_many
+from simbench.metrics.stitching.mappings import MAPPINGS, mapping_of
+from simbench.metrics.stitching.trained_maps import Training, trained_maps
 from simbench.registry import METRICS
 from simbench.representations.representation import Layout, Representation
 

@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 from torch import Tensor
 
-from simbench.metrics.map_forms import ANY, Form, LowRank, Orthogonal
+from simbench.metrics.stitching.map_forms import ANY, Form, LowRank, Orthogonal
 
 SHAPES = [(6, 6), (7, 4), (4, 7)]
 """(d₂, d₁)"""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.metrics.stitched_networks import (
+from tests.metrics.stitching.stitched_networks import (
     CLASSES,
     FIT,
     FIT_DATA,
@@ -31,19 +31,19 @@ from tests.metrics.stitched_networks import (
 )
 from torch import Tensor, nn
 
-from simbench.metrics.affine_maps import Affine, DirectMatching, resized
 from simbench.metrics.metric import Metric
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.stitched_scores import functional_score, stitched_logits
-from simbench.metrics.stitching import (
+from simbench.metrics.stitching.affine_maps import Affine, DirectMatching, resized
+from simbench.metrics.stitching.scores import functional_score, stitched_logits
+from simbench.metrics.stitching.stitching import (
     stitch_direct,
     stitch_direct_r2,
     stitch_direct_r2_many,
     stitch_task,
     stitch_task_many,
 )
-from simbench.metrics.trained_maps import Training, groups_trained_together, trained_maps
-from simbench.models.blocks import BlockNetwork
+from simbench.metrics.stitching.trained_maps import Training, groups_trained_together, trained_maps
+from simbench.models.architectures.blocks import BlockNetwork
 from simbench.models.model import Model
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, TRANSFORMS

@@ -6,13 +6,22 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.metrics.stitched_networks import FIT_DATA, LAYERS, WIDTH, fit_of, layer_of, noise_like, score, value
+from tests.metrics.stitching.stitched_networks import (
+    FIT_DATA,
+    LAYERS,
+    WIDTH,
+    fit_of,
+    layer_of,
+    noise_like,
+    score,
+    value,
+)
 from torch import Tensor
 
-from simbench.metrics.affine_maps import DirectMatching
-from simbench.metrics.map_forms import ANY, LowRank, Orthogonal
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.trained_maps import Training, trained_maps
+from simbench.metrics.stitching.affine_maps import DirectMatching
+from simbench.metrics.stitching.map_forms import ANY, LowRank, Orthogonal
+from simbench.metrics.stitching.trained_maps import Training, trained_maps
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, TRANSFORMS
 from simbench.representations.representation import Representation

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from simbench.metrics.metric import Metric, Score
-from simbench.metrics.resampling import Resampling
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.wrapping import WrappedMetric
+from simbench.metrics.wrappers.base import WrappedMetric
+from simbench.metrics.wrappers.bootstrap import Resampling
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import check_metric

@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from simbench.metrics.calibration import ROW_BY_ROW
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
+from simbench.metrics.wrappers.calibration import ROW_BY_ROW
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.seeds import seed_for

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from simbench.metrics.metric import Metric, Score
-from simbench.metrics.moments import SUPPORTED, accumulated
 from simbench.metrics.scoring import score_pairs
+from simbench.metrics.wrappers.minibatch import SUPPORTED, accumulated
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import cases

@@ -10,7 +10,7 @@ from torch import nn
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architecture import architecture
-from simbench.models.blocks import BlockNetwork, faster_to_differentiate
+from simbench.models.architectures.blocks import BlockNetwork, faster_to_differentiate
 from simbench.models.model import Model
 from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES

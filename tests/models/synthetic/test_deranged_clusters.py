@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from simbench.errors import SimbenchError
-from simbench.models.constructed import Constructed
-from simbench.models.constructed_deranged import (
+from simbench.models.synthetic.deranged_clusters import (
     deranged_clusters,
     derangement,
     repelled_directions,
     separating_length,
 )
+from simbench.models.synthetic.permuted_clusters import Constructed
 from simbench.plan.keys import CONSTRUCTION_VERSION
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.models.constructed import CLASS_COUNTS, Constructed, permuted_clusters
+from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS, Constructed, permuted_clusters
 from simbench.run.materials import CONSTRUCTIONS
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from simbench.errors import SimbenchError
-from simbench.models.constructed_graded import NOISE_OF_A_LEVEL, perturbed_clusters
+from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL, perturbed_clusters
 from simbench.plan.keys import CONSTRUCTION_VERSION
 
 

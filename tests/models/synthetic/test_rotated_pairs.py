@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from simbench.models.constructed import Constructed
-from simbench.models.constructed_jointly import exchanged_unembeddings, separately_rotated
+from simbench.models.synthetic.permuted_clusters import Constructed
+from simbench.models.synthetic.rotated_pairs import exchanged_unembeddings, separately_rotated
 from simbench.plan.keys import CONSTRUCTION_VERSION
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from simbench.metrics.subspace_match import subspace_match
-from simbench.models.constructed_populations import Form, shared_units
+from simbench.metrics.matching.subspace_match import subspace_match
+from simbench.models.synthetic.shared_units import Form, shared_units
 from simbench.plan.keys import CONSTRUCTION_VERSION
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from tests.sanity.subjects import AT_LAYERS
+from tests.sanity.kinds.subjects import AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, Named
-from simbench.sanity.closeness import Closeness
+from simbench.references import Comparison, ModelGroup, Named
 from simbench.sanity.kind import Similarity
+from simbench.sanity.kinds.closeness import Closeness
 
 SYMMETRIC = replace(AT_LAYERS, symmetric=True)
 WIDTHS = (16, 64)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, Named
-from simbench.sanity.component_deletion import ComponentDeletion
+from simbench.references import Comparison, ModelGroup, Named
 from simbench.sanity.kind import Similarity
+from simbench.sanity.kinds.component_deletion import ComponentDeletion
 
 
 def make(**keys: Any) -> ComponentDeletion:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, Named
+from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import Similarity, TestKind, Ungradable
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.verdict import Verdict
 
 DISTANCE = replace(AT_LAYERS, higher_is_more_similar=False, value_range=(0.0, float("inf")), triangle_inequality=True)
 

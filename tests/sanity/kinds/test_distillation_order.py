@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.sanity.subjects import AT_HEAD
+from tests.sanity.kinds.subjects import AT_HEAD
 
-from simbench.plan.references import Comparison, ModelGroup
-from simbench.sanity.distillation_order import DistillationOrder
+from simbench.references import Comparison, ModelGroup
 from simbench.sanity.kind import Similarity
+from simbench.sanity.kinds.distillation_order import DistillationOrder
 
 TEST = DistillationOrder(id="order", kind="distillation_order", models=["teacher", "logits", "divergence"])
 

@@ -6,12 +6,12 @@ from collections import Counter
 from typing import get_args
 
 import pytest
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.models.constructed import CLASS_COUNTS
-from simbench.plan.references import Comparison
-from simbench.sanity.distribution_sensitivity import Classes, DistributionSensitivity
+from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS
+from simbench.references import Comparison
 from simbench.sanity.kind import Similarity
+from simbench.sanity.kinds.distribution_sensitivity import Classes, DistributionSensitivity
 from simbench.seeds import seed_for
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.metrics.metric import Metric
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
-from simbench.sanity.scale import shuffled
+from simbench.sanity.statistics.scale import shuffled
 from simbench.seeds import seed_for
 
 Index = Callable[[Comparison], float]

@@ -7,15 +7,15 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import scipy.stats
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.metrics.metric import Metric
-from simbench.models.constructed_graded import NOISE_OF_A_LEVEL
-from simbench.plan.references import Comparison
+from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL
+from simbench.references import Comparison
 from simbench.registry import METRICS
 from simbench.run.materials import CONSTRUCTIONS
-from simbench.sanity.graded_perturbation import Classes, GradedPerturbation
 from simbench.sanity.kind import Similarity
+from simbench.sanity.kinds.graded_perturbation import Classes, GradedPerturbation
 from simbench.seeds import seed_for
 
 

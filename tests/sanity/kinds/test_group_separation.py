@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import scipy.stats
 from sklearn.metrics import average_precision_score
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity import group_separation
-from simbench.sanity.group_separation import GroupSeparation
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Similarity, Ungradable
-from simbench.sanity.rank_statistics import average_precision
-from simbench.sanity.verdict import Trial
+from simbench.sanity.kinds import group_separation
+from simbench.sanity.kinds.group_separation import GroupSeparation
+from simbench.sanity.statistics.rank_statistics import average_precision
+from simbench.verdicts.verdict import Trial
 
 Index = Callable[[Comparison], float]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.identity import Identity
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Similarity, Ungradable
+from simbench.sanity.kinds.identity import Identity
 
 TEST = Identity(id="identity", kind="identity", models=["net"])
 

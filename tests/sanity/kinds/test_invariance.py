@@ -7,13 +7,13 @@ from statistics import median
 
 import numpy as np
 import pytest
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TRANSFORMS
-from simbench.sanity.distribution_invariance import DistributionInvariance
-from simbench.sanity.invariance import Invariance
 from simbench.sanity.kind import Similarity, Ungradable
+from simbench.sanity.kinds.distribution_invariance import DistributionInvariance
+from simbench.sanity.kinds.invariance import Invariance
 from simbench.sanity.selection import layers_of
 from simbench.seeds import seed_for
 

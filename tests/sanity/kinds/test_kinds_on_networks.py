@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from simbench.leaderboard.board import Board
+from simbench.board.board import Board
 from simbench.registry import METRICS
 from simbench.run.session import run
-from simbench.sanity.verdict import Verdict
+from simbench.verdicts.verdict import Verdict
 
 SUITE = """\
 suite: kinds

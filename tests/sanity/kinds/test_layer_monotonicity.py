@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup
+from simbench.references import Comparison, ModelGroup
 from simbench.sanity.kind import Similarity
-from simbench.sanity.layer_monotonicity import LayerMonotonicity
+from simbench.sanity.kinds.layer_monotonicity import LayerMonotonicity
 
 
 def make(**keys: Any) -> LayerMonotonicity:

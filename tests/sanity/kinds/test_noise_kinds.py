@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import Similarity, TestKind, partly
-from simbench.sanity.scale import scale_of, shuffled
+from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
 SELF, UNRELATED = 0.9, 0.5

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, Named
+from simbench.references import Comparison, ModelGroup, Named
 from simbench.sanity.kind import Similarity
-from simbench.sanity.output_correlation import OutputCorrelation
+from simbench.sanity.kinds.output_correlation import OutputCorrelation
 
 FACTS = ("accuracy_difference", "jensen_shannon", "disagreement")
 SYMMETRIC = replace(AT_LAYERS, symmetric=True)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from tests.sanity.subjects import AT_HEAD, AT_LAYERS
+from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Similarity
-from simbench.sanity.probe_correlation import ProbeCorrelation
+from simbench.sanity.kinds.probe_correlation import ProbeCorrelation
 
 
 def make(**keys: Any) -> ProbeCorrelation:

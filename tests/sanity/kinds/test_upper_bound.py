@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.sanity.subjects import AT_HEAD
+from tests.sanity.kinds.subjects import AT_HEAD
 
 from simbench.metrics.metric import Metric
-from simbench.plan.references import Comparison, ModelGroup, Named
+from simbench.references import Comparison, ModelGroup, Named
 from simbench.sanity.kind import Similarity
-from simbench.sanity.upper_bound import UpperBound
-from simbench.sanity.verdict import Verdict
+from simbench.sanity.kinds.upper_bound import UpperBound
+from simbench.verdicts.verdict import Verdict
 
 DISTANCE = replace(AT_HEAD, name="identifiability_fg", higher_is_more_similar=False, symmetric=True)
 EPSILON = 0.3

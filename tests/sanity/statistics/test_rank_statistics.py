@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from simbench.sanity.rank_statistics import average_precision, kendall, ranks, settled, spearman, standardised_ranks
+from simbench.sanity.statistics.rank_statistics import (
+    average_precision,
+    kendall,
+    ranks,
+    settled,
+    spearman,
+    standardised_ranks,
+)
 
 # Small integers, so that ties are frequent.
 SIDES = st.integers(3, 30).flatmap(lambda n: st.tuples(*[arrays(float, n, elements=st.integers(-4, 4).map(float))] * 2))

@@ -14,24 +14,24 @@ import pytest
 import scipy.stats
 
 from simbench.metrics.metric import Metric
-from simbench.plan.references import ModelGroup
-from simbench.sanity.group_separation import GroupSeparation
-from simbench.sanity.jackknife import (
-    Interval,
-    bounded_interval,
-    jackknife_interval,
-    leaving_models_out,
-    models_by_name,
-)
+from simbench.references import ModelGroup
 from simbench.sanity.kind import Question
-from simbench.sanity.statistic import (
+from simbench.sanity.kinds.group_separation import GroupSeparation
+from simbench.sanity.statistics.statistic import (
     StatisticKind,
     association,
     mantel_p_value,
     rank_strays,
     under_permutations,
 )
-from simbench.sanity.verdict import OFFENDERS, Trial, Ungraded, grade_trials, judged_by_mean
+from simbench.verdicts.jackknife import (
+    Interval,
+    bounded_interval,
+    jackknife_interval,
+    leaving_models_out,
+    models_by_name,
+)
+from simbench.verdicts.verdict import OFFENDERS, Trial, Ungraded, grade_trials, judged_by_mean
 
 Random = np.random.Generator
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import (
+from simbench.metrics.kernels.linear_algebra import (
     Spectrum,
     cross_products,
     nuclear_cross_norms,

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import basis, forced_in_common, with_forced
-from simbench.metrics.linear_algebra import (
+from simbench.metrics.cca.correlations import basis, forced_in_common, with_forced
+from simbench.metrics.kernels.linear_algebra import (
     Spectrum,
     cross_products,
     gram_distance,

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cka import INVARIANT_TO
-from simbench.metrics.linear_algebra import centred, grouped, same_gram
+from simbench.metrics.cka.linear import INVARIANT_TO
+from simbench.metrics.kernels.distance_matrices import doubly_centred, middle_above_diagonal, symmetric_inner_products
+from simbench.metrics.kernels.linear_algebra import centred, grouped, same_gram
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import doubly_centred, middle_above_diagonal, symmetric_inner_products
 
 if TYPE_CHECKING:
     import torch

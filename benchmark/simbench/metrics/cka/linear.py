@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred, squared_cross_norms
+from simbench.metrics.kernels.linear_algebra import centred, squared_cross_norms
 from simbench.metrics.metric import Pairs, Score, metric
 
 if TYPE_CHECKING:

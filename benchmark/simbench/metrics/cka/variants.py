@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cka import (
+from simbench.metrics.cka.linear import (
     INVARIANT_TO,
     MINIMUM_ROWS,
     NonPositiveSelfHSICError,
@@ -31,7 +31,7 @@ from simbench.metrics.cka import (
     hsic1,
     self_scale,
 )
-from simbench.metrics.linear_algebra import (
+from simbench.metrics.kernels.linear_algebra import (
     angle_of_chord,
     centred,
     gram_distance,
@@ -267,7 +267,7 @@ def cka_dimension_corrected(x: Tensor, y: Tensor) -> float:
     `ValueError` for fewer than 4 rows or 2 units, `NonPositiveSelfHSICError` where the normalisation fails,
     `NotApplicable` without variance.
 
-    >>> from simbench.metrics.cka import cka, cka_debiased
+    >>> from simbench.metrics.cka.linear import cka, cka_debiased
     >>> generator = torch.Generator().manual_seed(5)
     >>> latents = torch.randn(300, 60, generator=generator)
     >>> x, y = (latents @ torch.randn(60, 90, generator=generator) for _ in range(2))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.geometry.summary_statistics import differences_of_pairs
+from simbench.metrics.kernels.model_outputs import log_probabilities, predictions
 from simbench.metrics.metric import metric
-from simbench.metrics.outputs import log_probabilities, predictions
-from simbench.metrics.statistics import differences_of_pairs
 
 if TYPE_CHECKING:
     import torch

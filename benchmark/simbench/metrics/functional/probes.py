@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.functional import accuracy_of
-from simbench.metrics.linear_algebra import spectrum
+from simbench.metrics.functional.outputs import accuracy_of
+from simbench.metrics.geometry.summary_statistics import differences_of_pairs
+from simbench.metrics.kernels.linear_algebra import spectrum
 from simbench.metrics.metric import metric
-from simbench.metrics.regression import ridge_penalty
-from simbench.metrics.statistics import differences_of_pairs
+from simbench.metrics.regression.linear import ridge_penalty
 
 if TYPE_CHECKING:
     import torch

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import spectrum, unordered
+from simbench.metrics.kernels.linear_algebra import spectrum, unordered
 from simbench.metrics.metric import Pairs, metric
 from simbench.seeds import seed_for
 

@@ -19,11 +19,11 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred, unordered
-from simbench.metrics.memory import block_bytes
+from simbench.metrics.geometry.rtd import require_gudhi
+from simbench.metrics.kernels.distance_matrices import distances
+from simbench.metrics.kernels.linear_algebra import centred, unordered
+from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.pairwise import distances
-from simbench.metrics.persistent_homology import require_gudhi
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

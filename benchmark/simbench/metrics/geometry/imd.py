@@ -20,11 +20,11 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import unordered
-from simbench.metrics.memory import block_bytes
+from simbench.metrics.kernels.distance_matrices import row_distances
+from simbench.metrics.kernels.linear_algebra import unordered
+from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.neighbours import GRID, Neighbourhood
-from simbench.metrics.pairwise import row_distances
+from simbench.metrics.neighbours.sets import GRID, Neighbourhood
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import unordered, varying
+from simbench.metrics.kernels.distance_matrices import row_distances
+from simbench.metrics.kernels.linear_algebra import unordered, varying
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.pairwise import row_distances
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred, varying
-from simbench.metrics.memory import block_bytes
+from simbench.metrics.kernels.linear_algebra import centred, varying
+from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred
-from simbench.metrics.memory import block_bytes, working_bytes
+from simbench.metrics.kernels.linear_algebra import centred
+from simbench.metrics.kernels.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs
 
 if TYPE_CHECKING:

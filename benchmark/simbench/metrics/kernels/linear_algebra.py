@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.memory import block_bytes, half_of_limit
+from simbench.metrics.kernels.memoisation import shared, shared_over_pairs
+from simbench.metrics.kernels.memory import block_bytes, half_of_limit
 from simbench.metrics.metric import Pairs
-from simbench.metrics.sharing import shared, shared_over_pairs
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.metrics.memory import half_of_limit
+from simbench.metrics.kernels.memory import half_of_limit
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,7 @@
 
 The limit is for what a kernel makes on its way to its values. Representations and what a metric prepares of each, which
 is about as large as they are, come on top. Half of the limit is for kernels, half for what metrics share
-(`simbench.metrics.sharing`).
+(`simbench.metrics.kernels.memoisation`).
 """
 
 from __future__ import annotations

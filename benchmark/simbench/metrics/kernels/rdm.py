@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred
-from simbench.metrics.pairwise import RowDistances, above_diagonal
+from simbench.metrics.kernels.distance_matrices import RowDistances, above_diagonal
+from simbench.metrics.kernels.linear_algebra import centred
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred, cross_products, unordered
+from simbench.metrics.kernels.linear_algebra import centred, cross_products, unordered
+from simbench.metrics.kernels.memoisation import shared
 from simbench.metrics.metric import Pairs, Score
-from simbench.metrics.sharing import shared
 
 if TYPE_CHECKING:
     import torch

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import forced_correlations
-from simbench.metrics.linear_algebra import Spectrum, centred, spectrum, unordered
-from simbench.metrics.matching_information import exchanged_rows
+from simbench.metrics.cca.correlations import forced_correlations
+from simbench.metrics.kernels.linear_algebra import Spectrum, centred, spectrum, unordered
+from simbench.metrics.kernels.memoisation import shared
+from simbench.metrics.kernels.units import Array, Units, dead_units, living, units
+from simbench.metrics.matching.mutual_information import exchanged_rows
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.sharing import shared
-from simbench.metrics.units import Array, Units, dead_units, living, units
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from simbench.metrics.kernels.units import Array, Dead, Units, matched, transport_library, units, units_of
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.units import Array, Dead, Units, matched, transport_library, units, units_of
 
 if TYPE_CHECKING:
     from torch import Tensor

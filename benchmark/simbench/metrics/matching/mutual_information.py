@@ -20,11 +20,11 @@ import numpy as np
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import rows_of_inputs, unordered
-from simbench.metrics.matching import CONVERGENT, INVARIANT_TO, assigned
-from simbench.metrics.memory import block_bytes
+from simbench.metrics.kernels.linear_algebra import rows_of_inputs, unordered
+from simbench.metrics.kernels.memory import block_bytes
+from simbench.metrics.kernels.units import living, warned
+from simbench.metrics.matching.correlation import CONVERGENT, INVARIANT_TO, assigned
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.units import living, warned
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import varying
-from simbench.metrics.sharing import shared
+from simbench.metrics.kernels.linear_algebra import varying
+from simbench.metrics.kernels.memoisation import shared
 
 if TYPE_CHECKING:
     import torch

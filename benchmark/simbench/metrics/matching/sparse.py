@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred, grouped
-from simbench.metrics.memory import block_bytes
+from simbench.metrics.kernels.linear_algebra import centred, grouped
+from simbench.metrics.kernels.memory import block_bytes
+from simbench.metrics.kernels.units import dead_units, living
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.regression import Folds, splits_of_rows
-from simbench.metrics.units import dead_units, living
+from simbench.metrics.regression.linear import Folds, splits_of_rows
 
 if TYPE_CHECKING:
     import torch

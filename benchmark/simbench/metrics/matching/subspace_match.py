@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import unordered
+from simbench.metrics.kernels.linear_algebra import unordered
+from simbench.metrics.matching.span_residuals import SpanResiduals, UnitVectors, span_residuals, unit_vectors
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.span_residuals import SpanResiduals, UnitVectors, span_residuals, unit_vectors
 
 if TYPE_CHECKING:
     import torch

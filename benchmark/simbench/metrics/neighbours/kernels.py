@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cka import NonPositiveSelfHSICError
-from simbench.metrics.linear_algebra import unordered
-from simbench.metrics.memory import block_bytes, working_bytes
+from simbench.metrics.cka.linear import NonPositiveSelfHSICError
+from simbench.metrics.kernels.distance_matrices import RESIDENT
+from simbench.metrics.kernels.linear_algebra import unordered
+from simbench.metrics.kernels.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.neighbours import (
+from simbench.metrics.neighbours.sets import (
     INVARIANT_TO,
     Neighbourhood,
     Neighbours,
@@ -25,7 +26,6 @@ from simbench.metrics.neighbours import (
     neighbours,
     scored,
 )
-from simbench.metrics.pairwise import RESIDENT
 
 if TYPE_CHECKING:
     import torch

@@ -22,11 +22,11 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import unordered
-from simbench.metrics.memory import block_bytes
+from simbench.metrics.kernels.linear_algebra import unordered
+from simbench.metrics.kernels.memoisation import shared
+from simbench.metrics.kernels.memory import block_bytes
+from simbench.metrics.kernels.rdm import patterns
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.rdm import patterns
-from simbench.metrics.sharing import shared
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import SATURATED, basis
-from simbench.metrics.linear_algebra import Spectrum, centred, rank_cut, same_gram, spectrum, squared_cross_norms
+from simbench.metrics.cca.correlations import SATURATED, basis
+from simbench.metrics.kernels.linear_algebra import (
+    Spectrum,
+    centred,
+    rank_cut,
+    same_gram,
+    spectrum,
+    squared_cross_norms,
+)
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.seeds import seed_for
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import centred, grouped, same_gram
+from simbench.metrics.kernels.linear_algebra import centred, grouped, same_gram
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.regression import Folds, median_correlation, splits_of_rows
+from simbench.metrics.regression.linear import Folds, median_correlation, splits_of_rows
 
 if TYPE_CHECKING:
     import torch

@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import grouped, unordered
-from simbench.metrics.memory import block_bytes, working_bytes
-from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import (
+from simbench.metrics.kernels.distance_matrices import (
     RESIDENT,
     RowDistances,
     doubly_centred,
     row_distances,
     symmetric_inner_products,
 )
+from simbench.metrics.kernels.linear_algebra import grouped, unordered
+from simbench.metrics.kernels.memory import block_bytes, working_bytes
+from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:
     import torch

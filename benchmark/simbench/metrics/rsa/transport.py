@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import same_gram, unit_norm, unordered
+from simbench.metrics.kernels.distance_matrices import RowDistances, distances, mean_of, row_distances
+from simbench.metrics.kernels.linear_algebra import same_gram, unit_norm, unordered
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.pairwise import RowDistances, distances, mean_of, row_distances
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

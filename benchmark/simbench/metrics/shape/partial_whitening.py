@@ -20,10 +20,17 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import with_forced
-from simbench.metrics.linear_algebra import Spectrum, angle_of_chord, cross_products, spectrum, unordered, varying
+from simbench.metrics.cca.correlations import with_forced
+from simbench.metrics.kernels.linear_algebra import (
+    Spectrum,
+    angle_of_chord,
+    cross_products,
+    spectrum,
+    unordered,
+    varying,
+)
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.procrustes import Shape, procrustes, procrustes_of_pairs
+from simbench.metrics.shape.procrustes import Shape, procrustes, procrustes_of_pairs
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import (
+from simbench.metrics.kernels.linear_algebra import (
     for_products,
     nuclear_cross_norms,
     same_gram,

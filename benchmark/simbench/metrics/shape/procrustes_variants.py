@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import angle_of_chord, centred, cross_products, unordered, varying
+from simbench.metrics.kernels.linear_algebra import angle_of_chord, centred, cross_products, unordered, varying
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.procrustes import INVARIANT_TO, Shape, procrustes, procrustes_of_pairs, shape
+from simbench.metrics.shape.procrustes import INVARIANT_TO, Shape, procrustes, procrustes_of_pairs, shape
 
 if TYPE_CHECKING:
     import scipy.optimize as optimize

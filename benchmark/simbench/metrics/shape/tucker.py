@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import cross_products, spectrum, unit_norm, unordered, varying
+from simbench.metrics.kernels.linear_algebra import cross_products, spectrum, unit_norm, unordered, varying
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.map_forms import ANY, Form
+from simbench.metrics.stitching.map_forms import ANY, Form
 
 if TYPE_CHECKING:
     import torch

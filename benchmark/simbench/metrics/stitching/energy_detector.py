@@ -19,7 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.trained_maps import uniform_linear
+from simbench.metrics.stitching.trained_maps import uniform_linear
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

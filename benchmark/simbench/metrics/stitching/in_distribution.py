@@ -15,12 +15,12 @@ from pydantic import NonNegativeInt
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.affine_maps import Affine, mapped, resized
-from simbench.metrics.energy_detector import EnergyDetector, far_noise, trained_detector
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.stitch_mappings import Mapping
-from simbench.metrics.stitched_pairs import FoundMaps, direct_maps, scored, task_maps
-from simbench.metrics.trained_maps import Training
+from simbench.metrics.stitching.affine_maps import Affine, mapped, resized
+from simbench.metrics.stitching.energy_detector import EnergyDetector, far_noise, trained_detector
+from simbench.metrics.stitching.mappings import Mapping
+from simbench.metrics.stitching.pairs import FoundMaps, direct_maps, scored, task_maps
+from simbench.metrics.stitching.trained_maps import Training
 
 if TYPE_CHECKING:
     import torch

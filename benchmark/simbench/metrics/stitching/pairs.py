@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
-from simbench.metrics.affine_maps import Affine, DirectMatching, fits_of, grid, require_map, require_rows
-from simbench.metrics.map_forms import ANY, Form
 from simbench.metrics.metric import Pairs, Score
-from simbench.metrics.stitched_scores import receiver_accuracy
-from simbench.metrics.trained_maps import Training, groups_trained_together, trained_maps
+from simbench.metrics.stitching.affine_maps import Affine, DirectMatching, fits_of, grid, require_map, require_rows
+from simbench.metrics.stitching.map_forms import ANY, Form
+from simbench.metrics.stitching.scores import receiver_accuracy
+from simbench.metrics.stitching.trained_maps import Training, groups_trained_together, trained_maps
 
 if TYPE_CHECKING:
     from simbench.representations.representation import Representation

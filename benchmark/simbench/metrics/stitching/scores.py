@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.affine_maps import Affine, mapped, resized, rows_of
 from simbench.metrics.metric import Score
+from simbench.metrics.stitching.affine_maps import Affine, mapped, resized, rows_of
 
 if TYPE_CHECKING:
     import torch

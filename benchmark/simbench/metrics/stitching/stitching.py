@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.stitched_pairs import directly_matched, task_matched
-from simbench.metrics.stitched_scores import agreement, functional_score, held_out_r2, relative_error
-from simbench.metrics.trained_maps import Training
+from simbench.metrics.stitching.pairs import directly_matched, task_matched
+from simbench.metrics.stitching.scores import agreement, functional_score, held_out_r2, relative_error
+from simbench.metrics.stitching.trained_maps import Training
 
 if TYPE_CHECKING:
     from simbench.representations.representation import Representation

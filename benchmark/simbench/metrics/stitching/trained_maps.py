@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from simbench.lazy import lazy_import
-from simbench.metrics.affine_maps import Affine, DirectMatching, Pair, fits_of, grid, resized
-from simbench.metrics.map_forms import ANY, Form
+from simbench.metrics.stitching.affine_maps import Affine, DirectMatching, Pair, fits_of, grid, resized
+from simbench.metrics.stitching.map_forms import ANY, Form
 from simbench.representations.transforms import UndoingModel
 from simbench.seeds import seed_for
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from simbench.metrics.map_forms import LowRank, Orthogonal
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.stitched_pairs import directly_matched, task_matched
-from simbench.metrics.stitched_scores import functional_score
-from simbench.metrics.trained_maps import Training
+from simbench.metrics.stitching.map_forms import LowRank, Orthogonal
+from simbench.metrics.stitching.pairs import directly_matched, task_matched
+from simbench.metrics.stitching.scores import functional_score
+from simbench.metrics.stitching.trained_maps import Training
 
 if TYPE_CHECKING:
     from simbench.representations.representation import Representation

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from simbench.lazy import lazy_import
-from simbench.metrics.linear_algebra import rows_of_inputs
+from simbench.metrics.kernels.linear_algebra import rows_of_inputs
 from simbench.metrics.metric import Metric, Pairs
 
 if TYPE_CHECKING:

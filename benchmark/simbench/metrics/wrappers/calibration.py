@@ -29,15 +29,15 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.cca import basis, principal_basis
-from simbench.metrics.cka import centre
-from simbench.metrics.linear_algebra import Spectrum
+from simbench.metrics.cca.correlations import basis, principal_basis
+from simbench.metrics.cca.subspaces import column_space
+from simbench.metrics.cka.linear import centre
+from simbench.metrics.kernels.linear_algebra import Spectrum
 from simbench.metrics.metric import Metric, Pairs, Score
-from simbench.metrics.procrustes import shape
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.shape import partially_whitened
-from simbench.metrics.subspaces import column_space
-from simbench.metrics.wrapping import WrappedMetric, Wrapper, matrix_rows, with_inputs, wrapped
+from simbench.metrics.shape.partial_whitening import partially_whitened
+from simbench.metrics.shape.procrustes import shape
+from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, matrix_rows, with_inputs, wrapped
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

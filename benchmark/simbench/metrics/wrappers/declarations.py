@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from simbench.errors import SimbenchError
-from simbench.metrics.calibration import calibrated
 from simbench.metrics.metric import Metric
-from simbench.metrics.moments import in_minibatches
-from simbench.metrics.resampling import bootstrapped
-from simbench.metrics.wrapping import WrappedMetric
+from simbench.metrics.wrappers.base import WrappedMetric
+from simbench.metrics.wrappers.bootstrap import bootstrapped
+from simbench.metrics.wrappers.calibration import calibrated
+from simbench.metrics.wrappers.minibatch import in_minibatches
 from simbench.parameters import ParameterError, checked_parameters, parameters_model
 
 

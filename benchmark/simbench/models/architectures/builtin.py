@@ -32,7 +32,7 @@ def mlp(
     embedding: PositiveInt | None = None,
 ) -> nn.Module:
     """Fully connected blocks: linear, norm, ReLU; then a linear head, after a bottleneck if `embedding` is given."""
-    from simbench.models.blocks import linear_blocks
+    from simbench.models.architectures.blocks import linear_blocks
 
     return linear_blocks(input_shape, classes, width=width, depth=depth, norm=norm, embedding=embedding)
 
@@ -52,7 +52,7 @@ def inner_product_mlp(
     As in Nielsen et al. (2025), but that their g is itself an MLP, of the labels: for a finite number of labels the
     family is the same.
     """
-    from simbench.models.blocks import linear_blocks
+    from simbench.models.architectures.blocks import linear_blocks
 
     return linear_blocks(
         input_shape,
@@ -81,7 +81,7 @@ def two_tower_mlp(
     The family is that of `inner_product_mlp`; what is learned is not. There the unembeddings start as random vectors,
     which decide in what order the labels lie; here they start close to each other, and wide models learn one order.
     """
-    from simbench.models.two_towers import two_towers
+    from simbench.models.architectures.two_towers import two_towers
 
     return two_towers(input_shape, classes, width=width, depth=depth, embedding=embedding, slope=slope)
 
@@ -99,7 +99,7 @@ def conv1d(
     embedding: PositiveInt | None = None,
 ) -> nn.Module:
     """Convolutional blocks over a sequence, mean over positions, a bottleneck if `embedding` is given, linear head."""
-    from simbench.models.blocks import convolutional_blocks
+    from simbench.models.architectures.blocks import convolutional_blocks
 
     return convolutional_blocks(
         input_shape,
@@ -127,7 +127,7 @@ def conv2d(
     embedding: PositiveInt | None = None,
 ) -> nn.Module:
     """Convolutional blocks over an image, mean over positions, a bottleneck if `embedding` is given, linear head."""
-    from simbench.models.blocks import convolutional_blocks
+    from simbench.models.architectures.blocks import convolutional_blocks
 
     return convolutional_blocks(
         input_shape,
@@ -160,7 +160,7 @@ def vit(
 
     Its embedding is what the head reads: the last output of the class token, normalised.
     """
-    from simbench.models.vision_transformer import small_vision_transformer
+    from simbench.models.architectures.vision_transformer import small_vision_transformer
 
     return small_vision_transformer(input_shape, classes, patch=patch, width=width, depth=depth, heads=heads)
 
@@ -175,7 +175,7 @@ def causal_transformer(
     heads: PositiveInt = 4,
 ) -> nn.Module:
     """A causal transformer (pre-norm) that reads a sequence of tokens and predicts the next; head without a bias."""
-    from simbench.models.transformer import causal_transformer_network
+    from simbench.models.architectures.transformer import causal_transformer_network
 
     return causal_transformer_network(input_shape, classes, width=width, depth=depth, heads=heads)
 
@@ -192,7 +192,7 @@ def torchvision(input_shape: tuple[int, ...], classes: int, *, model: str, small
     `small_images` makes the usual networks for images of 32×32: a ResNet begins with a 3×3 convolution and no pooling,
     a VGG ends with two hidden layers of 512 units.
     """
-    from simbench.models.torchvision_models import build
+    from simbench.models.architectures.torchvision_models import build
 
     return build(model, input_shape, classes, small_images=small_images)
 
@@ -214,6 +214,6 @@ def resnet_bottleneck(
 
     As in Nielsen et al. (2025), but that their g is itself an MLP, of the labels.
     """
-    from simbench.models.torchvision_models import build, with_bottleneck
+    from simbench.models.architectures.torchvision_models import build, with_bottleneck
 
     return with_bottleneck(build(model, input_shape, classes, small_images=small_images), embedding)

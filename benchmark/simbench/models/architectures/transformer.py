@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from simbench.errors import SimbenchError
-from simbench.models.blocks import EMBEDDING, HEAD, StagedNetwork, named_blocks
+from simbench.models.architectures.blocks import EMBEDDING, HEAD, StagedNetwork, named_blocks
 
 EXPANSION = 4
 """Hidden units of a block's feed-forward part, per feature."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from simbench.models.blocks import HEAD, BlockNetwork, linear_blocks
+from simbench.models.architectures.blocks import HEAD, BlockNetwork, linear_blocks
 
 
 class LabelTower(nn.Linear):

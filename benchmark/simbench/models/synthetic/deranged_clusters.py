@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from simbench.errors import SimbenchError
-from simbench.models.constructed import Constructed, LinearReadout
+from simbench.models.synthetic.permuted_clusters import Constructed, LinearReadout
 from simbench.seeds import seed_for
 
 LENGTH, NOISE = 2.0, 0.02

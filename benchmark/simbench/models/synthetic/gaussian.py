@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from simbench.models.constructed import Constructed
+from simbench.models.synthetic.permuted_clusters import Constructed
 from simbench.seeds import seed_for
 
 

@@ -12,7 +12,13 @@ import torch
 from torch import Generator, Tensor
 
 from simbench.errors import SimbenchError
-from simbench.models.constructed import ANGLE_SPREAD, LENGTH_SPREAD, Constructed, LinearReadout, directions
+from simbench.models.synthetic.permuted_clusters import (
+    ANGLE_SPREAD,
+    LENGTH_SPREAD,
+    Constructed,
+    LinearReadout,
+    directions,
+)
 from simbench.seeds import seed_for
 
 NOISE_OF_A_LEVEL = {4: 0.005, 5: 0.004, 6: 0.004, 10: 0.0025, 18: 0.002}

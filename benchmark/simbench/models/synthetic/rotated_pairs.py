@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from simbench.models.constructed import Constructed, LinearReadout, directions
+from simbench.models.synthetic.permuted_clusters import Constructed, LinearReadout, directions
 from simbench.seeds import seed_for
 
 ROTATED_ANGLES = tuple(math.pi * turn for turn in (0, 1 / 2, 1, 5 / 4, 7 / 4))

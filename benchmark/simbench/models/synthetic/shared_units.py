@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from simbench.models.constructed import Constructed
+from simbench.models.synthetic.permuted_clusters import Constructed
 from simbench.representations.transforms import haar_orthogonal
 from simbench.seeds import seed_for
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
-from simbench.sanity.scale import ROUNDING, scale_of, shuffled
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
+from simbench.sanity.statistics.scale import ROUNDING, scale_of, shuffled
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

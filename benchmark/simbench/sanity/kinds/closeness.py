@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, test_kind
 from simbench.sanity.selection import pairs_of
-from simbench.sanity.statistic import StatisticKind, association, held_against, mantel_p_value, observation, rank_strays
-from simbench.sanity.verdict import Offender, Trial
+from simbench.sanity.statistics.statistic import (
+    StatisticKind,
+    association,
+    held_against,
+    mantel_p_value,
+    observation,
+    rank_strays,
+)
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Offender, Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

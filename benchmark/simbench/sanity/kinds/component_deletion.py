@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, Scores, all_scored, test_kind
-from simbench.sanity.rank_statistics import kendall
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.statistic import StatisticKind, association, observation, rank_strays
-from simbench.sanity.verdict import Offender, Trial
+from simbench.sanity.statistics.rank_statistics import kendall
+from simbench.sanity.statistics.statistic import StatisticKind, association, observation, rank_strays
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Offender, Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, ModelRef, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
 from simbench.sanity.selection import Pairing, paired
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from simbench.plan.references import ModelGroup, Named, RepresentationRef
-from simbench.sanity.invariance import same_similarity
+from simbench.references import ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, TestKind, test_kind
-from simbench.sanity.scale import shuffled
+from simbench.sanity.kinds.invariance import same_similarity
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
+from simbench.sanity.statistics.scale import shuffled
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
-from simbench.sanity.scale import scale_of, shuffled
+from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

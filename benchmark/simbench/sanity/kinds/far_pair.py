@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, TestKind, test_kind
-from simbench.sanity.scale import as_good_as_unrelated, shuffled
 from simbench.sanity.selection import paired
+from simbench.sanity.statistics.scale import as_good_as_unrelated, shuffled
 from simbench.suite.schema import PASS_IF
 
 if TYPE_CHECKING:

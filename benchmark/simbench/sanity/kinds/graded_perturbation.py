@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, test_kind
-from simbench.sanity.statistic import StatisticKind, association, rank_strays
-from simbench.sanity.verdict import Offender, Trial
+from simbench.sanity.statistics.statistic import StatisticKind, association, rank_strays
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Offender, Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, test_kind
-from simbench.sanity.rank_statistics import average_precision
 from simbench.sanity.selection import one_layer, pairs_of
-from simbench.sanity.statistic import PERMUTATIONS, StatisticKind, similarities, under_permutations
-from simbench.sanity.verdict import Offender, Trial
+from simbench.sanity.statistics.rank_statistics import average_precision
+from simbench.sanity.statistics.statistic import PERMUTATIONS, StatisticKind, similarities, under_permutations
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Offender, Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

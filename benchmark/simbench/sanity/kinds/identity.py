@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from simbench.plan.references import Comparison, ModelGroup, RepresentationRef
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
 
 if TYPE_CHECKING:

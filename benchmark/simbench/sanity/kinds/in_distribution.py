@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.metrics.stitch_mappings import mapping_of
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.metrics.stitching.mappings import mapping_of
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, Ungradable, partly, test_kind
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.suite.schema import PASS_IF

@@ -10,11 +10,11 @@ from pydantic import AfterValidator, Field, field_validator
 
 from simbench.errors import suggestion
 from simbench.parameters import ParameterError
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TRANSFORMS
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
-from simbench.sanity.scale import change, shuffled
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
+from simbench.sanity.statistics.scale import change, shuffled
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, ShortComponentChoice
 

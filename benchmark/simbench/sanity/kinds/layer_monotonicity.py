@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, ModelRef, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
-from simbench.sanity.rank_statistics import settled, spearman
 from simbench.sanity.selection import ChosenLayers, layers_of
+from simbench.sanity.statistics.rank_statistics import settled, spearman
 from simbench.suite.schema import PASS_IF
 
 if TYPE_CHECKING:

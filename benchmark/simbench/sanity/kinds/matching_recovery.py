@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
-from simbench.sanity.scale import change, shuffled, similarity_left
 from simbench.sanity.selection import ChosenLayers, layers_of
+from simbench.sanity.statistics.scale import change, shuffled, similarity_left
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

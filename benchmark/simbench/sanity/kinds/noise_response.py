@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
-from simbench.sanity.scale import scale_of, shuffled
 from simbench.sanity.selection import ChosenLayers, places
+from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:

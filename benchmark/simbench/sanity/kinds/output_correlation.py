@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, test_kind
-from simbench.sanity.rank_statistics import kendall
 from simbench.sanity.selection import ChosenLayers, layers_of, pairs_of
-from simbench.sanity.statistic import (
+from simbench.sanity.statistics.rank_statistics import kendall
+from simbench.sanity.statistics.statistic import (
     StatisticKind,
     association,
     constant_curve,
@@ -19,8 +19,8 @@ from simbench.sanity.statistic import (
     observation,
     rank_strays,
 )
-from simbench.sanity.verdict import Offender, Trial
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Offender, Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup
-from simbench.sanity.component_deletion import PROBE
+from simbench.references import Comparison, ModelGroup
 from simbench.sanity.kind import Question, test_kind
-from simbench.sanity.rank_statistics import kendall
+from simbench.sanity.kinds.component_deletion import PROBE
 from simbench.sanity.selection import ChosenLayers, places
-from simbench.sanity.statistic import (
+from simbench.sanity.statistics.rank_statistics import kendall
+from simbench.sanity.statistics.statistic import (
     StatisticKind,
     association,
     constant_curve,
     observation,
     rank_strays,
 )
-from simbench.sanity.verdict import Offender, Trial
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Offender, Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric

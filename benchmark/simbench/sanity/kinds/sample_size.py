@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from simbench.plan.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Question, TestKind, test_kind
-from simbench.sanity.scale import shuffled, stable
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
+from simbench.sanity.statistics.scale import shuffled, stable
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
 

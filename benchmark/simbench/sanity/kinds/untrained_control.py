@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, ModelRef, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
 from simbench.sanity.selection import paired
 from simbench.suite.schema import PASS_IF

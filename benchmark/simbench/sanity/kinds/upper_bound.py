@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from simbench.plan.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import METRICS
-from simbench.sanity.graded_perturbation import Classes, Level, perturbed_pair
 from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
-from simbench.sanity.scale import ROUNDING, scale_of, shuffled
+from simbench.sanity.kinds.graded_perturbation import Classes, Level, perturbed_pair
 from simbench.sanity.selection import pairs_of
+from simbench.sanity.statistics.scale import ROUNDING, scale_of, shuffled
 from simbench.suite.schema import PASS_IF, Component, ComponentChoice, Strict
 
 if TYPE_CHECKING:

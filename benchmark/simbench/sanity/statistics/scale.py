@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from simbench.plan.references import Comparison, Named, RepresentationRef
+from simbench.references import Comparison, Named, RepresentationRef
 from simbench.sanity.kind import Answer, Scores, partly
 from simbench.seeds import seed_for
 

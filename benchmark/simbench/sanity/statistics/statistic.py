@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.plan.references import Comparison, Named
-from simbench.sanity.jackknife import bounded_interval, leaving_models_out, name_of
+from simbench.references import Comparison, Named
 from simbench.sanity.kind import Answer, Question, Scores, TestKind
-from simbench.sanity.rank_statistics import ranks, settled, spearman, standardised_ranks
-from simbench.sanity.verdict import OFFENDERS, Judgement, Offender, Trial, cut, seed_of_test
+from simbench.sanity.statistics.rank_statistics import ranks, settled, spearman, standardised_ranks
 from simbench.seeds import seed_for
+from simbench.verdicts.jackknife import bounded_interval, leaving_models_out, name_of
+from simbench.verdicts.verdict import OFFENDERS, Judgement, Offender, Trial, cut, seed_of_test
 
 PERMUTATIONS = 999
 Statistic = Callable[[Sequence[Trial]], float]

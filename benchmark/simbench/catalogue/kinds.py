@@ -1,0 +1,16 @@
+"""The kinds of things that can be listed and described."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ListedKind(StrEnum):
+    """What can be listed."""
+
+    metrics = "metrics"
+    tests = "tests"
+    transforms = "transforms"
+    datasets = "datasets"
+    architectures = "architectures"
+    suites = "suites"

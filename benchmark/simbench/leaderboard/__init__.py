@@ -1,1 +1,0 @@
-"""Aggregates, ranks and rendering of verdicts. Takes a tidy table and knows nothing of models."""

@@ -1,0 +1,1 @@
+"""Canonical correlations and comparisons of subspaces."""

@@ -1,0 +1,1 @@
+"""Centred kernel alignment."""

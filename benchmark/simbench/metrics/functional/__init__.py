@@ -1,0 +1,1 @@
+"""Indices of a model's outputs and of its head."""

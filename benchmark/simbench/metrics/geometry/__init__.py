@@ -1,0 +1,1 @@
+"""Indices that do not pair inputs: topology, spectra, dynamics, summary statistics."""

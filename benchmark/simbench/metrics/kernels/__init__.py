@@ -1,0 +1,1 @@
+"""Arithmetic that knows no similarity index, and what several families of indices share."""

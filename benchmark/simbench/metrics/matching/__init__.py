@@ -1,0 +1,1 @@
+"""Comparisons of units: matching, sparse prediction, clusters, matching subspaces."""

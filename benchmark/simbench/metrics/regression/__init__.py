@@ -1,0 +1,1 @@
+"""How well one representation predicts another."""

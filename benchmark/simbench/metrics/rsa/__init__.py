@@ -1,0 +1,1 @@
+"""Comparisons of representational dissimilarity matrices, of distances, and by optimal transport."""

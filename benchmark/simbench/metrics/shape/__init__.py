@@ -1,0 +1,1 @@
+"""Distances after an optimal alignment: Procrustes analysis and its relatives."""

@@ -1,0 +1,1 @@
+"""Model stitching: continue one network from the layer of another."""

@@ -1,0 +1,1 @@
+"""Metrics made of other metrics: calibrated, bootstrapped, taken from minibatches."""

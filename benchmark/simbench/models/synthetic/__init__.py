@@ -1,0 +1,1 @@
+"""Models made by a formula instead of by training."""

@@ -1,0 +1,1 @@
+"""Write a board for readers: Markdown, HTML, CSV, Parquet and the terminal."""

@@ -1,0 +1,1 @@
+"""Rank statistics, and the population that a difference is held against."""

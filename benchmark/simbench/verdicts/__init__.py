@@ -1,0 +1,1 @@
+"""The type that a board is made of, and its interval."""
