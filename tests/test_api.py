@@ -1,4 +1,4 @@
-"""The Python door: the same names as the command line, and nothing heavy before it is needed."""
+"""The Python interface: the same names as the command line, and nothing heavy before it is needed."""
 
 from __future__ import annotations
 

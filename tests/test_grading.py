@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.run.conftest import TINY
 
 from simbench.grading import grade, score_table
 from simbench.plan.plan import Plan
@@ -14,9 +15,10 @@ from simbench.run.session import prepare
 
 
 @pytest.fixture
-def plan(tiny: Path) -> Plan:
+def plan(tmp_path: Path) -> Plan:
     """The plan of the tiny suite, without its metric that learns maps."""
-    text = tiny.read_text().replace("[cka, {name: stitch_task, epochs: 2}]", "[cka]")
+    tiny = tmp_path / "tiny.yaml"
+    text = TINY.replace("[cka, {name: stitch_task, epochs: 2}]", "[cka]")
     tiny.write_text(text.replace(" layers: [block2],", ""))
     return prepare(str(tiny))
 

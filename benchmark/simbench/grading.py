@@ -88,7 +88,7 @@ def _score_row(
         reason=record.reason or "",
         seconds=record.seconds,
         key=key,
-        companions=record.companions,
+        auxiliary=record.auxiliary,
     )
 
 
@@ -127,7 +127,7 @@ def _info(metric: Metric) -> MetricInfo:
         origin=f"{metric.origin.module}",
         higher_is_more_similar=metric.higher_is_more_similar,
         level=metric.level,
-        door=metric.door,
+        interface=metric.interface,
         needs=tuple(sorted(metric.needs)),
         symmetric=metric.symmetric,
         invariant_to=tuple(sorted(metric.invariant_to)),

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Named:
-    """A transform, a reparametrisation or a construction by name, with its parameters in a fixed order."""
+    """A transform, a reparametrisation or a generator by name, with its parameters in a fixed order."""
 
     name: str
     parameters: tuple[tuple[str, Any], ...] = ()
@@ -30,14 +30,14 @@ class Named:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """One model: a seed of a group of the suite, or a constructed one."""
+    """One model: a seed of a group of the suite, or a synthetic one."""
 
     group: str
     seed: int
-    construction: Named | None = None
+    generator: Named | None = None
 
     def __str__(self) -> str:
-        return f"{self.construction or self.group}/{self.seed}"
+        return f"{self.generator or self.group}/{self.seed}"
 
 
 @dataclass(frozen=True)

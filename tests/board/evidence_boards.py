@@ -46,7 +46,7 @@ def info(label: str, family: str = "CKA", **changes: object) -> MetricInfo:
         "origin": "simbench.metrics.cka.linear",
         "higher_is_more_similar": True,
         "level": "layers",
-        "door": "fast",
+        "interface": "fast",
         **changes,
     }
     return MetricInfo(label, family=family, **fields)  # type: ignore[arg-type]
@@ -64,11 +64,11 @@ def evident_board(suite: str = "sanity", about: str = "What any index should sho
         scores += found
     skip = Verdict("skip", reason="this metric is defined at the head only")
     partial = {"identity": skip, "invariance": skip, "sensitivity": rows[0].verdicts["sensitivity"]}
-    rows.append(Row(info("kl", "identifiability", level="head", door="functional"), partial, 12, 0.3))
+    rows.append(Row(info("kl", "identifiability", level="head", interface="functional"), partial, 12, 0.3))
     error = Verdict("error", reason=f"12 of 12 error: ValueError: {HOSTILE}")
     missing = Verdict("missing", reason="the run was interrupted")
     verdicts = {"identity": error, "invariance": missing, "sensitivity": error}
-    rows.append(Row(info("broken", "mine", door="easy", summary=HOSTILE), verdicts, 0, 0.0))
+    rows.append(Row(info("broken", "mine", interface="easy", summary=HOSTILE), verdicts, 0, 0.0))
     return board_of(suite, 1, about, COLUMNS, rows, {"commit": "0123456789abcdef", "device": "cpu"}), scores
 
 
@@ -94,13 +94,13 @@ def graded(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = ()) -> Verdic
 
 
 def score_of(
-    metric: str, test: str, comparison: Comparison, value: float | None, reason: str = "", **companions: float
+    metric: str, test: str, comparison: Comparison, value: float | None, reason: str = "", **auxiliary: float
 ) -> ScoreRow:
     """A line of the table of scores."""
     status = "ok" if value is not None else "error"
     place = ScoreRow.place_of(comparison)
     key = f"{abs(hash(place)):x}"
-    return ScoreRow(metric, test, *place, status, value, None, None, "", reason, 0.01, key, companions)
+    return ScoreRow(metric, test, *place, status, value, None, None, "", reason, 0.01, key, auxiliary)
 
 
 def _identity(label: str, broken: float) -> tuple[str, list[Trial], list[ScoreRow]]:
@@ -112,9 +112,9 @@ def _identity(label: str, broken: float) -> tuple[str, list[Trial], list[ScoreRo
             column = [Comparison(sender, receiver) for sender in layers]
             values = [1 - 0.2 * abs(i - j) + (0.4 * (i == 2 and fails)) for i in range(len(layers))]
             scores += [score_of(label, "identity", one, v) for one, v in zip(column, values, strict=True)]
-            offending = (column[2],) if fails else ()
+            violating = (column[2],) if fails else ()
             trials.append(
-                Trial(str(receiver), (str(receiver.model),), not fails, -0.1 if fails else 0.2, None, offending)
+                Trial(str(receiver), (str(receiver.model),), not fails, -0.1 if fails else 0.2, None, violating)
             )
     return "identity", trials, scores
 
@@ -148,9 +148,9 @@ def _sensitivity(label: str, broken: float) -> tuple[str, list[Trial], list[Scor
             scores.append(score_of(label, "sensitivity", Comparison(a, a), 1.0))
             margin = 0.5 - broken - 0.01 * rho
             where = f"ρ = {rho:g}, seed {seed}"
-            offending = () if margin > 0 else (Comparison(a, other),)
+            violating = () if margin > 0 else (Comparison(a, other),)
             trials.append(
-                Trial(where, (f"construction/{seed}",), margin > 0, margin, None, offending, rho, f"seed {seed}")
+                Trial(where, (f"construction/{seed}",), margin > 0, margin, None, violating, rho, f"seed {seed}")
             )
     return "sensitivity", trials, scores
 

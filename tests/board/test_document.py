@@ -11,7 +11,7 @@ import pytest
 
 from simbench.board.document import Document, from_document, json_safe, to_document
 from simbench.errors import SimbenchError
-from simbench.verdicts.verdict import Offender
+from simbench.verdicts.verdict import Violation
 
 
 def test_the_document_has_the_shape_that_others_build_on(make):
@@ -20,7 +20,7 @@ def test_the_document_has_the_shape_that_others_build_on(make):
     first = document["rows"][0]
     assert {"metric", "tests", "mean_rank", "passed", "coverage", "seconds"} <= first.keys()
     assert first["tests"]["identity"].keys() == {
-        "status", "grade", "interval", "passed", "comparisons", "reason", "companions", "offenders",
+        "status", "grade", "interval", "passed", "comparisons", "reason", "auxiliary", "violations",
         "tallies", "statistic", "without",
     }  # fmt: skip
 
@@ -52,7 +52,9 @@ def test_a_document_survives_json_and_back(make):
 
 
 def test_what_a_metric_declares_survives_json_and_back(make):
-    row = make.full_row("a", 1.0, 1.0, 1.0, 1.0, needs=("head", "model"), invariant_to=("orthogonal",), door="easy")
+    row = make.full_row(
+        "a", 1.0, 1.0, 1.0, 1.0, needs=("head", "model"), invariant_to=("orthogonal",), interface="easy"
+    )
     again = from_document(json.loads(json.dumps(to_document(make.board([row])))))
     assert again.rows[0].row.metric == row.metric
 
@@ -62,12 +64,12 @@ def test_what_has_no_type_in_json_is_its_text():
 
 
 def test_no_number_that_is_not_json_reaches_a_document(make):
-    odd = make.graded(1.0, companions={"nothing": math.nan}, offenders=(Offender("here", -math.inf),))
+    odd = make.graded(1.0, auxiliary={"nothing": math.nan}, violations=(Violation("here", -math.inf),))
     row = make.full_row("a", 1.0, 1.0, 1.0, 1.0)
     board = make.board([replace(row, verdicts={**row.verdicts, "identity": odd})], provenance={"load": math.inf})
     document = json.loads(json.dumps(to_document(board), allow_nan=False))
-    assert document["rows"][0]["tests"]["identity"]["companions"] == {"nothing": None}
-    assert document["rows"][0]["tests"]["identity"]["offenders"] == [{"where": "here", "margin": None}]
+    assert document["rows"][0]["tests"]["identity"]["auxiliary"] == {"nothing": None}
+    assert document["rows"][0]["tests"]["identity"]["violations"] == [{"where": "here", "margin": None}]
     assert document["provenance"] == {"load": None}
     assert to_document(from_document(document)) == document
 

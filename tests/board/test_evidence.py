@@ -121,17 +121,17 @@ def test_a_score_stands_at_what_was_done_to_either_side():
     assert ScoreRow.place_of(Comparison(b, changed)) == (*other, *one)
 
 
-def test_companions_travel_with_their_scores(evident):
+def test_auxiliary_travel_with_their_scores(evident):
     board, scores = evident
     identity, invariance, _ = evidence_of(board, scores).tests
     count = len(invariance.comparisons)
-    assert identity.metrics["cka"].companions == {}
-    assert invariance.metrics["cka"].companions == {"p_value": [0.02] * count, "raw": [0.9] * count}
+    assert identity.metrics["cka"].auxiliary == {}
+    assert invariance.metrics["cka"].auxiliary == {"p_value": [0.02] * count, "raw": [0.9] * count}
     alone = next(n for n, score in enumerate(scores) if (score.metric, score.test) == ("cka", "invariance"))
     rest = [
-        replace(one, companions={}) if one.test == "invariance" and n != alone else one for n, one in enumerate(scores)
+        replace(one, auxiliary={}) if one.test == "invariance" and n != alone else one for n, one in enumerate(scores)
     ]
-    assert evidence_of(board, rest).tests[1].metrics["cka"].companions["raw"] == [0.9, *[None] * (count - 1)]
+    assert evidence_of(board, rest).tests[1].metrics["cka"].auxiliary["raw"] == [0.9, *[None] * (count - 1)]
 
 
 def test_a_score_that_is_not_there_keeps_its_reason(evident):
@@ -162,9 +162,9 @@ def test_the_tables_of_scores_hold_the_same(evident):
     for line, entry, score in zip(lines, table, scores, strict=True):
         assert (line["metric"], entry["metric"]) == (score.metric, score.metric)
         assert float(line["value"]) == entry["value"] == score.value
-        assert line["companions"] == entry["companions"]
-        assert json.loads(line["companions"] or "{}") == score.companions
-    assert any(line["companions"] for line in lines)
+        assert line["auxiliary"] == entry["auxiliary"]
+        assert json.loads(line["auxiliary"] or "{}") == score.auxiliary
+    assert any(line["auxiliary"] for line in lines)
 
 
 def test_tables_without_scores_keep_their_columns():

@@ -117,7 +117,7 @@ def test_every_metric_survives_being_recorded(name: str) -> None:
     read = MetricRecord.model_validate_json(record_of(metric).model_dump_json(), strict=True)
     stand_in = recorded_metric(read)
     declared = {field.name for field in fields(metric)} - CODE
-    for attribute in (*declared, "label", "identity", "door", "summary"):
+    for attribute in (*declared, "label", "identity", "interface", "summary"):
         assert getattr(stand_in, attribute) == getattr(metric, attribute), attribute
     assert record_of(stand_in) == read
 

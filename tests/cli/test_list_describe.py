@@ -48,7 +48,7 @@ def test_listing_imports_no_torch():
 
 def test_describe_shows_formula_reference_range_and_origin(invoke):
     text = invoke("describe", "cka").stdout
-    for said in ("Kornblith", "[0, 1]", "higher is more similar", "isotropic_scaling", "cka.py:"):
+    for said in ("Kornblith", "[0, 1]", "higher is more similar", "isotropic_scaling", "linear.py:"):
         assert said in text
 
 

@@ -59,7 +59,7 @@ def test_parameters_and_wrappers_stand_in_brackets(invoke, arrays):
     plain, calibrated = scores(invoke("score", "x.npy", "y.npy", "-m", labels[0], "-m", labels[1], "--json"))
     assert [plain["metric"], calibrated["metric"]] == labels
     assert plain.keys() == {"metric", "status", "value", "reason", "seconds"}
-    assert calibrated["companions"].keys() == {"raw", "p_value", "threshold", "null_mean"}
+    assert calibrated["auxiliary"].keys() == {"raw", "p_value", "threshold", "null_mean"}
 
 
 @pytest.mark.parametrize(

@@ -206,11 +206,11 @@ def test_what_is_modified_before_giving_up_is_found() -> None:
     assert "inputs are not modified" in broken(honest(modifying))
 
 
-def test_a_fast_door_that_gives_numbers_where_the_plain_function_has_none_is_found() -> None:
+def test_a_fast_interface_that_gives_numbers_where_the_plain_function_has_none_is_found() -> None:
     def compare_many(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
         return [0.5] * len(pairs)
 
-    assert "fast door equals plain function" in broken(honest(gives_up, compare_many=compare_many))
+    assert "fast interface equals plain function" in broken(honest(gives_up, compare_many=compare_many))
 
 
 def test_a_dependence_on_the_order_of_rows_is_found() -> None:
@@ -239,18 +239,18 @@ def test_a_modified_input_is_found() -> None:
     assert "inputs are not modified" in broken(honest(modifying))
 
 
-def test_a_fast_door_that_differs_is_found() -> None:
+def test_a_fast_interface_that_differs_is_found() -> None:
     def compare_many(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
         return [correlation(prepared[a], prepared[b]) + 1e-4 for a, b in pairs]
 
-    assert broken(honest(compare_many=compare_many)) == {"fast door equals plain function"}
+    assert broken(honest(compare_many=compare_many)) == {"fast interface equals plain function"}
 
 
-def test_a_fast_door_that_fails_is_found() -> None:
+def test_a_fast_interface_that_fails_is_found() -> None:
     def compare_many(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
         raise RuntimeError("no")
 
-    assert broken(honest(compare_many=compare_many)) == {"fast door equals plain function"}
+    assert broken(honest(compare_many=compare_many)) == {"fast interface equals plain function"}
 
 
 def test_an_undeclared_invariance_is_a_hint() -> None:

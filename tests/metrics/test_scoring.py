@@ -56,18 +56,18 @@ def interrupted(*arguments: object) -> float:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("door", ["plain", "batch", "prepare"])
-def test_a_metric_that_exits_is_an_error_and_ctrl_c_is_none(door: str) -> None:
-    def with_door(function: Callable[..., Any]) -> Metric:
-        if door == "plain":
+@pytest.mark.parametrize("interface", ["plain", "batch", "prepare"])
+def test_a_metric_that_exits_is_an_error_and_ctrl_c_is_none(interface: str) -> None:
+    def with_interface(function: Callable[..., Any]) -> Metric:
+        if interface == "plain":
             return simple(function)
-        prepare = function if door == "prepare" else lambda representation: representation.matrix
+        prepare = function if interface == "prepare" else lambda representation: representation.matrix
         return simple(prepare=prepare, compare_many=function)
 
-    scores = score_pairs(with_door(leaves), ordinary(), ALL)
+    scores = score_pairs(with_interface(leaves), ordinary(), ALL)
     assert {(score.status, score.reason) for score in scores} == {("error", "SystemExit: 0")}
     with pytest.raises(KeyboardInterrupt):
-        score_pairs(with_door(interrupted), ordinary(), ALL)
+        score_pairs(with_interface(interrupted), ordinary(), ALL)
 
 
 def test_no_pairs_give_no_scores() -> None:
@@ -182,7 +182,7 @@ def test_rounding_at_the_edge_of_the_range_is_no_warning() -> None:
     assert score.warnings == ()
 
 
-def test_parameters_reach_both_doors() -> None:
+def test_parameters_reach_both_interfaces() -> None:
     def scaled(x: Tensor, y: Tensor, *, factor: float = 1.0) -> float:
         return factor
 

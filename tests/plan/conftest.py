@@ -28,7 +28,7 @@ tests:
   - {id: across, kind: correspondence, models: [net], distance: 2}
   - {id: turned, kind: invariance, models: [net], transforms: [orthogonal], layers: [block1]}
   - {id: rewritten, kind: distribution_invariance, models: [net], layers: [block2]}
-  - {id: constructed, kind: distribution_sensitivity, rho: [5.0], seeds: [0]}
+  - {id: synthetic, kind: distribution_sensitivity, rho: [5.0], seeds: [0]}
 """
 
 

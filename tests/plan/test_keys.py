@@ -35,7 +35,7 @@ CLUSTERS = ModelRef("permuted_clusters", 0, Named.of("permuted_clusters", classe
 # version that changed) and write the new values here.
 GOLDEN = {
     "model": "567ab6e1aeba87e0120099ee",
-    "constructed model": "d724f37bf995a5429dc616e5",
+    "synthetic model": "d724f37bf995a5429dc616e5",
     "activations": "59fb1b382c5ffaf7f9f6b97f",
     "reparametrised activations": "2f4bf39047794101b73a6b57",
     "representation": "2200bf2bb23bf16015e964d4",
@@ -52,7 +52,7 @@ GOLDEN_UNDER_CONDITIONS = ("80c51d9722d4e6c074c044d9", "c97831503714dceec07844d6
 def keys_of(plan: Plan, plain: Metric) -> dict[str, str]:
     return {
         "model": plan.models[FIRST.model].key,
-        "constructed model": plan.models[CLUSTERS].key,
+        "synthetic model": plan.models[CLUSTERS].key,
         "activations": plan.planned_activations(FIRST.model, "block1", None, "probe").key,
         "reparametrised activations": plan.planned_activations(
             FIRST.model, "block1", REWRITTEN.reparametrisation, "probe"
@@ -162,7 +162,7 @@ def test_a_teacher_is_planned_with_its_students(suite_with: SuiteWith, plain: Me
     groups = f"net: {{like: first, {TAUGHT}, seeds: [0, 1, 2]}}\n  first:"
     models = make_plan(suite_with(("net:", groups)), [plain]).models
     assert models[FIRST.model].teacher == ModelRef("first", 0)
-    assert {str(ref) for ref in models if ref.construction is None} == {"net/0", "net/1", "net/2", "first/0"}
+    assert {str(ref) for ref in models if ref.generator is None} == {"net/0", "net/1", "net/2", "first/0"}
 
 
 CONDITIONS = (
@@ -272,8 +272,8 @@ def test_fitting_inputs_change_the_scores_of_metrics_that_learn_only(
     before = make_plan(suite_with(), [plain, learning])
     after = make_plan(suite_with(("fit: {inputs: 200}", "fit: {inputs: 300}")), [plain, learning])
     assert set(before.metrics[0].scores) == set(after.metrics[0].scores)
-    constructed = sum(c.a.model.construction is not None for c in before.metrics[1].scores.values())
-    assert len(set(before.metrics[1].scores) & set(after.metrics[1].scores)) == constructed
+    synthetic = sum(c.a.model.generator is not None for c in before.metrics[1].scores.values())
+    assert len(set(before.metrics[1].scores) & set(after.metrics[1].scores)) == synthetic
 
 
 def test_keys_hold_no_path(tmp_path: Path, plain: Metric) -> None:
@@ -308,15 +308,15 @@ def test_the_content_of_a_file_enters_the_keys(file: str, tmp_path: Path, plain:
 
 
 @pytest.mark.parametrize(
-    "version", ["KEY_SCHEME", "CONDITIONS_VERSION", "CONSTRUCTION_VERSION", "REPARAMETRISATION_VERSION"]
+    "version", ["KEY_SCHEME", "CONDITIONS_VERSION", "GENERATOR_VERSION", "REPARAMETRISATION_VERSION"]
 )
 def test_every_version_of_the_scheme_is_a_positive_number(version: str) -> None:
     assert getattr(key_scheme, version) >= 1
 
 
-def test_constructed_models_are_those_of_their_version() -> None:
-    """Raise CONSTRUCTION_VERSION when these numbers change."""
-    assert key_scheme.CONSTRUCTION_VERSION == 1
+def test_synthetic_models_are_those_of_their_version() -> None:
+    """Raise GENERATOR_VERSION when these numbers change."""
+    assert key_scheme.GENERATOR_VERSION == 1
     made = permuted_clusters(classes=7, rho=5.0, permuted=True, seed=0)
     assert made.probe[:2].flatten().tolist() == pytest.approx([-0.493305044, -1.938593518, -0.467732368, -1.954981174])
     assert made.model.unembedding.abs().sum().item() == pytest.approx(44.376227)

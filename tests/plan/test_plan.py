@@ -82,7 +82,7 @@ def test_every_representation_that_is_compared_has_its_model_and_its_activations
         for comparison in planned.scores.values():
             for side in (comparison.a, comparison.b):
                 assert side.model in plan.models
-                if side.model.construction is None:
+                if side.model.generator is None:
                     assert (side.model, side.layer, side.reparametrisation) in extracted
 
 
@@ -101,8 +101,8 @@ def test_fitting_inputs_are_extracted_only_for_metrics_that_learn(
 
 
 def test_only_keeps_the_named_tests_and_what_they_need(suite_with: SuiteWith, plain: Metric) -> None:
-    plan = make_plan(suite_with(), [plain], ["constructed"])
-    assert [test.id for test in plan.tests] == ["constructed"]
+    plan = make_plan(suite_with(), [plain], ["synthetic"])
+    assert [test.id for test in plan.tests] == ["synthetic"]
     assert all(model.spec is None for model in plan.models.values())
     assert not plan.activations
 

@@ -77,8 +77,8 @@ def test_a_model_that_is_loaded_needs_no_making(suite_with: SuiteWith, plain: Me
     assert {(model.state, model.why) for model in status.models} == {("cached", "loaded from /weights.pt")}
 
 
-def test_constructed_models_are_not_listed(suite_with: SuiteWith, plain: Metric, store: Store) -> None:
-    assert plan_status(make_plan(suite_with(), [plain], ["constructed"]), store).models == ()
+def test_synthetic_models_are_not_listed(suite_with: SuiteWith, plain: Metric, store: Store) -> None:
+    assert plan_status(make_plan(suite_with(), [plain], ["synthetic"]), store).models == ()
 
 
 def test_activations_are_counted(small: Plan, store: Store) -> None:

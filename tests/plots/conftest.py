@@ -39,8 +39,8 @@ def info(label: str, **changes: object) -> MetricInfo:
     return MetricInfo(label, **fields, **{"higher_is_more_similar": label != "far", "level": "layers", **changes})  # type: ignore[arg-type]
 
 
-def graded(grade: float, *offending: Comparison) -> Verdict:
-    trials = tuple(Trial(str(one), ("cnn/0",), False, -0.1, offending=(one,)) for one in offending)
+def graded(grade: float, *violating: Comparison) -> Verdict:
+    trials = tuple(Trial(str(one), ("cnn/0",), False, -0.1, violating=(one,)) for one in violating)
     interval = (max(0.0, grade - 0.1), min(1.0, grade + 0.1))
     return Verdict("ok", grade=grade, interval=interval, passed=grade >= 0.95, comparisons=9, trials=trials)
 

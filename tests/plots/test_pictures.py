@@ -122,7 +122,7 @@ def test_every_map_says_its_scale_from_least_to_most_similar(board: Board, evide
     assert any(text.endswith("0.2 to 1") for text in written)
 
 
-def test_offending_entries_are_marked_and_no_others(evidence: Evidence) -> None:
+def test_violating_entries_are_marked_and_no_others(evidence: Evidence) -> None:
     assert np.argwhere(maps_of(evidence, IDENTITY, "confused")[1].broken).tolist() == [[0, 1]]
     assert not maps_of(evidence, IDENTITY, "sound")[1].broken.any()
 

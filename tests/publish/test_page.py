@@ -58,7 +58,7 @@ def test_search_filters_and_the_count_of_what_is_shown(read):
     reader.page.get_by_label("shape", exact=True).check()
     assert sorted(reader.shown()) == ["procrustes", "pwcca"]
     reader.page.locator("#reset").click()
-    reader.page.locator('[data-menu="door"] summary').click()
+    reader.page.locator('[data-menu="interface"] summary').click()
     reader.page.get_by_label("functional", exact=True).check()
     assert reader.shown() == ["kl"]
     reader.page.locator("#reset").click()

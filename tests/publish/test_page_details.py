@@ -155,4 +155,4 @@ def test_what_came_with_a_score_stands_beside_it(read):
     reader.page.locator("dialog details.scores summary").click()
     assert "p value=0.02; raw=0.9" in reader.page.locator("dialog details.scores td").nth(4).inner_text()
     text, _ = reader.saved("dialog .actions button")
-    assert {line["companions"] for line in csv.DictReader(io.StringIO(text))} == {"p_value=0.02; raw=0.9"}
+    assert {line["auxiliary"] for line in csv.DictReader(io.StringIO(text))} == {"p_value=0.02; raw=0.9"}

@@ -23,13 +23,13 @@ def test_a_record_comes_back_from_json_as_it_was(record: MakeRecord) -> None:
     assert ScoreRecord.model_validate_json(written.model_dump_json()) == written
 
 
-def test_companions_are_written_only_where_there_are_some(record: MakeRecord) -> None:
-    with_some = record(companions={"p_value": 0.01})
+def test_auxiliary_are_written_only_where_there_are_some(record: MakeRecord) -> None:
+    with_some = record(auxiliary={"p_value": 0.01})
     assert ScoreRecord.model_validate_json(with_some.model_dump_json()) == with_some
-    assert "companions" not in record().model_dump_json()
-    assert "companions" not in Block(created=0.0, records=(record(),)).model_dump_json()
-    with pytest.raises(ValidationError, match="companions"):
-        record(companions={"p_value": float("nan")})
+    assert "auxiliary" not in record().model_dump_json()
+    assert "auxiliary" not in Block(created=0.0, records=(record(),)).model_dump_json()
+    with pytest.raises(ValidationError, match="auxiliary"):
+        record(auxiliary={"p_value": float("nan")})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -96,7 +96,7 @@ def test_an_empty_list_of_metrics_is_a_mistake(changed: Changed, problems_of: Pr
     assert problems_of(changed("[cka]", "[]"))[0].startswith("suite.yaml:8:10: metrics:")
 
 
-def test_a_test_kind_that_constructs_its_models_needs_none(changed: Changed) -> None:
+def test_a_test_kind_that_generates_its_models_needs_none(changed: Changed) -> None:
     suite = load_suite(str(changed("kind: identity\n    models: [net]", "kind: distribution_sensitivity")))
     assert suite.tests[0].models == []
 

@@ -34,9 +34,9 @@ def test_units_are_most_alike_in_the_first_layer_least_in_a_middle_one_and_more_
 def test_permuted_units_are_found_one_to_one_and_rotated_ones_only_by_regression(result: RunResult) -> None:
     for metric in (*ONE_TO_ONE, "linear_regression"):
         assert grade(result, metric, "matching") == 1.0
-    kept = {metric: verdict(result, metric, "matching").companions["kept_orthogonal"] for metric in ONE_TO_ONE}
+    kept = {metric: verdict(result, metric, "matching").auxiliary["kept_orthogonal"] for metric in ONE_TO_ONE}
     assert max(kept.values()) < 0.7
-    assert verdict(result, "linear_regression", "matching").companions["kept_orthogonal"] == pytest.approx(1.0)
+    assert verdict(result, "linear_regression", "matching").auxiliary["kept_orthogonal"] == pytest.approx(1.0)
 
 
 @pytest.mark.slow

@@ -33,6 +33,6 @@ def test_the_student_that_answers_as_its_teacher_is_the_less_similar_one(result:
 
 @pytest.mark.slow
 def test_the_student_of_logits_has_the_teachers_embedding_up_to_a_linear_map(result: RunResult) -> None:
-    companions = verdict(result, "cca", "distillation").companions
-    assert companions["median_of_logit_students"] > 0.998
-    assert companions["median_of_kl_students"] < 0.99
+    auxiliary = verdict(result, "cca", "distillation").auxiliary
+    assert auxiliary["median_of_logit_students"] > 0.998
+    assert auxiliary["median_of_kl_students"] < 0.99

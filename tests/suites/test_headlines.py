@@ -66,7 +66,7 @@ def test_models_close_in_kl_may_be_unrelated_and_only_some_metrics_see_it(tmp_pa
     run(suite, only=["distribution_sensitivity"], store=tmp_path, engine="serial")
     plan = prepare(suite, (), ["distribution_sensitivity"])
     records = stored_records(plan, Store(tmp_path))
-    pair = Comparison(_constructed(permuted=False), _constructed(permuted=True))
+    pair = Comparison(_synthetic(permuted=False), _synthetic(permuted=True))
     value = {
         planned.metric.name: lookup(plan, planned.metric, records)(pair).value
         for planned in plan.metrics
@@ -77,9 +77,9 @@ def test_models_close_in_kl_may_be_unrelated_and_only_some_metrics_see_it(tmp_pa
     assert -value["identifiability_llv"] == pytest.approx(1.317, abs=0.03)
 
 
-def _constructed(*, permuted: bool) -> RepresentationRef:
-    construction = Named.of("permuted_clusters", classes=7, rho=20.0, permuted=permuted)
-    return RepresentationRef(ModelRef("permuted_clusters", 0, construction), "embedding")
+def _synthetic(*, permuted: bool) -> RepresentationRef:
+    generator = Named.of("permuted_clusters", classes=7, rho=20.0, permuted=permuted)
+    return RepresentationRef(ModelRef("permuted_clusters", 0, generator), "embedding")
 
 
 @pytest.mark.parametrize("name", sorted(bundled_suites()))

@@ -1,4 +1,4 @@
-"""The suite `identifiability`: what the papers say of constructed pairs, of trained ones, and of distilled students."""
+"""The suite `identifiability`: what the papers say of synthetic pairs, of trained ones, and of distilled students."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METRICS = (
     "logit_distance_relative",
     "d_rep",
 )
-CONSTRUCTED = ("distribution_sensitivity", "jointly", "graded")
+SYNTHETIC = ("distribution_sensitivity", "jointly", "graded")
 
 
 def reduced(seeds: dict[str, list[int]], tests: dict[str, dict[str, Any]]) -> Suite:
@@ -53,35 +53,35 @@ def test_the_students_of_a_seed_start_alike_and_not_as_their_teacher() -> None:
 
 
 @pytest.fixture(scope="module")
-def constructed(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    asked: dict[str, dict[str, Any]] = {name: {"seeds": [0]} for name in CONSTRUCTED}
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    asked: dict[str, dict[str, Any]] = {name: {"seeds": [0]} for name in SYNTHETIC}
     asked["graded"] = {"seeds": [0], "levels": [1, 61, 121, 181, 241]}
-    return run(reduced({}, asked), store=tmp_path_factory.mktemp("constructed"), engine="serial")
+    return run(reduced({}, asked), store=tmp_path_factory.mktemp("synthetic"), engine="serial")
 
 
 @pytest.mark.slow
-def test_kl_does_not_know_the_pairs_that_are_close_in_kl(constructed: RunResult) -> None:
-    assert grade(constructed, "kl", "distribution_sensitivity") == 0.0
-    assert grade(constructed, "kl", "jointly/exchanged_unembeddings") == 0.0
+def test_kl_does_not_know_the_pairs_that_are_close_in_kl(synthetic: RunResult) -> None:
+    assert grade(synthetic, "kl", "distribution_sensitivity") == 0.0
+    assert grade(synthetic, "kl", "jointly/exchanged_unembeddings") == 0.0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["identifiability_fg", "logit_distance", "logit_distance_relative", "d_rep"])
-def test_the_distances_of_the_papers_know_all_pairs(constructed: RunResult, metric: str) -> None:
-    assert [grade(constructed, metric, test) for test in CONSTRUCTED] == [1.0, 1.0, 1.0]
+def test_the_distances_of_the_papers_know_all_pairs(synthetic: RunResult, metric: str) -> None:
+    assert [grade(synthetic, metric, test) for test in SYNTHETIC] == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.slow
-def test_embeddings_alone_are_enough_for_the_permuted_and_not_for_the_joint_pairs(constructed: RunResult) -> None:
-    assert grade(constructed, "cca", "distribution_sensitivity") == 1.0
-    assert grade(constructed, "cca", "jointly") == 0.0
+def test_embeddings_alone_are_enough_for_the_permuted_and_not_for_the_joint_pairs(synthetic: RunResult) -> None:
+    assert grade(synthetic, "cca", "distribution_sensitivity") == 1.0
+    assert grade(synthetic, "cca", "jointly") == 0.0
 
 
 @pytest.mark.slow
-def test_llv_is_so_far_from_unrelated_in_8_dimensions_that_the_margin_hides_the_pair(constructed: RunResult) -> None:
+def test_llv_is_so_far_from_unrelated_in_8_dimensions_that_the_margin_hides_the_pair(synthetic: RunResult) -> None:
     """Input tuples that hold two inputs of one cluster make it as large as 60 for shuffled rows."""
-    found = verdict(constructed, "identifiability_llv", "distribution_sensitivity")
-    assert [offender.where for offender in found.offenders] == ["M = 8, K = 20, seed 0"]
+    found = verdict(synthetic, "identifiability_llv", "distribution_sensitivity")
+    assert [violation.where for violation in found.violations] == ["M = 8, K = 20, seed 0"]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def widths(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["identifiability_llv", "identifiability_fg", "logit_distance_relative"])
 def test_wider_models_are_closer(widths: RunResult, metric: str) -> None:
-    similarities = verdict(widths, metric, "width").companions
+    similarities = verdict(widths, metric, "width").auxiliary
     assert similarities["median_similarity_widest"] > similarities["median_similarity_narrowest"]
 
 

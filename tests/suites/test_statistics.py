@@ -1,4 +1,4 @@
-"""The suite `statistics`: chance levels on constructed data; layers, seeds and components on trained networks."""
+"""The suite `statistics`: chance levels on synthetic data; layers, seeds and components on trained networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_test_is_graded_and_says_both_correlations(result: RunResult) -> N
     assert result.complete
     for metric in ("cka", "cca"):
         for test in ("layers", "deletion"):
-            assert set(verdict(result, metric, test).companions) >= {"spearman", "kendall"}
+            assert set(verdict(result, metric, test).auxiliary) >= {"spearman", "kendall"}
 
 
 @pytest.mark.slow
@@ -43,4 +43,4 @@ def test_less_is_similar_the_more_noise_there_is(result: RunResult) -> None:
 def test_deleted_components_are_seen_as_the_probe_loses_by_them_but_not_by_cca(result: RunResult) -> None:
     assert grade(result, "cka", "deletion") >= 0.95
     # what is left spans a part of what was there: all of its canonical correlations are 1
-    assert verdict(result, "cca", "deletion").companions["spearman"] == 0.0
+    assert verdict(result, "cca", "deletion").auxiliary["spearman"] == 0.0

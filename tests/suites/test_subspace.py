@@ -26,15 +26,15 @@ def result(shared_store: Path) -> RunResult:
 def test_a_maximum_match_is_the_share_of_common_units(result: RunResult, epsilon: str) -> None:
     found = verdict(result, f"subspace_match{epsilon}", "overlap")
     assert found.grade == 1.0
-    assert set(found.companions) == {
+    assert set(found.auxiliary) == {
         f"distance_from_share_{form}" for form in ("permuted", "rotated", "extended", "dead")
     }
-    assert max(found.companions.values()) < 0.001  # an extended population has a whole number of units
+    assert max(found.auxiliary.values()) < 0.001  # an extended population has a whole number of units
 
 
 @pytest.mark.slow
 def test_rotated_units_are_lost_one_to_one_and_dead_or_additional_ones_do_not_count_for_cca(result: RunResult) -> None:
-    assert verdict(result, "match_semi", "overlap").companions["distance_from_share_rotated"] > 0.2
+    assert verdict(result, "match_semi", "overlap").auxiliary["distance_from_share_rotated"] > 0.2
     assert grade(result, "cca", "overlap/rotated") == 1.0
     assert grade(result, "cca", "overlap/extended") == grade(result, "cca", "overlap/dead") == 0.0
 
@@ -53,9 +53,9 @@ def test_middle_layers_of_two_seeds_do_not_match_and_more_does_the_larger_epsilo
 
 @pytest.mark.slow
 def test_copies_are_recognised_whatever_mixes_their_units(result: RunResult) -> None:
-    kept = verdict(result, "subspace_match", "matching").companions
+    kept = verdict(result, "subspace_match", "matching").auxiliary
     assert kept["kept_orthogonal"] == pytest.approx(1.0)
-    assert verdict(result, "match_semi", "matching").companions["kept_orthogonal"] < 0.7
+    assert verdict(result, "match_semi", "matching").auxiliary["kept_orthogonal"] < 0.7
 
 
 def test_the_twin_asks_the_same_of_a_larger_network() -> None:

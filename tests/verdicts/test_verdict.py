@@ -1,4 +1,4 @@
-"""Verdicts: intervals over models, thresholds, and the worst offenders."""
+"""Verdicts: intervals over models, thresholds, and the worst violations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from simbench.verdicts.verdict import OFFENDERS, Trial, Ungraded, grade_trials, judged_by_mean
+from simbench.verdicts.verdict import VIOLATIONS, Trial, Ungraded, grade_trials, judged_by_mean
 
 
 def trial(*models: str, held: bool, margin: float = 0.0) -> Trial:
@@ -99,8 +99,8 @@ def test_the_reason_counts_what_it_stands_for() -> None:
     assert verdict.reason == "2 of 5 error: block1: singular"
 
 
-def test_offenders_are_the_worst_failures_first() -> None:
+def test_violations_are_the_worst_failures_first() -> None:
     trials = [trial("a", held=margin > 0, margin=margin) for margin in np.linspace(-2, 1, 31)]
-    offenders = grade(trials).offenders
-    assert len(offenders) == OFFENDERS
-    assert [offender.margin for offender in offenders] == pytest.approx(np.linspace(-2, 1, 31)[:OFFENDERS])
+    violations = grade(trials).violations
+    assert len(violations) == VIOLATIONS
+    assert [violation.margin for violation in violations] == pytest.approx(np.linspace(-2, 1, 31)[:VIOLATIONS])

@@ -73,8 +73,8 @@ def test_a_forged_tie_break_is_found(files: Files, check: Check) -> None:
     assert [finding.check for finding in findings(check(forged, rescore=True, sample=1.0))] == ["score"]
 
 
-def test_a_forged_companion_is_found(files: Files, check: Check) -> None:
-    forged = consistent(edited_score(files, "cka", lambda one: one.update(companions={"p_value": 0.01})))
+def test_a_forged_auxiliary_is_found(files: Files, check: Check) -> None:
+    forged = consistent(edited_score(files, "cka", lambda one: one.update(auxiliary={"p_value": 0.01})))
     (finding,) = findings(check(forged, rescore=True, sample=1.0))
     assert finding.where.endswith(" p_value")
     assert finding.claimed == 0.01

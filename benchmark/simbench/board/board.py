@@ -34,8 +34,8 @@ class TestColumn:
 class MetricInfo:
     """What the board shows of a metric, from the metric's own metadata.
 
-    `door` says how it is written: easy (a function of two matrices), fast (prepares, then compares many), functional
-    (continues the network, or reads its head).
+    `interface` says how it is written: easy (a function of two matrices), fast (prepares, then compares many),
+    functional (continues the network, or reads its head).
     """
 
     label: str
@@ -47,7 +47,7 @@ class MetricInfo:
     origin: str
     higher_is_more_similar: bool
     level: str
-    door: str = ""
+    interface: str = ""
     needs: tuple[str, ...] = ()
     symmetric: bool | None = None
     invariant_to: tuple[str, ...] = ()

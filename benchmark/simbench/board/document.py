@@ -14,7 +14,7 @@ from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError
-from simbench.verdicts.verdict import Offender, Tally, Verdict
+from simbench.verdicts.verdict import Tally, Verdict, Violation
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,7 +23,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class OffenderRecord(_Part):
+class ViolationRecord(_Part):
     """A trial that did not hold."""
 
     where: str
@@ -43,8 +43,8 @@ class CellRecord(_Part):
     passed: bool | None
     comparisons: int = Field(ge=0)
     reason: str | None
-    companions: dict[str, float | None]
-    offenders: list[OffenderRecord]
+    auxiliary: dict[str, float | None]
+    violations: list[ViolationRecord]
     tallies: list[tuple[list[str], float, int]]
     statistic: float | None = None
     without: dict[str, float | None] = Field(default_factory=dict)
@@ -74,7 +74,7 @@ class RowRecord(_Part):
     origin: str
     higher_is_more_similar: bool
     level: str
-    door: str
+    interface: str
     needs: list[str]
     symmetric: bool | None
     invariant_to: list[str]
@@ -219,8 +219,8 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
         "passed": verdict.passed,
         "comparisons": verdict.comparisons,
         "reason": verdict.reason,
-        "companions": verdict.companions,
-        "offenders": [{"where": offender.where, "margin": offender.margin} for offender in verdict.offenders],
+        "auxiliary": verdict.auxiliary,
+        "violations": [{"where": violation.where, "margin": violation.margin} for violation in verdict.violations],
         "tallies": [(tally.models, tally.held, tally.asked) for tally in verdict.tallies],
         "statistic": verdict.statistic,
         "without": verdict.without,
@@ -242,9 +242,9 @@ def _verdict(record: CellRecord) -> Verdict:
         passed=record.passed,
         comparisons=record.comparisons,
         reason=record.reason,
-        companions=_numbers(record.companions),
-        offenders=tuple(
-            Offender(one.where, math.nan if one.margin is None else one.margin) for one in record.offenders
+        auxiliary=_numbers(record.auxiliary),
+        violations=tuple(
+            Violation(one.where, math.nan if one.margin is None else one.margin) for one in record.violations
         ),
         tallies=tuple(Tally(tuple(models), held, asked) for models, held, asked in record.tallies),
         statistic=record.statistic,

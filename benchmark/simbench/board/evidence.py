@@ -34,7 +34,7 @@ class MetricEvidence(_Part):
     Attributes:
         values: as the metric returned them; null where `problems` has a status and a reason.
         standard_errors, tiebreaks: empty where the metric gives none.
-        companions: other numbers that came with the values, by name; null where a value came without.
+        auxiliary: other numbers that came with the values, by name; null where a value came without.
         marked: positions of the comparisons that made an answer fail.
         held: a letter per question: 1 held, 0 did not, - could not be asked; . is an observation, one point of a
             statistic, whose margin is the similarity and whose place on the other axis is the question's `at`.
@@ -51,7 +51,7 @@ class MetricEvidence(_Part):
     held: str
     margins: list[float | None]
     credits: list[float | None] = []
-    companions: dict[str, list[float | None]] = {}
+    auxiliary: dict[str, list[float | None]] = {}
 
 
 class Questions(_Part):
@@ -137,7 +137,7 @@ def _questions(questions: Sequence[Asked]) -> Questions:
 
 
 def _of_metric(scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: Mapping[Asked, Trial]) -> MetricEvidence:
-    marked = {ScoreRow.place_of(one) for trial in trials.values() for one in trial.offending}
+    marked = {ScoreRow.place_of(one) for trial in trials.values() for one in trial.violating}
     answers = [trials.get(asked) for asked in questions]
     return MetricEvidence(
         values=[score.value for score in scores],
@@ -149,9 +149,9 @@ def _of_metric(scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: M
         held="".join("-" if trial is None else _letter(trial.held) for trial in answers),
         margins=[None if trial is None else _rounded(trial.margin) for trial in answers],
         credits=_unless_all_none(answers, lambda trial: None if trial is None else trial.partial_credit),
-        companions={
-            name: [score.companions.get(name) for score in scores]
-            for name in dict.fromkeys(name for score in scores for name in score.companions)
+        auxiliary={
+            name: [score.auxiliary.get(name) for score in scores]
+            for name in dict.fromkeys(name for score in scores for name in score.auxiliary)
         },
     )
 

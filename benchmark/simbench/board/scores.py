@@ -15,13 +15,13 @@ class ScoreRow:
     Attributes:
         metric: the metric's label.
         test: the id of a test that asked for the comparison; a score that two tests share stands in two rows.
-        a_model, b_model: `group/seed`, or the construction and its seed.
+        a_model, b_model: `group/seed`, or the generator and its seed.
         a_layer, b_layer: the layers' names.
         a_change, b_change: reparametrisation and transform, as text; empty for the representation as it is.
         status: `ok`, `skip`, `error` or `missing`.
         value: as the metric returned it (distances are not negated); None unless the status is `ok`.
         key: the score's content-addressed key.
-        companions: other numbers that came with the value, such as a p-value.
+        auxiliary: other numbers that came with the value, such as a p-value.
     """
 
     metric: str
@@ -40,7 +40,7 @@ class ScoreRow:
     reason: str
     seconds: float
     key: str
-    companions: Mapping[str, float] = field(default_factory=dict)
+    auxiliary: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
     def place_of(comparison: Comparison) -> tuple[str, str, str, str, str, str]:

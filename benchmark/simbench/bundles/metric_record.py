@@ -50,7 +50,7 @@ class MetricRecord(BaseModel):
     invariant_to: list[str]
     needs: list[str]
     level: Level
-    door: str
+    interface: str
     cost: Cost
     family: str
     summary: str
@@ -82,10 +82,10 @@ class RecordedMetric(Metric):
         return self.recorded.identity
 
     @property
-    def door(self) -> str:
+    def interface(self) -> str:
         """As recorded."""
         assert self.recorded is not None
-        return self.recorded.door
+        return self.recorded.interface
 
     @property
     def summary(self) -> str:
@@ -113,7 +113,7 @@ def record_of(metric: Metric, *, on_board: bool = True) -> MetricRecord:
         value_range=(low if abs(low) < float("inf") else None, high if abs(high) < float("inf") else None),
         invariant_to=sorted(metric.invariant_to),
         needs=sorted(metric.needs),
-        door=metric.door,
+        interface=metric.interface,
         summary=metric.summary,
         source=_pointer(metric.origin),
         scores=f"scores/{file_name(metric.label)}.jsonl",

@@ -102,7 +102,7 @@ def _show_suite(document: dict[str, Any]) -> None:
     print(f"  metrics  {metrics}")
     print(f"  tests    {len(document['tests'])}")
     for test in document["tests"]:
-        models = ", ".join(test["models"]) or "constructed models"
+        models = ", ".join(test["models"]) or "synthetic models"
         print(f"    {test['id']}: {test['kind']} on {models}, passes if {test['pass_if']}")
         if test["problem"]:
             print(f"      asks nothing of any metric of this suite: {test['problem']}")

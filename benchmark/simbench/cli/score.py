@@ -103,8 +103,8 @@ def _record(one: Scored) -> dict[str, Any]:
         "reason": one.score.reason,
         "seconds": round(one.seconds, 6),
     }
-    if one.score.companions:
-        record |= {"standard_error": one.score.standard_error, "companions": dict(one.score.companions)}
+    if one.score.auxiliary:
+        record |= {"standard_error": one.score.standard_error, "auxiliary": dict(one.score.auxiliary)}
     return record if one.name is None else {"name": one.name, **record}
 
 
@@ -121,8 +121,8 @@ def _show(scored: list[Scored]) -> None:
     for one in scored:
         value = one.score.status if one.score.value is None else f"{one.score.value:.6g}"
         direction = "higher is more similar" if one.metric.higher_is_more_similar else "lower is more similar"
-        companions = [f"{name.replace('_', ' ')} {number:.4g}" for name, number in one.score.companions.items()]
-        remark = one.score.reason or "; ".join((direction, *companions, *one.score.warnings))
+        auxiliary = [f"{name.replace('_', ' ')} {number:.4g}" for name, number in one.score.auxiliary.items()]
+        remark = one.score.reason or "; ".join((direction, *auxiliary, *one.score.warnings))
         cells = [one.metric.label, value, f"{one.seconds:.3f}", remark]
         table.add_row(*(Text(cell) for cell in ([one.name or ""] if named else []) + cells))
     results_console().print(table)

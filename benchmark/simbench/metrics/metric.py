@@ -1,9 +1,9 @@
-"""What a metric is: a plain function with metadata, and the three doors by which it may be written.
+"""What a metric is: a plain function with metadata, and the three interfaces by which it may be written.
 
-* The easy door: a function of two matrices `(rows, features)` that returns a number.
-* The fast door: also `prepare(representation)`, once per representation, and `compare_many(prepared, pairs)`, which
-  scores a batch of index pairs. The results equal the plain function's.
-* The functional door: `needs={"model"}` or `needs={"head"}`: the function is given two `Representation`s instead.
+* The easy interface: a function of two matrices `(rows, features)` that returns a number.
+* The fast interface: also `prepare(representation)`, once per representation, and `compare_many(prepared, pairs)`,
+  which scores a batch of index pairs. The results equal the plain function's.
+* The functional interface: `needs={"model"}` or `needs={"head"}`: the function is given two `Representation`s instead.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NEEDS = ("model", "head", "fit", "targets", "sequence")
 class Score:
     """The value of one metric on one comparison, or the reason why there is none.
 
-    `tiebreak` (larger is more similar) orders equal values; `standard_error` is that of `value`; `companions` are other
+    `tiebreak` (larger is more similar) orders equal values; `standard_error` is that of `value`; `auxiliary` are other
     numbers that came with it, such as a p-value.
     """
 
@@ -55,7 +55,7 @@ class Score:
     standard_error: float | None = None
     tiebreak: float | None = None
     warnings: tuple[str, ...] = ()
-    companions: Mapping[str, float] = field(default_factory=dict, hash=False)
+    auxiliary: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @classmethod
     def skip(cls, reason: str) -> Score:
@@ -111,8 +111,8 @@ class Metric:
         return bool(self.needs)
 
     @property
-    def door(self) -> str:
-        """By which of the three doors it was written: easy, fast or functional."""
+    def interface(self) -> str:
+        """By which of the three interfaces it was written: easy, fast or functional."""
         if self.needs & {"model", "head"}:
             return "functional"
         return "fast" if self.compare_many is not None else "easy"

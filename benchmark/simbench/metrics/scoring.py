@@ -157,7 +157,7 @@ def _checked(metric: Metric, score: Score) -> Score:
         return score
     if score.value is None or not math.isfinite(score.value):
         return Score.error(f"{metric.name} returned {score.value}")
-    numbers = {"standard error": score.standard_error, "tie-break": score.tiebreak, **score.companions}
+    numbers = {"standard error": score.standard_error, "tie-break": score.tiebreak, **score.auxiliary}
     for name, number in numbers.items():
         if number is not None and not math.isfinite(number):
             return Score.error(f"{metric.name} returned a {name} of {number}")

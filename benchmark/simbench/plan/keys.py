@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from typing import Any
 
 KEY_SCHEME = 1
-CONSTRUCTION_VERSION = 1
-"""Part of every constructed model's key: raise it when `models.constructed` gives other numbers."""
+GENERATOR_VERSION = 1
+"""Part of every synthetic model's key: raise it when `models.synthetic` gives other numbers."""
 CONDITIONS_VERSION = 1
 """Part of the keys of what is trained or read under `data.conditions`: raise it when that gives other data."""
 REPARAMETRISATION_VERSION = 1

@@ -14,7 +14,7 @@ from simbench.files import file_digest
 from simbench.models.architecture import TRAINER_VERSION
 from simbench.plan.keys import (
     CONDITIONS_VERSION,
-    CONSTRUCTION_VERSION,
+    GENERATOR_VERSION,
     REPARAMETRISATION_VERSION,
     digest,
     score_key,
@@ -36,7 +36,7 @@ class PlannedModel:
     ref: ModelRef
     key: str
     spec: ModelSpec | None
-    """None for constructed models."""
+    """None for synthetic models."""
     teacher: ModelRef | None = None
     """The model whose logits it is trained on, if any."""
 
@@ -140,7 +140,7 @@ class Plan:
             "model": self.models[ref.model].key,
             "layer": ref.layer,
             "reparametrisation": _plain(ref.reparametrisation, version=REPARAMETRISATION_VERSION),
-            "inputs": self.inputs[inputs] if ref.model.construction is None else None,
+            "inputs": self.inputs[inputs] if ref.model.generator is None else None,
         }
 
     def score_key(self, metric: Metric, comparison: Comparison) -> str:
@@ -179,8 +179,8 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
         obtained = dict.fromkeys(_obtained_from(shared, comparison) for comparison in wanted)
         for ref in _representations(obtained):
             if ref.model not in models:
-                models[ref.model] = _constructed(ref.model)
-            if ref.model.construction is None:
+                models[ref.model] = _synthetic(ref.model)
+            if ref.model.generator is None:
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
                     places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
         # Of the two orders of a symmetric pair the one that was asked for first is kept.
@@ -287,9 +287,9 @@ def _teacher(suite: Suite, spec: ModelSpec) -> PlannedModel | None:
     return _planned(suite, ModelRef(spec.teacher, taught.seeds[0]), taught)
 
 
-def _constructed(ref: ModelRef) -> PlannedModel:
-    assert ref.construction is not None
-    content = {"construction": _plain(ref.construction, version=CONSTRUCTION_VERSION), "seed": ref.seed}
+def _synthetic(ref: ModelRef) -> PlannedModel:
+    assert ref.generator is not None
+    content = {"construction": _plain(ref.generator, version=GENERATOR_VERSION), "seed": ref.seed}
     return PlannedModel(ref, digest("model", content), None)
 
 

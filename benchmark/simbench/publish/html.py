@@ -32,7 +32,7 @@ from simbench.board.provenance import provenance_lines
 from simbench.publish.rendering import render, script_json, source
 from simbench.verdicts.verdict import Verdict
 
-OFFENDERS_SHOWN = 3
+VIOLATIONS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def to_html(board: Board, document: Mapping[str, Any] | None = None) -> str:
         evidence=[(block["test"], script_json(block)) for block in evidence["tests"]],
         scripts=[source(name) for name in SCRIPTS],
         families=sorted({ranked.row.metric.family for ranked in board.rows}),
-        doors=sorted({ranked.row.metric.door for ranked in board.rows} - {""}),
+        interfaces=sorted({ranked.row.metric.interface for ranked in board.rows} - {""}),
         kinds=list(dict.fromkeys(test.kind for test in board.tests)),
     )
 
@@ -192,10 +192,10 @@ def _details(verdict: Verdict) -> Iterator[str]:
         yield verdict.reason
     if verdict.comparisons:
         yield f"{verdict.comparisons} comparisons"
-    for name, value in verdict.companions.items():
+    for name, value in verdict.auxiliary.items():
         yield f"{name}: {_number(value)}"
-    for offender in verdict.offenders[:OFFENDERS_SHOWN]:
-        yield f"did not hold: {offender.where} (by {_number(-offender.margin)})"
+    for violation in verdict.violations[:VIOLATIONS_SHOWN]:
+        yield f"did not hold: {violation.where} (by {_number(-violation.margin)})"
 
 
 def _number(value: float) -> str:

@@ -37,6 +37,6 @@ def scores_parquet(scores: Sequence[ScoreRow]) -> bytes:
 
 
 def _cell(score: ScoreRow, name: str) -> Any:
-    """Companions differ from metric to metric, and so are one JSON object; empty where there are none."""
+    """Auxiliary differ from metric to metric, and so are one JSON object; empty where there are none."""
     value = getattr(score, name)
-    return (json.dumps(dict(value)) if value else "") if name == "companions" else value
+    return (json.dumps(dict(value)) if value else "") if name == "auxiliary" else value

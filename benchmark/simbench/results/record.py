@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 RecordStatus = Literal["ok", "skip", "error"]
 
@@ -28,8 +36,11 @@ class ScoreRecord(BaseModel):
     standard_error: float | None = None
     tiebreak: float | None = None
     warnings: tuple[str, ...] = ()
-    companions: Mapping[str, float] = {}
-    """Other numbers that came with the value, such as a p-value; written only where there are some."""
+    auxiliary: Mapping[str, float] = Field(default={}, validation_alias=AliasChoices("auxiliary", "companions"))
+    """Other numbers that came with the value, such as a p-value; written only where there are some.
+
+    Former stores call them `companions`.
+    """
     seconds: float
     """The metric's, without loading models, activations and libraries: its block's time over the block's scores."""
     suite: str
@@ -42,10 +53,10 @@ class ScoreRecord(BaseModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_empty_companions(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty_auxiliary(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
-        if not self.companions:
-            del written["companions"]
+        if not self.auxiliary:
+            del written["auxiliary"]
         return written
 
     @property

@@ -59,7 +59,7 @@ _inputs: Recent[Inputs] = Recent(8)
 _models: Recent[Model] = Recent(64)
 _tensors: Recent[Tensor] = Recent(32)
 
-CONSTRUCTIONS = {
+GENERATORS = {
     made.__name__: made
     for made in (
         permuted_clusters,
@@ -137,8 +137,8 @@ class Materials:
         return _models.get((*key, reparametrisation), lambda: _reparametrised(model, reparametrisation))
 
     def representation(self, ref: RepresentationRef, *, with_fit: bool) -> Representation:
-        """What a reference stands for: stored activations, or constructed ones, under the reference's transform."""
-        found = self._constructed(ref) if ref.model.construction is not None else self._stored(ref, with_fit)
+        """What a reference stands for: stored activations, or synthetic ones, under the reference's transform."""
+        found = self._synthetic(ref) if ref.model.generator is not None else self._stored(ref, with_fit)
         if ref.transform is None:
             return found
         return TRANSFORMS.get(ref.transform.name)(found, **dict(ref.transform.parameters))
@@ -190,10 +190,10 @@ class Materials:
         path = self.store.activations(key)
         return _tensors.get((path, self.device), lambda: load_activations(path).to(self.device))
 
-    def _constructed(self, ref: RepresentationRef) -> Representation:
-        assert ref.model.construction is not None
-        parameters = dict(ref.model.construction.parameters)
-        made = CONSTRUCTIONS[ref.model.construction.name](**parameters, seed=ref.model.seed)
+    def _synthetic(self, ref: RepresentationRef) -> Representation:
+        assert ref.model.generator is not None
+        parameters = dict(ref.model.generator.parameters)
+        made = GENERATORS[ref.model.generator.name](**parameters, seed=ref.model.seed)
         common: dict[str, Any] = {"layer": ref.layer, "spatial": self.spatial}
         if made.model is not None:
             common |= {"model": made.model, "at_head": True, "classes": len(made.model.unembedding)}

@@ -167,7 +167,7 @@ def _record(
         standard_error=score.standard_error,
         tiebreak=score.tiebreak,
         warnings=score.warnings,
-        companions=score.companions,
+        auxiliary=score.auxiliary,
         seconds=seconds,
         suite=materials.suite.title,
         provenance=block.provenance,

@@ -63,18 +63,18 @@ class Answer(NamedTuple):
 
     held: bool | None
     margin: float
-    offending: tuple[Comparison, ...] = ()
+    violating: tuple[Comparison, ...] = ()
     credit: float | None = None
     at: float | None = None
 
 
-def partly(credit: float, offending: Sequence[Comparison] = ()) -> Answer:
+def partly(credit: float, violating: Sequence[Comparison] = ()) -> Answer:
     """An answer that is more or less right: `credit`, cut to [0, 1], of which 1 is needed to hold.
 
-    The offending comparisons are marked where half of the credit or more is lost.
+    The violating comparisons are marked where half of the credit or more is lost.
     """
     credit = min(1.0, max(0.0, credit))
-    return Answer(credit == 1.0, credit - 1.0, tuple(offending) if credit <= 0.5 else (), credit)
+    return Answer(credit == 1.0, credit - 1.0, tuple(violating) if credit <= 0.5 else (), credit)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class TestKind(TestSpec):
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """The questions for a metric, of whose declarations (its level above all) they may depend."""
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Figures shown beside the grade, over what has scores; a figure that cannot be had is left out."""
         return {}
 
@@ -132,11 +132,11 @@ class TestKind(TestSpec):
         for column in dict.fromkeys(question.column for question in questions if question.column is not None):
             chosen = [position for position, question in enumerate(questions) if question.column == column]
             columns[column] = self._graded([questions[p] for p in chosen], [answers[p] for p in chosen])
-        companions = self.companions(groups, metric, scores) if verdict.status == "ok" else {}
+        auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
         # what is easy for every index must not outweigh the column that a test is about
         failed = any(one.passed is False for one in columns.values())
         passed = False if failed and verdict.status == "ok" else verdict.passed
-        return replace(verdict, passed=passed, companions={**verdict.companions, **companions}, columns=columns)
+        return replace(verdict, passed=passed, auxiliary={**verdict.auxiliary, **auxiliary}, columns=columns)
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Why this kind asks nothing of a metric."""
@@ -167,7 +167,7 @@ def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
         answer.held,
         answer.margin,
         question.column,
-        answer.offending,
+        answer.violating,
         question.at if answer.at is None else answer.at,
         question.line,
         answer.credit,

@@ -213,7 +213,7 @@ def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iter
     kind = raw.get("kind")
     if not isinstance(kind, str) or kind not in TEST_KINDS:
         return
-    if raw.get("models", []) == [] and not TEST_KINDS.get(kind).constructs_its_models:
+    if raw.get("models", []) == [] and not TEST_KINDS.get(kind).generates_its_models:
         yield Problem(
             document.position(at), f'test "{raw.get("id", "")}" names no models; a test of kind {kind} needs some'
         )

@@ -147,7 +147,7 @@ class TestSpec(Strict):
 
     # pytest would collect a class called Test*
     __test__: ClassVar[bool] = False
-    constructs_its_models: ClassVar[bool] = False
+    generates_its_models: ClassVar[bool] = False
     """Whether the kind brings models of its own, so that `models` may be empty."""
     of_layers_only: ClassVar[bool] = False
     """Whether the kind asks nothing of metrics that are defined at the head only."""

@@ -29,7 +29,7 @@ SINGLE_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Bench:
-    """A metric by its plain function and by its fast door, and the inputs to measure it on."""
+    """A metric by its plain function and by its fast interface, and the inputs to measure it on."""
 
     plain: Metric
     fast: Metric
@@ -96,7 +96,7 @@ class Bench:
     def changed(self, case: Case, sides: Sequence[tuple[Representation, Representation]]) -> list[float] | None:
         """The gaps between a case's value and those of changed sides, in units of the tolerance; None without a value.
 
-        By the door that the runner takes, in one batch, so that each representation is prepared once.
+        By the interface that the runner takes, in one batch, so that each representation is prepared once.
         """
         made = [case.a, case.b]
         for a, b in sides:

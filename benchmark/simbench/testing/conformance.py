@@ -204,7 +204,7 @@ def determinism(bench: Bench) -> Iterator[Finding]:
 
 
 def purity(bench: Bench) -> Iterator[Finding]:
-    """The inputs are not modified, by either door: after all other checks they are what they were made as."""
+    """The inputs are not modified, by either interface: after all other checks they are what they were made as."""
     made = cases(bench.seed, sequences="sequence" in bench.plain.needs)
     changed = [
         before.name
@@ -221,7 +221,7 @@ def _equal(before: Representation, after: Representation) -> bool:
     return torch.equal(before.activations, after.activations)
 
 
-def fast_door(bench: Bench) -> Iterator[Finding]:
+def fast_interface(bench: Bench) -> Iterator[Finding]:
     """`prepare` and `compare_many` give what the plain function gives, for all pairs in one batch."""
     if bench.fast.prepare is None and bench.fast.compare_many is None:
         return
@@ -231,11 +231,11 @@ def fast_door(bench: Bench) -> Iterator[Finding]:
     gaps = [bench.gap(slow.value, quick) if slow.value is not None else 0.0 for slow, quick in both]
     lost = sum((slow.status, slow.warnings) != (quick.status, quick.warnings) for slow, quick in both)
     if not lost and not any(slow.status == "ok" for slow, _ in both):
-        yield _unmeasured("fast door equals plain function", "yes", bench)
+        yield _unmeasured("fast interface equals plain function", "yes", bench)
         return
     detail = f"{len(pairs)} pairs, largest relative difference {max(gaps):.2g}; {lost} differ in status or warnings"
     ok = max(gaps) <= TOLERANCE and lost == 0
-    yield Finding("fast door equals plain function", "yes", _yes(ok), ok, detail)
+    yield Finding("fast interface equals plain function", "yes", _yes(ok), ok, detail)
 
 
 def null_level(bench: Bench) -> Iterator[Finding]:
@@ -270,7 +270,7 @@ CHECKS: tuple[Callable[[Bench], Iterator[Finding]], ...] = (
     triangle,
     row_order,
     determinism,
-    fast_door,
+    fast_interface,
     null_level,
     purity,
 )

@@ -1,4 +1,4 @@
-"""Verdicts: a test's grade for one metric, with its interval, its worst offenders, and what could not be graded."""
+"""Verdicts: a test's grade for one metric, with its interval, its worst violations, and what could not be graded."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from simbench.seeds import seed_for
 from simbench.verdicts.jackknife import bounded_interval, leaving_models_out
 
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
-OFFENDERS = 10
+VIOLATIONS = 10
 
 
 @dataclass(frozen=True)
 class Trial:
     """One question that was asked of a metric. `margin` is how far on the right side (> 0) it fell.
 
-    `offending` are the comparisons whose scores broke it; `at` is the swept variable's value where a test sweeps one,
+    `violating` are the comparisons whose scores broke it; `at` is the swept variable's value where a test sweeps one,
     and `line` names the trials that differ in nothing else. `held` is None for an observation, one point of a
     statistic: its `margin` is the similarity and its `at` what this is held against. `partial_credit` in [0, 1] is
     what the trial adds to the grade where that is not all or nothing.
@@ -30,7 +30,7 @@ class Trial:
     held: bool | None
     margin: float
     column: str | None = None
-    offending: tuple[Comparison, ...] = ()
+    violating: tuple[Comparison, ...] = ()
     at: float | None = None
     line: str = ""
     partial_credit: float | None = None
@@ -52,7 +52,7 @@ class Ungraded:
 
 
 @dataclass(frozen=True)
-class Offender:
+class Violation:
     """A trial that did not hold."""
 
     where: str
@@ -83,8 +83,8 @@ class Verdict:
     passed: bool | None = None
     comparisons: int = 0
     reason: str | None = None
-    companions: Mapping[str, float] = field(default_factory=dict)
-    offenders: tuple[Offender, ...] = ()
+    auxiliary: Mapping[str, float] = field(default_factory=dict)
+    violations: tuple[Violation, ...] = ()
     columns: Mapping[str, Verdict] = field(default_factory=dict)
     tallies: tuple[Tally, ...] = ()
     statistic: float | None = None
@@ -107,16 +107,16 @@ class Judgement:
 
     `tallies` are what the mean credit of trials consists of. Any other grade is cut from a `statistic`, which `without`
     gives with each model left out.
-    `offenders` are what kept a statistic from 1; None where the trials that failed are the offenders.
+    `violations` are what kept a statistic from 1; None where the trials that failed are the violations.
     """
 
     grade: float
     interval: tuple[float, float] | None = None
-    companions: Mapping[str, float] = field(default_factory=dict)
+    auxiliary: Mapping[str, float] = field(default_factory=dict)
     tallies: tuple[Tally, ...] = ()
     statistic: float | None = None
     without: Mapping[str, float] = field(default_factory=dict)
-    offenders: tuple[Offender, ...] | None = None
+    violations: tuple[Violation, ...] | None = None
 
 
 def mean_credit(trials: Sequence[Trial]) -> float:
@@ -177,8 +177,8 @@ def grade_trials(
         passed=False if not passes(grade) else None if ungraded else True,
         comparisons=comparisons,
         reason=partial,
-        companions=judgement.companions,
-        offenders=worst(trials) if judgement.offenders is None else judgement.offenders,
+        auxiliary=judgement.auxiliary,
+        violations=worst(trials) if judgement.violations is None else judgement.violations,
         tallies=judgement.tallies,
         statistic=judgement.statistic,
         without=judgement.without,
@@ -191,12 +191,12 @@ def _counted(problem: Ungraded, ungraded: Sequence[Ungraded], trials: Sequence[T
     return f"{alike} of {len(ungraded) + len(trials)} {problem.status}: {problem.where}: {problem.reason}"
 
 
-def worst(trials: Iterable[Trial]) -> tuple[Offender, ...]:
+def worst(trials: Iterable[Trial]) -> tuple[Violation, ...]:
     """The trials that failed, the furthest on the wrong side first."""
     failed = sorted(
         (trial for trial in trials if trial.held is not None and not trial.held), key=lambda trial: trial.margin
     )
-    return tuple(Offender(trial.where, trial.margin) for trial in failed[:OFFENDERS])
+    return tuple(Violation(trial.where, trial.margin) for trial in failed[:VIOLATIONS])
 
 
 def seed_of_test(test_id: str) -> int:

@@ -116,7 +116,7 @@ def _not_at_hand(record: MetricRecord) -> str | None:
 
 
 def _trained(comparison: Comparison) -> list[ModelRef]:
-    return [side.model for side in (comparison.a, comparison.b) if side.model.construction is None]
+    return [side.model for side in (comparison.a, comparison.b) if side.model.generator is None]
 
 
 def _possible(

@@ -29,7 +29,7 @@ same to every metric.
 def numbers(record: ScoreRecord) -> dict[str, float | None]:
     """What of a record is compared."""
     known = {name: getattr(record, name) for name in ("value", "tiebreak", "standard_error")}
-    return {**known, **record.companions}
+    return {**known, **record.auxiliary}
 
 
 def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.metrics.constructions import canonical_correlations
+from tests.metrics.generators import canonical_correlations
 
 from simbench.errors import NotApplicable
 from simbench.metrics.cca.correlations import cca, cca_squared, pwcca, svcca

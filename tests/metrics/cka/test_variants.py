@@ -135,9 +135,9 @@ def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_width_is_an_error_and_not_a_number() -> None:
     x = np.zeros((20, 2))
     x[0] = 1
-    for door in (lambda: value(cka_rbf, x, x), lambda: METRICS.get("cka_rbf").prepare(_side(x), fraction=0.5)):
+    for interface in (lambda: value(cka_rbf, x, x), lambda: METRICS.get("cka_rbf").prepare(_side(x), fraction=0.5)):
         with pytest.raises(ValueError, match="median distance"):
-            door()
+            interface()
 
 
 # Angles

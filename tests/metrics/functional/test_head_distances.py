@@ -1,6 +1,6 @@
 """What every distance at the head must show: nothing for the same distribution, something for any other one.
 
-The pairs are those of the papers, constructed by `simbench.models.synthetic`; so are the expected numbers.
+The pairs are those of the papers, synthetic by `simbench.models.synthetic`; so are the expected numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from tests.metrics.constructions import (
+from tests.metrics.generators import (
     Model,
     arrays_of,
     at_head,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.metrics.constructions import (
+from tests.metrics.generators import (
     Model,
     at_head,
     between,
@@ -67,7 +67,7 @@ def test_no_loss_exceeds_the_distance_of_logits(loss, seed: int, size: float, di
 
 @both_losses
 @pytest.mark.parametrize("pair", [*(perturbed_pair(6, level, 100) for level in (1, 250)), circle_pair(7, 20.0, 100)])
-def test_the_bound_holds_on_constructed_pairs(loss, pair: tuple[Model, Model]) -> None:
+def test_the_bound_holds_on_synthetic_pairs(loss, pair: tuple[Model, Model]) -> None:
     assert 0 < between(loss, pair) <= between(logit_distance, pair) * (1 + 1e-9)
 
 

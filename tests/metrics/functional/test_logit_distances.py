@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 import torch
-from tests.metrics.constructions import (
+from tests.metrics.generators import (
     Model,
     at_head,
     between,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.metrics.constructions import (
+from tests.metrics.generators import (
     at_head,
     between,
     circle_pair,

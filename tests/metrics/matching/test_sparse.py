@@ -99,7 +99,7 @@ def test_an_optimum_is_recognised() -> None:
 
 
 def median_nonzeros(x: torch.Tensor, y: torch.Tensor, **parameters: float) -> float:
-    return sparse_prediction(x, y, **parameters).companions["median_nonzeros"]
+    return sparse_prediction(x, y, **parameters).auxiliary["median_nonzeros"]
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.25])

@@ -1,4 +1,4 @@
-"""Subspace match: against a sweep of least-squares fits, by known answers of constructed units, and by properties."""
+"""Subspace match: against a sweep of least-squares fits, by known answers of synthetic units, and by properties."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def sweep(x: Array, y: Array, epsilon: float) -> tuple[tuple[int, ...], tuple[in
             return tuple(left[0].tolist()), tuple(left[1].tolist())
 
 
-def constructed() -> dict[str, tuple[Array, Array]]:
+def synthetic() -> dict[str, tuple[Array, Array]]:
     x, other, noise = normal(D, N), normal(D, N, seed=1), normal(D, N, seed=2)
     return {
         "permuted": (x, x[:, ::-1] * np.linspace(0.1, 10, N)),
@@ -78,10 +78,10 @@ def constructed() -> dict[str, tuple[Array, Array]]:
     }
 
 
-@pytest.mark.parametrize("name", constructed())
+@pytest.mark.parametrize("name", synthetic())
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_the_matched_units_are_those_of_a_plain_sweep(name: str, epsilon: float) -> None:
-    x, y = constructed()[name]
+    x, y = synthetic()[name]
     found = maximum_match(torch.tensor(x), torch.tensor(y), epsilon)
     assert (found.x, found.y) == sweep(x, y, epsilon)
 
@@ -89,8 +89,8 @@ def test_the_matched_units_are_those_of_a_plain_sweep(name: str, epsilon: float)
 @pytest.mark.parametrize("name", ["permuted", "rotated", "mixed"])
 @pytest.mark.parametrize("epsilon", [1e-3, *EPSILONS])
 def test_the_same_subspace_matches_in_whole(name: str, epsilon: float) -> None:
-    assert share(*constructed()[name], epsilon) == 1
-    assert area(*constructed()[name]) == pytest.approx(1, abs=1e-9)
+    assert share(*synthetic()[name], epsilon) == 1
+    assert area(*synthetic()[name]) == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize("rows", [400, 1000])
@@ -111,7 +111,7 @@ def test_a_shared_part_matches_in_proportion(part: float) -> None:
 
 
 def test_a_superset_counts_its_surplus() -> None:
-    assert share(*constructed()["superset"]) == pytest.approx(80 / 96)
+    assert share(*synthetic()["superset"]) == pytest.approx(80 / 96)
 
 
 def test_dead_units_are_in_no_match_and_count() -> None:
@@ -153,9 +153,9 @@ def test_monotone_nested_symmetric_and_independent_of_order(seed: int, width: in
         before = {*found.x}, {*found.y}
 
 
-@pytest.mark.parametrize("name", constructed())
+@pytest.mark.parametrize("name", synthetic())
 def test_the_levels_are_those_of_a_sweep_over_epsilon(name: str) -> None:
-    x, y = constructed()[name]
+    x, y = synthetic()[name]
     c = levels(span_residuals(unit_vectors(torch.tensor(x)), unit_vectors(torch.tensor(y))))
     for epsilon in np.linspace(0.02, 0.98, 13):
         expected = sweep(x, y, epsilon)
@@ -163,13 +163,13 @@ def test_the_levels_are_those_of_a_sweep_over_epsilon(name: str) -> None:
 
 
 def test_the_area_is_the_integral_of_the_share() -> None:
-    x, y = constructed()["graded"]
+    x, y = synthetic()["graded"]
     grid = (np.arange(200) + 0.5) / 200
     assert area(x, y) == pytest.approx(np.mean([share(x, y, epsilon) for epsilon in grid]), abs=5e-3)
 
 
 def test_downdated_residuals_are_those_of_a_new_decomposition() -> None:
-    a, b = (unit_vectors(torch.tensor(side)) for side in constructed()["graded"])
+    a, b = (unit_vectors(torch.tensor(side)) for side in synthetic()["graded"])
     gram, direct = GramResiduals(a, b), DirectResiduals(a, b)
     generator = torch.Generator().manual_seed(0)
     for _ in range(6):
@@ -236,7 +236,7 @@ def test_the_simple_matches_are_the_blocks() -> None:
 
 
 def test_a_unit_in_no_match_has_no_minimal_match() -> None:
-    x, y = constructed()["independent"]
+    x, y = synthetic()["independent"]
     assert minimal_match(torch.tensor(x), torch.tensor(y), 0, 0.1) is None
 
 
@@ -248,5 +248,5 @@ def test_a_constant_matrix_is_not_applicable(metric: str) -> None:
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_extreme_scales_do_not_matter(scale: float) -> None:
-    x, y = constructed()["noisy"]
+    x, y = synthetic()["noisy"]
     assert share(scale * x, y) == share(x, y)

@@ -55,7 +55,7 @@ def test_the_interval_covers_about_as_often_as_it_says(name: str) -> None:
     count, truth = 150, of_population(name)
     matrices = [side for seed in range(count) for side in drawn(seed, 100)]
     found = scores(bootstrapped(name, draws=40, level=0.9), *matrices, pairs=[(2 * k, 2 * k + 1) for k in range(count)])
-    covered = np.mean([one.companions["lower"] <= truth <= one.companions["upper"] for one in found])
+    covered = np.mean([one.auxiliary["lower"] <= truth <= one.auxiliary["upper"] for one in found])
     assert 0.8 <= covered <= 0.97
     spread = np.std([one.value for one in found])
     assert np.mean([one.standard_error for one in found]) == pytest.approx(spread, rel=0.2)
@@ -77,7 +77,7 @@ def test_the_interval_makes_up_for_the_bias_of_few_inputs() -> None:
     metric = bootstrapped("linear_regression", draws=40)
     found = scores(metric, *matrices, pairs=[(2 * k, 2 * k + 1) for k in range(count)])
     error = np.mean([one.standard_error for one in found])
-    ends = np.array([[one.companions["lower"], one.companions["upper"]] for one in found])
+    ends = np.array([[one.auxiliary["lower"], one.auxiliary["upper"]] for one in found])
     assert np.mean([one.value for one in found]) - truth > 4 * error
     assert abs(ends.mean() - truth) < 0.5 * error
     assert 0.7 <= ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() <= 0.98
@@ -94,7 +94,7 @@ def test_saturated_resamples_leave_no_interval(name: str, width: int) -> None:
         bootstrapped(name, draws=20), *torch.randn(2, 100, width, generator=generator, dtype=torch.float64)
     )
     assert found.value is not None
-    assert (found.standard_error, dict(found.companions)) == (None, {})
+    assert (found.standard_error, dict(found.auxiliary)) == (None, {})
     assert found.warnings[-1].startswith("no interval: 20 of 20 resamples: saturated")
 
 
@@ -128,7 +128,7 @@ def test_duplicates_would_have_biased_neighbours() -> None:
     assert chance is not None
     assert resampled is not None
     assert resampled > chance + 0.05
-    assert found.companions["lower"] <= chance <= found.companions["upper"]
+    assert found.auxiliary["lower"] <= chance <= found.auxiliary["upper"]
 
 
 def test_the_value_is_that_of_the_metric_and_identity_has_no_error() -> None:
@@ -137,7 +137,7 @@ def test_the_value_is_that_of_the_metric_and_identity_has_no_error() -> None:
     found, own = scores(bootstrapped("procrustes"), x, y, pairs=[(0, 1), (0, 0)])
     assert found.value == plain.value
     assert own.standard_error == pytest.approx(0, abs=1e-12)
-    assert own.companions["lower"] >= 0
+    assert own.auxiliary["lower"] >= 0
 
 
 def test_more_inputs_make_a_narrower_interval() -> None:
@@ -160,7 +160,7 @@ def test_what_it_declares_of_a_metric_holds() -> None:
 def test_too_few_inputs_have_a_value_and_no_interval() -> None:
     (found,) = scores(bootstrapped("cka"), *drawn(2, 6))
     assert found.value is not None
-    assert (found.standard_error, dict(found.companions)) == (None, {})
+    assert (found.standard_error, dict(found.auxiliary)) == (None, {})
     assert found.warnings == ("no interval: 6 inputs; at least 8 are needed",)
 
 

@@ -58,7 +58,7 @@ def test_it_is_what_the_formula_says(name: str) -> None:
     threshold, largest = null[-2], 1.0 if sign == 1 else 0.0  # of 20 scores and a level of 0.9, the 2nd largest
     (found,) = scores(calibrated(name, permutations=20, level=0.9), x, y)
     assert value(found) == pytest.approx((observed - threshold) / (largest - threshold), rel=1e-6)
-    assert found.companions == pytest.approx(
+    assert found.auxiliary == pytest.approx(
         {
             "raw": sign * observed,
             "p_value": (1 + sum(one >= observed for one in null)) / 21,
@@ -72,10 +72,10 @@ def test_it_is_what_the_formula_says(name: str) -> None:
 def test_independent_data_that_cka_calls_similar_is_at_chance() -> None:
     matrices = [normal(seed, 50, 512) for seed in range(40)]
     found = scores(calibrated("cka", permutations=40), *matrices, pairs=[(k, k + 1) for k in range(0, 40, 2)])
-    assert min(one.companions["raw"] for one in found) > 0.9
+    assert min(one.auxiliary["raw"] for one in found) > 0.9
     assert max(abs(value(one)) for one in found) < 0.15
     assert np.mean([value(one) for one in found]) == pytest.approx(0, abs=0.08)
-    assert sum(one.companions["p_value"] <= 0.05 for one in found) <= 4
+    assert sum(one.auxiliary["p_value"] <= 0.05 for one in found) <= 4
 
 
 @pytest.mark.parametrize("name", ["cka", "cca", "procrustes", "rsa", "mutual_knn", "ensd"])
@@ -83,7 +83,7 @@ def test_identity_is_1_and_as_significant_as_can_be(name: str) -> None:
     x, _ = related(1)
     (found,) = scores(calibrated(name, **FEW), x, x)
     assert value(found) == pytest.approx(1, abs=1e-9)
-    assert found.companions["p_value"] == 1 / 21
+    assert found.auxiliary["p_value"] == 1 / 21
 
 
 @pytest.mark.parametrize(("name", "rows"), [("cka", 10), ("cca", 12), ("mutual_knn", 20)])
@@ -91,17 +91,17 @@ def test_p_values_are_uniform_where_nothing_is_related(name: str, rows: int) -> 
     count = 300
     sides = [normal(seed, rows, 3) for seed in range(2 * count)]
     found = scores(calibrated(name, **FEW), *sides, pairs=[(2 * k, 2 * k + 1) for k in range(count)])
-    p = [one.companions["p_value"] for one in found]
+    p = [one.auxiliary["p_value"] for one in found]
     spread = np.random.default_rng(0).uniform(0, 1 / 21, size=count)  # they are multiples of 1/21
     assert stats.kstest(np.array(p) - spread, "uniform").pvalue > 0.01
-    assert [value(one) > 0 for one in found] == [one.companions["p_value"] <= 0.05 for one in found]
+    assert [value(one) > 0 for one in found] == [one.auxiliary["p_value"] <= 0.05 for one in found]
 
 
 @pytest.mark.parametrize("name", ["cka", "procrustes", "rsa_pearson"])
 def test_a_symmetric_metric_stays_symmetric(name: str) -> None:
     one, other = scores(calibrated(name, **FEW), *related(2), pairs=[(0, 1), (1, 0)])
     assert value(one) == pytest.approx(value(other), rel=1e-9)
-    assert one.companions["p_value"] == other.companions["p_value"]
+    assert one.auxiliary["p_value"] == other.auxiliary["p_value"]
 
 
 @pytest.mark.parametrize("metric", [one for _, one in METRICS if one.prepare in ROW_BY_ROW], ids=lambda one: one.name)

@@ -26,7 +26,7 @@ PARAMETERS: list[tuple[str, dict[str, Any]]] = [
 
 
 def plain(name: str, **parameters: Any) -> Metric:
-    """By the plain function: fast doors are allowed a larger tolerance."""
+    """By the plain function: fast interfaces are allowed a larger tolerance."""
     return replace(METRICS.get(name).with_parameters(parameters), prepare=None, compare_many=None)
 
 

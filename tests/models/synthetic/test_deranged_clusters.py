@@ -10,15 +10,15 @@ from simbench.models.synthetic.deranged_clusters import (
     repelled_directions,
     separating_length,
 )
-from simbench.models.synthetic.permuted_clusters import Constructed
-from simbench.plan.keys import CONSTRUCTION_VERSION
+from simbench.models.synthetic.permuted_clusters import Synthetic
+from simbench.plan.keys import GENERATOR_VERSION
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pair(**parameters: float) -> tuple[Constructed, Constructed]:
+def pair(**parameters: float) -> tuple[Synthetic, Synthetic]:
     return deranged_clusters(deranged=False, **parameters), deranged_clusters(deranged=True, **parameters)
 
 
@@ -105,14 +105,14 @@ def test_the_seed_decides_directions_and_noise_and_the_fit_is_another_draw() -> 
         ({"closeness": 0.0}, "closeness above 0, not 0"),
     ],
 )
-def test_what_cannot_be_constructed_is_told(parameters: dict[str, float], message: str) -> None:
+def test_what_cannot_be_synthetic_is_told(parameters: dict[str, float], message: str) -> None:
     with pytest.raises(SimbenchError, match=message):
         deranged_clusters(deranged=True, **parameters)
 
 
 def test_the_numbers_are_those_of_their_version() -> None:
-    """Raise CONSTRUCTION_VERSION when these numbers change."""
-    assert CONSTRUCTION_VERSION == 1
+    """Raise GENERATOR_VERSION when these numbers change."""
+    assert GENERATOR_VERSION == 1
     made = deranged_clusters(deranged=True, seed=0)
     assert made.probe.abs().sum().item() == pytest.approx(2613.5378, rel=1e-6)
     assert made.model.unembedding.abs().sum().item() == pytest.approx(128.70194, rel=1e-6)

@@ -5,18 +5,18 @@ import torch
 from torch import Tensor
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS, Constructed, permuted_clusters
-from simbench.run.materials import CONSTRUCTIONS
+from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS, Synthetic, permuted_clusters
+from simbench.run.materials import GENERATORS
 
 
-def pair(classes: int = 7, rho: float = 20.0, **others: int) -> tuple[Constructed, Constructed]:
+def pair(classes: int = 7, rho: float = 20.0, **others: int) -> tuple[Synthetic, Synthetic]:
     original, permuted = (
         permuted_clusters(classes=classes, rho=rho, permuted=which, **others) for which in (False, True)
     )
     return original, permuted
 
 
-def divergence(original: Constructed, permuted: Constructed) -> float:
+def divergence(original: Synthetic, permuted: Synthetic) -> float:
     one, other = (made.model.continue_from("embedding", made.probe).log_softmax(1) for made in (original, permuted))
     return float((one.exp() * (one - other)).sum(dim=1).mean())
 
@@ -113,8 +113,8 @@ def test_the_embedding_is_the_only_layer() -> None:
         ("exchanged_unembeddings", {"exchanged": True}),
     ],
 )
-def test_a_construction_that_tests_may_name_fits_together(name: str, which: dict[str, int]) -> None:
-    made, again = (CONSTRUCTIONS[name](**which, inputs_per_class=7, seed=3) for _ in range(2))
+def test_a_generator_that_tests_may_name_fits_together(name: str, which: dict[str, int]) -> None:
+    made, again = (GENERATORS[name](**which, inputs_per_class=7, seed=3) for _ in range(2))
     labels, features = made.model.unembedding.shape
     assert made.probe.shape == made.fit.shape == (7 * labels, features)
     assert made.probe_targets.bincount().tolist() == made.fit_targets.bincount().tolist() == [7] * labels

@@ -5,7 +5,7 @@ import torch
 
 from simbench.errors import SimbenchError
 from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL, perturbed_clusters
-from simbench.plan.keys import CONSTRUCTION_VERSION
+from simbench.plan.keys import GENERATOR_VERSION
 
 
 def test_level_0_lies_within_the_clusters_bounds() -> None:
@@ -48,14 +48,14 @@ def test_labels_are_predicted_without_noise() -> None:
     ("parameters", "message"),
     [({"classes": 7}, "exist for 4, 5, 6, 10, 18 classes, not for 7"), ({"level": -1}, "level of 0 or more, not -1")],
 )
-def test_what_cannot_be_constructed_is_told(parameters: dict[str, int], message: str) -> None:
+def test_what_cannot_be_synthetic_is_told(parameters: dict[str, int], message: str) -> None:
     with pytest.raises(SimbenchError, match=message):
         perturbed_clusters(**parameters)
 
 
 def test_the_numbers_are_those_of_their_version() -> None:
-    """Raise CONSTRUCTION_VERSION when these numbers change."""
-    assert CONSTRUCTION_VERSION == 1
+    """Raise GENERATOR_VERSION when these numbers change."""
+    assert GENERATOR_VERSION == 1
     made = perturbed_clusters(level=100, seed=0)
     assert made.probe.abs().sum().item() == pytest.approx(19006.682, rel=1e-6)
     assert made.model.unembedding.abs().sum().item() == pytest.approx(149.28203, rel=1e-6)

@@ -5,16 +5,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from simbench.models.synthetic.permuted_clusters import Constructed
+from simbench.models.synthetic.permuted_clusters import Synthetic
 from simbench.models.synthetic.rotated_pairs import exchanged_unembeddings, separately_rotated
-from simbench.plan.keys import CONSTRUCTION_VERSION
+from simbench.plan.keys import GENERATOR_VERSION
 
 
-def rotated(**parameters: int) -> tuple[Constructed, Constructed]:
+def rotated(**parameters: int) -> tuple[Synthetic, Synthetic]:
     return separately_rotated(rotated=False, **parameters), separately_rotated(rotated=True, **parameters)
 
 
-def exchanged(**parameters: int) -> tuple[Constructed, Constructed]:
+def exchanged(**parameters: int) -> tuple[Synthetic, Synthetic]:
     return exchanged_unembeddings(exchanged=False, **parameters), exchanged_unembeddings(exchanged=True, **parameters)
 
 
@@ -61,15 +61,15 @@ def test_inputs_lie_on_rays_halfway_between_the_exchanged_unembeddings() -> None
 
 
 @pytest.mark.parametrize("pair", [rotated, exchanged])
-def test_probe_and_fit_and_seeds_are_different_draws(pair: Callable[..., tuple[Constructed, Constructed]]) -> None:
+def test_probe_and_fit_and_seeds_are_different_draws(pair: Callable[..., tuple[Synthetic, Synthetic]]) -> None:
     made, other = pair(seed=0)[0], pair(seed=1)[0]
     assert not torch.equal(made.probe, made.fit)
     assert not torch.equal(made.probe, other.probe)
 
 
 def test_the_numbers_are_those_of_their_version() -> None:
-    """Raise CONSTRUCTION_VERSION when these numbers change."""
-    assert CONSTRUCTION_VERSION == 1
+    """Raise GENERATOR_VERSION when these numbers change."""
+    assert GENERATOR_VERSION == 1
     made = rotated()[1], exchanged()[1]
     assert [one.probe.abs().sum().item() for one in made] == pytest.approx([3207.675, 13944.078], rel=1e-6)
     assert [one.model.unembedding[:, 0].sum().item() for one in made] == pytest.approx([-2.343146, 11.159652], rel=1e-6)

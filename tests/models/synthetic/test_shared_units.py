@@ -8,7 +8,7 @@ from torch import Tensor
 
 from simbench.metrics.matching.subspace_match import subspace_match
 from simbench.models.synthetic.shared_units import Form, shared_units
-from simbench.plan.keys import CONSTRUCTION_VERSION
+from simbench.plan.keys import GENERATOR_VERSION
 
 
 def population(form: Form, share: float = 0.5, *, seed: int = 0) -> Tensor:
@@ -56,9 +56,9 @@ def test_inputs_to_learn_on_are_others_in_the_same_form(form: Form) -> None:
     assert not torch.equal(made.fit, made.probe)
 
 
-def test_values_are_those_of_this_version_of_the_constructions() -> None:
-    """Raise CONSTRUCTION_VERSION when these numbers change."""
-    assert CONSTRUCTION_VERSION == 1
+def test_values_are_those_of_this_version_of_the_generators() -> None:
+    """Raise GENERATOR_VERSION when these numbers change."""
+    assert GENERATOR_VERSION == 1
     sums = {"permuted": -89.042461, "rotated": -120.967806, "extended": 292.051096, "dead": 31.272111}
     forms: tuple[Form, ...] = ("permuted", "rotated", "extended", "dead")
     assert {form: float(population(form, seed=3).sum()) for form in forms} == pytest.approx(sums)

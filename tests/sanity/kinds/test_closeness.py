@@ -55,17 +55,17 @@ def test_the_grade_is_the_rank_correlation_over_all_widths_mapped_to_0_and_1(see
     similarity = [world.similarity[name][i, j] for name, i, j in pairs]
     closeness = [-world.distance[name][i, j] for name, i, j in pairs]
     rho = scipy.stats.spearmanr(similarity, closeness).statistic
-    assert verdict.companions["spearman"] == pytest.approx(rho)
+    assert verdict.auxiliary["spearman"] == pytest.approx(rho)
     assert verdict.grade == pytest.approx((1 + rho) / 2)
     for end, (low, high) in {"narrowest": (0, 15), "widest": (15, 30)}.items():
-        assert verdict.companions[f"median_similarity_{end}"] == pytest.approx(np.median(similarity[low:high]))
-        assert verdict.companions[f"median_d_llv_{end}"] == pytest.approx(-np.median(closeness[low:high]))
+        assert verdict.auxiliary[f"median_similarity_{end}"] == pytest.approx(np.median(similarity[low:high]))
+        assert verdict.auxiliary[f"median_d_llv_{end}"] == pytest.approx(-np.median(closeness[low:high]))
 
 
 def test_what_follows_width_alone_has_a_good_grade_and_no_small_p_value(group: ModelGroup) -> None:
     found = [make().grade(widths(group), SYMMETRIC, self_made) for self_made in map(_by_width, range(40))]
     assert np.mean([verdict.grade for verdict in found]) > 0.75
-    assert 0.3 < np.mean([verdict.companions["p_value_within_widths"] for verdict in found]) < 0.7
+    assert 0.3 < np.mean([verdict.auxiliary["p_value_within_widths"] for verdict in found]) < 0.7
 
 
 def _by_width(seed: int) -> World:
@@ -77,7 +77,7 @@ def _by_width(seed: int) -> World:
 
 def test_what_follows_the_distance_has_the_smallest_p_value(group: ModelGroup) -> None:
     verdict = make().grade(widths(group), SYMMETRIC, World(0, alike=1.0))
-    assert (verdict.grade, verdict.passed, verdict.companions["p_value_within_widths"]) == (1.0, True, 0.001)
+    assert (verdict.grade, verdict.passed, verdict.auxiliary["p_value_within_widths"]) == (1.0, True, 0.001)
 
 
 def test_a_constant_index_is_at_chance_and_does_not_pass(group: ModelGroup) -> None:

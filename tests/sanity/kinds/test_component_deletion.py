@@ -52,8 +52,8 @@ def test_the_grade_is_the_mean_correlation_along_the_ladder(seed: int, group: Mo
         np.mean([correlation(*zip(*points, strict=True)).statistic for points in curves.values()])
         for correlation in (scipy.stats.spearmanr, scipy.stats.kendalltau)
     )
-    assert verdict.companions["spearman"] == pytest.approx(rho)
-    assert verdict.companions["kendall"] == pytest.approx(tau)
+    assert verdict.auxiliary["spearman"] == pytest.approx(rho)
+    assert verdict.auxiliary["kendall"] == pytest.approx(tau)
     assert verdict.grade == pytest.approx(max(0.0, rho))
 
 
@@ -84,15 +84,15 @@ def falling(level: float) -> Any:
 @pytest.mark.parametrize(
     ("level", "beyond", "first"), [(0.6, 1.0, 0.5), (0.75, 1.0, 0.5), (0.02, 0.0, None), (0.03, 1.0, 0.02)]
 )
-def test_the_companion_says_where_deletion_exceeds_the_level_of_seeds(
+def test_the_auxiliary_says_where_deletion_exceeds_the_level_of_seeds(
     level: float, beyond: float, first: float | None, group: ModelGroup
 ) -> None:
-    companions = make().grade([group], AT_LAYERS, falling(level)).companions
-    assert companions["beyond_seed_level"] == beyond
-    assert companions.get("kept_at_seed_level") == first
+    auxiliary = make().grade([group], AT_LAYERS, falling(level)).auxiliary
+    assert auxiliary["beyond_seed_level"] == beyond
+    assert auxiliary.get("kept_at_seed_level") == first
 
 
-def test_of_several_curves_the_companion_is_the_median(group: ModelGroup) -> None:
+def test_of_several_curves_the_auxiliary_is_the_median(group: ModelGroup) -> None:
     def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
         share = kept(comparison)
         return Similarity(
@@ -100,13 +100,13 @@ def test_of_several_curves_the_companion_is_the_median(group: ModelGroup) -> Non
         )
 
     # the first shares whose powers are below 0.5: 0.35, 0.5, 0.75, 0.75
-    assert make().grade([group], AT_LAYERS, scores).companions["kept_at_seed_level"] == 0.625
+    assert make().grade([group], AT_LAYERS, scores).auxiliary["kept_at_seed_level"] == 0.625
 
 
 def test_one_seed_has_a_grade_and_no_level_of_seeds(group: ModelGroup) -> None:
     verdict = make().grade([replace(group, seeds=(0,))], AT_LAYERS, falling(0.5))
     assert (verdict.status, verdict.grade, verdict.interval) == ("ok", 1.0, None)
-    assert set(verdict.companions) == {"spearman", "kendall"}
+    assert set(verdict.auxiliary) == {"spearman", "kendall"}
 
 
 def test_a_probe_that_loses_nothing_is_a_reason_to_skip(group: ModelGroup) -> None:

@@ -74,7 +74,7 @@ def test_the_grade_is_the_share_of_triples_in_the_right_order(
     verdict = test.grade([group], AT_LAYERS, by_table(table))
     grade, arg_max = brute_force(group, table, distance, pairs)
     assert verdict.grade == pytest.approx(grade)
-    assert verdict.companions["column_arg_max"] == pytest.approx(arg_max)
+    assert verdict.auxiliary["column_arg_max"] == pytest.approx(arg_max)
 
 
 @pytest.mark.parametrize(("pairs", "count"), [("ring", 4), ("all", 6)])
@@ -137,7 +137,7 @@ def test_networks_of_different_groups_are_not_compared(group: ModelGroup) -> Non
     }
 
 
-def test_companions_look_at_whole_columns_only(group: ModelGroup) -> None:
+def test_auxiliary_look_at_whole_columns_only(group: ModelGroup) -> None:
     def scores(comparison: Comparison) -> Similarity:
         gap = abs(group.layers.index(comparison.a.layer) - group.layers.index(comparison.b.layer))
         if gap == 1 and comparison.b.layer == "block1":
@@ -146,7 +146,7 @@ def test_companions_look_at_whole_columns_only(group: ModelGroup) -> None:
 
     verdict = make(distance=2).grade([group], AT_LAYERS, scores)
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
-    assert verdict.companions == {"column_arg_max": 1.0}
+    assert verdict.auxiliary == {"column_arg_max": 1.0}
 
 
 @given(
@@ -158,4 +158,4 @@ def test_a_monotone_transformation_of_an_index_changes_no_grade(seed: int, image
     table = random_table(make(), group, seed, levels=6)
     transformed = {comparison: images[int(value)] for comparison, value in table.items()}
     before, after = (make().grade([group], AT_LAYERS, by_table(scores)) for scores in (table, transformed))
-    assert (before.grade, before.interval, before.companions) == (after.grade, after.interval, after.companions)
+    assert (before.grade, before.interval, before.auxiliary) == (after.grade, after.interval, after.auxiliary)

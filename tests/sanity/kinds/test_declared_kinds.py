@@ -55,15 +55,15 @@ def test_the_square_of_a_distance_breaks_the_triangle_and_nothing_else(group: Mo
     assert set(found.values()) == {1.0}
 
 
-def test_offenders_say_by_how_much_an_axiom_was_missed(group: ModelGroup) -> None:
+def test_violations_say_by_how_much_an_axiom_was_missed(group: ModelGroup) -> None:
     def noisy(comparison: Comparison, fact: object = None) -> Similarity:
         return Similarity({"row_shuffle": 0.0, "copy": 0.9}.get(change(comparison), 1.0))
 
-    margins = [one.margin for one in make("axioms").grade([group], AT_LAYERS, noisy).columns["determinism"].offenders]
+    margins = [one.margin for one in make("axioms").grade([group], AT_LAYERS, noisy).columns["determinism"].violations]
     assert margins == pytest.approx([1e-4 - 0.1] * len(margins))
     squared = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-(distance(c) ** 2)))
     # from block1 to block5 by block3; the scale is 50²
-    assert squared.columns["triangle"].offenders[0].margin == pytest.approx(2**2 + 2**2 - 4**2 + 1e-4 * 50**2)
+    assert squared.columns["triangle"].violations[0].margin == pytest.approx(2**2 + 2**2 - 4**2 + 1e-4 * 50**2)
 
 
 def test_a_constant_has_no_axiom(group: ModelGroup) -> None:
@@ -126,7 +126,7 @@ def test_rotated_copies_are_to_be_recognised_where_that_is_declared(invariant: b
     verdict = make("matching_recovery").grade([group], metric, one_to_one)
     asked = (*declared, *always) if invariant else always
     assert columns(verdict) == {name: float(name in always) for name in asked}
-    assert verdict.companions == pytest.approx(
+    assert verdict.auxiliary == pytest.approx(
         {f"kept_{name}": 0.5 if name in declared else 1.0 for name in (*always, *declared)}
     )
 
@@ -144,20 +144,18 @@ def test_copies_are_noisy_by_the_ratio_that_is_given_and_keep_the_median_over_la
         found = {"row_shuffle": 0.0, "noise": kept[comparison.b.model.seed]}
         return Similarity(found.get(change(comparison), 1.0))
 
-    assert test.grade([group], AT_LAYERS, scores).companions == pytest.approx(
-        {"kept_permutation": 1, "kept_noise": 0.3}
-    )
+    assert test.grade([group], AT_LAYERS, scores).auxiliary == pytest.approx({"kept_permutation": 1, "kept_noise": 0.3})
 
 
-def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
+def test_overlap_is_synthetic_and_asked_of_matrix_metrics_only() -> None:
     def share(comparison: Comparison, fact: object = None) -> Similarity:
-        assert comparison.a.model.construction is not None
-        return Similarity(float(dict(comparison.a.model.construction.parameters)["share"]))
+        assert comparison.a.model.generator is not None
+        return Similarity(float(dict(comparison.a.model.generator.parameters)["share"]))
 
     verdict = make("partial_overlap", models=[]).grade([], AT_LAYERS, share)
     assert verdict.grade == 1.0
     assert set(verdict.columns) == {"permuted", "rotated", "extended", "dead"}
-    assert set(verdict.companions.values()) == {0.0}
+    assert set(verdict.auxiliary.values()) == {0.0}
     stitching = replace(AT_LAYERS, needs=frozenset({"model"}))
     for metric in (AT_HEAD, stitching):
         assert make("partial_overlap", models=[]).grade([], metric, share).status == "skip"
@@ -165,14 +163,14 @@ def test_overlap_is_constructed_and_asked_of_matrix_metrics_only() -> None:
 
 def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
     def low(comparison: Comparison, fact: object = None) -> Similarity:
-        assert comparison.a.model.construction is not None
-        return Similarity(0.8 * float(dict(comparison.a.model.construction.parameters)["share"]))
+        assert comparison.a.model.generator is not None
+        return Similarity(0.8 * float(dict(comparison.a.model.generator.parameters)["share"]))
 
     verdict = make("partial_overlap", models=[], shares=[1.0, 0.0, 0.5]).grade([], AT_LAYERS, low)
     assert {trial.margin for trial in verdict.trials} == {0.4}
     # |0.8 p − p| at 0, .5 and 1; where nothing in common would be infinitely many other units, at .5 and 1
     means = {"permuted": 0.1, "rotated": 0.1, "extended": 0.15, "dead": 0.15}
-    assert verdict.companions == pytest.approx({f"distance_from_share_{form}": mean for form, mean in means.items()})
+    assert verdict.auxiliary == pytest.approx({f"distance_from_share_{form}": mean for form, mean in means.items()})
     assert {form: column.comparisons for form, column in verdict.columns.items()} == {
         "permuted": 9, "rotated": 9, "extended": 6, "dead": 6,
     }  # fmt: skip
@@ -181,7 +179,7 @@ def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
 def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
     def recalled(comparison: Comparison, fact: object = None) -> Similarity:
         """How much of the second population is in the first: an extended one has all of the other."""
-        given = [dict(side.model.construction.parameters) for side in (comparison.a, comparison.b)]  # type: ignore[union-attr]
+        given = [dict(side.model.generator.parameters) for side in (comparison.a, comparison.b)]  # type: ignore[union-attr]
         return Similarity(1.0 if given[0]["form"] == "extended" else float(given[1]["share"]))
 
     def grade(**declared: Any) -> float | None:
@@ -200,7 +198,7 @@ def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> No
         if question.column == "bias":
             subsets = {side.transform for side in (question.comparisons[0].a, question.comparisons[0].b)}
             assert len(subsets) == 1, "both sides keep the same inputs"
-    drawn = {q.comparisons[0].a.model.construction for q in questions if q.column == "null"}
+    drawn = {q.comparisons[0].a.model.generator for q in questions if q.column == "null"}
     assert drawn == {Named.of("independent_gaussian", features=10, rows=rows) for rows in (10, 5)}
     assert all(isinstance(dict(one.parameters)["rows"], int) for one in drawn if one is not None)
 
@@ -235,7 +233,7 @@ def test_in_distribution_gives_credit_for_what_cannot_be_told_apart(
     verdict = make("in_distribution", layers=2).grade([group], metric, auroc(value))
     assert verdict.grade == pytest.approx(credit)
     assert set(verdict.columns) == {"self", "corresponding", "far"}
-    assert verdict.companions["auroc_far"] == pytest.approx(value)
+    assert verdict.auxiliary["auroc_far"] == pytest.approx(value)
 
 
 def test_in_distribution_asks_for_the_metric_s_own_map(group: ModelGroup) -> None:

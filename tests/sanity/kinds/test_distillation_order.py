@@ -29,7 +29,7 @@ def test_every_pair_of_students_is_asked_and_each_is_compared_with_one_teacher(g
 
     verdict = TEST.grade(groups, AT_HEAD, scores)
     assert verdict.grade == (4 + 4 + 3 + 0) / 16
-    assert verdict.companions == pytest.approx({"median_of_logit_students": 0.7, "median_of_kl_students": 0.5})
+    assert verdict.auxiliary == pytest.approx({"median_of_logit_students": 0.7, "median_of_kl_students": 0.5})
 
 
 @pytest.mark.parametrize("headless", [0, 1, 2])

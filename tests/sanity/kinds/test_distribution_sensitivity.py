@@ -15,7 +15,7 @@ from simbench.sanity.kinds.distribution_sensitivity import Classes, Distribution
 from simbench.seeds import seed_for
 
 
-def test_it_may_ask_for_what_can_be_constructed() -> None:
+def test_it_may_ask_for_what_can_be_synthetic() -> None:
     assert get_args(Classes) == CLASS_COUNTS
 
 
@@ -74,22 +74,22 @@ def test_an_index_without_a_scale_tells_nothing_apart() -> None:
     assert make(margin=0.0).grade([], AT_LAYERS, lambda c: Similarity(values[role(c)])).grade == 0.0
 
 
-def test_companions_are_medians_at_the_largest_closeness() -> None:
+def test_auxiliary_are_medians_at_the_largest_closeness() -> None:
     def scores(comparison: Comparison) -> Similarity:
-        rho = dict(comparison.a.model.construction.parameters)["rho"] if comparison.a.model.construction else 0.0
+        rho = dict(comparison.a.model.generator.parameters)["rho"] if comparison.a.model.generator else 0.0
         return Similarity({"own": 1.0, "equivalent": rho, "dissimilar": -rho, "unrelated": 0.0}[role(comparison)])
 
-    companions = make(rho=[5.0, 20.0]).grade([], AT_LAYERS, scores).companions
-    assert companions == {"dissimilar_pair_at_largest_rho": -20.0, "equivalent_pair_at_largest_rho": 20.0}
+    auxiliary = make(rho=[5.0, 20.0]).grade([], AT_LAYERS, scores).auxiliary
+    assert auxiliary == {"dissimilar_pair_at_largest_rho": -20.0, "equivalent_pair_at_largest_rho": 20.0}
 
 
 def test_both_models_of_a_pair_share_their_seed_and_closeness() -> None:
     for question in make().questions([], AT_LAYERS):
         parameters = [
-            {key: value for key, value in ref.model.construction.parameters if key != "permuted"}
+            {key: value for key, value in ref.model.generator.parameters if key != "permuted"}
             for comparison in question.comparisons
             for ref in (comparison.a, comparison.b)
-            if ref.model.construction is not None
+            if ref.model.generator is not None
         ]
         assert all(one == parameters[0] for one in parameters)
         assert len({ref.model.seed for c in question.comparisons for ref in (c.a, c.b)}) == 1
@@ -98,31 +98,31 @@ def test_both_models_of_a_pair_share_their_seed_and_closeness() -> None:
 EVERY = ["permuted_clusters", "deranged_clusters", "separately_rotated", "exchanged_unembeddings"]
 
 
-def test_one_construction_has_no_columns_and_several_have_one_each() -> None:
+def test_one_generator_has_no_columns_and_several_have_one_each() -> None:
     assert {question.column for question in make().questions([], AT_LAYERS)} == {None}
-    asked = Counter(question.column for question in make(constructions=EVERY).questions([], AT_LAYERS))
+    asked = Counter(question.column for question in make(generators=EVERY).questions([], AT_LAYERS))
     assert asked == dict(zip(EVERY, (4 * 3, 3 * 3, 3, 3), strict=True))
 
 
-def test_other_constructions_leave_the_permuted_clusters_as_they_are() -> None:
-    alone = make(constructions=EVERY[:1]).expand([], AT_LAYERS)
+def test_other_generators_leave_the_permuted_clusters_as_they_are() -> None:
+    alone = make(generators=EVERY[:1]).expand([], AT_LAYERS)
     assert alone == make().expand([], AT_LAYERS)
-    assert set(alone) < set(make(constructions=EVERY).expand([], AT_LAYERS))
+    assert set(alone) < set(make(generators=EVERY).expand([], AT_LAYERS))
 
 
-@pytest.mark.parametrize("construction", EVERY[1:])
-def test_every_construction_can_be_told_apart_and_missed(construction: str) -> None:
-    test = make(constructions=[construction])
+@pytest.mark.parametrize("generator", EVERY[1:])
+def test_every_generator_can_be_told_apart_and_missed(generator: str) -> None:
+    test = make(generators=[generator])
     for told_apart in (True, False):
         values = {"own": 1.0, "equivalent": 1.0, "dissimilar": 0.0 if told_apart else 1.0, "unrelated": 0.0}
         assert test.grade([], AT_HEAD, lambda c, values=values: Similarity(values[role(c)])).grade == float(told_apart)
 
 
-@pytest.mark.parametrize("construction", EVERY)
-def test_a_pair_is_one_construction_with_one_parameter_changed(construction: str) -> None:
-    for question in make(constructions=[construction]).questions([], AT_LAYERS):
+@pytest.mark.parametrize("generator", EVERY)
+def test_a_pair_is_one_generator_with_one_parameter_changed(generator: str) -> None:
+    for question in make(generators=[generator]).questions([], AT_LAYERS):
         dissimilar = next(c for c in question.comparisons if role(c) == "dissimilar")
-        first, second = (side.model.construction for side in (dissimilar.a, dissimilar.b))
+        first, second = (side.model.generator for side in (dissimilar.a, dissimilar.b))
         assert first is not None
         assert second is not None
         changed = {
@@ -131,16 +131,16 @@ def test_a_pair_is_one_construction_with_one_parameter_changed(construction: str
         assert (len(changed), first.name, dissimilar.a.model.seed) == (1, second.name, dissimilar.b.model.seed)
 
 
-def test_companions_say_what_each_construction_gave() -> None:
+def test_auxiliary_say_what_each_generator_gave() -> None:
     values = {"own": 1.0, "equivalent": 0.75, "dissimilar": 0.25, "unrelated": 0.0}
-    companions = make(constructions=EVERY[2:]).grade([], AT_HEAD, lambda c: Similarity(values[role(c)])).companions
-    assert companions == {
+    auxiliary = make(generators=EVERY[2:]).grade([], AT_HEAD, lambda c: Similarity(values[role(c)])).auxiliary
+    assert auxiliary == {
         f"{which}_pair_of_{name}": values[which] for name in EVERY[2:] for which in ("dissimilar", "equivalent")
     }
 
 
 def test_an_interval_is_of_the_seeds_of_every_example() -> None:
-    models = {question.models[0].rpartition("/")[0] for question in make(constructions=EVERY).questions([], AT_LAYERS)}
+    models = {question.models[0].rpartition("/")[0] for question in make(generators=EVERY).questions([], AT_LAYERS)}
     assert models == {
         "construction/7",
         "construction/deranged_clusters/2/5",

@@ -75,16 +75,16 @@ def change_of(comparison: Comparison) -> str:
 
 
 def parameter(comparison: Comparison, name: str) -> float:
-    """A parameter of the first transform or construction that has it, else 0."""
+    """A parameter of the first transform or generator that has it, else 0."""
     for side in _sides(comparison):
-        for named in (side.transform, side.model.construction):
+        for named in (side.transform, side.model.generator):
             if named is not None and name in dict(named.parameters):
                 return float(dict(named.parameters)[name])
     return 0.0
 
 
 def dissimilar(comparison: Comparison) -> bool:
-    """Whether a constructed model is compared with its permuted counterpart."""
+    """Whether a synthetic model is compared with its permuted counterpart."""
     return comparison.a.model != comparison.b.model
 
 
@@ -259,14 +259,14 @@ def test_a_kind_of_layers_asks_nothing_at_the_head_and_others_say_what_is_missin
 def test_a_sound_index_scores_1_and_passes(kind: str, metric: Metric, group: ModelGroup) -> None:
     verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(CASES[kind].sound))
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
-    assert verdict.offenders == ()
+    assert verdict.violations == ()
 
 
 @BY_KIND_AND_METRIC
 def test_an_unsound_index_scores_0_and_fails(kind: str, metric: Metric, group: ModelGroup) -> None:
     verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(CASES[kind].unsound))
     assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 0.0, False)
-    assert verdict.offenders
+    assert verdict.violations
 
 
 @BY_KIND_AND_METRIC
@@ -306,14 +306,14 @@ def test_a_constant_index_with_rounding_errors_passes_nothing(kind: str, group: 
 def test_margins_are_finite_numbers(kind: str, metric: Metric, group: ModelGroup) -> None:
     for index in (CASES[kind].unsound, lambda comparison: CONSTANT):
         verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(index))
-        assert all(math.isfinite(offender.margin) and offender.margin <= 0 for offender in verdict.offenders)
+        assert all(math.isfinite(violation.margin) and violation.margin <= 0 for violation in verdict.violations)
 
 
 @BY_KIND_AND_METRIC
 def test_what_broke_an_answer_is_marked_and_nothing_else(kind: str, metric: Metric, group: ModelGroup) -> None:
     for index in (CASES[kind].sound, CASES[kind].unsound):
         verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(index))
-        assert [bool(trial.offending) for trial in verdict.trials] == [trial.held is False for trial in verdict.trials]
+        assert [bool(trial.violating) for trial in verdict.trials] == [trial.held is False for trial in verdict.trials]
 
 
 @BY_KIND_AND_METRIC
@@ -433,7 +433,7 @@ def test_a_verdict_is_the_same_every_time(kind: str, metric: Metric, group: Mode
     assert one == other
 
 
-@pytest.mark.parametrize("kind", [name for name, kind in TEST_KINDS if not kind.constructs_its_models])
+@pytest.mark.parametrize("kind", [name for name, kind in TEST_KINDS if not kind.generates_its_models])
 def test_a_group_without_layers_to_compare_is_skipped(kind: str) -> None:
     empty = ModelGroup("net", (0,), (), None)
     verdict = make(kind).grade(groups_of(kind, empty), AT_LAYERS, scores_of(CASES[kind].sound))

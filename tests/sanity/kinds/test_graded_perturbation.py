@@ -13,7 +13,7 @@ from simbench.metrics.metric import Metric
 from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL
 from simbench.references import Comparison
 from simbench.registry import METRICS
-from simbench.run.materials import CONSTRUCTIONS
+from simbench.run.materials import GENERATORS
 from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.graded_perturbation import Classes, GradedPerturbation
 from simbench.seeds import seed_for
@@ -24,8 +24,8 @@ def make(**keys: object) -> GradedPerturbation:
 
 
 def parameters_of(comparison: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
-    constructions = comparison.a.model.construction, comparison.b.model.construction
-    first, second = (dict(one.parameters) for one in constructions if one is not None)
+    generators = comparison.a.model.generator, comparison.b.model.generator
+    first, second = (dict(one.parameters) for one in generators if one is not None)
     return first, second
 
 
@@ -35,7 +35,7 @@ def level(comparison: Comparison) -> int:
     return found
 
 
-def test_it_may_ask_for_what_can_be_constructed() -> None:
+def test_it_may_ask_for_what_can_be_synthetic() -> None:
     assert get_args(Classes) == tuple(NOISE_OF_A_LEVEL)
 
 
@@ -88,8 +88,8 @@ def _scored(metric: Metric, comparison: Comparison) -> Similarity:
 
     sides = []
     for ref in (comparison.a, comparison.b):
-        assert ref.model.construction is not None
-        made = CONSTRUCTIONS[ref.model.construction.name](**dict(ref.model.construction.parameters), seed=0)
+        assert ref.model.generator is not None
+        made = GENERATORS[ref.model.generator.name](**dict(ref.model.generator.parameters), seed=0)
         sides.append(Representation(made.probe, layer=ref.layer, model=made.model, at_head=True, classes=4))
     (score,) = score_pairs(metric, sides, [(0, 1)])
     assert score.value is not None

@@ -59,25 +59,25 @@ def by_the_book(index: Index, groups: list[ModelGroup]) -> dict[str, tuple[float
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("count", [2, 3])
-def test_grade_and_companions_are_those_of_the_protocol(seed: int, count: int, group: ModelGroup) -> None:
+def test_grade_and_auxiliary_are_those_of_the_protocol(seed: int, count: int, group: ModelGroup) -> None:
     index, groups = random_index(seed), conditions(group, count)
     verdict = grade(index, groups)
     expected = by_the_book(index, groups)
     auprc, chance, conformity = np.mean(list(expected.values()), axis=0)
-    assert verdict.companions["auprc"] == pytest.approx(auprc)
-    assert verdict.companions["chance"] == pytest.approx(chance)
-    assert verdict.companions["conformity"] == pytest.approx(conformity)
+    assert verdict.auxiliary["auprc"] == pytest.approx(auprc)
+    assert verdict.auxiliary["chance"] == pytest.approx(chance)
+    assert verdict.auxiliary["conformity"] == pytest.approx(conformity)
     assert verdict.grade == pytest.approx(max(0.0, (auprc - chance) / (1 - chance)))
     assert list(verdict.columns) == [one.name for one in groups]
     for name, (own, level, _) in expected.items():
         assert verdict.columns[name].grade == pytest.approx(max(0.0, (own - level) / (1 - level)))
-        assert verdict.columns[name].companions["auprc"] == pytest.approx(own)
+        assert verdict.columns[name].auxiliary["auprc"] == pytest.approx(own)
 
 
 @pytest.mark.parametrize(("count", "chance"), [(2, 10 / 35), (3, 10 / 60), (5, 10 / 110)])
 def test_the_chance_level_is_the_share_of_own_pairs(count: int, chance: float, group: ModelGroup) -> None:
     verdict = grade(random_index(0), conditions(group, count))
-    assert verdict.companions["chance"] == pytest.approx(chance)
+    assert verdict.auxiliary["chance"] == pytest.approx(chance)
 
 
 def test_every_pair_of_models_is_compared_at_the_last_layer(group: ModelGroup) -> None:
@@ -104,11 +104,11 @@ def test_observations_say_on_which_side_they_are(group: ModelGroup) -> None:
 
 def test_groups_that_are_told_apart_have_the_smallest_p_value_and_a_constant_the_largest(group: ModelGroup) -> None:
     groups = conditions(group)
-    assert grade(lambda c: float(c.a.model.group == c.b.model.group), groups).companions["p_value"] == 0.001
+    assert grade(lambda c: float(c.a.model.group == c.b.model.group), groups).auxiliary["p_value"] == 0.001
     constant = grade(lambda c: 0.7, groups)
-    assert (constant.grade, constant.passed, constant.companions["p_value"]) == (0.0, False, 1.0)
-    assert constant.companions["auprc"] == constant.companions["chance"]
-    assert constant.companions["conformity"] == 0.0
+    assert (constant.grade, constant.passed, constant.auxiliary["p_value"]) == (0.0, False, 1.0)
+    assert constant.auxiliary["auprc"] == constant.auxiliary["chance"]
+    assert constant.auxiliary["conformity"] == 0.0
 
 
 def without_separation(group: ModelGroup, count: int) -> Iterator[list[Trial]]:
@@ -150,7 +150,7 @@ def test_p_values_from_permuting_pairs_would_not_be_uniform(group: ModelGroup) -
     assert scipy.stats.kstest(found, "uniform").pvalue < 0.01
 
 
-def test_offenders_are_own_pairs_that_do_not_stand_out(group: ModelGroup) -> None:
+def test_violations_are_own_pairs_that_do_not_stand_out(group: ModelGroup) -> None:
     groups = conditions(group)
 
     def index(c: Comparison) -> float:
@@ -159,7 +159,7 @@ def test_offenders_are_own_pairs_that_do_not_stand_out(group: ModelGroup) -> Non
         return -1.0 if same and seeds == {0, 1} and c.a.model.group == "random1" else float(same)
 
     verdict = grade(index, groups)
-    assert [(offender.where, offender.margin) for offender in verdict.offenders] == [
+    assert [(violation.where, violation.margin) for violation in verdict.violations] == [
         ("random1/0 block5 → random1/1 block5", -1.0)
     ]
 
@@ -175,7 +175,7 @@ def test_a_pair_without_score_leaves_out_the_p_value_and_the_pass(group: ModelGr
 
     verdict = make().grade(groups, AT_LAYERS, scores)
     assert (verdict.grade, verdict.passed) == (1.0, None)
-    assert "p_value" not in verdict.companions
+    assert "p_value" not in verdict.auxiliary
 
 
 @pytest.mark.parametrize(("count", "seeds"), [(1, 5), (3, 1)])

@@ -75,7 +75,7 @@ def test_one_better_sender_is_enough_to_fail_a_receiver(group: ModelGroup) -> No
     table[better] = 1.5
     verdict = TEST.grade([group], AT_LAYERS, by_table(table))
     assert verdict.grade == 19 / 20
-    assert [(offender.where, offender.margin) for offender in verdict.offenders] == [("net/0 block1", -0.5)]
+    assert [(violation.where, violation.margin) for violation in verdict.violations] == [("net/0 block1", -0.5)]
 
 
 def test_a_tie_is_broken_by_the_tie_break_in_either_direction(group: ModelGroup) -> None:
@@ -107,26 +107,26 @@ def test_within_one_standard_error_forgives_what_the_standard_error_of_self_expl
     verdict = TEST.grade(
         [group], AT_LAYERS, lambda c: Similarity(0.9, standard_error=0.025) if c.a == c.b else Similarity(others)
     )
-    assert verdict.companions["within_one_standard_error"] == within
+    assert verdict.auxiliary["within_one_standard_error"] == within
 
 
 def test_the_mean_rank_of_self_counts_ties_against_it(group: ModelGroup) -> None:
     def rank_of(own: float, other: float) -> float:
         verdict = TEST.grade([group], AT_LAYERS, lambda c: Similarity(own if c.a == c.b else other))
-        return verdict.companions["mean_rank_of_self"]
+        return verdict.auxiliary["mean_rank_of_self"]
 
     assert rank_of(1.0, 0.0) == 1.0
     assert rank_of(1.0, 1.0) == 5.0
 
 
-def test_companions_look_at_what_was_scored_only(group: ModelGroup) -> None:
+def test_auxiliary_look_at_what_was_scored_only(group: ModelGroup) -> None:
     def scores(comparison: Comparison) -> Similarity:
         if comparison.b.layer == "block1":
             raise Ungradable("skip", "no")
         return Similarity(float(comparison.a == comparison.b))
 
     verdict = TEST.grade([group], AT_LAYERS, scores)
-    assert verdict.companions == {"within_one_standard_error": 1.0, "mean_rank_of_self": 1.0}
+    assert verdict.auxiliary == {"within_one_standard_error": 1.0, "mean_rank_of_self": 1.0}
 
 
 @given(

@@ -81,7 +81,7 @@ def test_an_index_that_does_not_know_rows_apart_has_no_scale_but_rounding(group:
 
     verdict = make().grade([group], AT_LAYERS, cloud)
     assert (verdict.grade, verdict.passed) == (0.0, False)
-    assert {offender.margin for offender in verdict.offenders} == {make().tolerance - 1}
+    assert {violation.margin for violation in verdict.violations} == {make().tolerance - 1}
 
 
 def test_there_is_one_column_per_transform(group: ModelGroup) -> None:

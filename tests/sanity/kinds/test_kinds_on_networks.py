@@ -97,9 +97,9 @@ def test_metrics_keep_what_they_declare(board: Board) -> None:
 def test_the_maximum_match_reads_as_the_share_of_common_units(board: Board) -> None:
     found = verdict(board, "subspace_match", "overlap")
     assert found.grade == 1.0
-    assert found.companions["distance_from_share_rotated"] < 0.02
+    assert found.auxiliary["distance_from_share_rotated"] < 0.02
     assert grade(board, "match_semi", "overlap/permuted") == 1.0
-    one_to_one = verdict(board, "match_semi", "overlap").companions
+    one_to_one = verdict(board, "match_semi", "overlap").auxiliary
     assert one_to_one["distance_from_share_rotated"] > 2 * one_to_one["distance_from_share_permuted"]
 
 
@@ -108,7 +108,7 @@ def test_only_maps_are_asked_for_activations(board: Board) -> None:
     assert verdict(board, "cka", "native").status == "skip"
     found = verdict(board, "stitch_direct", "native")
     assert found.status == "ok", found.reason
-    assert found.companions["auroc_self"] == pytest.approx(0.5, abs=0.05)
+    assert found.auxiliary["auroc_self"] == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.slow

@@ -53,12 +53,12 @@ def brute_force(group: ModelGroup, table: dict[tuple[int, str, str], float]) -> 
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_grade_and_companion_are_those_of_the_obvious_loops(seed: int, group: ModelGroup) -> None:
+def test_grade_and_auxiliary_are_those_of_the_obvious_loops(seed: int, group: ModelGroup) -> None:
     table = random_table(group, seed)
     verdict = make().grade([group], AT_LAYERS, by_table(table))
     grade, correlation = brute_force(group, table)
     assert verdict.grade == pytest.approx(grade)
-    assert verdict.companions["mean_spearman"] == pytest.approx(correlation)
+    assert verdict.auxiliary["mean_spearman"] == pytest.approx(correlation)
 
 
 def test_every_anchor_has_its_triples_on_both_sides(group: ModelGroup) -> None:
@@ -91,7 +91,7 @@ def test_layers_are_in_the_order_of_the_network_whatever_the_order_in_the_suite(
 
 def test_a_constant_index_has_no_correlation_to_show(group: ModelGroup) -> None:
     verdict = make().grade([group], AT_LAYERS, lambda comparison: Similarity(0.7))
-    assert (verdict.grade, dict(verdict.companions)) == (0.0, {})
+    assert (verdict.grade, dict(verdict.auxiliary)) == (0.0, {})
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -72,7 +72,7 @@ def test_the_scale_has_a_sign_and_is_0_where_it_is_rounding(unit: float, group: 
 def test_what_lost_half_of_its_credit_or_more_is_marked(credit: float, answer: Any, group: ModelGroup) -> None:
     a = RepresentationRef(group.models[0], "block1")
     found = partly(credit, [Comparison(a, a)])
-    assert (found.held, pytest.approx(found.margin), len(found.offending), found.credit) == answer
+    assert (found.held, pytest.approx(found.margin), len(found.violating), found.credit) == answer
 
 
 @pytest.mark.parametrize(("far", "credit"), [(0.5, 1.0), (0.4, 1.0), (0.7, 0.5), (0.9, 0.0), (1.0, 0.0)])
@@ -142,7 +142,7 @@ def test_noise_response_counts_steps_in_the_right_order_and_the_range_used(group
 
     verdict = make("noise_response", ratios=[1.0, 10.0, 0.1], layers=2).grade([group], AT_LAYERS, scores)
     assert verdict.grade == pytest.approx(2 / 3)
-    assert verdict.companions["dynamic_range_used"] == pytest.approx(0.5)
+    assert verdict.auxiliary["dynamic_range_used"] == pytest.approx(0.5)
     assert {trial.at for trial in verdict.trials if not trial.held} == {0.1}
     assert [trial.margin for trial in verdict.trials[:3]] == pytest.approx([0.0, 0.1, 0.1])
 

@@ -65,17 +65,17 @@ def test_a_column_is_the_rank_correlation_with_a_fact_and_the_test_their_mean(se
     assert list(verdict.columns) == list(FACTS)
     for name, column in verdict.columns.items():
         assert column.grade == pytest.approx(max(0.0, rho[name]))
-        assert column.companions["spearman"] == pytest.approx(rho[name])
-        assert column.companions["kendall"] == pytest.approx(tau[name])
-        assert 0 < column.companions["p_value"] <= 1
+        assert column.auxiliary["spearman"] == pytest.approx(rho[name])
+        assert column.auxiliary["kendall"] == pytest.approx(tau[name])
+        assert 0 < column.auxiliary["p_value"] <= 1
     assert verdict.grade == pytest.approx(max(0.0, np.mean(list(rho.values()))))
-    assert verdict.companions["kendall"] == pytest.approx(np.mean(list(tau.values())))
+    assert verdict.auxiliary["kendall"] == pytest.approx(np.mean(list(tau.values())))
 
 
 def test_what_moves_with_the_outputs_is_significant_and_what_does_not_is_not(group: ModelGroup) -> None:
     same = make().grade([ten(group)], SYMMETRIC, World(0, alike=1.0))
-    assert (same.grade, same.passed, same.companions["p_value"]) == (1.0, True, 0.001)
-    chance = [make().grade([ten(group)], SYMMETRIC, World(seed)).companions["p_value"] for seed in range(40)]
+    assert (same.grade, same.passed, same.auxiliary["p_value"]) == (1.0, True, 0.001)
+    chance = [make().grade([ten(group)], SYMMETRIC, World(seed)).auxiliary["p_value"] for seed in range(40)]
     assert 0.3 < np.mean(chance) < 0.7
 
 
@@ -124,7 +124,7 @@ def test_several_layers_are_averaged(group: ModelGroup) -> None:
         return (forth if comparison.a.layer == "block1" else back)(comparison, fact)
 
     verdict = make(layers=["block1", "block2"]).grade([ten(group)], SYMMETRIC, scores)
-    assert verdict.companions["spearman"] == pytest.approx(0.0, abs=1e-12)
+    assert verdict.auxiliary["spearman"] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_fact_that_does_not_vary_is_a_reason_to_skip(group: ModelGroup) -> None:

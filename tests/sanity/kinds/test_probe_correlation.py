@@ -48,8 +48,8 @@ def test_the_grade_is_the_mean_correlation_over_references(seed: int, group: Mod
         differences = [abs(world.accuracy[other] - world.accuracy[reference]) for other in others]
         rho.append(scipy.stats.spearmanr(distances, differences).statistic)
         tau.append(scipy.stats.kendalltau(distances, differences).statistic)
-    assert verdict.companions["spearman"] == pytest.approx(np.mean(rho))
-    assert verdict.companions["kendall"] == pytest.approx(np.mean(tau))
+    assert verdict.auxiliary["spearman"] == pytest.approx(np.mean(rho))
+    assert verdict.auxiliary["kendall"] == pytest.approx(np.mean(tau))
     assert verdict.grade == pytest.approx(max(0.0, np.mean(rho)))
     assert len(verdict.trials) == 8 * 7
 

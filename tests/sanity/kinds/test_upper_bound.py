@@ -60,7 +60,7 @@ def test_the_bounding_distance_has_the_parameters_of_the_bounded_one(group: Mode
     assert list(given.facts([group], metric)) == [Named.of("identifiability_llv", tuples=7)]
 
 
-def test_pairs_of_models_and_constructed_pairs_are_columns(group: ModelGroup) -> None:
+def test_pairs_of_models_and_synthetic_pairs_are_columns(group: ModelGroup) -> None:
     columns = graded(make(), group, 0.0).columns
     assert {name: column.comparisons for name, column in columns.items()} == {
         "trained": 6 + 3 + 3,  # pairs of four models; of the first of each pair, itself and its shuffled rows
@@ -91,11 +91,11 @@ def test_without_models_there_is_nothing_to_ask(group: ModelGroup) -> None:
     verdict = graded(make(classes=[]), replace(group, embedding_layer=None), 0.0)
     assert (verdict.status, verdict.reason) == (
         "skip",
-        "upper_bound needs two models with a linear head, or constructed ones",
+        "upper_bound needs two models with a linear head, or synthetic ones",
     )
 
 
-def test_violations_are_the_offenders_by_how_much_of_the_scale(group: ModelGroup) -> None:
+def test_violations_are_the_violations_by_how_much_of_the_scale(group: ModelGroup) -> None:
     verdict = graded(make(classes=[]), group, 0.5)
-    assert len(verdict.offenders) == 6
-    assert verdict.offenders[0].margin == pytest.approx(2 * EPSILON**2 - 0.5)
+    assert len(verdict.violations) == 6
+    assert verdict.violations[0].margin == pytest.approx(2 * EPSILON**2 - 0.5)

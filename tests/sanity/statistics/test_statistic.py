@@ -31,7 +31,7 @@ from simbench.verdicts.jackknife import (
     leaving_models_out,
     models_by_name,
 )
-from simbench.verdicts.verdict import OFFENDERS, Trial, Ungraded, grade_trials, judged_by_mean
+from simbench.verdicts.verdict import VIOLATIONS, Trial, Ungraded, grade_trials, judged_by_mean
 
 Random = np.random.Generator
 
@@ -359,7 +359,7 @@ def test_grade_and_interval_are_cut_to_the_range_of_grades(margins: list[float],
 
 
 def test_a_figure_that_is_not_determined_is_left_out() -> None:
-    assert graded([0.2, 0.4]).companions == {"largest": 0.4}
+    assert graded([0.2, 0.4]).auxiliary == {"largest": 0.4}
 
 
 @pytest.mark.parametrize("undetermined", [math.nan, math.inf])
@@ -378,11 +378,11 @@ def test_why_observations_are_missing_is_said_where_the_rest_does_not_determine_
     )
 
 
-def test_the_worst_strays_are_the_offenders() -> None:
+def test_the_worst_strays_are_the_violations() -> None:
     verdict = graded([float(n) for n in range(30)])
-    margins = [offender.margin for offender in verdict.offenders]
+    margins = [violation.margin for violation in verdict.violations]
     assert margins == sorted(margins)
-    assert len(margins) == OFFENDERS
+    assert len(margins) == VIOLATIONS
     assert margins[0] == -1.0
 
 

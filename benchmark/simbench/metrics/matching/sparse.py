@@ -202,7 +202,7 @@ def _scored(x: FoldedUnits, y: FoldedUnits, explained: Tensor, used: Tensor, opt
     warnings, unsolved = dead_units(x, y), int((~optimal).sum())
     if unsolved:
         warnings += (f"the LASSO of {unsolved} units is not optimal after {ROUNDS} sweeps",)
-    return Score(float(explained.mean()), warnings=warnings, companions={"median_nonzeros": float(used.quantile(0.5))})
+    return Score(float(explained.mean()), warnings=warnings, auxiliary={"median_nonzeros": float(used.quantile(0.5))})
 
 
 @metric(
@@ -230,11 +230,11 @@ def sparse_prediction(
     than by its mean counts 0. Dead units are left out, and in a fold those that do not vary in its training rows;
     `seed` deals the rows to the folds. Raises `NotApplicable` when all units of one side are dead, in a fold or as a
     whole.
-    Companion: how many units of X the prediction of a unit of Y takes, on average over folds; the median over units.
+    Auxiliary: how many units of X the prediction of a unit of Y takes, on average over folds; the median over units.
 
     >>> x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
     >>> score = sparse_prediction(x, 7 - 2 * x[:, [2, 0]])
-    >>> round(score.value, 6), score.companions
+    >>> round(score.value, 6), score.auxiliary
     (0.99, {'median_nonzeros': 1.0})
     """
     return prediction_of_pairs(

@@ -4,8 +4,8 @@ In each fold, X̃ and Ỹ are centred on the training rows. Component by compone
 covariance with Ỹ is largest, the leading left singular vector of X̃ᵀỸ, regresses both sides on the scores t = X̃w, and
 goes on with what is left. The plain function leaves that to scikit-learn.
 
-The fast door never deflates the data. With S = X̃ᵀX̃ and C = X̃ᵀỸ, which for all folds are sums of blocks of rows, the
-scores of the undeflated X̃ have coefficients r = w − Σⱼ (pⱼᵀw) rⱼ and squared norm rᵀSr, loadings p = Sr/rᵀSr and
+The fast interface never deflates the data. With S = X̃ᵀX̃ and C = X̃ᵀỸ, which for all folds are sums of blocks of rows,
+the scores of the undeflated X̃ have coefficients r = w − Σⱼ (pⱼᵀw) rⱼ and squared norm rᵀSr, loadings p = Sr/rᵀSr and
 q = Cᵀr/rᵀSr, and C loses (rᵀSr) p qᵀ (Dayal and MacGregor, 1997). The prediction is X̃ Σ r qᵀ.
 """
 

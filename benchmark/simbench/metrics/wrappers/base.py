@@ -23,7 +23,7 @@ else:
 
 @dataclass(frozen=True)
 class Wrapper:
-    """How a metric's scores are turned into others: the two doors of the metric that is made of it."""
+    """How a metric's scores are turned into others: the two interfaces of the metric that is made of it."""
 
     metric: Metric
 
@@ -77,10 +77,10 @@ def wrapped(wrapper: Wrapper, verb: str, setting: str, options: Mapping[str, Any
     """The metric that a wrapper makes of its own; `changes` is what no longer holds of the declaration."""
     inner = wrapper.metric
     declared = {part.name: getattr(inner, part.name) for part in fields(Metric)}
-    doors = {"function": wrapper, "prepare": wrapper.prepare, "compare_many": wrapper.compare_many}
+    interfaces = {"function": wrapper, "prepare": wrapper.prepare, "compare_many": wrapper.compare_many}
     parameters = {**inner.parameters, **options}
     return WrappedMetric(
-        **{**declared, **doors, "default": False, "parameters": parameters, **changes},
+        **{**declared, **interfaces, "default": False, "parameters": parameters, **changes},
         inner=inner,
         verb=verb,
         setting=setting,

@@ -70,7 +70,7 @@ def bootstrapped(
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95,
     seed: int = 0,
 ) -> WrappedMetric:
-    """`metric` with a standard error and, as companions, the ends of an interval, `lower` and `upper`.
+    """`metric` with a standard error and, as auxiliary, the ends of an interval, `lower` and `upper`.
 
     The value is that of the metric; the interval is corrected for bias, so that a biased value may lie outside. Where
     a resample has no score, or a forced one, there is neither, and a warning says why. Refused, by a `SimbenchError`,
@@ -160,7 +160,7 @@ class Resampling(Wrapper):
         return replace(
             observed,
             standard_error=float(factor * values.std(ddof=1)),
-            companions={"lower": float(ends[0]), "upper": float(ends[1])},
+            auxiliary={"lower": float(ends[0]), "upper": float(ends[1])},
         )
 
 

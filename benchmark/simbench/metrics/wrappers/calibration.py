@@ -69,7 +69,7 @@ def calibrated(
 ) -> WrappedMetric:
     """`metric`, null-calibrated: higher is more similar, at most 1 where the metric's own range ends.
 
-    A score's companions are the metric's own value (`raw`), `p_value`, and `threshold` and `null_mean`, in the metric's
+    A score's auxiliary are the metric's own value (`raw`), `p_value`, and `threshold` and `null_mean`, in the metric's
     orientation. Refused, by a `SimbenchError`, for metrics of more than two matrices.
     """
     if metric.needs:
@@ -151,7 +151,7 @@ class Calibration(Wrapper):
             (similar - threshold) / (largest - threshold),
             tiebreak=observed.tiebreak,
             warnings=observed.warnings,
-            companions={
+            auxiliary={
                 "raw": observed.value,
                 "p_value": (1 + sum(one >= similar - slack for one in chance)) / (1 + len(chance)),
                 "threshold": self.metric.similarity(threshold),

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from simbench.errors import SimbenchError
-from simbench.models.synthetic.permuted_clusters import Constructed, LinearReadout
+from simbench.models.synthetic.permuted_clusters import LinearReadout, Synthetic
 from simbench.seeds import seed_for
 
 LENGTH, NOISE = 2.0, 0.02
@@ -28,7 +28,7 @@ def deranged_clusters(
     deranged: bool,
     inputs_per_class: int = 100,
     seed: int = 0,
-) -> Constructed:
+) -> Synthetic:
     """One of two models within `closeness` in KL whose embeddings are no linear map of each other.
 
     Each label has its unembedding, of one length ρ, in one of K directions of M-space that repelled each other, and its
@@ -63,7 +63,7 @@ def deranged_clusters(
         return LENGTH * places[targets] + NOISE / math.sqrt(dimension) * noise
 
     model = LinearReadout(separating_length(own, closeness) * places)
-    return Constructed(model, embeddings("probe"), targets, embeddings("fit"), targets)
+    return Synthetic(model, embeddings("probe"), targets, embeddings("fit"), targets)
 
 
 def repelled_directions(count: int, dimension: int, generator: Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """Models that are written down rather than trained, and the counter-example to "close in KL, hence similar".
 
-A construction is a function of keyword parameters and a seed. Two models of one seed are seen on the same inputs in the
-same order. The others are in the modules `constructed_*`.
+A generator is a function of keyword parameters and a seed. Two models of one seed are seen on the same inputs in the
+same order. The others are in the modules `synthetic_*`.
 
 After Nielsen, Marconato, Dittadi and Gresele, "When Does Closeness in Distribution Imply Representational Similarity?"
 (NeurIPS 2025, arXiv 2506.03784), theorem 3.1 and table 1.
@@ -51,7 +51,7 @@ class LinearReadout:
 
 
 @dataclass(frozen=True)
-class Constructed:
+class Synthetic:
     """A model and its embeddings `(inputs, M)`, float64, for two draws of noise; targets are `(inputs,)`.
 
     There may be no model: then it is data of which nothing reads an output.
@@ -66,7 +66,7 @@ class Constructed:
 
 def permuted_clusters(
     *, classes: int = 7, rho: float = 20.0, permuted: bool, inputs_per_class: int = 500, seed: int = 0
-) -> Constructed:
+) -> Synthetic:
     """One of two models whose output distributions meet as `rho` grows and whose embeddings are not linearly related.
 
     Each label has an unembedding of length `rho` in one of K equally spaced directions, and its inputs a cluster of
@@ -94,7 +94,7 @@ def permuted_clusters(
     place = (2 * labels + 5) % classes if permuted else labels
     angles = place.double() * (2 * math.pi / classes)
     targets = labels.repeat_interleave(inputs_per_class)
-    return Constructed(
+    return Synthetic(
         LinearReadout(rho * directions(angles)),
         _clusters(angles, place, inputs_per_class, seed_for(purpose="permuted clusters", part="probe", seed=seed)),
         targets,

@@ -15,8 +15,8 @@ from simbench.errors import SimbenchError
 from simbench.models.synthetic.permuted_clusters import (
     ANGLE_SPREAD,
     LENGTH_SPREAD,
-    Constructed,
     LinearReadout,
+    Synthetic,
     directions,
 )
 from simbench.seeds import seed_for
@@ -26,7 +26,7 @@ NOISE_OF_A_LEVEL = {4: 0.005, 5: 0.004, 6: 0.004, 10: 0.0025, 18: 0.002}
 UNEMBEDDING_LENGTH, EMBEDDING_LENGTH = 20.0, 5.0
 
 
-def perturbed_clusters(*, classes: int = 6, level: int = 0, inputs_per_class: int = 500, seed: int = 0) -> Constructed:
+def perturbed_clusters(*, classes: int = 6, level: int = 0, inputs_per_class: int = 500, seed: int = 0) -> Synthetic:
     """K clusters on a circle, with noise of size `level` added to every embedding; level 0 is the model itself.
 
     Each label has an unembedding of length 20 in one of K equally spaced directions, and its inputs a cluster of
@@ -57,7 +57,7 @@ def perturbed_clusters(*, classes: int = 6, level: int = 0, inputs_per_class: in
         return clean + level * NOISE_OF_A_LEVEL[classes] * noise
 
     model = LinearReadout(UNEMBEDDING_LENGTH * directions(angles))
-    return Constructed(model, embeddings("probe"), targets, embeddings("fit"), targets)
+    return Synthetic(model, embeddings("probe"), targets, embeddings("fit"), targets)
 
 
 def _clusters(angles: Tensor, inputs_per_class: int, generator: Generator) -> Tensor:

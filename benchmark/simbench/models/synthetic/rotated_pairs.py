@@ -3,7 +3,7 @@
 * `separately_rotated`: embeddings and unembeddings each agree up to a rotation, and yet no prediction is the same;
 * `exchanged_unembeddings`: the embeddings are equal and the distributions close, and yet the unembeddings differ.
 
-After the constructed examples of Nielsen et al., "Logit Distance Bounds Representational Similarity" (2026, arXiv
+After the synthetic examples of Nielsen et al., "Logit Distance Bounds Representational Similarity" (2026, arXiv
 2602.15438).
 """
 
@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from simbench.models.synthetic.permuted_clusters import Constructed, LinearReadout, directions
+from simbench.models.synthetic.permuted_clusters import LinearReadout, Synthetic, directions
 from simbench.seeds import seed_for
 
 ROTATED_ANGLES = tuple(math.pi * turn for turn in (0, 1 / 2, 1, 5 / 4, 7 / 4))
@@ -29,7 +29,7 @@ EXCHANGED_UNEMBEDDING_LENGTH = 5.5
 EXCHANGED_LENGTH, EXCHANGED_SPREAD = 2.0, math.pi / 256
 
 
-def separately_rotated(*, rotated: bool, inputs_per_class: int = 100, seed: int = 0) -> Constructed:
+def separately_rotated(*, rotated: bool, inputs_per_class: int = 100, seed: int = 0) -> Synthetic:
     """One of two models of which f′ = R(45°) f and g′ = R(−45°) g: m_CCA is 1 on both sides, agreement is 0.
 
     Five labels at 0°, 90°, 180°, 225° and 315°, unembeddings of length 8, clusters N(5 · direction, ¼ I).
@@ -49,10 +49,10 @@ def separately_rotated(*, rotated: bool, inputs_per_class: int = 100, seed: int 
         return (ROTATED_EMBEDDING_LENGTH * centres[targets] + ROTATED_NOISE * noise) @ _rotation(turn).T
 
     model = LinearReadout(ROTATED_UNEMBEDDING_LENGTH * centres @ _rotation(-turn).T)
-    return Constructed(model, embeddings("probe"), targets, embeddings("fit"), targets)
+    return Synthetic(model, embeddings("probe"), targets, embeddings("fit"), targets)
 
 
-def exchanged_unembeddings(*, exchanged: bool, inputs_per_class: int = 500, seed: int = 0) -> Constructed:
+def exchanged_unembeddings(*, exchanged: bool, inputs_per_class: int = 500, seed: int = 0) -> Synthetic:
     """One of two models with equal embeddings, within .005 in KL, whose unembeddings have an m_CCA of .674.
 
     Eight labels with unembeddings of length 5.5 at 0, 1, 2, 3, 10, 16, 20 and 26 sixteenths of 180°. The inputs lie at
@@ -75,7 +75,7 @@ def exchanged_unembeddings(*, exchanged: bool, inputs_per_class: int = 500, seed
         return lengths[:, None] * directions(centres[targets] + off)
 
     model = LinearReadout(unembedding[list(EXCHANGED_ORDER)] if exchanged else unembedding)
-    return Constructed(model, embeddings("probe"), targets, embeddings("fit"), targets)
+    return Synthetic(model, embeddings("probe"), targets, embeddings("fit"), targets)
 
 
 def _rotation(angle: float) -> Tensor:

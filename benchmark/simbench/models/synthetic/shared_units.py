@@ -7,14 +7,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from simbench.models.synthetic.permuted_clusters import Constructed
+from simbench.models.synthetic.permuted_clusters import Synthetic
 from simbench.representations.transforms import haar_orthogonal
 from simbench.seeds import seed_for
 
 Form = Literal["own", "permuted", "rotated", "extended", "dead"]
 
 
-def shared_units(*, share: float, form: Form, units: int = 40, rows: int = 1000, seed: int = 0) -> Constructed:
+def shared_units(*, share: float, form: Form, units: int = 40, rows: int = 1000, seed: int = 0) -> Synthetic:
     """A population of which a part is the population `own` of the same seed, which has `units` units, or a part of it.
 
     Of the units of both populations together, `share` belong to what they have in common:
@@ -42,7 +42,7 @@ def shared_units(*, share: float, form: Form, units: int = 40, rows: int = 1000,
         return torch.cat([own, torch.zeros_like(others) if form == "dead" else others], dim=1)
 
     nothing = torch.zeros(rows, dtype=torch.long)
-    return Constructed(None, drawn("probe"), nothing, drawn("fit"), nothing)
+    return Synthetic(None, drawn("probe"), nothing, drawn("fit"), nothing)
 
 
 def _normal(rows: int, units: int, part: str, seed: int) -> Tensor:

@@ -24,7 +24,7 @@ const details = (() => {
     const shares = cell.tallies.flatMap(([models, held, total]) => [h("span", { className: "share" }, `${models.join(" + ")} ${Number(held.toFixed(2))}/${total}`), " "]);
     const open = h("button", { type: "button", className: "name", title: row.summary, textContent: metric });
     open.addEventListener("click", () => listener({ test: "", metrics: [metric], pair: "" }));
-    const worst = cell.offenders.slice(0, 5).map((one) => h("li", {}, one.where, h("span", { className: "soft" }, ` by ${charts.number(one.margin === null ? null : -one.margin)}`)));
+    const worst = cell.violations.slice(0, 5).map((one) => h("li", {}, one.where, h("span", { className: "soft" }, ` by ${charts.number(one.margin === null ? null : -one.margin)}`)));
     const drawn = cell.status === "ok" || asked.length ? figures.of(row, column, asked, state.pair, domain) : [];
     const nothing = drawn.length ? null : h("p", { className: "nothing" }, cell.reason || "There are no scores to draw.");
     return h("section", { className: "one" },
@@ -32,7 +32,7 @@ const details = (() => {
       nothing || h("div", { className: "charts" }, drawn),
       h("div", { className: "facts" }, list([
         ["comparisons", cell.comparisons ? String(cell.comparisons) : ""],
-        ...Object.entries(cell.companions).map(([name, value]) => [words(name), charts.number(value)]),
+        ...Object.entries(cell.auxiliary).map(([name, value]) => [words(name), charts.number(value)]),
       ]),
       shares.length ? h("p", { className: "shares" }, h("span", { className: "soft" }, "held, by models "), shares) : null,
       worst.length ? h("h4", {}, "Furthest from holding") : null, worst.length ? h("ol", {}, worst) : null));
@@ -77,8 +77,8 @@ const details = (() => {
       panelNames.length > 1 ? select("models", panelNames.map((name) => [name, name]), state.pair || panelNames[0], (pair) => listener({ pair })) : null);
   };
 
-  const COLUMNS = ["metric", "test", "a_model", "a_layer", "a_change", "b_model", "b_layer", "b_change", "value", "status", "reason", "warning", "breaks_rule", "companions"];
-  const flat = (metric, test) => scores(metric, test).map((one) => [metric, test, ...one.a, ...one.b, one.value, one.status, one.reason, one.warning, one.marked, one.companions.map((pair) => pair.join("=")).join("; ")]);
+  const COLUMNS = ["metric", "test", "a_model", "a_layer", "a_change", "b_model", "b_layer", "b_change", "value", "status", "reason", "warning", "breaks_rule", "auxiliary"];
+  const flat = (metric, test) => scores(metric, test).map((one) => [metric, test, ...one.a, ...one.b, one.value, one.status, one.reason, one.warning, one.marked, one.auxiliary.map((pair) => pair.join("=")).join("; ")]);
 
   const scoreTable = (state, column) => {
     const lines = state.metrics.flatMap((metric) => flat(metric, testOf(column)));
@@ -130,7 +130,7 @@ const details = (() => {
         ["direction", row.higher_is_more_similar ? "higher is more similar" : "lower is more similar"],
         ["symmetric", row.symmetric === null ? "" : row.symmetric ? "yes" : "no"],
         ["declared invariant to", words(spoken(row.invariant_to))], ["needs", spoken(row.needs)], ["compares", row.level],
-        ["door", row.door], ["parameters", spoken(row.parameters)], ["identity", row.identity], ["defined at", row.origin],
+        ["interface", row.interface], ["parameters", spoken(row.parameters)], ["identity", row.identity], ["defined at", row.origin],
       ]),
       h("div", { className: "scroll" }, h("table", { className: "verdicts" }, h("tbody", {}, lines))));
   };

@@ -19,7 +19,7 @@ const evidence = (() => {
     return block && { block, mine: block.metrics[metric] };
   };
 
-  /* {a, b, value, status, reason, warning, marked, companions}; a and b are [model, layer, change]. */
+  /* {a, b, value, status, reason, warning, marked, auxiliary}; a and b are [model, layer, change]. */
   const scores = (metric, test) => {
     const found = blockOf(metric, test);
     if (!found) return [];
@@ -29,7 +29,7 @@ const evidence = (() => {
       return {
         a: representations[a], b: representations[b], value: found.mine.values[index], status, reason,
         warning: found.mine.warnings[index] || "", marked: marked.has(index),
-        companions: Object.entries(found.mine.companions).flatMap(([name, values]) => (values[index] === null ? [] : [[name, values[index]]])),
+        auxiliary: Object.entries(found.mine.auxiliary).flatMap(([name, values]) => (values[index] === null ? [] : [[name, values[index]]])),
       };
     });
   };

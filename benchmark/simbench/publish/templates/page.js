@@ -11,9 +11,9 @@
   const kindOf = new Map(board.columns.map((column) => [column.id, column.kind]));
   const form = document.querySelector("form.tools");
   const byId = (id) => document.getElementById(id);
-  const FILTERS = ["family", "door", "kind"];
+  const FILTERS = ["family", "interface", "kind"];
   const hiddenAtFirst = new Set(headers.filter((header) => header.matches(".inner, .extra")).map((header) => header.dataset.id));
-  const fresh = () => ({ sort: "#rank", descending: false, search: "", family: [], door: [], kind: [], show: [], hide: [], test: "", metrics: [], pair: "" });
+  const fresh = () => ({ sort: "#rank", descending: false, search: "", family: [], interface: [], kind: [], show: [], hide: [], test: "", metrics: [], pair: "" });
   let state = fresh();
 
   const label = (header) => header.querySelector(".label").textContent;
@@ -50,7 +50,7 @@
     const metric = rowOf.get(row.dataset.metric);
     const text = [metric.metric, metric.family, metric.summary, metric.reference, metric.identity].join(" ").toLowerCase();
     return state.search.toLowerCase().split(/\s+/).every((word) => text.includes(word))
-      && ["family", "door"].every((name) => !state[name].length || state[name].includes(metric[name]));
+      && ["family", "interface"].every((name) => !state[name].length || state[name].includes(metric[name]));
   };
 
   const isShown = (id) => {
@@ -87,7 +87,7 @@
     }
   };
 
-  const LISTS = ["family", "door", "kind", "show", "hide", "metrics"];
+  const LISTS = ["family", "interface", "kind", "show", "hide", "metrics"];
   const toHash = () => {
     const found = new URLSearchParams(), first = fresh();
     if (state.sort !== first.sort || state.descending) found.set("sort", `${state.descending ? "-" : ""}${state.sort}`);

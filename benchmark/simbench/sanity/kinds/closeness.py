@@ -22,7 +22,7 @@ from simbench.sanity.statistics.statistic import (
     rank_strays,
 )
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Offender, Trial
+from simbench.verdicts.verdict import Trial, Violation
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -38,7 +38,7 @@ class Closeness(StatisticKind):
     reads: ρ = Spearman's correlation of similarity with −d_LLV, the log-likelihood-variance distance of the two
     conditional distributions. The grade is (1 + ρ)/2: ½ is chance, and what a constant index has.
 
-    Companions: ρ; the one-sided p-value of the association from permuting models **within** their widths, which leaves
+    Auxiliary: ρ; the one-sided p-value of the association from permuting models **within** their widths, which leaves
     what widths have in common out of it; median similarity and median d_LLV of the narrowest and of the widest models.
     If the medians of d_LLV do not fall with width, the models do not show the effect that this test is about.
 
@@ -84,7 +84,7 @@ class Closeness(StatisticKind):
             **{f"median_d_llv_{end}": float(np.median(held_against(some))) for end, some in at_end.items()},
         }
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
         """The pairs whose similarity is furthest from its place."""
         return rank_strays(_one_curve(trials))
 

@@ -15,7 +15,7 @@ from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.rank_statistics import kendall
 from simbench.sanity.statistics.statistic import StatisticKind, association, observation, rank_strays
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Offender, Trial
+from simbench.verdicts.verdict import Trial, Violation
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -32,7 +32,7 @@ class ComponentDeletion(StatisticKind):
     model and layer: Spearman's correlation, along this ladder, of dissimilarity with the loss in accuracy of a linear
     probe. The grade is the mean over models and layers; what is below 0 is graded 0.
 
-    Companions: Kendall's τ_b; in what share of the curves any deletion makes the layer less like itself than the same
+    Auxiliary: Kendall's τ_b; in what share of the curves any deletion makes the layer less like itself than the same
     layer of the next seed is (`beyond_seed_level`), and the median share of components still kept where that first
     happens (`kept_at_seed_level`; larger is more sensitive).
 
@@ -56,7 +56,7 @@ class ComponentDeletion(StatisticKind):
                 yield replace(seen, where=f"{a}, {share:g} of the components")
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
-        """Also each layer against the next seed's: the companions need the level of seeds."""
+        """Also each layer against the next seed's: the auxiliary need the level of seeds."""
         seeds = [Comparison(b, a) for a, b in self._layers(groups, metric) if b is not None]
         return tuple(dict.fromkeys((*super().expand(groups, metric), *seeds)))
 
@@ -72,11 +72,11 @@ class ComponentDeletion(StatisticKind):
         """Spearman and Kendall, which may be negative."""
         return {"spearman": association(trials), "kendall": association(trials, kendall)}
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
         """The deletions whose similarity is furthest from its place."""
         return rank_strays(trials)
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Where deletion first exceeds the level of seeds, over the curves that have all scores."""
         first_beyond: list[float | None] = []
         for a, b in self._layers(groups, metric):

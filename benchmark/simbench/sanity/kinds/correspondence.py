@@ -23,7 +23,7 @@ class Correspondence(TestKind):
     For every receiving layer j′ of the second network and every layer i of the first with |i − j| ≥ `distance`, the
     question is S(j, j′) > S(i, j′).
 
-    Source: Kornblith et al. (2019), section 6.1 (the column arg-max rate, kept as a companion); Balogh & Jelasity
+    Source: Kornblith et al. (2019), section 6.1 (the column arg-max rate, kept as a auxiliary); Balogh & Jelasity
     (2024) for stitching. A metric that fails it does not measure what layers have in common across initialisations.
     """
 
@@ -51,7 +51,7 @@ class Correspondence(TestKind):
                         )
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
-        """Every ordered layer pair, also the near ones: the companion and the heat map need whole columns."""
+        """Every ordered layer pair, also the near ones: the auxiliary and the heat map need whole columns."""
         if next(self.questions(groups, metric), None) is None:
             return ()
         return tuple(
@@ -67,7 +67,7 @@ class Correspondence(TestKind):
             return super().nothing_to_ask(metric)
         return f"correspondence needs two seeds of a network with layers that are {self.distance} or more apart"
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Share of columns whose largest entry is the corresponding layer."""
         hits = [
             all(scores(column[j]).above(scores(other)) for i, other in enumerate(column) if i != j)

@@ -27,7 +27,7 @@ class DistillationOrder(TestKind):
 
     Source: Nielsen et al. (2026), arXiv 2602.15438: a small distance of logits bounds how far embeddings are from
     linear maps of each other, and a small KL divergence does not, so that the student that is less accurate and further
-    in KL may be the one whose embeddings are the teacher's. Whether that is so of these students, the companions of
+    in KL may be the one whose embeddings are the teacher's. Whether that is so of these students, the auxiliary of
     `kl` and the accuracies tell.
     """
 
@@ -45,7 +45,7 @@ class DistillationOrder(TestKind):
                     partial(_closer, one, other),
                 )
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """The median similarity of each kind of student to the teacher."""
         found = {}
         for name, compared in zip(("logit_students", "kl_students"), self._taught(groups), strict=True):

@@ -18,7 +18,7 @@ from simbench.seeds import seed_for
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-Construction = Literal["permuted_clusters", "deranged_clusters", "separately_rotated", "exchanged_unembeddings"]
+Generator = Literal["permuted_clusters", "deranged_clusters", "separately_rotated", "exchanged_unembeddings"]
 LAYER = "embedding"
 OTHER = {
     "permuted_clusters": "permuted",
@@ -26,7 +26,7 @@ OTHER = {
     "separately_rotated": "rotated",
     "exchanged_unembeddings": "exchanged",
 }
-"""The parameter of a construction that says which of its two models is meant."""
+"""The parameter of a generator that says which of its two models is meant."""
 DERANGED = ((2, 5), (4, 8), (8, 20))
 """Dimensions of the embeddings and numbers of classes of the deranged clusters."""
 Classes = Literal[5, 7, 11, 13]
@@ -37,7 +37,7 @@ Classes = Literal[5, 7, 11, 13]
 class DistributionSensitivity(TestKind):
     """An equivalent model is more similar than one that is merely close in KL divergence.
 
-    The pairs are constructed:
+    The pairs are synthetic:
 
     * `permuted_clusters` (Nielsen et al. 2025, Thm 3.1 and Table 1): K clusters on a circle, unembeddings of length ρ,
       and a second model whose clusters are permuted so that no linear map relates the two, while KL → 0 as ρ grows;
@@ -49,12 +49,12 @@ class DistributionSensitivity(TestKind):
     For every pair and seed (of the permuted clusters, for every K and ρ) the question is
     S(f, f′) < S(f, A f) − `margin` · scale, with scale = S(f, f) − S(f, row-shuffled f).
     With margin 0 an index that gives both the same value up to 1e-5 of its range would pass; KL itself does.
-    Of several constructions each is a column.
+    Of several generators each is a column.
     """
 
-    constructs_its_models: ClassVar[bool] = True
+    generates_its_models: ClassVar[bool] = True
 
-    constructions: list[Construction] = Field(default=["permuted_clusters"], min_length=1)
+    generators: list[Generator] = Field(default=["permuted_clusters"], min_length=1)
     classes: list[Classes] = Field(default=[7], min_length=1)
     """K of the permuted clusters: 5, 7, 11 or 13."""
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
@@ -63,7 +63,7 @@ class DistributionSensitivity(TestKind):
     margin: float = Field(default=0.05, ge=0, lt=1)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per constructed pair."""
+        """One question per synthetic pair."""
         for example in self._examples():
             pair = example.comparisons(self.id)
             yield Question(
@@ -71,52 +71,52 @@ class DistributionSensitivity(TestKind):
                 (example.models,),
                 pair,
                 partial(_told_apart, pair, self.margin),
-                example.construction if len(self.constructions) > 1 else None,
+                example.generator if len(self.generators) > 1 else None,
                 at=example.rho,
                 line=example.line,
             )
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Per construction, median scores of the dissimilar and of the equivalent pairs (of those of the largest ρ)."""
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+        """Per generator, median scores of the dissimilar and of the equivalent pairs (of those of the largest ρ)."""
         found: dict[str, float] = {}
-        for construction in self.constructions:
+        for generator in self.generators:
             pairs = [
                 example.comparisons(self.id)
                 for example in self._examples()
-                if example.construction == construction and example.rho in (None, max(self.rho))
+                if example.generator == generator and example.rho in (None, max(self.rho))
             ]
             pairs = [pair for pair in pairs if all_scored(pair[:2], scores)]
             if pairs:
-                name = "at_largest_rho" if construction == "permuted_clusters" else f"of_{construction}"
+                name = "at_largest_rho" if generator == "permuted_clusters" else f"of_{generator}"
                 found[f"dissimilar_pair_{name}"] = median(scores(pair[0]).value for pair in pairs)
                 found[f"equivalent_pair_{name}"] = median(scores(pair[1]).value for pair in pairs)
         return found
 
     def _examples(self) -> Iterator[_Example]:
-        if "permuted_clusters" in self.constructions:
+        if "permuted_clusters" in self.generators:
             for classes in self.classes:
                 for rho in self.rho:
                     yield from self._with_seeds("permuted_clusters", f"K = {classes}", {"classes": classes}, rho)
-        if "deranged_clusters" in self.constructions:
+        if "deranged_clusters" in self.generators:
             for dimension, count in DERANGED:
                 axes = {"dimension": dimension, "classes": count}
                 yield from self._with_seeds("deranged_clusters", f"M = {dimension}, K = {count}", axes)
-        for construction in ("separately_rotated", "exchanged_unembeddings"):
-            if construction in self.constructions:
-                yield from self._with_seeds(construction, construction.replace("_", " "), {})
+        for generator in ("separately_rotated", "exchanged_unembeddings"):
+            if generator in self.generators:
+                yield from self._with_seeds(generator, generator.replace("_", " "), {})
 
     def _with_seeds(
-        self, construction: str, said: str, axes: Mapping[str, int], rho: float | None = None
+        self, generator: str, said: str, axes: Mapping[str, int], rho: float | None = None
     ) -> Iterator[_Example]:
         for seed in self.seeds:
-            yield _Example(construction, said, axes, rho, seed)
+            yield _Example(generator, said, axes, rho, seed)
 
 
 @dataclass(frozen=True)
 class _Example:
-    """A constructed pair: `axes` are its parameters but for `rho`, on which neither noise nor seeds depend."""
+    """A synthetic pair: `axes` are its parameters but for `rho`, on which neither noise nor seeds depend."""
 
-    construction: str
+    generator: str
     said: str
     axes: Mapping[str, int]
     rho: float | None
@@ -134,23 +134,21 @@ class _Example:
     @property
     def models(self) -> str:
         """What the questions of one draw share: examples of one kind and different seeds are what an interval is of."""
-        kind = [] if self.construction == "permuted_clusters" else [self.construction]
+        kind = [] if self.generator == "permuted_clusters" else [self.generator]
         return "/".join(map(str, ["construction", *kind, *self.axes.values(), self.seed]))
 
     def comparisons(self, test: str) -> tuple[Comparison, Comparison, Comparison, Comparison]:
         """(dissimilar, equivalent, own, unrelated)."""
         f, other = (self._model(second=second) for second in (False, True))
-        kind = {} if self.construction == "permuted_clusters" else {"construction": self.construction}
+        kind = {} if self.generator == "permuted_clusters" else {"construction": self.generator}
         mixing = Named.of("invertible_linear", seed=seed_for(test=test, seed=self.seed, **kind, **self.axes))
         return Comparison(f, other), Comparison(f, f.under(mixing)), Comparison(f, f), shuffled(f)
 
     def _model(self, *, second: bool) -> RepresentationRef:
-        parameters: dict[str, Any] = {**self.axes, OTHER[self.construction]: second}
+        parameters: dict[str, Any] = {**self.axes, OTHER[self.generator]: second}
         if self.rho is not None:
             parameters["rho"] = self.rho
-        return RepresentationRef(
-            ModelRef(self.construction, self.seed, Named.of(self.construction, **parameters)), LAYER
-        )
+        return RepresentationRef(ModelRef(self.generator, self.seed, Named.of(self.generator, **parameters)), LAYER)
 
 
 def _told_apart(pair: Sequence[Comparison], margin: float, scores: Scores) -> Answer:

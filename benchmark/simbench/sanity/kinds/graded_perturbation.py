@@ -12,7 +12,7 @@ from simbench.references import Comparison, ModelGroup, ModelRef, Named, Represe
 from simbench.sanity.kind import Answer, Question, Scores, test_kind
 from simbench.sanity.statistics.statistic import StatisticKind, association, rank_strays
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Offender, Trial
+from simbench.verdicts.verdict import Trial, Violation
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -27,7 +27,7 @@ Classes = Literal[4, 5, 6, 10, 18]
 class GradedPerturbation(StatisticKind):
     """Dissimilarity grows with the size of a perturbation, all the way.
 
-    Constructed: K clusters on a circle, and the same model with noise of level i on every embedding, one draw for all
+    Synthetic: K clusters on a circle, and the same model with noise of level i on every embedding, one draw for all
     levels. Per K and seed, ρ = Spearman's correlation of level with dissimilarity to the model without noise. The grade
     is the mean ρ, or 0 below that; an index that is constant along a series has ρ = 0 there.
 
@@ -38,7 +38,7 @@ class GradedPerturbation(StatisticKind):
     """
 
     pass_if: str = Field(default=">= 0.99", pattern=PASS_IF.pattern)
-    constructs_its_models: ClassVar[bool] = True
+    generates_its_models: ClassVar[bool] = True
 
     classes: list[Classes] = Field(default=[4, 6, 10], min_length=1)
     """K."""
@@ -65,13 +65,13 @@ class GradedPerturbation(StatisticKind):
         """ρ."""
         return association(trials)
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
         """The levels whose dissimilarity is furthest from its place."""
         return rank_strays(trials)
 
 
 def perturbed_pair(classes: int, level: int, seed: int, inputs_per_class: int) -> Comparison:
-    """The constructed model with noise of a level against the model without."""
+    """The synthetic model with noise of a level against the model without."""
     noisy, clean = (
         Named.of("perturbed_clusters", classes=classes, level=some, inputs_per_class=inputs_per_class)
         for some in (level, 0)

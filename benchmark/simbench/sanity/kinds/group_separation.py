@@ -17,7 +17,7 @@ from simbench.sanity.selection import one_layer, pairs_of
 from simbench.sanity.statistics.rank_statistics import average_precision
 from simbench.sanity.statistics.statistic import PERMUTATIONS, StatisticKind, similarities, under_permutations
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Offender, Trial
+from simbench.verdicts.verdict import Trial, Violation
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -35,7 +35,7 @@ class GroupSeparation(StatisticKind):
     the share of the former (.167 for 3 groups of 5). The grade is (AUPRC - chance)/(1 - chance) of the means over
     groups, 0 where that is negative; a column is the grade of one group. A constant index has AUPRC = chance.
 
-    Companions: AUPRC, its chance level, the conformity rate (share of own pair against other pair where the own one is
+    Auxiliary: AUPRC, its chance level, the conformity rate (share of own pair against other pair where the own one is
     more similar; a tie is none), and the p-value of the AUPRC from permuting models among groups. Average precision of
     few pairs in random order is above its chance level in the mean (.22 for 3 groups of 5): read the p-value.
 
@@ -91,14 +91,14 @@ class GroupSeparation(StatisticKind):
             {} if p_value is None else {"p_value": p_value}
         )
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
         """Pairs within a group that do not beat all pairs across: minus the share that they do not beat."""
         shares = [
             (trial, float((across >= value).mean()))
             for own, within, across in _by_group(trials)
             for trial, value in zip(own, within, strict=True)
         ]
-        return [Offender(trial.where, -share) for trial, share in shares if share > 0]
+        return [Violation(trial.where, -share) for trial, share in shares if share > 0]
 
     def _p_value(self, trials: Sequence[Trial]) -> float | None:
         """How often models permuted among groups are separated as well; None where not all of them were compared."""

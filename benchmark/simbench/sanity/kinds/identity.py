@@ -33,7 +33,7 @@ class Identity(TestKind):
                 column = tuple(Comparison(sender, receiver) for sender in senders)
                 yield Question(str(receiver), (str(receiver.model),), column, partial(_is_best, column))
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Share of receivers whose self-similarity is best within one standard error, and the mean rank of self."""
         within: list[bool] = []
         ranks: list[float] = []
@@ -71,5 +71,5 @@ def _is_best(column: Sequence[Comparison], scores: Scores) -> Answer:
     own, others = _split(column)
     own_score = scores(own)
     other_scores = [scores(other) for other in others]
-    offending = tuple(other for other, score in zip(others, other_scores, strict=True) if not own_score.above(score))
-    return Answer(not offending, own_score.value - max(other.value for other in other_scores), offending)
+    violating = tuple(other for other, score in zip(others, other_scores, strict=True) if not own_score.above(score))
+    return Answer(not violating, own_score.value - max(other.value for other in other_scores), violating)

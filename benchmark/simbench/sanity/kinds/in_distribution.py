@@ -52,7 +52,7 @@ class InDistribution(TestKind):
                 far = Comparison(RepresentationRef(model, last), RepresentationRef(model, first))
                 yield _question(far, "far", fact)
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """The mean AUROC per column."""
         found: dict[str, list[float]] = {}
         for question in self.questions(groups, metric):

@@ -27,7 +27,7 @@ class LayerMonotonicity(TestKind):
     a failure. Directed metrics receive at the anchor, so that only scores of one receiver are compared: a column of
     the heat map. On a chart, a question lies at |i − j|, how far apart the two layers are that are to be told apart.
 
-    Companion: Spearman's correlation of similarity with minus the distance of layers, the mean over anchors and
+    Auxiliary: Spearman's correlation of similarity with minus the distance of layers, the mean over anchors and
     directions (at least two layers on that side; where all are as similar it is undetermined and left out, as ReSi
     leaves out NaN).
 
@@ -57,7 +57,7 @@ class LayerMonotonicity(TestKind):
                         line=str(model),
                     )
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """The mean Spearman correlation with nearness."""
         found = []
         for _, column in self._columns(groups, metric):

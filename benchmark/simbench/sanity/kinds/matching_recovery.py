@@ -32,10 +32,10 @@ class MatchingRecovery(TestKind):
     * `sign_flip`, `orthogonal`, `block_rotation`: the same is asked of metrics that declare invariance to orthogonal
       maps. Of others nothing is: what a rotation leaves is their answer, not their mistake.
 
-    Differences are relative to the scale S(a, a) − S₀. Companions: what every copy keeps of that scale, the median over
+    Differences are relative to the scale S(a, a) − S₀. Auxiliary: what every copy keeps of that scale, the median over
     layers and models.
 
-    Source: the companions tell kinds of matching apart. One-to-one matching finds permuted copies and loses rotated
+    Source: the auxiliary tell kinds of matching apart. One-to-one matching finds permuted copies and loses rotated
     ones (Li et al. 2016); matching of spans finds both (Wang et al. 2018). A metric that fails the test is not what it
     declares to be, or hangs on the last digit of activations.
     """
@@ -64,12 +64,12 @@ class MatchingRecovery(TestKind):
                     )
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
-        """All copies, also those that nothing is asked of: the companions tell what is left of them."""
+        """All copies, also those that nothing is asked of: the auxiliary tell what is left of them."""
         places = self._places(groups, metric)
         wanted = ((*(self._copy(name, a) for name in self.copies), Comparison(a, a), *rest) for a, rest in places)
         return tuple(dict.fromkeys(comparison for comparisons in wanted for comparison in comparisons))
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Per kind of copy, the median share of the scale that it keeps."""
         kept: dict[str, list[float]] = {}
         for a, unrelated in self._places(groups, metric):

@@ -26,7 +26,7 @@ class NoiseResponse(TestKind):
 
     A layer is compared with itself plus σ times one draw of white noise, σ in multiples of each feature's standard
     deviation. For adjacent σ < σ′ (and for no noise against the first) the question is S(a + σε, a) > S(a + σ′ε, a);
-    a tie is a failure. Companion: the share of the scale S(a, a) − S₀ that the whole ladder uses.
+    a tie is a failure. Auxiliary: the share of the scale S(a, a) − S₀ that the whole ladder uses.
 
     A metric that fails it is flat or saturated: its small differences mean nothing.
     """
@@ -48,7 +48,7 @@ class NoiseResponse(TestKind):
                     line=str(a),
                 )
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """The median share of the scale that lies between no noise and the most."""
         used = []
         for a in places(groups, self.layers, metric.level):

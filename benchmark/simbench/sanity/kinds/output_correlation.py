@@ -20,7 +20,7 @@ from simbench.sanity.statistics.statistic import (
     rank_strays,
 )
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Offender, Trial
+from simbench.verdicts.verdict import Trial, Violation
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -35,7 +35,7 @@ class OutputCorrelation(StatisticKind):
     is below 0 is graded 0, and a constant index, associated with nothing, has 0. Directed metrics are compared both
     ways, as in ReSi.
 
-    Companions: Spearman, Kendall's τ_b, and the one-sided Mantel p-value from permuting **models**: pairs share models,
+    Auxiliary: Spearman, Kendall's τ_b, and the one-sided Mantel p-value from permuting **models**: pairs share models,
     so that permuting pairs, as the published code does, makes p too small.
 
     Source: Klabunde et al. (2025), ReSi, tests 1 and 2; Ding, Denain & Steinhardt (2021). An index that fails does not
@@ -83,7 +83,7 @@ class OutputCorrelation(StatisticKind):
             "p_value": mantel_p_value(trials, self.seed("permutations")),
         }
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
         """The pairs whose similarity is furthest from its place."""
         return rank_strays(trials)
 

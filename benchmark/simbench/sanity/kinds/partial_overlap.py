@@ -28,7 +28,7 @@ NEVER_WITHOUT = ("extended", "dead")
 class PartialOverlap(TestKind):
     """Similarity rises with every further unit that two populations have in common.
 
-    Constructed: a population of `units` Gaussian units seen on `rows` inputs, and another one; of the units of both, a
+    Synthetic: a population of `units` Gaussian units seen on `rows` inputs, and another one; of the units of both, a
     `share` is in common. One column per form of the other population:
 
     * `permuted`, `rotated`: units of the first in another order or mixed by a rotation; the rest is independent;
@@ -36,7 +36,7 @@ class PartialOverlap(TestKind):
     * `dead`: units of the first; the rest is 0 on all inputs.
 
     For adjacent shares p < q the question is S(p) < S(q), a tie being a failure; of directed metrics S is the mean of
-    both directions, as what extends one side is all that matters in one of them and nothing in the other. Companion:
+    both directions, as what extends one side is all that matters in one of them and nothing in the other. Auxiliary:
     the mean |S − p| (a metric that reads as "share of common units" has 0).
 
     Source: Wang et al. (2018), where the maximum match of half-shared populations is one half; one-to-one matching (Li
@@ -44,7 +44,7 @@ class PartialOverlap(TestKind):
     a layer that has lost half of them looks intact.
     """
 
-    constructs_its_models: ClassVar[bool] = True
+    generates_its_models: ClassVar[bool] = True
 
     shares: list[Share] = Field(default=[0.0, 0.25, 0.5, 0.75, 1.0], min_length=2)
     forms: list[Form] = Field(default=["permuted", "rotated", "extended", "dead"], min_length=1)
@@ -69,7 +69,7 @@ class PartialOverlap(TestKind):
                         line=f"{form}, seed {seed}",
                     )
 
-    def companions(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
+    def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Per form, how far the similarity is from the share."""
         found = {}
         for form in self.forms:
@@ -79,8 +79,8 @@ class PartialOverlap(TestKind):
         return found
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """There is no network behind constructed populations."""
-        return f"{metric.name} needs a network; the populations of {self.kind} are constructed"
+        """There is no network behind synthetic populations."""
+        return f"{metric.name} needs a network; the populations of {self.kind} are synthetic"
 
     def _ladder(self, form: Form, seed: int, metric: Metric) -> list[tuple[float, tuple[Comparison, ...]]]:
         """Per share, the comparison with the first population; of directed metrics in both directions."""
@@ -91,8 +91,8 @@ class PartialOverlap(TestKind):
         return [(share, pair[:1] if metric.symmetric else pair) for share, pair in zip(shares, pairs, strict=True)]
 
     def _population(self, share: float, form: str, seed: int) -> RepresentationRef:
-        construction = Named.of("shared_units", share=share, form=form, units=self.units, rows=self.rows)
-        return RepresentationRef(ModelRef(construction.name, seed, construction), LAYER)
+        generator = Named.of("shared_units", share=share, form=form, units=self.units, rows=self.rows)
+        return RepresentationRef(ModelRef(generator.name, seed, generator), LAYER)
 
 
 def _mean(pair: Sequence[Comparison], scores: Scores) -> float:

@@ -20,7 +20,7 @@ from simbench.sanity.statistics.statistic import (
     rank_strays,
 )
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Offender, Trial
+from simbench.verdicts.verdict import Trial, Violation
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -34,7 +34,7 @@ class ProbeCorrelation(StatisticKind):
     correlation of dissimilarity with |F(A) − F(B)|, F the accuracy of a linear probe. The grade is the mean over
     references; what is below 0 is graded 0. For directed metrics the reference receives.
 
-    Companion: Kendall's τ_b. No p-value: layers of one model are not exchangeable, so that permuting representations
+    Auxiliary: Kendall's τ_b. No p-value: layers of one model are not exchangeable, so that permuting representations
     would make it too small, and permuting models would leave depth, from which the correlation comes, as it is.
 
     Source: Ding, Denain & Steinhardt (2021), layers by seeds. There the reference is the seed with the best probe at
@@ -70,6 +70,6 @@ class ProbeCorrelation(StatisticKind):
         """Spearman and Kendall, which may be negative."""
         return {"spearman": association(trials), "kendall": association(trials, kendall)}
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
         """The pairs whose similarity is furthest from its place."""
         return rank_strays(trials)

@@ -36,7 +36,7 @@ class SampleSize(TestKind):
     datasets of different size.
     """
 
-    constructs_its_models: ClassVar[bool] = True
+    generates_its_models: ClassVar[bool] = True
     of_layers_only: ClassVar[bool] = True
 
     inputs: list[Inputs] = Field(default=[50, 100, 200, 400], min_length=1)
@@ -97,6 +97,6 @@ class SampleSize(TestKind):
 
     def _independent(self, ratio: float, draw: int) -> Comparison:
         rows = round(self.features / ratio)
-        construction = Named.of("independent_gaussian", features=self.features, rows=rows)
-        sides = (RepresentationRef(ModelRef(construction.name, 2 * draw + side, construction), "x") for side in (0, 1))
+        generator = Named.of("independent_gaussian", features=self.features, rows=rows)
+        sides = (RepresentationRef(ModelRef(generator.name, 2 * draw + side, generator), "x") for side in (0, 1))
         return Comparison(*sides)

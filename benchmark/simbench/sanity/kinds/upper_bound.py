@@ -43,7 +43,7 @@ class UpperBound(TestKind):
       ε < M, and says nothing from ε = 1/(2 M) on, as no distance exceeds 1.
     * `logit_correlation_loss` and `logit_map_loss` ≤ `logit_distance`.
 
-    Columns: `trained`, all pairs of models of a group, and `perturbed`, constructed models against ever noisier copies
+    Columns: `trained`, all pairs of models of a group, and `perturbed`, synthetic models against ever noisier copies
     of themselves. A question is answered with no where the distance of a model from itself is not smaller than from its
     own shuffled rows: a constant would keep within any bound that is above it. The grade is the share of pairs within
     the bound; a single violation refutes the theorem or, more likely, the implementation.
@@ -53,7 +53,7 @@ class UpperBound(TestKind):
     """
 
     pass_if: str = Field(default=">= 1", pattern=PASS_IF.pattern)
-    constructs_its_models: ClassVar[bool] = True
+    generates_its_models: ClassVar[bool] = True
 
     bounds: dict[str, Bound] = Field(
         default={
@@ -65,7 +65,7 @@ class UpperBound(TestKind):
     )
     """By the name of the distance that is bounded."""
     classes: list[Classes] = Field(default=[4, 6, 10])
-    """Of the constructed models; none for trained ones only."""
+    """Of the synthetic models; none for trained ones only."""
     levels: list[Level] = Field(default=[1, 61, 121, 181, 241], min_length=1)
     inputs_per_class: int = Field(default=100, ge=3)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
@@ -92,7 +92,7 @@ class UpperBound(TestKind):
             return f"{metric.name} is no distance"
         if metric.name not in self.bounds:
             return f"theory puts no bound on {metric.name} that this test knows"
-        return "upper_bound needs two models with a linear head, or constructed ones"
+        return "upper_bound needs two models with a linear head, or synthetic ones"
 
     def _bound_of(self, metric: Metric) -> Bound | None:
         return None if metric.higher_is_more_similar else self.bounds.get(metric.name)

@@ -16,7 +16,7 @@ from simbench.sanity.kind import Answer, Question, Scores, TestKind
 from simbench.sanity.statistics.rank_statistics import ranks, settled, spearman, standardised_ranks
 from simbench.seeds import seed_for
 from simbench.verdicts.jackknife import bounded_interval, leaving_models_out, name_of
-from simbench.verdicts.verdict import OFFENDERS, Judgement, Offender, Trial, cut, seed_of_test
+from simbench.verdicts.verdict import VIOLATIONS, Judgement, Trial, Violation, cut, seed_of_test
 
 PERMUTATIONS = 999
 Statistic = Callable[[Sequence[Trial]], float]
@@ -41,7 +41,7 @@ class StatisticKind(TestKind):
         """Figures that belong beside the grade: chance levels, p-values."""
         return {}
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Offender]:
+    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
         """The observations that keep the statistic from 1, each with a margin below 0."""
         return ()
 
@@ -58,7 +58,7 @@ class StatisticKind(TestKind):
             {name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
             statistic=value,
             without=without,
-            offenders=tuple(sorted(self.strays(trials), key=lambda one: one.margin)[:OFFENDERS]),
+            violations=tuple(sorted(self.strays(trials), key=lambda one: one.margin)[:VIOLATIONS]),
         )
 
     def seed(self, purpose: str) -> int:
@@ -126,7 +126,7 @@ def association(
     return float(np.mean(found)) if found else math.nan
 
 
-def rank_strays(trials: Sequence[Trial]) -> list[Offender]:
+def rank_strays(trials: Sequence[Trial]) -> list[Violation]:
     """The trials whose place by dissimilarity is not their place by what that is held against: minus how far off.
 
     The distance is a share of the curve: -1 is the first in the place of the last.
@@ -136,7 +136,7 @@ def rank_strays(trials: Sequence[Trial]) -> list[Offender]:
         if len(line) < 2:
             continue
         gaps = np.abs(ranks(-similarities(line)) - ranks(held_against(line))) / (len(line) - 1)
-        found += [Offender(trial.where, -float(gap)) for trial, gap in zip(line, gaps, strict=True) if gap > 0]
+        found += [Violation(trial.where, -float(gap)) for trial, gap in zip(line, gaps, strict=True) if gap > 0]
     return found
 
 

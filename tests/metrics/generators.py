@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simbench.models.synthetic.permuted_clusters import Constructed, permuted_clusters
+from simbench.models.synthetic.permuted_clusters import Synthetic, permuted_clusters
 from simbench.models.synthetic.perturbed_clusters import perturbed_clusters
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import LinearReadout
@@ -70,8 +70,8 @@ def near_pair(seed: int = 0, size: float = 0.2) -> tuple[Model, Model]:
     return (f, g), (f + size * rng.normal(size=f.shape), g + size * rng.normal(size=g.shape))
 
 
-def arrays_of(made: Constructed) -> Model:
-    """The embeddings of the probe and the unembeddings of a constructed model."""
+def arrays_of(made: Synthetic) -> Model:
+    """The embeddings of the probe and the unembeddings of a synthetic model."""
     return made.probe.numpy(), made.model.unembedding.numpy()
 
 
