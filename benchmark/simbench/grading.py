@@ -43,16 +43,16 @@ def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, Mapping[str, 
 
 
 def lookup(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> Scores:
-    """The scores of one metric, in similarity orientation, by comparison; of facts, as they were measured."""
+    """Return the look-up of a metric's scores, as similarities; reference variables as they were measured."""
 
-    def similarity(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        asked = metric if fact is None else plan.fact(fact)
+    def similarity(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        asked = metric if variable is None else plan.reference_variable(variable)
         record = records[asked.label].get(plan.score_key(asked, comparison))
         if record is None:
             raise Ungradable("missing", f"{comparison} was not scored")
         if record.status != "ok" or record.value is None:
             raise Ungradable("skip" if record.status == "skip" else "error", record.reason or "no reason given")
-        value = metric.similarity(record.value) if fact is None else record.value
+        value = metric.similarity(record.value) if variable is None else record.value
         return Similarity(value, record.tiebreak, record.standard_error)
 
     return similarity

@@ -157,7 +157,7 @@ def _sensitivity(label: str, broken: float) -> tuple[str, list[Trial], list[Scor
 
 def boards_of_other_kinds() -> tuple[Board, list[ScoreRow]]:
     """Tests of kinds that this page was not written for: observations, groups, credits, questions about pairs."""
-    kinds = (_facts, _groups, _credits, _far_pairs, _depth)
+    kinds = (_reference_variables, _groups, _credits, _far_pairs, _depth)
     columns: list[TestColumn] = []
     verdicts: dict[str, Verdict] = {}
     scores: list[ScoreRow] = []
@@ -178,14 +178,14 @@ def _pairs(group: str, layer: str = "block3") -> list[Comparison]:
     return [Comparison(a, b) for n, a in enumerate(places) for b in places[n + 1 :]]
 
 
-def _facts() -> tuple[str, list[Trial], list[ScoreRow]]:
-    """Every pair's similarity, held against two facts."""
+def _reference_variables() -> tuple[str, list[Trial], list[ScoreRow]]:
+    """Every pair's similarity, held against two reference variables."""
     trials, scores = [], []
     for n, pair in enumerate(_pairs("cnn")):
         scores.append(score_of("cka", "output_correlation", pair, 0.9 - 0.1 * n))
-        for fact, unit in (("accuracy_difference", 1.0), ("disagreement", 40.0)):
+        for variable, unit in (("accuracy_difference", 1.0), ("disagreement", 40.0)):
             models = (str(pair.a.model), str(pair.b.model))
-            trials.append(Trial(str(pair), models, None, 0.9 - 0.1 * n, fact, at=unit * n, line="cnn block3"))
+            trials.append(Trial(str(pair), models, None, 0.9 - 0.1 * n, variable, at=unit * n, line="cnn block3"))
     return "output_correlation", trials, scores
 
 

@@ -152,12 +152,12 @@ class Correlation(StatisticKind):
         raise AssertionError("nothing is asked here")
 
 
-def correlated(noise: float, fact: np.ndarray, random: np.random.Generator) -> Verdict:
+def correlated(noise: float, variable: np.ndarray, random: np.random.Generator) -> Verdict:
     """An index that sees a distance of models through noise of its own."""
-    models = len(fact)
-    seen = fact + noise * random.normal(size=fact.shape)
+    models = len(variable)
+    seen = variable + noise * random.normal(size=variable.shape)
     trials = [
-        Trial("", (f"net/{a}", f"net/{b}"), None, -float(seen[a, b]), at=float(fact[a, b]))
+        Trial("", (f"net/{a}", f"net/{b}"), None, -float(seen[a, b]), at=float(variable[a, b]))
         for a, b in combinations(range(models), 2)
     ]
     kind = Correlation(id="t", kind="correlation", models=["net"])
@@ -177,12 +177,15 @@ def test_the_interval_of_statistics_covers_their_true_difference_at_least_as_oft
     random = np.random.default_rng(0)
     large = [distances(60, random) for _ in range(10)]
     truth = np.mean(
-        [correlated(noises[1], fact, random).grade - correlated(noises[0], fact, random).grade for fact in large]
+        [
+            correlated(noises[1], variable, random).grade - correlated(noises[0], variable, random).grade
+            for variable in large
+        ]
     )
     covered, repetitions, widths = 0, 200, []
     for _ in range(repetitions):
-        fact = distances(models, random)
-        found = paired_interval(*(correlated(noise, fact, random) for noise in noises))
+        variable = distances(models, random)
+        found = paired_interval(*(correlated(noise, variable, random) for noise in noises))
         assert found is not None
         covered += found[0] <= truth <= found[1]
         widths.append(found[1] - found[0])
@@ -208,8 +211,8 @@ def test_where_a_grade_is_cut_from_a_statistic_below_0_the_interval_is_of_both_a
 def test_what_two_statistics_have_in_common_cancels() -> None:
     """Two indices that see the same noise differ by less than two runs on their own would."""
     random = np.random.default_rng(0)
-    fact = distances(12, random)
-    noise = random.normal(size=fact.shape)
+    variable = distances(12, random)
+    noise = random.normal(size=variable.shape)
 
     class Same:
         """Both draw the same noise, the second a little more of its own."""
@@ -217,7 +220,7 @@ def test_what_two_statistics_have_in_common_cancels() -> None:
         def normal(self, size: tuple[int, ...]) -> np.ndarray:
             return noise
 
-    first, second = correlated(1.0, fact, Same()), correlated(1.2, fact, Same())  # type: ignore[arg-type]
+    first, second = correlated(1.0, variable, Same()), correlated(1.2, variable, Same())  # type: ignore[arg-type]
     paired = paired_interval(first, second)
     assert paired is not None
     assert first.interval is not None

@@ -58,7 +58,7 @@ def test_a_run_against_itself_differs_in_nothing(invoke: Invoke, ran: Path) -> N
     assert result.exit_code == ExitCode.OK
     found = json.loads(result.stdout)
     tests = ["identity", "mixing", "mixing/invertible_linear", "outputs"]
-    tests += [f"outputs/{fact}" for fact in ("accuracy_difference", "jensen_shannon", "disagreement")]
+    tests += [f"outputs/{variable}" for variable in ("accuracy_difference", "jensen_shannon", "disagreement")]
     asked = {(metric, test) for metric in ("cka", "procrustes") for test in tests}
     assert {(one["metric"], one["test"]) for one in found["differences"]} == asked
     assert found["only_in"] == {"first": [], "second": []}

@@ -94,7 +94,7 @@ REFERENCES = {
     "stitch_task_low_rank": "stitching/map_forms: test_maps_keep_their_form_while_they_are_trained_and_reach_the_best_of_it",
     "stitch_task_orthogonal": "stitching/map_forms: test_maps_keep_their_form_while_they_are_trained_and_reach_the_best_of_it",
     "stitch_in_distribution": "stitching/in_distribution: "
-    "test_the_fact_is_the_auroc_of_the_detector_on_what_the_mapping_makes",
+    "test_the_reference_variable_is_the_auroc_of_the_detector_on_what_the_mapping_makes",
     "identifiability_svd": "functional/identifiability: test_svd_distance_equals_its_formula",
     "identifiability_llv": "functional/identifiability: test_llv_equals_its_formula_at_the_chosen_pivots",
     "identifiability_fg": "functional/identifiability: test_fg_from_log_probabilities_equals_fg_from_embeddings",

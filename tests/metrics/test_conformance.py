@@ -21,7 +21,7 @@ from simbench.testing.conformance import COULD_BE_DECLARED, NOT_MEASURED
 from simbench.testing.inputs import cases, common_shift, unrelated
 from simbench.testing.triangles import detours
 
-FACTS = {"stitch_in_distribution"}
+REFERENCE_VARIABLES = {"stitch_in_distribution"}
 """What a test kind asks for beside the indices: that nothing is closer to a layer than itself is no claim of theirs."""
 SLOW = pytest.mark.slow
 TRAINED = (
@@ -30,7 +30,7 @@ TRAINED = (
 )
 INEXACT = {
     **dict.fromkeys(TRAINED, "a map learnt in a few steps need not find the identity"),
-    **dict.fromkeys(FACTS, "0.5 where native and stitched activations cannot be told apart"),
+    **dict.fromkeys(REFERENCE_VARIABLES, "0.5 where native and stitched activations cannot be told apart"),
     "stitch_direct_low_rank": "a map of low rank is not the identity",
     "linear_predictivity": "held-out rows, from few fitted ones, with a penalty",
     "pls_predictivity": "held-out rows",
@@ -51,7 +51,7 @@ UNMEASURED = {("geometry_score", "triangle inequality"): "not declared, and no v
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=SLOW) if name in FACTS else name for name in METRICS.names()]
+    "name", [pytest.param(name, marks=SLOW) if name in REFERENCE_VARIABLES else name for name in METRICS.names()]
 )
 def test_a_registered_metric_keeps_what_it_declares_and_declares_what_it_keeps(name: str) -> None:
     metric = METRICS.get(name)
@@ -60,7 +60,9 @@ def test_a_registered_metric_keeps_what_it_declares_and_declares_what_it_keeps(n
         of for who, of in UNMEASURED if who == name
     }
     broken = [finding for finding in found if finding.ok is False]
-    assert [finding for finding in broken if not (name in FACTS and finding.property.startswith("identity"))] == []
+    assert [
+        finding for finding in broken if not (name in REFERENCE_VARIABLES and finding.property.startswith("identity"))
+    ] == []
     more = {finding.property for finding in found if finding.detail == COULD_BE_DECLARED}
     assert more == {what for who, what in UNDECLARED if who == name}
     away = [float(finding.measured.split()[0]) for finding in found if finding.property == "self-comparison"]

@@ -78,7 +78,7 @@ def others(tmp_path_factory):
 @pytest.mark.parametrize(
     ("test", "figures"),
     [
-        # A scatter of six pairs per fact, and a bar for each.
+        # A scatter of six pairs per reference variable, and a bar for each.
         ("output_correlation", [("accuracy difference", 6), ("disagreement", 6), ("grade", 2)]),
         ("output_correlation/disagreement", [("disagreement", 6)]),
         # Two strips, of six pairs and of three.

@@ -181,7 +181,7 @@ MISTAKES = {
         "kind: group_separation\n    layer: block4\n",
         '12:12: unknown layer of net "block4"; did you mean',
     ),
-    "unknown fact to hold similarity against": (
+    "unknown reference variable to hold similarity against": (
         "kind: identity\n",
         "kind: output_correlation\n    against: [kl, disagrement]\n",
         '12:19: unknown metric "disagrement"; did you mean "disagreement"?',

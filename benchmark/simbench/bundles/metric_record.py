@@ -60,7 +60,7 @@ class MetricRecord(BaseModel):
     scores: str
     """The file of its score records."""
     on_board: bool = True
-    """False for a fact that tests need of the models, which is not itself put to the test."""
+    """False for a reference variable that tests need, which is not itself put to the test."""
 
 
 @dataclass(frozen=True)

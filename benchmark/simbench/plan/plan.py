@@ -57,7 +57,7 @@ class PlannedActivations:
 class PlannedMetric:
     """One metric and all the comparisons it is asked for, by score key; symmetric pairs once.
 
-    One that is not `on_board` is a fact that tests need of the models, and is not itself put to the test.
+    One that is not `on_board` is a reference variable: tests need its values, and it is not itself put to the test.
     """
 
     metric: Metric
@@ -105,8 +105,8 @@ class Plan:
         """The metrics that are put to the test."""
         return [planned for planned in self.metrics if planned.on_board]
 
-    def fact(self, named: Named) -> Metric:
-        """The functional metric that a test's fact means; the board's own where it has that one."""
+    def reference_variable(self, named: Named) -> Metric:
+        """Return the functional metric of a test's reference variable; the board's own where it has that one."""
         wanted = METRICS.get(named.name).with_parameters(dict(named.parameters))
         return next((one.metric for one in self.metrics if one.metric.label == wanted.label), wanted)
 
@@ -198,18 +198,18 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
 
 
 def _asked_of(skeleton: Plan, metrics: Sequence[Metric]) -> list[tuple[Metric, dict[Comparison, None]]]:
-    """What each metric is asked, first those on the board, then the facts that tests need besides."""
+    """List what each metric is asked: first those on the board, then the reference variables that tests need."""
     board = replace(skeleton, metrics=[PlannedMetric(metric, {}) for metric in metrics])
     asked = [(one, dict.fromkeys(c for test in board.tests for c in board.comparisons(test, one))) for one in metrics]
     by_label = {metric.label: (metric, wanted) for metric, wanted in asked}
     for test in board.tests:
         for metric in metrics:
-            for named, comparisons in test.facts(board.groups_of(test), metric).items():
-                fact = board.fact(named)
-                if fact.label not in by_label:
-                    by_label[fact.label] = (fact, {})
-                    asked.append(by_label[fact.label])
-                by_label[fact.label][1].update(dict.fromkeys(comparisons))
+            for named, comparisons in test.reference_variables(board.groups_of(test), metric).items():
+                variable = board.reference_variable(named)
+                if variable.label not in by_label:
+                    by_label[variable.label] = (variable, {})
+                    asked.append(by_label[variable.label])
+                by_label[variable.label][1].update(dict.fromkeys(comparisons))
     return asked
 
 

@@ -49,8 +49,8 @@ class Ungradable(Exception):  # noqa: N818 - carries a reason, not a failure of 
 class Scores(Protocol):
     """Looks up a comparison's score; raises `Ungradable` where there is none."""
 
-    def __call__(self, comparison: Comparison, fact: Named | None = None) -> Similarity:
-        """The score in similarity orientation; with `fact`, what that functional metric measured, as it is."""
+    def __call__(self, comparison: Comparison, variable: Named | None = None) -> Similarity:
+        """Return the score as a similarity; with `variable`, the value of that reference variable, as measured."""
         ...
 
 
@@ -82,7 +82,7 @@ class Question:
     """One question: the comparisons it needs and how their scores answer it.
 
     A test that sweeps a variable gives its value in `at`, and in `line` what the questions along one curve share.
-    `facts` are functional metrics, each on a comparison, whose values the answer needs besides.
+    `reference_variables` are functional metrics, each with the comparison on which the answer needs its value.
     """
 
     where: str
@@ -92,7 +92,7 @@ class Question:
     column: str | None = None
     at: float | None = None
     line: str = ""
-    facts: tuple[tuple[Named, Comparison], ...] = ()
+    reference_variables: tuple[tuple[Named, Comparison], ...] = ()
 
 
 class TestKind(TestSpec):
@@ -110,16 +110,18 @@ class TestKind(TestSpec):
         """Every comparison the questions need, once, in order."""
         return tuple(dict.fromkeys(c for question in self.questions(groups, metric) for c in question.comparisons))
 
-    def facts(self, groups: Sequence[ModelGroup], metric: Metric) -> Mapping[Named, tuple[Comparison, ...]]:
-        """What must be known of the models besides the metric's scores: comparisons, by functional metric.
+    def reference_variables(
+        self, groups: Sequence[ModelGroup], metric: Metric
+    ) -> Mapping[Named, tuple[Comparison, ...]]:
+        """Return the reference variables of the questions: functional metrics, and the comparisons each is needed on.
 
-        The runner scores these like any other metric; `scores(comparison, fact)` looks them up.
+        The runner scores these like any other metric; `scores(comparison, variable)` looks them up.
         """
         found: dict[Named, dict[Comparison, None]] = {}
         for question in self.questions(groups, metric):
-            for fact, comparison in question.facts:
-                found.setdefault(fact, {})[comparison] = None
-        return {fact: tuple(comparisons) for fact, comparisons in found.items()}
+            for variable, comparison in question.reference_variables:
+                found.setdefault(variable, {})[comparison] = None
+        return {variable: tuple(comparisons) for variable, comparisons in found.items()}
 
     def grade(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Verdict:
         """How well a metric's scores answer the questions, in all and per column; it passes where every column does."""

@@ -88,7 +88,7 @@ def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
     found = []
     for record in contents.metrics:
         if not record.on_board:
-            continue  # the plan knows which facts its tests need
+            continue  # the plan knows which reference variables its tests need
         reason = _not_at_hand(record)
         if reason is None:
             found.append(METRICS.get(record.name).with_parameters(record.parameters))

@@ -29,7 +29,7 @@ from simbench.registry import ARCHITECTURES, METRICS, TRANSFORMS
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import LinearReadout
 
-FACTS = ["jensen_shannon", "disagreement", "accuracy_difference"]
+REFERENCE_VARIABLES = ["jensen_shannon", "disagreement", "accuracy_difference"]
 
 
 def test_kl_equals_its_formula() -> None:
@@ -166,7 +166,7 @@ def test_models_with_other_numbers_of_labels_have_accuracies_to_compare() -> Non
     assert accuracy_difference(a, b) == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", REFERENCE_VARIABLES)
 def test_logits_that_are_not_finite_are_an_error(name: str) -> None:
     def side(last: float) -> Representation:
         readout = LinearReadout(torch.eye(2), torch.tensor([0.0, last]))
@@ -206,7 +206,7 @@ def layers() -> list[Representation]:
     return found
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", REFERENCE_VARIABLES)
 def test_the_value_is_the_same_from_all_layers_of_two_models(name: str, layers: list[Representation]) -> None:
     scores = score_pairs(METRICS.get(name), layers, [(0, 2), (0, 3), (1, 2), (1, 3)])
     assert [score.status for score in scores] == ["ok"] * 4
@@ -214,14 +214,14 @@ def test_the_value_is_the_same_from_all_layers_of_two_models(name: str, layers: 
     assert name == "accuracy_difference" or scores[0].value > 0
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", REFERENCE_VARIABLES)
 def test_a_function_preserving_map_of_a_layer_does_not_matter(name: str, layers: list[Representation]) -> None:
     mapped = TRANSFORMS.get("affine")(layers[0], seed=0)
     plain, other = score_pairs(METRICS.get(name), [layers[0], layers[2], mapped], [(0, 1), (2, 1)])
     assert other.value == pytest.approx(plain.value, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", REFERENCE_VARIABLES)
 def test_arrays_have_no_outputs(name: str) -> None:
     sides = [Representation(torch.randn(20, 3), layer="arrays") for _ in range(2)]
     (score,) = score_pairs(METRICS.get(name), sides, [(0, 1)])

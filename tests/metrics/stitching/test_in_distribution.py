@@ -1,4 +1,4 @@
-"""The energy detector and the fact that is read off it: what must look native does, what must not does not."""
+"""The energy detector and its reference variable: what must look native does, what must not does not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from simbench.metrics.stitching.trained_maps import Training, trained_maps
 from simbench.registry import METRICS
 from simbench.representations.representation import Layout, Representation
 
-FACT = "stitch_in_distribution"
+AUROC = "stitch_in_distribution"
 
 
 def test_auroc_is_the_share_of_ordered_pairs() -> None:
@@ -66,7 +66,7 @@ def test_outliers_are_half_shuffled_features_and_half_random_maps() -> None:
 
 @pytest.mark.parametrize("layer", ["block2", "block3", "embedding"])
 def test_a_layer_matched_to_itself_cannot_be_told_apart(layer: str) -> None:
-    found = score(FACT, layer_of(layer), layer_of(layer))
+    found = score(AUROC, layer_of(layer), layer_of(layer))
     assert found.status == "ok", found.reason
     assert found.value == pytest.approx(0.5, abs=0.01)
     assert found.standard_error == pytest.approx(0.0, abs=0.01)
@@ -74,11 +74,11 @@ def test_a_layer_matched_to_itself_cannot_be_told_apart(layer: str) -> None:
 
 def test_a_sender_that_knows_nothing_is_told_apart() -> None:
     """Its directly matched map is nearly constant."""
-    assert value(FACT, noise_like(layer_of("block3"), 0), layer_of("block3")) > 0.6
+    assert value(AUROC, noise_like(layer_of("block3"), 0), layer_of("block3")) > 0.6
 
 
 @pytest.mark.parametrize("mapping", ["direct", "task"])
-def test_the_fact_is_the_auroc_of_the_detector_on_what_the_mapping_makes(mapping: str) -> None:
+def test_the_reference_variable_is_the_auroc_of_the_detector_on_what_the_mapping_makes(mapping: str) -> None:
     sender, receiver = layer_of("block2", 1), layer_of("block3")
     if mapping == "direct":
         affine = DirectMatching().map_of(sender, receiver)
@@ -87,12 +87,12 @@ def test_the_fact_is_the_auroc_of_the_detector_on_what_the_mapping_makes(mapping
     stitched = (sender.activations.movedim(1, -1).double() @ affine.weight.double().T + affine.bias).movedim(-1, 1)
     detector = trained_detector(fit_of(receiver))
     native, other = (-detector.energies(one) for one in (receiver.activations, stitched.float()))
-    assert value(FACT, sender, receiver, mapping=mapping, epochs=3) == pytest.approx(auroc(native, other)[0], abs=1e-3)
+    assert value(AUROC, sender, receiver, mapping=mapping, epochs=3) == pytest.approx(auroc(native, other)[0], abs=1e-3)
 
 
 def test_a_map_that_has_learned_nothing_is_out_of_distribution() -> None:
     own = layer_of("block3")
-    assert value(FACT, own, own, mapping="task", epochs=0) > 0.9
+    assert value(AUROC, own, own, mapping="task", epochs=0) > 0.9
 
 
 def test_one_detector_per_receiver_serves_all_its_senders(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_one_detector_per_receiver_serves_all_its_senders(monkeypatch: pytest.Mo
     monkeypatch.setattr(stitched_distribution, "LEAST_SANITY", 0)
     layers = [layer_of("block2"), layer_of("block3"), layer_of("block3", 1)]
     pairs = [(0, 1), (1, 0), (2, 1), (1, 1), (2, 0)]
-    alone = [score_pairs(METRICS.get(FACT), [layers[a], layers[b]], [(0, 1)])[0] for a, b in pairs]
+    alone = [score_pairs(METRICS.get(AUROC), [layers[a], layers[b]], [(0, 1)])[0] for a, b in pairs]
     monkeypatch.setattr(stitched_distribution, "trained_detector", counted)
     together = stitch_in_distribution_many(layers, pairs)
     assert sorted(trained_for) == ["block2", "block3"]
@@ -116,7 +116,7 @@ def test_one_detector_per_receiver_serves_all_its_senders(monkeypatch: pytest.Mo
 
 def test_a_detector_that_has_learned_nothing_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(energy_detector, "STEPS", 0)
-    found = score(FACT, layer_of("block2"), layer_of("block3"))
+    found = score(AUROC, layer_of("block2"), layer_of("block3"))
     assert found.status == "skip"
     assert found.reason is not None
     assert found.reason.startswith("detector's own sanity: it tells noise from block3 with an AUROC of 0.")
@@ -134,5 +134,5 @@ def test_tokens_and_images_have_detectors(layout: Layout, shape: tuple[int, ...]
 
 def test_every_mapping_is_of_a_registered_metric_and_only_those_have_one() -> None:
     assert set(MAPPINGS) <= set(METRICS.names())
-    assert {mapping_of(name) for name in ("cka", FACT, "stitch_task_soft", "stitch_direct_low_rank")} == {None}
-    assert not METRICS.get(FACT).default
+    assert {mapping_of(name) for name in ("cka", AUROC, "stitch_task_soft", "stitch_direct_low_rank")} == {None}
+    assert not METRICS.get(AUROC).default

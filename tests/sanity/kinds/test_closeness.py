@@ -41,9 +41,9 @@ class World:
         points = random.normal(size=(6, 3))
         return np.linalg.norm(points[:, None] - points[None], axis=2)
 
-    def __call__(self, comparison: Comparison, fact: Named | None = None) -> Similarity:
-        assert fact in (None, Named.of("identifiability_llv"))
-        table = self.similarity if fact is None else self.distance
+    def __call__(self, comparison: Comparison, variable: Named | None = None) -> Similarity:
+        assert variable in (None, Named.of("identifiability_llv"))
+        table = self.similarity if variable is None else self.distance
         return Similarity(float(table[comparison.a.model.group][comparison.a.model.seed, comparison.b.model.seed]))
 
 
@@ -83,7 +83,7 @@ def test_what_follows_the_distance_has_the_smallest_p_value(group: ModelGroup) -
 def test_a_constant_index_is_at_chance_and_does_not_pass(group: ModelGroup) -> None:
     world = World(0, alike=1.0)
     verdict = make().grade(
-        widths(group), SYMMETRIC, lambda c, fact=None: Similarity(0.7) if fact is None else world(c, fact)
+        widths(group), SYMMETRIC, lambda c, variable=None: Similarity(0.7) if variable is None else world(c, variable)
     )
     assert (verdict.grade, verdict.passed) == (0.5, False)
 
@@ -113,8 +113,8 @@ def test_models_without_a_head_are_skipped(group: ModelGroup) -> None:
 
 
 def test_distances_that_do_not_vary_are_a_reason_to_skip(group: ModelGroup) -> None:
-    def all_as_close(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        return Similarity(0.25 if fact is not None else float(comparison.a.model.seed))
+    def all_as_close(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        return Similarity(0.25 if variable is not None else float(comparison.a.model.seed))
 
     verdict = make().grade(widths(group), SYMMETRIC, all_as_close)
     assert verdict.status == "skip"

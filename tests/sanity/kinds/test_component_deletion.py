@@ -32,10 +32,10 @@ class World:
         self.random, self.level = np.random.default_rng(seed), level
         self.known: dict[tuple[Comparison, bool], float] = {}
 
-    def __call__(self, comparison: Comparison, fact: Named | None = None) -> Similarity:
+    def __call__(self, comparison: Comparison, variable: Named | None = None) -> Similarity:
         if kept(comparison) is None:
             return Similarity(self.level)
-        return Similarity(self.known.setdefault((comparison, fact is None), float(self.random.random())))
+        return Similarity(self.known.setdefault((comparison, variable is None), float(self.random.random())))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -62,7 +62,7 @@ def test_the_whole_layer_receives_what_is_left_of_it(group: ModelGroup) -> None:
     for question in test.questions([group], AT_LAYERS):
         (compared,) = question.comparisons
         assert compared.a == compared.b.under(Named.of("top_components", share=kept(compared), seed=0))
-        assert question.facts == ((Named.of("probe_accuracy_difference"), compared),)
+        assert question.reference_variables == ((Named.of("probe_accuracy_difference"), compared),)
     first = [kept(question.comparisons[0]) for question in test.questions([group], AT_LAYERS)][:3]
     assert first == [1.0, 0.5, 0.1]
 
@@ -74,9 +74,9 @@ def test_the_last_layer_is_tested_unless_others_are_named_and_the_head_has_its_o
 
 
 def falling(level: float) -> Any:
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
         share = kept(comparison)
-        return Similarity(level if share is None else share if fact is None else 1 - share)
+        return Similarity(level if share is None else share if variable is None else 1 - share)
 
     return scores
 
@@ -93,10 +93,10 @@ def test_the_auxiliary_says_where_deletion_exceeds_the_level_of_seeds(
 
 
 def test_of_several_curves_the_auxiliary_is_the_median(group: ModelGroup) -> None:
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
         share = kept(comparison)
         return Similarity(
-            0.5 if share is None else share ** (1 + comparison.b.model.seed) * (1 if fact is None else -1)
+            0.5 if share is None else share ** (1 + comparison.b.model.seed) * (1 if variable is None else -1)
         )
 
     # the first shares whose powers are below 0.5: 0.35, 0.5, 0.75, 0.75
@@ -110,8 +110,8 @@ def test_one_seed_has_a_grade_and_no_level_of_seeds(group: ModelGroup) -> None:
 
 
 def test_a_probe_that_loses_nothing_is_a_reason_to_skip(group: ModelGroup) -> None:
-    def nothing_lost(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        return Similarity(0.0) if fact is not None else falling(0.5)(comparison)
+    def nothing_lost(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        return Similarity(0.0) if variable is not None else falling(0.5)(comparison)
 
     verdict = make().grade([group], AT_LAYERS, nothing_lost)
     assert (verdict.status, verdict.passed) == ("skip", None)

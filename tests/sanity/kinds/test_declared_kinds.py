@@ -56,7 +56,7 @@ def test_the_square_of_a_distance_breaks_the_triangle_and_nothing_else(group: Mo
 
 
 def test_violations_say_by_how_much_an_axiom_was_missed(group: ModelGroup) -> None:
-    def noisy(comparison: Comparison, fact: object = None) -> Similarity:
+    def noisy(comparison: Comparison, variable: object = None) -> Similarity:
         return Similarity({"row_shuffle": 0.0, "copy": 0.9}.get(change(comparison), 1.0))
 
     margins = [one.margin for one in make("axioms").grade([group], AT_LAYERS, noisy).columns["determinism"].violations]
@@ -83,7 +83,7 @@ def test_a_value_may_be_beyond_its_range_by_rounding(beyond: float, grade: float
     unit = replace(AT_LAYERS, value_range=(0.0, 1.0))
     for between in (-beyond, 1.0 + beyond):
 
-        def scores(comparison: Comparison, fact: object = None, between: float = between) -> Similarity:
+        def scores(comparison: Comparison, variable: object = None, between: float = between) -> Similarity:
             own = 0.2 if change(comparison) == "row_shuffle" else 0.8
             return Similarity(own if comparison.a.model == comparison.b.model else between)
 
@@ -97,10 +97,10 @@ def test_symmetry_and_the_triangle_are_asked_where_they_are_declared(group: Mode
 
 
 def test_a_second_score_that_differs_and_a_direction_that_differs_are_found(group: ModelGroup) -> None:
-    def noisy(comparison: Comparison, fact: object = None) -> Similarity:
+    def noisy(comparison: Comparison, variable: object = None) -> Similarity:
         return Similarity(distance(comparison) + (0.1 if change(comparison) == "copy" else 0.0) - 50.0)
 
-    def turned(comparison: Comparison, fact: object = None) -> Similarity:
+    def turned(comparison: Comparison, variable: object = None) -> Similarity:
         return Similarity(-distance(comparison) - 0.1 * (comparison.a.model.seed > comparison.b.model.seed))
 
     wide = replace(AT_LAYERS, value_range=(-100.0, 100.0))
@@ -120,7 +120,7 @@ def test_rotated_copies_are_to_be_recognised_where_that_is_declared(invariant: b
     metric = replace(AT_LAYERS, invariant_to=frozenset({"orthogonal"} if invariant else {"permutation"}))
     always, declared = ("permutation", "noise"), ("sign_flip", "orthogonal", "block_rotation")
 
-    def one_to_one(comparison: Comparison, fact: object = None) -> Similarity:
+    def one_to_one(comparison: Comparison, variable: object = None) -> Similarity:
         return Similarity({"row_shuffle": 0.2, **dict.fromkeys(declared, 0.6)}.get(change(comparison), 1.0))
 
     verdict = make("matching_recovery").grade([group], metric, one_to_one)
@@ -140,7 +140,7 @@ def test_copies_are_noisy_by_the_ratio_that_is_given_and_keep_the_median_over_la
     assert ratios == {("permutation", None), ("noise", 0.02), ("row_shuffle", None)}
     kept = {0: 0.1, 1: 0.2, 2: 0.4, 3: 0.9}
 
-    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
         found = {"row_shuffle": 0.0, "noise": kept[comparison.b.model.seed]}
         return Similarity(found.get(change(comparison), 1.0))
 
@@ -148,7 +148,7 @@ def test_copies_are_noisy_by_the_ratio_that_is_given_and_keep_the_median_over_la
 
 
 def test_overlap_is_synthetic_and_asked_of_matrix_metrics_only() -> None:
-    def share(comparison: Comparison, fact: object = None) -> Similarity:
+    def share(comparison: Comparison, variable: object = None) -> Similarity:
         assert comparison.a.model.generator is not None
         return Similarity(float(dict(comparison.a.model.generator.parameters)["share"]))
 
@@ -162,7 +162,7 @@ def test_overlap_is_synthetic_and_asked_of_matrix_metrics_only() -> None:
 
 
 def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
-    def low(comparison: Comparison, fact: object = None) -> Similarity:
+    def low(comparison: Comparison, variable: object = None) -> Similarity:
         assert comparison.a.model.generator is not None
         return Similarity(0.8 * float(dict(comparison.a.model.generator.parameters)["share"]))
 
@@ -177,7 +177,7 @@ def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
 
 
 def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
-    def recalled(comparison: Comparison, fact: object = None) -> Similarity:
+    def recalled(comparison: Comparison, variable: object = None) -> Similarity:
         """How much of the second population is in the first: an extended one has all of the other."""
         given = [dict(side.model.generator.parameters) for side in (comparison.a, comparison.b)]  # type: ignore[union-attr]
         return Similarity(1.0 if given[0]["form"] == "extended" else float(given[1]["share"]))
@@ -219,8 +219,8 @@ def test_the_untrained_control_leaves_first_layers_out(group: ModelGroup) -> Non
 
 
 def auroc(value: float) -> Any:
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        return Similarity(0.7 if fact is None else value)
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        return Similarity(0.7 if variable is None else value)
 
     return scores
 
@@ -238,15 +238,15 @@ def test_in_distribution_gives_credit_for_what_cannot_be_told_apart(
 
 def test_in_distribution_asks_for_the_metric_s_own_map(group: ModelGroup) -> None:
     task = replace(AT_LAYERS, name="stitch_task", parameters={"epochs": 8})
-    facts = make("in_distribution").facts([group], task)
-    assert list(facts) == [Named.of("stitch_in_distribution", mapping="task", epochs=8)]
+    variables = make("in_distribution").reference_variables([group], task)
+    assert list(variables) == [Named.of("stitch_in_distribution", mapping="task", epochs=8)]
     verdict = make("in_distribution").grade([group], AT_LAYERS, auroc(0.5))
     assert (verdict.status, verdict.reason) == ("skip", "of_layers finds no map into the receiving network")
 
 
 def test_a_detector_that_is_not_believed_leaves_the_question_open(group: ModelGroup) -> None:
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        if fact is not None and comparison.b.layer == "block1":
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        if variable is not None and comparison.b.layer == "block1":
             raise Ungradable("skip", "the detector cannot tell noise from native activations")
         return Similarity(0.5)
 
@@ -257,8 +257,8 @@ def test_a_detector_that_is_not_believed_leaves_the_question_open(group: ModelGr
 
 
 def test_a_map_that_has_no_score_gives_no_activations_to_judge(group: ModelGroup) -> None:
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        if fact is None and comparison.b.layer == "block1":
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        if variable is None and comparison.b.layer == "block1":
             raise Ungradable("error", "did not converge")
         return Similarity(0.5)
 

@@ -23,7 +23,7 @@ def groups(group: ModelGroup) -> list[ModelGroup]:
 def test_every_pair_of_students_is_asked_and_each_is_compared_with_one_teacher(groups: list[ModelGroup]) -> None:
     values = {"logits": [0.9, 0.8, 0.6, 0.1], "divergence": [0.7, 0.5, 0.5, 0.2]}
 
-    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
         assert (str(comparison.b.model), comparison.b.layer) == ("teacher/0", "embedding")
         return Similarity(values[comparison.a.model.group][comparison.a.model.seed])
 

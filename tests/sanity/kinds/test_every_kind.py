@@ -38,8 +38,8 @@ class Case:
     """The metric that is asked, where the kind asks only some."""
     of_distances: bool = False
     """Whether the kind asks distances only."""
-    judged_by_facts: bool = False
-    """Whether a fact decides, whatever the scores are: then the index is the fact."""
+    judged_by_variables: bool = False
+    """Whether a reference variable decides, whatever the scores are: then the index is that variable."""
 
 
 def depth(ref: RepresentationRef) -> int:
@@ -166,7 +166,7 @@ CASES |= {
         {}, sound=lambda c: parameter(c, "share"), unsound=lambda c: -parameter(c, "share"), at_head=False
     ),
     "in_distribution": Case(
-        {}, sound=lambda c: 0.5, unsound=lambda c: 1.0, at_head=False, named="stitch_direct", judged_by_facts=True
+        {}, sound=lambda c: 0.5, unsound=lambda c: 1.0, at_head=False, named="stitch_direct", judged_by_variables=True
     ),
     "upper_bound": Case(
         {"bounds": {name: {"by": "logit_distance", "times": 2.0} for name in (AT_LAYERS.name, AT_HEAD.name)}},
@@ -205,10 +205,10 @@ def make(kind: str) -> TestKind:
 
 
 def scores_of(index: Index) -> Scores:
-    """An index by its formula; of the facts, only what a map does to a receiver depends on the index."""
+    """An index by its formula; of the reference variables, only what a map does to a receiver depends on the index."""
 
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        by_index = fact is None or fact.name == "stitch_in_distribution"
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        by_index = variable is None or variable.name == "stitch_in_distribution"
         return Similarity(float(index(comparison) if by_index else measured(comparison)))
 
     return scores
@@ -272,8 +272,8 @@ def test_an_unsound_index_scores_0_and_fails(kind: str, metric: Metric, group: M
 @BY_KIND_AND_METRIC
 @pytest.mark.parametrize("constant", [CONSTANT, 0.0])
 def test_a_constant_index_passes_nothing(kind: str, metric: Metric, constant: float, group: ModelGroup) -> None:
-    if CASES[kind].judged_by_facts:
-        pytest.skip("a fact of the map decides, whatever the scores are")
+    if CASES[kind].judged_by_variables:
+        pytest.skip("a reference variable of the map decides, whatever the scores are")
     verdict = make(kind).grade(groups_of(kind, group), metric, scores_of(lambda comparison: constant))
     assert (verdict.grade, verdict.passed) == (CASES[kind].chance, False)
     assert all(column.grade == 0.0 and column.passed is False for column in verdict.columns.values())
@@ -289,7 +289,9 @@ def test_a_kind_that_compares_layers_asks_nothing_of_a_metric_of_the_head(kind: 
 
 
 BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control", "distillation_order"}
-MEASURED_AGAINST_A_SCALE = sorted({kind for kind, case in CASES.items() if not case.judged_by_facts} - BY_ORDER_ALONE)
+MEASURED_AGAINST_A_SCALE = sorted(
+    {kind for kind, case in CASES.items() if not case.judged_by_variables} - BY_ORDER_ALONE
+)
 
 
 @pytest.mark.parametrize("kind", MEASURED_AGAINST_A_SCALE)
@@ -321,7 +323,7 @@ def test_what_broke_an_answer_is_marked_and_nothing_else(kind: str, metric: Metr
 def test_without_any_score_there_is_a_status_and_a_reason_and_no_pass(
     kind: str, metric: Metric, status: Any, group: ModelGroup
 ) -> None:
-    def nothing(comparison: Comparison, fact: Named | None = None) -> Similarity:
+    def nothing(comparison: Comparison, variable: Named | None = None) -> Similarity:
         raise Ungradable(status, "out of order")
 
     verdict = make(kind).grade(groups_of(kind, group), metric, nothing)
@@ -343,10 +345,10 @@ def test_a_sound_index_without_one_of_its_scores_does_not_pass(
 def _assert_no_pass_without(absent: Comparison, kind: str, metric: Metric, status: Any, group: ModelGroup) -> None:
     test = make(kind)
 
-    def all_but_one(comparison: Comparison, fact: Named | None = None) -> Similarity:
+    def all_but_one(comparison: Comparison, variable: Named | None = None) -> Similarity:
         if comparison == absent:
             raise Ungradable(status, "out of order")
-        return scores_of(CASES[kind].sound)(comparison, fact)
+        return scores_of(CASES[kind].sound)(comparison, variable)
 
     verdict = test.grade(groups_of(kind, group), metric, all_but_one)
     questions = list(test.questions(groups_of(kind, group), metric))
@@ -372,10 +374,10 @@ def test_an_unsound_index_fails_also_where_some_scores_are_skipped(
     if all(absent in question.comparisons for question in questions):
         pytest.skip("every question needs this score")
 
-    def all_but_one(comparison: Comparison, fact: Named | None = None) -> Similarity:
+    def all_but_one(comparison: Comparison, variable: Named | None = None) -> Similarity:
         if comparison == absent:
             raise Ungradable("skip", "out of order")
-        return scores_of(CASES[kind].unsound)(comparison, fact)
+        return scores_of(CASES[kind].unsound)(comparison, variable)
 
     assert test.grade(groups_of(kind, group), metric, all_but_one).passed is False
 
@@ -394,15 +396,17 @@ def test_expansion_holds_every_comparison_of_every_question_once(kind: str, metr
 def test_grading_looks_up_what_was_asked_for_and_all_of_it(kind: str, metric: Metric, group: ModelGroup) -> None:
     test, groups = make(kind), groups_of(kind, group)
     looked_up: set[Comparison] = set()
-    facts: set[tuple[Named, Comparison]] = set()
+    variables: set[tuple[Named, Comparison]] = set()
 
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        looked_up.add(comparison) if fact is None else facts.add((fact, comparison))
-        return scores_of(CASES[kind].sound)(comparison, fact)
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        looked_up.add(comparison) if variable is None else variables.add((variable, comparison))
+        return scores_of(CASES[kind].sound)(comparison, variable)
 
     test.grade(groups, metric, scores)
     assert looked_up == set(test.expand(groups, metric))
-    assert facts == {(fact, one) for fact, pairs in test.facts(groups, metric).items() for one in pairs}
+    assert variables == {
+        (variable, one) for variable, pairs in test.reference_variables(groups, metric).items() for one in pairs
+    }
 
 
 @BY_KIND_AND_METRIC

@@ -39,7 +39,7 @@ def random_index(seed: int, levels: int = 12) -> Index:
 
 
 def grade(index: Index, groups: list[ModelGroup], **keys: Any) -> Any:
-    return make(**keys).grade(groups, AT_LAYERS, lambda c, fact=None: Similarity(index(c)))
+    return make(**keys).grade(groups, AT_LAYERS, lambda c, variable=None: Similarity(index(c)))
 
 
 def by_the_book(index: Index, groups: list[ModelGroup]) -> dict[str, tuple[float, float, float]]:
@@ -168,7 +168,7 @@ def test_a_pair_without_score_leaves_out_the_p_value_and_the_pass(group: ModelGr
     groups = conditions(group)
     absent = make().expand(groups, AT_LAYERS)[0]
 
-    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
         if comparison == absent:
             raise Ungradable("skip", "out of order")
         return Similarity(float(comparison.a.model.group == comparison.b.model.group))

@@ -31,7 +31,7 @@ def changed_by(comparison: Comparison, name: str) -> bool:
 def graded(test: TestKind, group: ModelGroup, **values: float) -> float:
     """The grade of an index: 0.9 on itself, 0.5 on shuffled copies, and `values` by transform or place."""
 
-    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
         for name, value in values.items():
             if changed_by(comparison, name):
                 return Similarity(value)
@@ -52,7 +52,7 @@ def test_the_scale_has_a_sign_and_is_0_where_it_is_rounding(unit: float, group: 
     own, copy = Comparison(a, a), shuffled(a)
 
     def scale(of_own: float, of_copy: float) -> float:
-        return scale_of(lambda c, fact=None: Similarity(unit * (of_own if c == own else of_copy)), own, [copy])
+        return scale_of(lambda c, variable=None: Similarity(unit * (of_own if c == own else of_copy)), own, [copy])
 
     assert scale(0.9, 0.5) == pytest.approx(0.4 * unit)
     assert scale(0.5, 0.9) == pytest.approx(-0.4 * unit)
@@ -119,7 +119,7 @@ def test_noise_null_finds_an_index_whose_value_for_shuffled_rows_varies_from_dra
 ) -> None:
     draws: dict[Comparison, float] = {}
 
-    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
         if not changed_by(comparison, "row_shuffle"):
             return Similarity(SELF)
         noise = np.random.default_rng(seed_for(of=str(comparison))).uniform(-spread, spread)
@@ -134,7 +134,7 @@ def test_noise_null_finds_an_index_whose_value_for_shuffled_rows_varies_from_dra
 def test_noise_response_counts_steps_in_the_right_order_and_the_range_used(group: ModelGroup) -> None:
     values = {0.0: 0.9, 0.1: 0.9, 1.0: 0.8, 10.0: 0.7}
 
-    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
         if changed_by(comparison, "row_shuffle"):
             return Similarity(0.5)
         transform = comparison.a.transform
@@ -163,7 +163,7 @@ def test_an_index_to_which_shuffled_inputs_are_more_alike_than_the_same_ones_ans
 ) -> None:
     """It may fall with noise all the same: what it falls from is no similarity."""
 
-    def scores(comparison: Comparison, fact: object = None) -> Similarity:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
         if changed_by(comparison, "row_shuffle"):
             return Similarity(2.0)
         how = comparison.a.transform

@@ -16,7 +16,7 @@ from simbench.references import Comparison, ModelGroup, Named
 from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.output_correlation import OutputCorrelation
 
-FACTS = ("accuracy_difference", "jensen_shannon", "disagreement")
+VARIABLES = ("accuracy_difference", "jensen_shannon", "disagreement")
 SYMMETRIC = replace(AT_LAYERS, symmetric=True)
 DIRECTED = replace(AT_LAYERS, symmetric=False)
 
@@ -30,39 +30,40 @@ def ten(group: ModelGroup) -> ModelGroup:
 
 
 class World:
-    """Models in random places: what they put out differs by how far apart they are, in other places for each fact."""
+    """Models in random places, others for each variable: their outputs differ by how far apart they are."""
 
     def __init__(self, seed: int, alike: float = 0.0) -> None:
         random = np.random.default_rng(seed)
         own = random.normal(size=(20, 3))
         self.similarity = -self._distances(own)
-        others = random.normal(size=(len(FACTS), 20, 3))
-        self.facts = {
-            name: self._distances(alike * own + (1 - alike) * one) for name, one in zip(FACTS, others, strict=True)
+        others = random.normal(size=(len(VARIABLES), 20, 3))
+        self.variables = {
+            name: self._distances(alike * own + (1 - alike) * one) for name, one in zip(VARIABLES, others, strict=True)
         }
 
     @staticmethod
     def _distances(points: np.ndarray) -> np.ndarray:
         return np.linalg.norm(points[:, None] - points[None], axis=2)
 
-    def __call__(self, comparison: Comparison, fact: Named | None = None) -> Similarity:
-        table = self.similarity if fact is None else self.facts[fact.name]
+    def __call__(self, comparison: Comparison, variable: Named | None = None) -> Similarity:
+        table = self.similarity if variable is None else self.variables[variable.name]
         return Similarity(float(table[comparison.a.model.seed, comparison.b.model.seed]))
 
     def expected(self, count: int, correlation: Callable[..., Any]) -> dict[str, float]:
         above = list(combinations(range(count), 2))
         margin = [-self.similarity[pair] for pair in above]
         return {
-            name: correlation(margin, [fact[pair] for pair in above]).statistic for name, fact in self.facts.items()
+            name: correlation(margin, [variable[pair] for pair in above]).statistic
+            for name, variable in self.variables.items()
         }
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_column_is_the_rank_correlation_with_a_fact_and_the_test_their_mean(seed: int, group: ModelGroup) -> None:
+def test_a_column_is_the_rank_correlation_with_a_variable_and_the_test_their_mean(seed: int, group: ModelGroup) -> None:
     world = World(seed, alike=0.3)
     verdict = make().grade([ten(group)], SYMMETRIC, world)
     rho, tau = world.expected(10, scipy.stats.spearmanr), world.expected(10, scipy.stats.kendalltau)
-    assert list(verdict.columns) == list(FACTS)
+    assert list(verdict.columns) == list(VARIABLES)
     for name, column in verdict.columns.items():
         assert column.grade == pytest.approx(max(0.0, rho[name]))
         assert column.auxiliary["spearman"] == pytest.approx(rho[name])
@@ -88,9 +89,9 @@ def test_directed_metrics_are_compared_both_ways(metric: Any, count: int, group:
     )
 
 
-def test_facts_are_asked_where_the_head_reads_or_else_at_the_last_layer(group: ModelGroup) -> None:
+def test_variables_are_asked_where_the_head_reads_or_else_at_the_last_layer(group: ModelGroup) -> None:
     for asked, layer in ((group, "embedding"), (replace(group, embedding_layer=None), "block5")):
-        pairs = next(iter(make(layers=["block2"]).facts([asked], SYMMETRIC).values()))
+        pairs = next(iter(make(layers=["block2"]).reference_variables([asked], SYMMETRIC).values()))
         assert {side.layer for pair in pairs for side in (pair.a, pair.b)} == {layer}
 
 
@@ -98,13 +99,18 @@ def test_at_the_head_the_layer_that_it_reads_is_compared(group: ModelGroup) -> N
     assert {pair.a.layer for pair in make().expand([group], AT_HEAD)} == {"embedding"}
 
 
-def test_facts_are_asked_once_however_many_layers(group: ModelGroup) -> None:
-    one, all_layers = make().facts([group], SYMMETRIC), make(layers=5).facts([group], SYMMETRIC)
+def test_variables_are_asked_once_however_many_layers(group: ModelGroup) -> None:
+    one, all_layers = (
+        make().reference_variables([group], SYMMETRIC),
+        make(layers=5).reference_variables([group], SYMMETRIC),
+    )
     assert one == all_layers
-    assert [fact.name for fact in one] == list(FACTS)
+    assert [variable.name for variable in one] == list(VARIABLES)
     assert all(len(comparisons) == 6 for comparisons in one.values())
     headless = replace(group, embedding_layer=None)
-    assert {c.a.layer for found in make().facts([headless], SYMMETRIC).values() for c in found} == {"block5"}
+    assert {c.a.layer for found in make().reference_variables([headless], SYMMETRIC).values() for c in found} == {
+        "block5"
+    }
 
 
 def test_the_last_layer_is_compared_unless_others_are_named_and_the_head_has_its_own(group: ModelGroup) -> None:
@@ -120,16 +126,16 @@ def test_several_layers_are_averaged(group: ModelGroup) -> None:
     forth, back = World(0, alike=0.5), World(0, alike=0.5)
     back.similarity = -back.similarity
 
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        return (forth if comparison.a.layer == "block1" else back)(comparison, fact)
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        return (forth if comparison.a.layer == "block1" else back)(comparison, variable)
 
     verdict = make(layers=["block1", "block2"]).grade([ten(group)], SYMMETRIC, scores)
     assert verdict.auxiliary["spearman"] == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_fact_that_does_not_vary_is_a_reason_to_skip(group: ModelGroup) -> None:
+def test_a_variable_that_does_not_vary_is_a_reason_to_skip(group: ModelGroup) -> None:
     world = World(0, alike=0.5)
-    world.facts["accuracy_difference"][:] = 0.0
+    world.variables["accuracy_difference"][:] = 0.0
     verdict = make().grade([ten(group)], SYMMETRIC, world)
     assert (verdict.status, verdict.passed) == ("skip", None)
     assert verdict.reason == "accuracy_difference is 0 for every pair of net block5: nothing to correlate with"
@@ -140,7 +146,9 @@ def test_an_observation_lies_at_what_was_measured_of_the_outputs(group: ModelGro
     world = World(0)
     verdict = make(against=["disagreement"]).grade([group], SYMMETRIC, world)
     points = {(trial.margin, trial.at) for trial in verdict.trials}
-    assert points == {(world.similarity[i, j], world.facts["disagreement"][i, j]) for i, j in combinations(range(4), 2)}
+    assert points == {
+        (world.similarity[i, j], world.variables["disagreement"][i, j]) for i, j in combinations(range(4), 2)
+    }
     assert all(trial.held is None for trial in verdict.trials)
 
 

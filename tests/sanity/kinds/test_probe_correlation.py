@@ -27,10 +27,10 @@ class World:
         self.accuracy: dict[RepresentationRef, float] = {}
         self.similarity: dict[Comparison, float] = {}
 
-    def __call__(self, comparison: Comparison, fact: Named | None = None) -> Similarity:
-        if fact is None:
+    def __call__(self, comparison: Comparison, variable: Named | None = None) -> Similarity:
+        if variable is None:
             return Similarity(self.similarity.setdefault(comparison, float(self.random.random())))
-        assert fact == Named.of("probe_accuracy_difference")
+        assert variable == Named.of("probe_accuracy_difference")
         a, b = (self.accuracy.setdefault(side, float(self.random.random())) for side in (comparison.a, comparison.b))
         return Similarity(abs(a - b))
 
@@ -59,7 +59,7 @@ def test_the_reference_receives_from_all_layers_of_all_models_but_itself(group: 
     for question in make().questions([group], AT_LAYERS):
         (compared,) = question.comparisons
         assert question.line == str(compared.b)
-        assert question.facts == ((Named.of("probe_accuracy_difference"), compared),)
+        assert question.reference_variables == ((Named.of("probe_accuracy_difference"), compared),)
         by_reference.setdefault(question.line, set()).add(compared.a)
     assert len(by_reference) == 4 * 5
     assert all(len(others) == 19 and line not in map(str, others) for line, others in by_reference.items())
@@ -71,8 +71,8 @@ def test_at_the_head_only_seeds_vary(group: ModelGroup) -> None:
 
 
 def test_probes_that_are_all_as_accurate_are_a_reason_to_skip(group: ModelGroup) -> None:
-    def all_alike(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        return Similarity(0.0 if fact is not None else 1.0 / (1 + comparison.a.model.seed))
+    def all_alike(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        return Similarity(0.0 if variable is not None else 1.0 / (1 + comparison.a.model.seed))
 
     verdict = make().grade([group], AT_LAYERS, all_alike)
     assert (verdict.status, verdict.passed) == ("skip", None)

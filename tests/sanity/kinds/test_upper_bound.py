@@ -25,8 +25,8 @@ def make(**keys: Any) -> UpperBound:
 def graded(test: UpperBound, group: ModelGroup, value: float, metric: Metric = DISTANCE) -> Verdict:
     """The verdict on a distance that is `value` between any two, where every bounding distance is EPSILON."""
 
-    def scores(comparison: Comparison, fact: Named | None = None) -> Similarity:
-        if fact is not None:
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        if variable is not None:
             return Similarity(EPSILON)
         if any(side.transform is not None for side in (comparison.a, comparison.b)):
             return Similarity(-1.0)
@@ -49,15 +49,15 @@ def test_a_suite_may_give_bounds_of_its_own(group: ModelGroup) -> None:
     test = make(bounds={"identifiability_fg": {"by": {"name": "logit_distance"}, "times": 0.5}})
     assert graded(test, group, 0.5 * EPSILON - 1e-4).grade == 1.0
     assert graded(test, group, 0.5 * EPSILON + 1e-4).grade == 0.0
-    assert {named.name for named in test.facts([group], DISTANCE)} == {"logit_distance"}
+    assert {named.name for named in test.reference_variables([group], DISTANCE)} == {"logit_distance"}
 
 
 def test_the_bounding_distance_has_the_parameters_of_the_bounded_one(group: ModelGroup) -> None:
     """At other pivots the theorem says nothing."""
     metric = replace(DISTANCE, parameters={"seed": 0, "tuples": 1, "max_subsets": 9})
-    assert list(make().facts([group], metric)) == [Named.of("identifiability_llv", tuples=1)]
+    assert list(make().reference_variables([group], metric)) == [Named.of("identifiability_llv", tuples=1)]
     given = make(bounds={"identifiability_fg": {"by": {"name": "identifiability_llv", "tuples": 7}}})
-    assert list(given.facts([group], metric)) == [Named.of("identifiability_llv", tuples=7)]
+    assert list(given.reference_variables([group], metric)) == [Named.of("identifiability_llv", tuples=7)]
 
 
 def test_pairs_of_models_and_synthetic_pairs_are_columns(group: ModelGroup) -> None:

@@ -49,10 +49,10 @@ def distances(random: Random, count: int) -> np.ndarray:
     return np.linalg.norm(points[:, None] - points[None], axis=2)
 
 
-def pairs(similarity: np.ndarray, fact: np.ndarray, group: str = "net", line: str = "") -> list[Trial]:
+def pairs(similarity: np.ndarray, variable: np.ndarray, group: str = "net", line: str = "") -> list[Trial]:
     models = names(len(similarity), group)
     return [
-        observation((models[i], models[j]), similarity[i, j], float(fact[i, j]), line)
+        observation((models[i], models[j]), similarity[i, j], float(variable[i, j]), line)
         for i, j in combinations(range(len(models)), 2)
     ]
 
@@ -239,8 +239,8 @@ def test_permuting_pairs_instead_would_call_nothing_significant_too_often() -> N
         first, second = (np.add.outer(effect, effect) for effect in random.normal(size=(2, 8)))
         trials = pairs(-first, second)
         by_model.append(mantel_p_value(trials, seed, 199))
-        dissimilarity, fact = [-trial.margin for trial in trials], [trial.at for trial in trials]
-        by_pair.append(scipy.stats.spearmanr(dissimilarity, fact, alternative="greater").pvalue)
+        dissimilarity, variable = [-trial.margin for trial in trials], [trial.at for trial in trials]
+        by_pair.append(scipy.stats.spearmanr(dissimilarity, variable, alternative="greater").pvalue)
     assert np.mean(np.array(by_model) <= 0.05) < 0.09
     assert np.mean(np.array(by_pair) <= 0.05) > 0.12
 
@@ -252,9 +252,9 @@ def every_renaming(models: Sequence[str]) -> Iterator[dict[str, str]]:
 
 def test_the_p_value_approaches_that_of_all_permutations() -> None:
     random = np.random.default_rng(4)
-    fact = distances(random, 5)
-    similarity = -fact - 0.8 * distances(random, 5)
-    trials = pairs(similarity, fact)
+    variable = distances(random, 5)
+    similarity = -variable - 0.8 * distances(random, 5)
+    trials = pairs(similarity, variable)
     by_pair = {frozenset(trial.models): trial.at for trial in trials}
     dissimilarity = [-trial.margin for trial in trials]
     observed = scipy.stats.spearmanr(dissimilarity, [trial.at for trial in trials]).statistic
@@ -268,21 +268,21 @@ def test_the_p_value_approaches_that_of_all_permutations() -> None:
 
 
 def test_an_association_has_a_small_p_value_and_its_opposite_a_large_one() -> None:
-    fact = distances(np.random.default_rng(0), 8)
-    assert mantel_p_value(pairs(-fact, fact), 0) == pytest.approx(0.001)
-    assert mantel_p_value(pairs(fact, fact), 0) > 0.99
+    variable = distances(np.random.default_rng(0), 8)
+    assert mantel_p_value(pairs(-variable, variable), 0) == pytest.approx(0.001)
+    assert mantel_p_value(pairs(variable, variable), 0) > 0.99
 
 
 def test_a_p_value_does_not_depend_on_what_models_are_called() -> None:
     random = np.random.default_rng(0)
-    similarity, fact = distances(random, 8), distances(random, 8)
-    assert len({mantel_p_value(pairs(similarity, fact, group), 3) for group in ("net", "cnn", "vit", "mlp")}) == 1
+    similarity, variable = distances(random, 8), distances(random, 8)
+    assert len({mantel_p_value(pairs(similarity, variable, group), 3) for group in ("net", "cnn", "vit", "mlp")}) == 1
 
 
 def test_both_orders_of_a_pair_may_be_there() -> None:
     random = np.random.default_rng(0)
-    fact, similarity = distances(random, 6), distances(random, 6)
-    once = pairs(similarity, fact)
+    variable, similarity = distances(random, 6), distances(random, 6)
+    once = pairs(similarity, variable)
     twice = once + [observation(trial.models[::-1], trial.margin, trial.at) for trial in once]
     assert association(twice) == pytest.approx(association(once))
     assert mantel_p_value(twice, 3) == mantel_p_value(once, 3)
@@ -311,11 +311,11 @@ def test_an_association_is_the_mean_over_curves() -> None:
     assert association([*curves[0], *curves[1]]) == pytest.approx(np.mean(expected))
 
 
-def test_a_constant_index_is_associated_with_nothing_and_nothing_with_a_constant_fact() -> None:
-    fact = distances(np.random.default_rng(0), 5)
-    assert association(pairs(np.full((5, 5), 0.7), fact)) == 0.0
-    assert mantel_p_value(pairs(np.full((5, 5), 0.7), fact), 0) == 1.0
-    assert math.isnan(association(pairs(fact, np.full((5, 5), 0.7))))
+def test_a_constant_index_is_associated_with_nothing_and_nothing_with_a_constant_variable() -> None:
+    variable = distances(np.random.default_rng(0), 5)
+    assert association(pairs(np.full((5, 5), 0.7), variable)) == 0.0
+    assert mantel_p_value(pairs(np.full((5, 5), 0.7), variable), 0) == 1.0
+    assert math.isnan(association(pairs(variable, np.full((5, 5), 0.7))))
 
 
 def test_strays_are_as_far_off_as_their_places() -> None:

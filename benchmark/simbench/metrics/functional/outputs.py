@@ -1,8 +1,8 @@
 """Functional baselines: what two models put out, whatever they represent.
 
-`kl` stands among the indices at the head. The others are facts about a pair of models that a test may hold an index
-against. They follow the model from any layer to its outputs, so that they have a value wherever layers are compared,
-and that value is the same for all layers of the same two models.
+`kl` is an index at the head. The others are reference variables: tests correlate the similarity of two models with
+them. They follow each model from any layer to its outputs, so that they have a value wherever layers are compared, and
+that value is the same for all layers of the same two models.
 """
 
 from __future__ import annotations

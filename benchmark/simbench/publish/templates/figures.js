@@ -82,8 +82,8 @@ const figures = (() => {
     const label = `Scores of ${row.metric} on ${column.id}`;
     const yLabel = `score (${row.higher_is_more_similar ? "higher" : "lower"}: more similar)`;
     if (isNumber(points)) {
-      const fact = part ?? partOf(column) ?? "what was measured of the models";
-      return [{ ...charts.scatter({ points: dots.map((one) => ({ ...one, x: one.at, y: one.x, series: one.line })), xLabel: words(fact), yLabel, label }), name, table, caption: "One dot per pair: its score against what was measured of its models." }];
+      const variable = part ?? partOf(column) ?? "reference variable";
+      return [{ ...charts.scatter({ points: dots.map((one) => ({ ...one, x: one.at, y: one.x, series: one.line })), xLabel: words(variable), yLabel, label }), name, table, caption: "One dot per pair: its score against what was measured of its models." }];
     }
     const named = dots.map((one) => ({ ...one, held: null, name: words([one.name, one.line || (one.at === null ? "" : `at ${one.at}`)].filter(Boolean).join(": ") || "all") }));
     return [{ svg: charts.strip({ dots: named, xLabel: yLabel, label }), name, table, caption: "One dot per pair, by group; strokes: medians." }];
@@ -147,7 +147,7 @@ const figures = (() => {
   const chosen = (row, column, asked, pair, domain) => {
     const points = asked.filter((one) => one.held === null && one.margin !== null);
     if (points.length) {
-      // Groups share an axis, facts do not.
+      // Groups share an axis, reference variables do not.
       const drawn = isNumber(points) ? perName(points, (some, part) => observed(row, column, some, part)) : observed(row, column, points, null);
       return [...drawn, hasParts(column) && partOf(column) === null ? bars(row, column) : null];
     }

@@ -38,39 +38,39 @@ class InDistribution(TestKind):
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """One question per model, layer and column."""
-        fact = _fact_of(metric)
-        if fact is None:
+        variable = _variable_of(metric)
+        if variable is None:
             return
         for group in (one for one in groups if one.layers):
             first, last = group.layers[0], group.layers[-1]
             for layer in layers_of(group, self.layers, metric.level):
                 for a, b in with_next(group.models, layer):
-                    yield _question(Comparison(a, a), "self", fact)
+                    yield _question(Comparison(a, a), "self", variable)
                     if b is not None:
-                        yield _question(Comparison(a, b), "corresponding", fact)
+                        yield _question(Comparison(a, b), "corresponding", variable)
             for model in group.models if first != last else ():
                 far = Comparison(RepresentationRef(model, last), RepresentationRef(model, first))
-                yield _question(far, "far", fact)
+                yield _question(far, "far", variable)
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """The mean AUROC per column."""
         found: dict[str, list[float]] = {}
         for question in self.questions(groups, metric):
-            (fact, comparison) = question.facts[0]
+            (variable, comparison) = question.reference_variables[0]
             try:
-                found.setdefault(f"auroc_{question.column}", []).append(scores(comparison, fact).value)
+                found.setdefault(f"auroc_{question.column}", []).append(scores(comparison, variable).value)
             except Ungradable:
                 continue  # the grade says what is missing
         return {name: fmean(values) for name, values in found.items() if values}
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Only maps give activations."""
-        if _fact_of(metric) is None:
+        if _variable_of(metric) is None:
             return f"{metric.name} finds no map into the receiving network"
         return super().nothing_to_ask(metric)
 
 
-def _fact_of(metric: Metric) -> Named | None:
+def _variable_of(metric: Metric) -> Named | None:
     mapping = mapping_of(metric.name)
     if mapping is None:
         return None
@@ -78,17 +78,17 @@ def _fact_of(metric: Metric) -> Named | None:
     return Named.of("stitch_in_distribution", mapping=mapping, **trained)
 
 
-def _question(comparison: Comparison, column: str, fact: Named) -> Question:
+def _question(comparison: Comparison, column: str, variable: Named) -> Question:
     return Question(
         str(comparison),
         tuple(dict.fromkeys((str(comparison.a.model), str(comparison.b.model)))),
         (comparison,),
-        partial(_native, comparison, fact),
+        partial(_native, comparison, variable),
         column,
-        facts=((fact, comparison),),
+        reference_variables=((variable, comparison),),
     )
 
 
-def _native(comparison: Comparison, fact: Named, scores: Scores) -> Answer:
+def _native(comparison: Comparison, variable: Named, scores: Scores) -> Answer:
     scores(comparison)  # a map that cannot be scored gives no activations to judge
-    return partly(1.0 - 2.0 * max(0.0, scores(comparison, fact).value - 0.5), (comparison,))
+    return partly(1.0 - 2.0 * max(0.0, scores(comparison, variable).value - 0.5), (comparison,))

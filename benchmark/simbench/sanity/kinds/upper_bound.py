@@ -113,7 +113,7 @@ def _question(pair: Comparison, bound: Bound, by: Named, column: str) -> Questio
         (pair, own, unrelated),
         partial(_within, pair, own, unrelated, bound, by),
         column,
-        facts=((by, pair),),
+        reference_variables=((by, pair),),
     )
 
 

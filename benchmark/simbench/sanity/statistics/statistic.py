@@ -67,7 +67,7 @@ class StatisticKind(TestKind):
 
 
 def observation(
-    compared: Comparison, fact: Named, *, line: str, of: Comparison | None = None, column: str | None = None
+    compared: Comparison, variable: Named, *, line: str, of: Comparison | None = None, column: str | None = None
 ) -> Question:
     """One point: a comparison's similarity, held against a functional metric of it, or of the comparison `of`."""
     place = of or compared
@@ -75,15 +75,15 @@ def observation(
         str(compared),
         tuple(dict.fromkeys((str(compared.a.model), str(compared.b.model)))),
         (compared,),
-        partial(_observed, compared, fact, place),
+        partial(_observed, compared, variable, place),
         column,
         line=line,
-        facts=((fact, place),),
+        reference_variables=((variable, place),),
     )
 
 
-def _observed(compared: Comparison, fact: Named, place: Comparison, scores: Scores) -> Answer:
-    return Answer(None, scores(compared).value, at=scores(place, fact).value)
+def _observed(compared: Comparison, variable: Named, place: Comparison, scores: Scores) -> Answer:
+    return Answer(None, scores(compared).value, at=scores(place, variable).value)
 
 
 def by_line(trials: Sequence[Trial]) -> list[list[Trial]]:
@@ -119,10 +119,10 @@ def association(
     """
     found = []
     for line in by_line(trials):
-        similarity, fact = similarities(line), held_against(line)
-        if np.ptp(fact) == 0:
+        similarity, variable = similarities(line), held_against(line)
+        if np.ptp(variable) == 0:
             return math.nan
-        found.append(correlation(-similarity, fact) if np.ptp(similarity) > 0 else 0.0)
+        found.append(correlation(-similarity, variable) if np.ptp(similarity) > 0 else 0.0)
     return float(np.mean(found)) if found else math.nan
 
 
@@ -154,8 +154,8 @@ def mantel_p_value(trials: Sequence[Trial], seed: int, permutations: int = PERMU
     """
     total = np.zeros(permutations + 1)
     for line in by_line(trials):
-        fact = standardised_ranks(held_against(line))
-        moved = under_permutations(line, fact, seed, permutations, name_of)
+        variable = standardised_ranks(held_against(line))
+        moved = under_permutations(line, variable, seed, permutations, name_of)
         if moved is None:
             return math.nan
         total += moved @ standardised_ranks(-similarities(line))
