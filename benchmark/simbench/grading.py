@@ -13,7 +13,7 @@ from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, PlannedMetric
 from simbench.references import Comparison, Named
 from simbench.results.record import ScoreRecord
-from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
+from simbench.sanity.kind import SanityTest, Scores, Similarity, Ungradable
 from simbench.verdicts.verdict import Verdict
 
 
@@ -105,14 +105,14 @@ def _columns(plan: Plan, rows: list[Row]) -> list[TestColumn]:
     return columns
 
 
-def column_of(test: TestKind) -> TestColumn:
+def column_of(test: SanityTest) -> TestColumn:
     """What the board says of a test."""
     settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
     description = inspect.getdoc(type(test)) or ""
     return TestColumn(test.id, test.kind, test.pass_if, _about(test), description=description, settings=settings)
 
 
-def _about(test: TestKind) -> str:
+def _about(test: SanityTest) -> str:
     return (type(test).__doc__ or "").partition("\n")[0]
 
 

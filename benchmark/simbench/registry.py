@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
     from simbench.models.architecture import Architecture
     from simbench.representations.transforms import Transform
-    from simbench.suite.schema import TestSpec
+    from simbench.suite.schema import DeclaredTest
 
 T = TypeVar("T")
 INTERACTIVE = "__main__"
@@ -167,7 +167,7 @@ METRICS: Registry[Metric] = Registry(
         "simbench.metrics.functional.probes",
     ),
 )
-TEST_KINDS: Registry[type[TestSpec]] = Registry(
+TEST_KINDS: Registry[type[DeclaredTest]] = Registry(
     "test kind",
     (
         "simbench.sanity.kinds.identity",

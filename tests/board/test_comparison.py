@@ -13,7 +13,7 @@ from simbench.board.board import Board, MetricInfo, Row, TestColumn
 from simbench.board.comparison import compare, paired_interval, worsened
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.sanity.statistics.statistic import StatisticKind, association
+from simbench.sanity.statistics.statistic import StatisticTest, association
 from simbench.verdicts.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
 
 MODELS = 8
@@ -142,7 +142,7 @@ def test_the_interval_covers_the_true_difference_about_as_often_as_it_says(model
     assert 0.91 <= covered / repetitions <= 0.99
 
 
-class Correlation(StatisticKind):
+class Correlation(StatisticTest):
     """The rank correlation of all pairs."""
 
     def statistic(self, trials: Sequence[Trial]) -> float:

@@ -12,7 +12,7 @@ from simbench.errors import SuiteError
 from simbench.registry import METRICS, TEST_KINDS
 from simbench.suite.json_schema import suite_schema
 from simbench.suite.load import bundled_suites, load_suite
-from simbench.suite.schema import TestSpec
+from simbench.suite.schema import DeclaredTest
 from simbench.suite.yaml_nodes import read_document
 
 Changed = Callable[[str, str], Path]
@@ -106,7 +106,7 @@ def test_a_test_kind_that_generates_its_models_needs_none(changed: Changed) -> N
     [(">= 0.9", 0.9, True), ("> 0.9", 0.9, False), ("<= 0.5", 0.6, False), ("<.5", 0.4, True)],
 )
 def test_pass_if_compares_with_the_grade(threshold: str, grade: float, passes: bool) -> None:
-    assert TestSpec(id="x", kind="x", pass_if=threshold).passes(grade) is passes
+    assert DeclaredTest(id="x", kind="x", pass_if=threshold).passes(grade) is passes
 
 
 class TestExtends:

@@ -17,7 +17,7 @@ from simbench.metrics.metric import Metric
 from simbench.parameters import ParameterError
 from simbench.plan.plan import model_group
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
-from simbench.sanity.kind import TestKind
+from simbench.sanity.kind import SanityTest
 from simbench.suite.schema import Component, Suite
 
 LARGEST_SUITE = 2**20
@@ -205,7 +205,7 @@ def _check_size(suite: Suite) -> None:
         raise BadBundleError(f"suite.yaml: a model with more than {MOST_LAYERS} layers or seeds")
     left = MOST_QUESTIONS
     for test in suite.tests:
-        assert isinstance(test, TestKind)
+        assert isinstance(test, SanityTest)
         asked = test.questions([groups[name] for name in test.models], OF_LAYERS)
         left -= sum(len(question.comparisons) for question in islice(asked, left))
         if left <= 0:

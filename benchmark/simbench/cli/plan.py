@@ -9,7 +9,7 @@ from simbench.cli.options import JsonOption, MetricOption, OnlyOption, StoreOpti
 if TYPE_CHECKING:
     from simbench.plan.plan import Plan
     from simbench.plan.status import PlanStatus
-    from simbench.sanity.kind import TestKind
+    from simbench.sanity.kind import SanityTest
 
 
 def command(
@@ -58,7 +58,7 @@ def _document(plan: Plan, status: PlanStatus) -> dict[str, Any]:
     }
 
 
-def _comparisons(plan: Plan, test: TestKind) -> dict[str, int]:
+def _comparisons(plan: Plan, test: SanityTest) -> dict[str, int]:
     """The most comparisons that a test asks of any metric of layers, and of any metric at the head."""
     counts = {"layers": 0, "head": 0}
     for planned in plan.board:

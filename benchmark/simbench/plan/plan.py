@@ -26,7 +26,7 @@ from simbench.suite.schema import Component, Conditions, ModelSpec, Suite
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
-    from simbench.sanity.kind import TestKind
+    from simbench.sanity.kind import SanityTest
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Plan:
 
     suite: Suite
     groups: Mapping[str, ModelGroup]
-    tests: Sequence[TestKind]
+    tests: Sequence[SanityTest]
     models: Mapping[ModelRef, PlannedModel]
     activations: Mapping[str, PlannedActivations]
     metrics: Sequence[PlannedMetric]
@@ -81,18 +81,18 @@ class Plan:
     _comparisons: dict[tuple[str, str], tuple[Comparison, ...]] = field(default_factory=dict, compare=False)
     """By test and metric: expansion, grading and the evidence all ask."""
 
-    def groups_of(self, test: TestKind) -> list[ModelGroup]:
+    def groups_of(self, test: SanityTest) -> list[ModelGroup]:
         """The model groups a test names."""
         return [self.groups[name] for name in test.models]
 
-    def comparisons(self, test: TestKind, metric: Metric) -> tuple[Comparison, ...]:
+    def comparisons(self, test: SanityTest, metric: Metric) -> tuple[Comparison, ...]:
         """What a test asks of a metric."""
         known = (test.id, metric.label)
         if known not in self._comparisons:
             self._comparisons[known] = test.expand(self.groups_of(test), metric)
         return self._comparisons[known]
 
-    def nothing_to_ask(self, test: TestKind) -> str | None:
+    def nothing_to_ask(self, test: SanityTest) -> str | None:
         """Why a test asks nothing of any metric on the board, in most of their cases; None where it asks something."""
         metrics = [planned.metric for planned in self.board]
         if not metrics or any(self.comparisons(test, metric) for metric in metrics):
@@ -231,7 +231,7 @@ def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
     return content | ({} if probe.shortcut is None else _conditions({"shortcut": probe.shortcut}))
 
 
-def _chosen(tests: Sequence[TestKind], only: Sequence[str]) -> list[TestKind]:
+def _chosen(tests: Sequence[SanityTest], only: Sequence[str]) -> list[SanityTest]:
     known = {test.id: test for test in tests}
     for name in only:
         if name not in known:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS, origin_of
-from simbench.suite.schema import TestSpec
+from simbench.suite.schema import DeclaredTest
 from simbench.verdicts.verdict import (
     Judgement,
     Trial,
@@ -95,7 +95,7 @@ class Question:
     reference_variables: tuple[tuple[Named, Comparison], ...] = ()
 
 
-class TestKind(TestSpec):
+class SanityTest(DeclaredTest):
     """Base of all test kinds. A kind says which questions it asks; expansion and grading are the same for all."""
 
     @abstractmethod
@@ -186,10 +186,10 @@ def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:
     return True
 
 
-K = TypeVar("K", bound=type[TestKind])
+K = TypeVar("K", bound=type[SanityTest])
 
 
-def test_kind(name: str) -> Callable[[K], K]:
+def sanity_test(name: str) -> Callable[[K], K]:
     """Register a class as a test kind."""
 
     def decorate(cls: K) -> K:
@@ -197,6 +197,3 @@ def test_kind(name: str) -> Callable[[K], K]:
         return cls
 
     return decorate
-
-
-test_kind.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name

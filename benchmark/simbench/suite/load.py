@@ -12,7 +12,7 @@ from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
 from simbench.suite.data_problems import data_problems
 from simbench.suite.inheritance import told_once, with_groups_filled_in
 from simbench.suite.names import component_at, dataset_places, imported_plugins, metric_places, name_problems
-from simbench.suite.schema import Suite, TestSpec
+from simbench.suite.schema import DeclaredTest, Suite
 from simbench.suite.schema_problems import validated
 from simbench.suite.yaml_nodes import Document, Location, Problem, merged, read_document
 
@@ -111,9 +111,9 @@ def _file_places(document: Document) -> Iterator[Location]:
             yield from ((*location, parameter) for parameter in DATASETS.get(component.name).files)
 
 
-def _checked_tests(document: Document, problems: list[Problem]) -> list[TestSpec]:
+def _checked_tests(document: Document, problems: list[Problem]) -> list[DeclaredTest]:
     """The tests, each validated by its own kind."""
-    tests: list[TestSpec] = []
+    tests: list[DeclaredTest] = []
     for index, raw in enumerate(document.data["tests"]):
         location: Location = ("tests", index)
         if not isinstance(raw, dict):

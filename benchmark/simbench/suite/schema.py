@@ -142,11 +142,9 @@ class ModelSpec(Strict):
         return self
 
 
-class TestSpec(Strict):
+class DeclaredTest(Strict):
     """What every test declares; a test kind adds its own keys."""
 
-    # pytest would collect a class called Test*
-    __test__: ClassVar[bool] = False
     generates_its_models: ClassVar[bool] = False
     """Whether the kind brings models of its own, so that `models` may be empty."""
     of_layers_only: ClassVar[bool] = False
@@ -159,7 +157,7 @@ class TestSpec(Strict):
     pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern)
 
     @model_validator(mode="after")
-    def _can_be_met(self) -> TestSpec:
+    def _can_be_met(self) -> DeclaredTest:
         if len(set(self.models)) != len(self.models):
             raise ValueError("a group of models appears twice in `models`")
         if not (self.passes(0.0) or self.passes(1.0)):
@@ -185,7 +183,7 @@ class Suite(Strict):
     metrics: Annotated[list[ComponentChoice], BeforeValidator(_listed), Field(min_length=1)] = [Component(name=DEFAULT)]
     """Names with parameters, or files; `default` stands for all default metrics that the list does not name itself."""
     tests: list[Any] = Field(min_length=1)
-    """Instances of the test kinds' own models, which extend `TestSpec`."""
+    """Instances of the test kinds' own models, which extend `DeclaredTest`."""
 
     @property
     def title(self) -> str:

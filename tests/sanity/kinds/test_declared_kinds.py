@@ -10,15 +10,15 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Similarity, TestKind, Ungradable
+from simbench.sanity.kind import SanityTest, Similarity, Ungradable
 from simbench.verdicts.verdict import Verdict
 
 DISTANCE = replace(AT_LAYERS, higher_is_more_similar=False, value_range=(0.0, float("inf")), triangle_inequality=True)
 
 
-def make(kind: str, **keys: Any) -> TestKind:
+def make(kind: str, **keys: Any) -> SanityTest:
     test = TEST_KINDS.get(kind).model_validate({"id": "t", "kind": kind, "models": ["net"], **keys})
-    assert isinstance(test, TestKind)
+    assert isinstance(test, SanityTest)
     return test
 
 

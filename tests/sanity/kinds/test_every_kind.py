@@ -13,7 +13,7 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Scores, Similarity, TestKind, Ungradable
+from simbench.sanity.kind import SanityTest, Scores, Similarity, Ungradable
 from simbench.sanity.statistics.scale import shuffled
 from simbench.seeds import seed_for
 
@@ -197,10 +197,10 @@ def groups_of(kind: str, group: ModelGroup) -> list[ModelGroup]:
     return [replace(group, name=f"{group.name}{number}") for number in range(CASES[kind].groups)]
 
 
-def make(kind: str) -> TestKind:
+def make(kind: str) -> SanityTest:
     """A test of this kind; `groups_of` gives its models, whatever it names."""
     test = TEST_KINDS.get(kind).model_validate({"id": "t", "kind": kind, "models": ["net"], **CASES[kind].keys})
-    assert isinstance(test, TestKind)
+    assert isinstance(test, SanityTest)
     return test
 
 

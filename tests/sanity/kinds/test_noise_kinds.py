@@ -11,16 +11,16 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Similarity, TestKind, partly
+from simbench.sanity.kind import SanityTest, Similarity, partly
 from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
 SELF, UNRELATED = 0.9, 0.5
 
 
-def make(kind: str, **keys: Any) -> TestKind:
+def make(kind: str, **keys: Any) -> SanityTest:
     test = TEST_KINDS.get(kind).model_validate({"id": "t", "kind": kind, "models": ["net"], **keys})
-    assert isinstance(test, TestKind)
+    assert isinstance(test, SanityTest)
     return test
 
 
@@ -28,7 +28,7 @@ def changed_by(comparison: Comparison, name: str) -> bool:
     return any(side.transform is not None and side.transform.name == name for side in (comparison.a, comparison.b))
 
 
-def graded(test: TestKind, group: ModelGroup, **values: float) -> float:
+def graded(test: SanityTest, group: ModelGroup, **values: float) -> float:
     """The grade of an index: 0.9 on itself, 0.5 on shuffled copies, and `values` by transform or place."""
 
     def scores(comparison: Comparison, variable: object = None) -> Similarity:

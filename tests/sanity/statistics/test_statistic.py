@@ -18,7 +18,7 @@ from simbench.references import ModelGroup
 from simbench.sanity.kind import Question
 from simbench.sanity.kinds.group_separation import GroupSeparation
 from simbench.sanity.statistics.statistic import (
-    StatisticKind,
+    StatisticTest,
     association,
     mantel_p_value,
     rank_strays,
@@ -329,7 +329,7 @@ def test_on_a_curve_of_two_both_stray_and_on_one_of_one_none() -> None:
     assert rank_strays(turned[:1]) == []
 
 
-class OfTheMean(StatisticKind):
+class OfTheMean(StatisticTest):
     """The mean margin."""
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.scale import ROUNDING, scale_of, shuffled
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 COPY = Named.of("copy", seed=0)
 
 
-@test_kind("axioms")
-class Axioms(TestKind):
+@sanity_test("axioms")
+class Axioms(SanityTest):
     """On real layers the metric has the properties that it declares of itself.
 
     * `determinism`: scored a second time (against a copy, which has a key of its own), S is the same;

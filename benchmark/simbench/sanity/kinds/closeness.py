@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, test_kind
+from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.selection import pairs_of
 from simbench.sanity.statistics.statistic import (
-    StatisticKind,
+    StatisticTest,
     association,
     held_against,
     mantel_p_value,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 DISTANCE = Named.of("identifiability_llv")
 
 
-@test_kind("closeness")
-class Closeness(StatisticKind):
+@sanity_test("closeness")
+class Closeness(StatisticTest):
     """Pairs of models whose distributions are closer, as those of wider networks are, are more similar.
 
     Groups of growing width, the narrowest first. Over all pairs of seeds of one width, at the layer that the head

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, Scores, all_scored, test_kind
+from simbench.sanity.kind import Question, Scores, all_scored, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.rank_statistics import kendall
-from simbench.sanity.statistics.statistic import StatisticKind, association, observation, rank_strays
+from simbench.sanity.statistics.statistic import StatisticTest, association, observation, rank_strays
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial, Violation
 
@@ -24,8 +24,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 PROBE = Named.of("probe_accuracy_difference")
 
 
-@test_kind("component_deletion")
-class ComponentDeletion(StatisticKind):
+@sanity_test("component_deletion")
+class ComponentDeletion(StatisticTest):
     """Deleting principal components makes a layer the less like itself the more a linear probe loses by it.
 
     A layer is compared with what is left when only its top principal components are kept, from all of them to few. Per

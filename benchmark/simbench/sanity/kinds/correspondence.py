@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 from simbench.sanity.selection import Pairing, paired
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("correspondence")
-class Correspondence(TestKind):
+@sanity_test("correspondence")
+class Correspondence(SanityTest):
     """Between two networks of one architecture, corresponding layers are more similar than distant ones.
 
     For every receiving layer j′ of the second network and every layer i of the first with |i − j| ≥ `distance`, the

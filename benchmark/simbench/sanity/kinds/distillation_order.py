@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("distillation_order")
-class DistillationOrder(TestKind):
+@sanity_test("distillation_order")
+class DistillationOrder(SanityTest):
     """A student that matches its teacher's logits is more similar to the teacher than one that is close to it in KL.
 
     `models` are three groups in this order: the teacher (its first seed), students trained on the distance of logits,

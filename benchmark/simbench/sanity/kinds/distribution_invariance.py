@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from simbench.references import ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.kinds.invariance import same_similarity
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.scale import shuffled
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Reparametrisation = Literal["head_linear", "unit_permutation", "relu_rescaling"]
 
 
-@test_kind("distribution_invariance")
-class DistributionInvariance(TestKind):
+@sanity_test("distribution_invariance")
+class DistributionInvariance(SanityTest):
     """Weights that give the same p(y | x) give the same similarity.
 
     * `head_linear`: f → A f, W → A⁻ᵀ W and a common shift of all unembeddings, at the layer the head reads. This is

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
@@ -33,8 +33,8 @@ Classes = Literal[5, 7, 11, 13]
 """Of the permuted clusters: those for which canonical correlations vanish."""
 
 
-@test_kind("distribution_sensitivity")
-class DistributionSensitivity(TestKind):
+@sanity_test("distribution_sensitivity")
+class DistributionSensitivity(SanityTest):
     """An equivalent model is more similar than one that is merely close in KL divergence.
 
     The pairs are synthetic:

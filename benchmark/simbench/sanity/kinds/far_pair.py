@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import paired
 from simbench.sanity.statistics.scale import as_good_as_unrelated, shuffled
 from simbench.suite.schema import PASS_IF
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("far_pair")
-class FarPair(TestKind):
+@sanity_test("far_pair")
+class FarPair(SanityTest):
     """The last layer, sent to the first, is as good as unrelated.
 
     Credit is 1 − max(0, S(last, first) − S₀) / (S(first, first) − S₀), S₀ being the median S of the first layer against

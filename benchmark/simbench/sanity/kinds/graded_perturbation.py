@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, test_kind
-from simbench.sanity.statistics.statistic import StatisticKind, association, rank_strays
+from simbench.sanity.kind import Answer, Question, Scores, sanity_test
+from simbench.sanity.statistics.statistic import StatisticTest, association, rank_strays
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial, Violation
 
@@ -23,8 +23,8 @@ Classes = Literal[4, 5, 6, 10, 18]
 """For which the paper says how large the noise of a level is."""
 
 
-@test_kind("graded_perturbation")
-class GradedPerturbation(StatisticKind):
+@sanity_test("graded_perturbation")
+class GradedPerturbation(StatisticTest):
     """Dissimilarity grows with the size of a perturbation, all the way.
 
     Synthetic: K clusters on a circle, and the same model with noise of level i on every embedding, one draw for all

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, test_kind
+from simbench.sanity.kind import Answer, Question, Scores, sanity_test
 from simbench.sanity.selection import one_layer, pairs_of
 from simbench.sanity.statistics.rank_statistics import average_precision
-from simbench.sanity.statistics.statistic import PERMUTATIONS, StatisticKind, similarities, under_permutations
+from simbench.sanity.statistics.statistic import PERMUTATIONS, StatisticTest, similarities, under_permutations
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial, Violation
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 WITHIN, ACROSS = "within", "across"
 
 
-@test_kind("group_separation")
-class GroupSeparation(StatisticKind):
+@sanity_test("group_separation")
+class GroupSeparation(StatisticTest):
     """Networks trained under one condition are more similar to each other than to those trained under another.
 
     One model group per condition (share of random labels, of shortcuts, strength of augmentation), several seeds each.

@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("identity")
-class Identity(TestKind):
+@sanity_test("identity")
+class Identity(SanityTest):
     """Within a network, no other layer is as similar to layer j as layer j itself.
 
     Per receiving layer j the question is S(j, j) > S(i, j) for all i ≠ j; a tie is a failure, so that a constant index

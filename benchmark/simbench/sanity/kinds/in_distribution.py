@@ -11,7 +11,7 @@ from pydantic import Field
 
 from simbench.metrics.stitching.mappings import mapping_of
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, Ungradable, partly, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, Ungradable, partly, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.suite.schema import PASS_IF
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("in_distribution")
-class InDistribution(TestKind):
+@sanity_test("in_distribution")
+class InDistribution(SanityTest):
     """Stitched activations cannot be told from the receiver's own.
 
     An energy detector on the receiving layer is trained to know native activations; credit is

@@ -12,7 +12,7 @@ from simbench.errors import suggestion
 from simbench.parameters import ParameterError
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TRANSFORMS
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.scale import change, shuffled
 from simbench.seeds import seed_for
@@ -40,8 +40,8 @@ def _named(choice: Component) -> Named:
     return Named.of(choice.name, **choice.parameters)
 
 
-@test_kind("invariance")
-class Invariance(TestKind):
+@sanity_test("invariance")
+class Invariance(SanityTest):
     """A function-preserving transform T of a representation changes no similarity.
 
     Per model, layer and transform two questions: is S(a, T a) as large as S(a, a), and is S(T a, b) the same as

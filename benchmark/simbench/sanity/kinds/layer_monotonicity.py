@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.statistics.rank_statistics import settled, spearman
 from simbench.suite.schema import PASS_IF
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("layer_monotonicity")
-class LayerMonotonicity(TestKind):
+@sanity_test("layer_monotonicity")
+class LayerMonotonicity(SanityTest):
     """Within a network, a layer is more similar to a near layer than to one beyond it.
 
     For an anchor layer l and layers l < i < j, and mirrored for l > i > j, the question is S(i, l) > S(j, l). A tie is

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.statistics.scale import change, shuffled, similarity_left
 from simbench.seeds import seed_for
@@ -23,8 +23,8 @@ ALWAYS_RECOGNISED = ("permutation", "noise")
 """The order of units means nothing, and a trace of noise changes nothing, whatever a metric declares."""
 
 
-@test_kind("matching_recovery")
-class MatchingRecovery(TestKind):
+@sanity_test("matching_recovery")
+class MatchingRecovery(SanityTest):
     """Copies of a layer are as similar to it as the layer itself, where the metric is to see no difference.
 
     * `permutation`: units in another order. Every index of representations owes S(T a, a) = S(a, a).

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.statistics.scale import as_good_as_unrelated, shuffled
 from simbench.seeds import seed_for
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Noise = Literal["iid_noise", "row_shuffle", "class_noise"]
 
 
-@test_kind("noise_null")
-class NoiseNull(TestKind):
+@sanity_test("noise_null")
+class NoiseNull(SanityTest):
     """Noise in place of a layer is as good as unrelated to it.
 
     * `iid_noise`: independent Gaussian noise with the layer's means and variances;

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 from simbench.sanity.selection import ChosenLayers, places
 from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("noise_response")
-class NoiseResponse(TestKind):
+@sanity_test("noise_response")
+class NoiseResponse(SanityTest):
     """Similarity falls with every step of added noise.
 
     A layer is compared with itself plus σ times one draw of white noise, σ in multiples of each feature's standard

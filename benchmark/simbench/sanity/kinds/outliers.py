@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.scale import shuffled, stable
 from simbench.seeds import seed_for
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("outliers")
-class Outliers(TestKind):
+@sanity_test("outliers")
+class Outliers(SanityTest):
     """Moving a small share of the inputs far away leaves similarity about where it was.
 
     Credit is 1 − |S(T a, b) − S(a, b)| / (S(a, a) − S₀), cut to [0, 1], where T moves the share of the inputs

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, test_kind
+from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, pairs_of
 from simbench.sanity.statistics.rank_statistics import kendall
 from simbench.sanity.statistics.statistic import (
-    StatisticKind,
+    StatisticTest,
     association,
     constant_curve,
     mantel_p_value,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("output_correlation")
-class OutputCorrelation(StatisticKind):
+@sanity_test("output_correlation")
+class OutputCorrelation(StatisticTest):
     """Models that differ in their seed only are the less similar the more their outputs differ.
 
     Over all pairs of seeds, at one layer: Spearman's correlation of dissimilarity with a reference variable, a measure

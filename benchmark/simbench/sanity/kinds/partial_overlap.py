@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, all_scored, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
 from simbench.sanity.statistics.scale import ROUNDING
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ NEVER_WITHOUT = ("extended", "dead")
 """Forms in which nothing in common would be infinitely many other units, or none that lives."""
 
 
-@test_kind("partial_overlap")
-class PartialOverlap(TestKind):
+@sanity_test("partial_overlap")
+class PartialOverlap(SanityTest):
     """Similarity rises with every further unit that two populations have in common.
 
     Synthetic: a population of `units` Gaussian units seen on `rows` inputs, and another one; of the units of both, a

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup
-from simbench.sanity.kind import Question, test_kind
+from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.kinds.component_deletion import PROBE
 from simbench.sanity.selection import ChosenLayers, places
 from simbench.sanity.statistics.rank_statistics import kendall
 from simbench.sanity.statistics.statistic import (
-    StatisticKind,
+    StatisticTest,
     association,
     constant_curve,
     observation,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("probe_correlation")
-class ProbeCorrelation(StatisticKind):
+@sanity_test("probe_correlation")
+class ProbeCorrelation(StatisticTest):
     """Across layers and seeds, two representations are the less similar the more their linear probes differ.
 
     Each layer of each model is the reference once, and is compared with all layers of all models but itself: Spearman's

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Question, TestKind, test_kind
+from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.scale import shuffled, stable
 from simbench.seeds import seed_for
@@ -22,8 +22,8 @@ Inputs = Annotated[int, Field(ge=3)]
 Ratio = Annotated[float, Field(gt=0)]
 
 
-@test_kind("sample_size")
-class SampleSize(TestKind):
+@sanity_test("sample_size")
+class SampleSize(SanityTest):
     """Few probe inputs give the value that many give, and independent data look independent.
 
     * Column `bias`: S(a, b) on n inputs against S(a, b) on all of them, b being the same layer of the next seed.

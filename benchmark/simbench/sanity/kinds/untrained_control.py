@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, sanity_test
 from simbench.sanity.selection import paired
 from simbench.suite.schema import PASS_IF
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
-@test_kind("untrained_control")
-class UntrainedControl(TestKind):
+@sanity_test("untrained_control")
+class UntrainedControl(SanityTest):
     """A trained network is more similar to another trained one than to an untrained one.
 
     The first of `models` is trained, the second is the same architecture with `epochs: 0`. From layer `from_layer` on,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import METRICS
-from simbench.sanity.kind import Answer, Question, Scores, TestKind, test_kind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores, sanity_test
 from simbench.sanity.kinds.graded_perturbation import Classes, Level, perturbed_pair
 from simbench.sanity.selection import pairs_of
 from simbench.sanity.statistics.scale import ROUNDING, scale_of, shuffled
@@ -33,8 +33,8 @@ class Bound(Strict):
         return self.times * math.pow(distance, self.power)
 
 
-@test_kind("upper_bound")
-class UpperBound(TestKind):
+@sanity_test("upper_bound")
+class UpperBound(SanityTest):
     """A distance is at most what a theorem allows, given another distance of the same pair.
 
     Asked of the distances that `bounds` names, by default of three that theory bounds:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
 from simbench.references import Comparison, Named
-from simbench.sanity.kind import Answer, Question, Scores, TestKind
+from simbench.sanity.kind import Answer, Question, SanityTest, Scores
 from simbench.sanity.statistics.rank_statistics import ranks, settled, spearman, standardised_ranks
 from simbench.seeds import seed_for
 from simbench.verdicts.jackknife import bounded_interval, leaving_models_out, name_of
@@ -22,7 +22,7 @@ PERMUTATIONS = 999
 Statistic = Callable[[Sequence[Trial]], float]
 
 
-class StatisticKind(TestKind):
+class StatisticTest(SanityTest):
     """A test whose questions are observations: points of a statistic, which alone is graded.
 
     `ask` returns an `Answer` whose `held` is None, whose `margin` is the similarity (or what is observed) and whose
