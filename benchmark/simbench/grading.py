@@ -1,4 +1,4 @@
-"""From score records to verdicts to a leaderboard: always derived, never stored as truth."""
+"""Grading: from score records to verdicts to a leaderboard, always derived, never stored as truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from simbench.verdicts.verdict import Verdict
 
 
 def grade(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]], provenance: Mapping[str, Any]) -> Board:
-    """The leaderboard of a plan; `records` holds, per metric label, the records by score key."""
+    """Grade a plan into its leaderboard; `records` holds, per metric label, the records by score key."""
     rows = [_row(plan, planned, records) for planned in plan.board]
     return board_of(
         suite=plan.suite.suite,
@@ -59,7 +59,7 @@ def lookup(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreR
 
 
 def score_table(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]]) -> list[ScoreRow]:
-    """Every score that any test asked for, in the order of metrics, tests and comparisons."""
+    """List every score that any test asked for, in the order of metrics, tests and comparisons."""
     return [
         _score_row(plan, planned.metric, test.id, comparison, records[planned.metric.label])
         for planned in plan.board
@@ -106,7 +106,7 @@ def _columns(plan: Plan, rows: list[Row]) -> list[TestColumn]:
 
 
 def column_of(test: SanityTest) -> TestColumn:
-    """What the board says of a test."""
+    """Describe a test as a column of the board."""
     settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
     description = inspect.getdoc(type(test)) or ""
     return TestColumn(test.id, test.kind, test.pass_if, _about(test), description=description, settings=settings)

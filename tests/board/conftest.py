@@ -14,7 +14,7 @@ from tests.publish.reader import Reader
 from simbench.board.board import Board, MetricInfo, Row, TestColumn
 from simbench.board.standing import board_of
 from simbench.publish.publish import publish
-from simbench.verdicts.verdict import Verdict, Violation
+from simbench.verdicts.verdict import Trial, Verdict
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -90,7 +90,7 @@ class Maker:
 
     def every_kind(self) -> list[Row]:
         """Passes, failures, partial grades, skips, errors and missing cells."""
-        worst = tuple(Violation(f"cnn/0 block{layer}", -0.1 * layer) for layer in (3, 2, 1))
+        worst = tuple(Trial(f"cnn/0 block{layer}", (), False, -0.1 * layer) for layer in (3, 2, 1))
         part = self.graded(1.0, passed=None, reason="3 of 40 skip: cnn/1 block7: no variance in block7")
         failed = self.graded(0.4, auxiliary={"within one standard error": 0.8}, violations=worst)
         head_only = Verdict("skip", reason="compares layers; this metric is defined at the head only")

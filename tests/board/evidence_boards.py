@@ -9,7 +9,7 @@ from simbench.board.board import Board, MetricInfo, Row, TestColumn
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.references import Comparison, ModelRef, Named, RepresentationRef
-from simbench.verdicts.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
+from simbench.verdicts.verdict import Trial, Verdict, grade_trials, judge_by_mean
 
 HOSTILE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"&--><!-- </script>'
 TRANSFORMS = ("permutation", "orthogonal", "invertible_linear")
@@ -88,9 +88,9 @@ def _graded(label: str, family: str, broken: float) -> tuple[Row, list[ScoreRow]
     return Row(info(label, family), verdicts, len(scores), 0.01 * len(scores)), scores
 
 
-def graded(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = ()) -> Verdict:
+def graded(trials: Sequence[Trial], unanswered: Sequence[Trial] = ()) -> Verdict:
     """The verdict on trials, to be passed with 0.95."""
-    return grade_trials(trials, ungraded, lambda grade: grade >= 0.95, judged_by_mean, comparisons=len(trials))
+    return grade_trials([*trials, *unanswered], lambda grade: grade >= 0.95, judge_by_mean, comparisons=len(trials))
 
 
 def score_of(

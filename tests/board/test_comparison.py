@@ -14,7 +14,7 @@ from simbench.board.comparison import compare, paired_interval, worsened
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.sanity.statistics.statistic import StatisticTest, association
-from simbench.verdicts.verdict import Trial, Ungraded, Verdict, grade_trials, judged_by_mean
+from simbench.verdicts.verdict import Trial, Verdict, grade_trials, judge_by_mean, ungraded
 
 MODELS = 8
 TRIALS = 50
@@ -23,7 +23,7 @@ TRIALS = 50
 def verdict(held: Sequence[Sequence[bool]]) -> Verdict:
     """Per model, whether each of its trials held; passed with 0.8."""
     trials = [Trial(str(n), (f"net/{m}",), bool(one), 0.0) for m, row in enumerate(held) for n, one in enumerate(row)]
-    return grade_trials(trials, [], lambda grade: grade >= 0.8, judged_by_mean, comparisons=len(trials))
+    return grade_trials(trials, lambda grade: grade >= 0.8, judge_by_mean, comparisons=len(trials))
 
 
 def share(held: int, models: int = MODELS) -> Verdict:
@@ -120,7 +120,7 @@ def of_pairs(effects: np.ndarray, random: np.random.Generator) -> Verdict:
     for a, b in combinations(range(len(effects)), 2):
         credit = float((effects[a] + effects[b]) / 2 + random.normal(0, 0.01))
         trials.append(Trial("", (f"net/{a}", f"net/{b}"), True, 0.0, partial_credit=credit))
-    return grade_trials(trials, [], lambda grade: True, judged_by_mean, comparisons=len(trials))
+    return grade_trials(trials, lambda grade: True, judge_by_mean, comparisons=len(trials))
 
 
 @pytest.mark.parametrize("models", [3, 5, 10, 20])
@@ -161,7 +161,7 @@ def correlated(noise: float, variable: np.ndarray, random: np.random.Generator) 
         for a, b in combinations(range(models), 2)
     ]
     kind = Correlation(id="t", kind="correlation", models=["net"])
-    return grade_trials(trials, [], lambda grade: True, kind.judge, comparisons=len(trials))
+    return grade_trials(trials, lambda grade: True, kind.judge, comparisons=len(trials))
 
 
 def distances(models: int, random: np.random.Generator) -> np.ndarray:
@@ -230,8 +230,8 @@ def test_what_two_statistics_have_in_common_cancels() -> None:
 
 
 def test_an_ungraded_test_keeps_its_reason() -> None:
-    trials = [Ungraded("here", "skip", "needs a head")]
-    skipped = grade_trials([], trials, lambda grade: True, judged_by_mean, comparisons=0)
+    trials = [ungraded("here", "skip", "needs a head")]
+    skipped = grade_trials(trials, lambda grade: True, judge_by_mean, comparisons=0)
     (found,) = compare(board({"cka": skipped}), board({"cka": share(9)}))
     assert (found.reason, found.worse) == ("needs a head", False)
 

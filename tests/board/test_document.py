@@ -11,7 +11,7 @@ import pytest
 
 from simbench.board.document import Document, from_document, json_safe, to_document
 from simbench.errors import SimbenchError
-from simbench.verdicts.verdict import Violation
+from simbench.verdicts.verdict import Trial
 
 
 def test_the_document_has_the_shape_that_others_build_on(make):
@@ -64,7 +64,7 @@ def test_what_has_no_type_in_json_is_its_text():
 
 
 def test_no_number_that_is_not_json_reaches_a_document(make):
-    odd = make.graded(1.0, auxiliary={"nothing": math.nan}, violations=(Violation("here", -math.inf),))
+    odd = make.graded(1.0, auxiliary={"nothing": math.nan}, violations=(Trial("here", (), False, -math.inf),))
     row = make.full_row("a", 1.0, 1.0, 1.0, 1.0)
     board = make.board([replace(row, verdicts={**row.verdicts, "identity": odd})], provenance={"load": math.inf})
     document = json.loads(json.dumps(to_document(board), allow_nan=False))

@@ -43,7 +43,7 @@ def brute_force(graded, draws, seed):
             grades = []
             for verdicts in graded:
                 by_seed = {int(one.models[0].rpartition("/")[2]): one for one in verdicts[test].tallies}
-                grades.append(sum(by_seed[s].held for s in seeds) / sum(by_seed[s].asked for s in seeds))
+                grades.append(sum(by_seed[s].credit for s in seeds) / sum(by_seed[s].asked for s in seeds))
             per_test.append(average_ranks(grades))
         means.append(np.mean(per_test, axis=0))
     return np.array(means)

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from simbench.verdicts.verdict import VIOLATIONS, Trial, Ungraded, grade_trials, judged_by_mean
+from simbench.verdicts.verdict import VIOLATIONS, Trial, grade_trials, judge_by_mean, ungraded
 
 
 def trial(*models: str, held: bool, margin: float = 0.0) -> Trial:
@@ -24,7 +24,7 @@ def random_trials(models: int, per_pair: int, seed: int) -> list[Trial]:
 
 
 def interval_of(trials: Sequence[Trial]) -> tuple[float, float] | None:
-    return judged_by_mean(trials).interval
+    return judge_by_mean(trials).interval
 
 
 def test_the_order_of_a_pair_of_models_does_not_matter() -> None:
@@ -67,8 +67,8 @@ def test_the_interval_covers_the_truth_because_it_leaves_out_models_and_not_tria
     assert by_trial / repetitions < 0.65
 
 
-def grade(trials: Sequence[Trial], ungraded: Sequence[Ungraded] = (), threshold: float = 0.95):  # type: ignore[no-untyped-def]
-    return grade_trials(trials, ungraded, lambda value: value >= threshold, judged_by_mean, comparisons=7)
+def grade(trials: Sequence[Trial], unanswered: Sequence[Trial] = (), threshold: float = 0.95):  # type: ignore[no-untyped-def]
+    return grade_trials([*trials, *unanswered], lambda value: value >= threshold, judge_by_mean, comparisons=7)
 
 
 @pytest.mark.parametrize(("held", "passed"), [(19, True), (18, False)])
@@ -87,15 +87,15 @@ def test_a_grade_passes_where_it_meets_the_threshold(held: int, passed: bool) ->
     ],
 )
 def test_an_error_outranks_a_missing_score_and_that_a_skip(statuses: list[str], expected: str) -> None:
-    ungraded = [Ungraded("here", status, "why") for status in statuses]  # type: ignore[arg-type]
-    verdict = grade([trial("a", held=True)], ungraded)
+    unanswered = [ungraded("here", status, "why") for status in statuses]  # type: ignore[arg-type]
+    verdict = grade([trial("a", held=True)], unanswered)
     assert verdict.status == expected
     assert verdict.passed is None
 
 
 def test_the_reason_counts_what_it_stands_for() -> None:
-    ungraded = [Ungraded("block1", "error", "singular"), Ungraded("block2", "error", "singular")]
-    verdict = grade([trial("a", held=True)] * 3, ungraded)
+    unanswered = [ungraded("block1", "error", "singular"), ungraded("block2", "error", "singular")]
+    verdict = grade([trial("a", held=True)] * 3, unanswered)
     assert verdict.reason == "2 of 5 error: block1: singular"
 
 

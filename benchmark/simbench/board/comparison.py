@@ -146,20 +146,22 @@ def _is_worse(first: Verdict, second: Verdict) -> bool:
 
 
 def paired_interval(first: Verdict, second: Verdict) -> tuple[float, float] | None:
-    """The 95 % interval of second − first in [-1, 1], leaving the same models out of both (see `sanity.jackknife`).
+    """The 95 % interval of second − first in [-1, 1], leaving the same models out of both (see `verdicts.jackknife`).
 
     Of statistics it covers more than it says: rank correlations of two indices with a third quantity, over all pairs of
     5 or 10 models, were covered in .97 to 1.0 of 300 simulations.
     """
     one, other = first.without_a_model(), second.without_a_model()
-    if first.uncut is None or second.uncut is None or not one or not other:
+    if first.unclipped is None or second.unclipped is None or not one or not other:
         return None
     # a model that a grade does not depend on changes nothing when it is left out
-    without = {model: other.get(model, second.uncut) - one.get(model, first.uncut) for model in {**one, **other}}
-    interval = jackknife_interval(second.uncut - first.uncut, without)
+    without = {
+        model: other.get(model, second.unclipped) - one.get(model, first.unclipped) for model in {**one, **other}
+    }
+    interval = jackknife_interval(second.unclipped - first.unclipped, without)
     if interval is None:
         return None
     low, high = interval
-    if (first.uncut, second.uncut) != (first.grade, second.grade):
-        low, high = min(low, 0.0), max(high, 0.0)  # of numbers cut to a range, the difference is as large or smaller
+    if (first.unclipped, second.unclipped) != (first.grade, second.grade):
+        low, high = min(low, 0.0), max(high, 0.0)  # clipping both numbers can only shrink their difference
     return max(-1.0, low), min(1.0, high)

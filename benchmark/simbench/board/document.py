@@ -14,7 +14,7 @@ from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError
-from simbench.verdicts.verdict import Tally, Verdict, Violation
+from simbench.verdicts.verdict import Tally, Trial, Verdict
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,7 +34,7 @@ class CellRecord(_Part):
     """A metric's verdict on a test, or on one column of a test.
 
     `tallies`: per set of models, how many of the trials held and how many there were. Where the grade is no mean of
-    trials: the `statistic` that it is cut from, and what that is `without` each of its models.
+    trials: the `statistic` that it is clipped from, and what that is `without` each of its models.
     """
 
     status: CellStatus
@@ -221,7 +221,7 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason,
         "auxiliary": verdict.auxiliary,
         "violations": [{"where": violation.where, "margin": violation.margin} for violation in verdict.violations],
-        "tallies": [(tally.models, tally.held, tally.asked) for tally in verdict.tallies],
+        "tallies": [(tally.models, tally.credit, tally.asked) for tally in verdict.tallies],
         "statistic": verdict.statistic,
         "without": verdict.without,
     }
@@ -244,7 +244,7 @@ def _verdict(record: CellRecord) -> Verdict:
         reason=record.reason,
         auxiliary=_numbers(record.auxiliary),
         violations=tuple(
-            Violation(one.where, math.nan if one.margin is None else one.margin) for one in record.violations
+            Trial(one.where, (), False, math.nan if one.margin is None else one.margin) for one in record.violations
         ),
         tallies=tuple(Tally(tuple(models), held, asked) for models, held, asked in record.tallies),
         statistic=record.statistic,

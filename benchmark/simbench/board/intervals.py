@@ -138,7 +138,7 @@ def resampled_grades(
             continue
         held, asked = np.zeros(len(groups)), np.zeros(len(groups))
         for tally in verdict.tallies:
-            held[groups.index(tally.models)] = tally.held
+            held[groups.index(tally.models)] = tally.credit
             asked[groups.index(tally.models)] = tally.asked
         trials = weights @ asked
         usable &= trials > 0
@@ -147,13 +147,13 @@ def resampled_grades(
 
 
 def _resampled_statistic(verdict: Verdict, drawn: Mapping[str, npt.NDArray[np.int64]]) -> float | Floats:
-    """To first order in how often models are drawn: θ + Σ (n_m - 1)(k - 1)/k (mean θ₋ - θ₋ₘ), cut to [0, 1].
+    """To first order in how often models are drawn: θ + Σ (n_m - 1)(k - 1)/k (mean θ₋ - θ₋ₘ), clipped to [0, 1].
 
     For a mean of model effects this is their mean over the draw. Models of a name one of which the statistic cannot do
     without do not move it.
     """
-    assert verdict.uncut is not None
-    value: float | Floats = verdict.uncut
+    assert verdict.unclipped is not None
+    value: float | Floats = verdict.unclipped
     for members in models_by_name(verdict.without).values():
         without = np.array([verdict.without[model] for model in members])
         if len(members) > 1 and np.isfinite(without).all():

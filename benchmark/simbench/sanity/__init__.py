@@ -1,1 +1,1 @@
-"""The sanity tests: one module per test kind, what it expands to and how it grades."""
+"""Sanity tests: the base of all kinds, the selection of layers and pairs, the kinds, and their statistics."""

@@ -1,4 +1,4 @@
-"""What a test kind is: questions about a metric's scores. `expand` and `grade` follow from the questions."""
+"""Base of all sanity tests: a test asks questions about a metric's scores, and is graded by the answers."""
 
 from __future__ import annotations
 
@@ -10,89 +10,121 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS, origin_of
 from simbench.suite.schema import DeclaredTest
-from simbench.verdicts.verdict import (
-    Judgement,
-    Trial,
-    Ungraded,
-    Verdict,
-    grade_trials,
-    judged_by_mean,
-)
+from simbench.verdicts.verdict import Trial, Verdict, clip, grade_trials, judge_by_mean, ungraded
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
+# A functional metric, and the comparison on which its value is needed.
+NamedVariable = tuple[Named, Comparison]
+
 
 class Similarity(NamedTuple):
-    """A score in similarity orientation. Compare with `above`: equal values are ordered by the tie-break."""
+    """A score, oriented so that more is more similar. Compare with `above`: the tie-break orders equal values."""
 
     value: float
     tiebreak: float | None = None
     standard_error: float | None = None
 
     def above(self, other: Similarity) -> bool:
-        """Strictly more similar; a tie that nothing breaks is not above."""
+        """Tell whether this is strictly more similar; a tie that nothing breaks is not above."""
         if self.value != other.value or self.tiebreak is None or other.tiebreak is None:
             return self.value > other.value
         return self.tiebreak > other.tiebreak
 
 
 class Ungradable(Exception):  # noqa: N818 - carries a reason, not a failure of ours
-    """A score that a question needs is not there."""
+    """A score that a question needs is missing."""
 
     def __init__(self, status: Literal["skip", "error", "missing"], reason: str) -> None:
+        """Keep the status of the missing score and the reason for it."""
         self.status: Literal["skip", "error", "missing"] = status
         self.reason = reason
         super().__init__(reason)
 
 
 class Scores(Protocol):
-    """Looks up a comparison's score; raises `Ungradable` where there is none."""
+    """Look-up of a comparison's score; raises `Ungradable` where there is none."""
 
     def __call__(self, comparison: Comparison, variable: Named | None = None) -> Similarity:
         """Return the score as a similarity; with `variable`, the value of that reference variable, as measured."""
         ...
 
 
-class Answer(NamedTuple):
-    """Whether a property held, by how much (> 0: on the right side), and the comparisons that broke it.
-
-    `credit` in [0, 1] is what the answer adds to the grade where that is not all or nothing. `held` is None for an
-    observation: one point of a statistic, neither right nor wrong; `at` is then where it lies on the other axis.
-    """
-
-    held: bool | None
-    margin: float
-    violating: tuple[Comparison, ...] = ()
-    credit: float | None = None
-    at: float | None = None
+def decide(held: bool, margin: float, *violating: Comparison) -> Trial:
+    """Answer yes or no; `margin` is > 0 on the right side. Comparisons that broke the claim count where it failed."""
+    return Trial("", (), held, margin, violating=() if held else violating)
 
 
-def partly(credit: float, violating: Sequence[Comparison] = ()) -> Answer:
-    """An answer that is more or less right: `credit`, cut to [0, 1], of which 1 is needed to hold.
+def give_credit(credit: float, *violating: Comparison) -> Trial:
+    """Answer with partial credit, clipped to [0, 1], of which 1 is needed to hold.
 
     The violating comparisons are marked where half of the credit or more is lost.
     """
-    credit = min(1.0, max(0.0, credit))
-    return Answer(credit == 1.0, credit - 1.0, tuple(violating) if credit <= 0.5 else (), credit)
+    credit = clip(credit)
+    return Trial(
+        "", (), credit == 1.0, credit - 1.0, violating=violating if credit <= 0.5 else (), partial_credit=credit
+    )
+
+
+def is_more_similar(more: Comparison, less: Comparison, violating: Comparison, scores: Scores) -> Trial:
+    """Answer whether S(more) > S(less); a tie is a failure."""
+    first, second = scores(more), scores(less)
+    return decide(first.above(second), first.value - second.value, violating)
+
+
+def observe(compared: Comparison, scores: Scores) -> Trial:
+    """Answer with an observation, the similarity itself, at the value that the question gives."""
+    return Trial("", (), None, scores(compared).value)
 
 
 @dataclass(frozen=True)
 class Question:
     """One question: the comparisons it needs and how their scores answer it.
 
-    A test that sweeps a variable gives its value in `at`, and in `line` what the questions along one curve share.
-    `reference_variables` are functional metrics, each with the comparison on which the answer needs its value.
+    Attributes:
+        where: the representations in question, in words.
+        models: the models whose scores decide, `name/seed`.
+        comparisons: what must be scored.
+        ask: turns scores into an answer (`decide`, `give_credit`, `is_more_similar`, `observe`).
+        column: the column of the board that the question belongs to.
+        at: the value of the swept variable, where a test sweeps one.
+        line: the curve that the question lies on: questions of one line differ in nothing but `at`.
+        reference_variables: functional metrics, each with the comparison on which the answer needs its value.
     """
 
     where: str
     models: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
-    ask: Callable[[Scores], Answer]
+    ask: Callable[[Scores], Trial]
     column: str | None = None
     at: float | None = None
     line: str = ""
-    reference_variables: tuple[tuple[Named, Comparison], ...] = ()
+    reference_variables: tuple[NamedVariable, ...] = ()
+
+    @classmethod
+    def about(
+        cls,
+        compared: Comparison,
+        needed: Iterable[Comparison],
+        ask: Callable[[Scores], Trial],
+        column: str | None = None,
+        at: float | None = None,
+        line: str = "",
+        reference_variables: tuple[NamedVariable, ...] = (),
+    ) -> Question:
+        """Ask about one comparison, which names the question and its models; `needed` is all that must be scored."""
+        needed = tuple(dict.fromkeys(needed))
+        return cls(str(compared), models_of(compared), needed, ask, column, at, line, reference_variables)
+
+    def answer(self, scores: Scores) -> Trial:
+        """Answer from scores; without one of them, say why there is no answer."""
+        try:
+            trial = self.ask(scores)
+        except Ungradable as missing:
+            return ungraded(self.where, missing.status, missing.reason, self.column)
+        at = self.at if trial.at is None else trial.at
+        return replace(trial, where=self.where, models=self.models, column=self.column, at=at, line=self.line)
 
 
 class SanityTest(DeclaredTest):
@@ -100,15 +132,23 @@ class SanityTest(DeclaredTest):
 
     @abstractmethod
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """The questions for a metric, of whose declarations (its level above all) they may depend."""
+        """Yield the questions for a metric; they may depend on what it declares, above all on its level.
+
+        A kind that is `of_layers_only` is not asked about metrics that are defined at the head.
+        """
+
+    def comparisons(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Comparison]:
+        """Yield the comparisons that the questions need, repeated or not; a kind may add those of auxiliary values."""
+        for question in self.questions(groups, metric):
+            yield from question.comparisons
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Figures shown beside the grade, over what has scores; a figure that cannot be had is left out."""
+        """Compute figures shown beside the grade, over what has scores; leave out those that cannot be computed."""
         return {}
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
-        """Every comparison the questions need, once, in order."""
-        return tuple(dict.fromkeys(c for question in self.questions(groups, metric) for c in question.comparisons))
+        """List every comparison to score, once, in order."""
+        return tuple(dict.fromkeys(self.comparisons(groups, metric))) if self._applies_to(metric) else ()
 
     def reference_variables(
         self, groups: Sequence[ModelGroup], metric: Metric
@@ -117,67 +157,58 @@ class SanityTest(DeclaredTest):
 
         The runner scores these like any other metric; `scores(comparison, variable)` looks them up.
         """
-        found: dict[Named, dict[Comparison, None]] = {}
-        for question in self.questions(groups, metric):
+        needed: dict[Named, dict[Comparison, None]] = {}
+        for question in self._asked(groups, metric):
             for variable, comparison in question.reference_variables:
-                found.setdefault(variable, {})[comparison] = None
-        return {variable: tuple(comparisons) for variable, comparisons in found.items()}
+                needed.setdefault(variable, {})[comparison] = None
+        return {variable: tuple(comparisons) for variable, comparisons in needed.items()}
 
     def grade(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Verdict:
-        """How well a metric's scores answer the questions, in all and per column; it passes where every column does."""
-        questions = list(self.questions(groups, metric))
+        """Grade a metric's answers, in all and per column; it passes where every column does."""
+        questions = self._asked(groups, metric)
         if not questions:
             return Verdict("skip", reason=self.nothing_to_ask(metric))
-        answers = [_answer(question, scores) for question in questions]
-        verdict = self._graded(questions, answers)
+        trials = [question.answer(scores) for question in questions]
+        verdict = self._graded(questions, trials)
         columns = {}
         for column in dict.fromkeys(question.column for question in questions if question.column is not None):
             chosen = [position for position, question in enumerate(questions) if question.column == column]
-            columns[column] = self._graded([questions[p] for p in chosen], [answers[p] for p in chosen])
+            columns[column] = self._graded([questions[p] for p in chosen], [trials[p] for p in chosen])
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
-        # what is easy for every index must not outweigh the column that a test is about
-        failed = any(one.passed is False for one in columns.values())
+        # A column that is easy for every index must not outweigh the column that the test is about.
+        failed = any(part.passed is False for part in columns.values())
         passed = False if failed and verdict.status == "ok" else verdict.passed
         return replace(verdict, passed=passed, auxiliary={**verdict.auxiliary, **auxiliary}, columns=columns)
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """Why this kind asks nothing of a metric."""
+        """Explain why this kind asks nothing of a metric."""
         if metric.level == "head":
-            found = "compares layers" if self.of_layers_only else "found no linear heads to compare"
-            return f"{self.kind} {found}; this metric is defined at the head only"
+            reason = "compares layers" if self.of_layers_only else "found no linear heads to compare"
+            return f"{self.kind} {reason}; this metric is defined at the head only"
         return f"{self.kind} found nothing to compare in the models it was given"
 
-    def judge(self, trials: Sequence[Trial]) -> Judgement:
-        """The grade of answered questions with its interval: their mean credit, unless a kind says otherwise."""
-        return judged_by_mean(trials)
+    def judge(self, trials: Sequence[Trial]) -> Verdict:
+        """Grade answered questions, with an interval: by their mean credit, unless a kind does otherwise."""
+        return judge_by_mean(trials)
 
-    def _graded(self, questions: Sequence[Question], answers: Sequence[Trial | Ungraded]) -> Verdict:
+    def _applies_to(self, metric: Metric) -> bool:
+        return not (self.of_layers_only and metric.level == "head")
+
+    def _asked(self, groups: Sequence[ModelGroup], metric: Metric) -> list[Question]:
+        return list(self.questions(groups, metric)) if self._applies_to(metric) else []
+
+    def _graded(self, questions: Sequence[Question], trials: Sequence[Trial]) -> Verdict:
         comparisons = len({comparison for question in questions for comparison in question.comparisons})
-        trials = [answer for answer in answers if isinstance(answer, Trial)]
-        ungraded = [answer for answer in answers if isinstance(answer, Ungraded)]
-        return grade_trials(trials, ungraded, self.passes, self.judge, comparisons=comparisons)
+        return grade_trials(trials, self.passes, self.judge, comparisons=comparisons)
 
 
-def _answer(question: Question, scores: Scores) -> Trial | Ungraded:
-    try:
-        answer = question.ask(scores)
-    except Ungradable as problem:
-        return Ungraded(question.where, problem.status, problem.reason, question.column)
-    return Trial(
-        question.where,
-        question.models,
-        answer.held,
-        answer.margin,
-        question.column,
-        answer.violating,
-        question.at if answer.at is None else answer.at,
-        question.line,
-        answer.credit,
-    )
+def models_of(*comparisons: Comparison) -> tuple[str, ...]:
+    """List the models of comparisons, `name/seed`, each once."""
+    return tuple(dict.fromkeys(str(side.model) for compared in comparisons for side in (compared.a, compared.b)))
 
 
 def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:
-    """Whether every comparison has a score."""
+    """Tell whether every comparison has a score."""
     try:
         for comparison in comparisons:
             scores(comparison)

@@ -1,4 +1,4 @@
-"""Which layers and which pairs of models a test looks at."""
+"""Selection of the layers and of the pairs of models that a test compares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from simbench.references import ModelGroup, ModelRef, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Level
@@ -19,7 +19,7 @@ Pairing = Literal["ring", "all"]
 
 
 def layers_of(group: ModelGroup, chosen: ChosenLayers, level: Level) -> tuple[str, ...]:
-    """The layers a test looks at: those asked for, or at the head the one layer that the head reads."""
+    """Return the layers that a test compares: those chosen, or at the head the one layer that the head reads."""
     if level == "head":
         return (group.embedding_layer,) if group.embedding_layer is not None else ()
     if chosen is None:
@@ -31,8 +31,14 @@ def layers_of(group: ModelGroup, chosen: ChosenLayers, level: Level) -> tuple[st
     return tuple(group.layers[step] for step in steps)
 
 
+def layers_or_last(group: ModelGroup, chosen: ChosenLayers, level: Level) -> tuple[str, ...]:
+    """Return the layers that a test compares which by default is of the last layer only."""
+    last = chosen is None and level != "head"
+    return group.layers[-1:] if last else layers_of(group, chosen, level)
+
+
 def paired(items: Sequence[T], pairing: Pairing) -> list[tuple[T, T]]:
-    """Pairs of models: each with the next one, the last with the first (`ring`), or `all`.
+    """Pair up models: each with the next one and the last with the first (`ring`), or `all` pairs.
 
     >>> paired([0, 1, 2], "ring")
     [(0, 1), (1, 2), (2, 0)]
@@ -45,7 +51,7 @@ def paired(items: Sequence[T], pairing: Pairing) -> list[tuple[T, T]]:
 
 
 def with_next(models: Sequence[ModelRef], layer: str) -> list[tuple[RepresentationRef, RepresentationRef | None]]:
-    """Each model's layer with the same layer of the next model; None when there is only one model."""
+    """Pair each model's layer with the same layer of the next model; None when there is only one model."""
     following: dict[ModelRef, Any] = dict(paired(models, "ring"))
     return [
         (
@@ -56,8 +62,8 @@ def with_next(models: Sequence[ModelRef], layer: str) -> list[tuple[Representati
     ]
 
 
-def places(groups: Sequence[ModelGroup], chosen: ChosenLayers, level: Level) -> list[RepresentationRef]:
-    """The chosen layers of every model."""
+def representations_of(groups: Sequence[ModelGroup], chosen: ChosenLayers, level: Level) -> list[RepresentationRef]:
+    """List the chosen layers of every model."""
     return [
         RepresentationRef(model, layer)
         for group in groups
@@ -66,17 +72,25 @@ def places(groups: Sequence[ModelGroup], chosen: ChosenLayers, level: Level) -> 
     ]
 
 
-def one_layer(group: ModelGroup, chosen: str | None, level: Level) -> str | None:
-    """The layer of a test that looks at one: the one asked for, else the last; at the head the one the head reads."""
+def single_layer(group: ModelGroup, chosen: str | None, level: Level) -> str | None:
+    """Return the layer of a test of one layer: the chosen one, else the last; at the head the layer that it reads."""
     if level == "head":
         return group.embedding_layer
     return chosen or (group.layers[-1] if group.layers else None)
 
 
 def pairs_of(items: Sequence[T], *, ordered: bool) -> list[tuple[T, T]]:
-    """All pairs of different items; where they are `ordered`, both ways.
+    """List all pairs of different items, both ways where they are `ordered`.
 
     >>> pairs_of([0, 1], ordered=True)
     [(0, 1), (1, 0)]
     """
     return list(permutations(items, 2) if ordered else combinations(items, 2))
+
+
+def pairs_at(group: ModelGroup, layer: str, *, ordered: bool) -> list[Comparison]:
+    """Compare all models of a group with each other at one layer, both ways where pairs are `ordered`."""
+    return [
+        Comparison(RepresentationRef(first, layer), RepresentationRef(second, layer))
+        for first, second in pairs_of(group.models, ordered=ordered)
+    ]

@@ -32,31 +32,31 @@ Interval = tuple[float, float]
 
 
 class OfModels(Protocol):
-    """A trial or a tally: it knows the models that it is of."""
+    """A trial or a tally: anything that knows which models it is about."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models, `name/seed`."""
+        """Models, `name/seed`."""
         ...
 
 
 T = TypeVar("T", bound=OfModels)
 
 
-def leaving_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> dict[str, float]:
-    """The statistic of the trials without those of a model, for each model; NaN where none are left."""
+def leave_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> dict[str, float]:
+    """Compute a statistic of trials with each model left out in turn; NaN where no trial is left."""
     models = sorted({model for trial in trials for model in trial.models})
     return {model: _without(model, trials, statistic) for model in models}
 
 
 def jackknife_interval(value: float, without: Mapping[str, float]) -> Interval | None:
-    """A 95 % interval of a statistic of (pairs of) models: θ ± t · se, by the jackknife over **models**.
+    """Return a 95 % interval of a statistic of (pairs of) models, θ ± t · se, by the jackknife over **models**.
 
     For a mean of model effects this is Student's interval, also where the mean is over pairs (Arvesen 1969, Jackknifing
     U-statistics). None where leaving a model out leaves the statistic undetermined, as where all trials are of the same
-    models, and where it changes nothing, as of a perfect grade: an interval without width would say that no model could
-    do worse, and of seven questions to each of five models that each get 98 % right, it would cover that in 47 % of the
-    cases only.
+    models, and where it changes nothing, as with a perfect grade: an interval of width 0 would say that no model could
+    do worse. With seven questions to each of five models that answer 98 % right, it would cover the truth in 47 % of
+    the cases only.
 
     Args:
         value: the statistic of all models, θ.
@@ -67,11 +67,11 @@ def jackknife_interval(value: float, without: Mapping[str, float]) -> Interval |
 
 
 def bounded_interval(value: float, without: Mapping[str, float], low: float, high: float) -> Interval | None:
-    """The same of a statistic between `low` and `high`, symmetric in its angle.
+    """Return a 95 % interval of a statistic between `low` and `high`, symmetric in its angle.
 
     With θ scaled to [-1, 1] it is sin(arcsin θ ± t · se / √(1 - θ²)). Near the ends, where model effects are skewed,
-    the plain interval is too narrow and leaves the range. One in log-odds covers best there, but says next to nothing
-    of few models: [.2, 1] for .95 where one of three is imperfect.
+    the plain interval is too narrow and leaves the range. An interval in log-odds covers best there, but says next
+    to nothing for few models: [.2, 1] for .95 where one of three is imperfect.
     """
     half, middle, reach = (high - low) / 2, (high + low) / 2, _reach(without)
     if reach is None or not low < value < high:
@@ -83,7 +83,7 @@ def bounded_interval(value: float, without: Mapping[str, float], low: float, hig
 
 
 def _reach(without: Mapping[str, float]) -> float | None:
-    """Half the width of Student's interval, t · se; None where leaving models out says nothing.
+    """Return half the width of Student's interval, t · se; None where leaving models out changes nothing.
 
     With k models of one name, se² = Σ_names (k - 1)/k Σ_models (θ₋ₘ - mean θ₋)², and t has the degrees of freedom of
     Satterthwaite (1946).
@@ -98,15 +98,15 @@ def _reach(without: Mapping[str, float]) -> float | None:
         variances.append((len(members) - 1) * float(np.var(values)))
         degrees.append(len(members) - 1)
     variance = sum(variances)
-    # of rounding only: these are means and correlations, of the order of 1
+    # Statistics are means and correlations, of the order of 1: so small a variance is rounding.
     if variance <= 1e-24:
         return None
-    freedom = variance**2 / sum(one**2 / degree for one, degree in zip(variances, degrees, strict=True))
+    freedom = variance**2 / sum(part**2 / degree for part, degree in zip(variances, degrees, strict=True))
     return _students_t(freedom) * math.sqrt(variance)
 
 
 def models_by_name(models: Iterable[str]) -> dict[str, list[str]]:
-    """The models of each name, in order: those among which one is left out, or drawn."""
+    """Group models by name, in order: the groups within which models are left out, or drawn."""
     names: dict[str, list[str]] = {}
     for model in sorted(models):
         names.setdefault(name_of(model), []).append(model)
@@ -114,7 +114,7 @@ def models_by_name(models: Iterable[str]) -> dict[str, list[str]]:
 
 
 def name_of(model: str) -> str:
-    """What the models of one name share: `cnn` for `cnn/0`."""
+    """Return the name of a model without its seed: `cnn` for `cnn/0`."""
     return model.rpartition("/")[0]
 
 
@@ -124,7 +124,7 @@ def _without(model: str, trials: Sequence[T], statistic: Callable[[Sequence[T]],
 
 
 def _students_t(freedom: float) -> float:
-    """The 97.5 % quantile of Student's t."""
+    """Return the 97.5 % quantile of Student's t."""
     from scipy.special import stdtrit  # not needed to plan, and slow to import
 
     return float(stdtrit(freedom, 0.975))

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from simbench.errors import NotApplicable
 from simbench.references import Comparison
 from simbench.seeds import seed_for
-from simbench.verdicts.jackknife import bounded_interval, leaving_models_out
+from simbench.verdicts.jackknife import bounded_interval, leave_models_out
 
 VerdictStatus = Literal["ok", "skip", "error", "missing"]
+# A verdict lists at most so many violations.
 VIOLATIONS = 10
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One question that was asked of a metric. `margin` is how far on the right side (> 0) it fell.
+    """One question that a test asks of a metric, with its answer or with the reason why there is none.
 
-    `violating` are the comparisons whose scores broke it; `at` is the swept variable's value where a test sweeps one,
-    and `line` names the trials that differ in nothing else. `held` is None for an observation, one point of a
-    statistic: its `margin` is the similarity and its `at` what this is held against. `partial_credit` in [0, 1] is
-    what the trial adds to the grade where that is not all or nothing.
+    Attributes:
+        where: the representations in question, in words.
+        models: the models whose scores decide, `name/seed`.
+        held: whether the claim held; None for an observation, which is one point of a statistic, and without an answer.
+        margin: how far on the right side (> 0) the answer fell; for an observation, the similarity.
+        column: the column of the board that the question belongs to.
+        violating: the comparisons whose scores broke the claim.
+        at: the value of the swept variable, where a test sweeps one; for an observation, of the reference variable.
+        line: the curve that the question lies on: trials of one line differ in nothing but `at`.
+        partial_credit: what the answer adds to the grade, in [0, 1], where that is not all or nothing.
+        status: "ok" for an answered question, else why there is no answer.
+        reason: the explanation of any other status.
     """
 
     where: str
@@ -34,37 +44,26 @@ class Trial:
     at: float | None = None
     line: str = ""
     partial_credit: float | None = None
+    status: VerdictStatus = "ok"
+    reason: str = ""
 
     @property
     def credit(self) -> float:
-        """What the trial adds to the grade; an observation adds nothing by itself."""
+        """Contribution to the grade; 0 for an observation."""
         return float(bool(self.held)) if self.partial_credit is None else self.partial_credit
 
 
-@dataclass(frozen=True)
-class Ungraded:
-    """A question that could not be answered, and why."""
-
-    where: str
-    status: Literal["skip", "error", "missing"]
-    reason: str
-    column: str | None = None
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A trial that did not hold."""
-
-    where: str
-    margin: float
+def ungraded(where: str, status: VerdictStatus, reason: str, column: str | None = None) -> Trial:
+    """Return the trial of a question that could not be answered."""
+    return Trial(where, (), None, math.nan, column, status=status, reason=reason)
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What the trials of the same models earned, and how many they were: what resampling models needs to know."""
+    """Credit that the trials of the same models earned, and their number: enough to resample models."""
 
     models: tuple[str, ...]
-    held: float
+    credit: float
     asked: int
 
 
@@ -72,9 +71,17 @@ class Tally:
 class Verdict:
     """A grade in [0, 1] (1 is perfect) or the reason why there is none.
 
-    `passed` is None where some questions could not be answered: what could not be compared never reads as a pass.
-    `tallies` are what a mean of credits consists of. Any other grade is a `statistic`, cut to [0, 1], and `without` is
-    that statistic with each of its models left out.
+    Attributes:
+        passed: whether the grade meets the threshold; None where some questions could not be answered: what could not
+            be compared never reads as a pass.
+        comparisons: how many comparisons the questions needed.
+        auxiliary: figures shown beside the grade.
+        violations: the worst trials, by margin.
+        columns: verdicts on parts of the test.
+        tallies: the credits of which the grade is the mean; empty for a grade that is a statistic.
+        statistic: the statistic before it is clipped to [0, 1]; None for a mean of credits.
+        without: the statistic with each of its models left out.
+        trials: every question that was answered.
     """
 
     status: VerdictStatus
@@ -84,7 +91,7 @@ class Verdict:
     comparisons: int = 0
     reason: str | None = None
     auxiliary: Mapping[str, float] = field(default_factory=dict)
-    violations: tuple[Violation, ...] = ()
+    violations: tuple[Trial, ...] = ()
     columns: Mapping[str, Verdict] = field(default_factory=dict)
     tallies: tuple[Tally, ...] = ()
     statistic: float | None = None
@@ -92,40 +99,24 @@ class Verdict:
     trials: tuple[Trial, ...] = field(default=(), repr=False)
 
     @property
-    def uncut(self) -> float | None:
-        """What the grade is before it is cut to [0, 1]."""
+    def unclipped(self) -> float | None:
+        """Grade before it is clipped to [0, 1]."""
         return self.grade if self.statistic is None else self.statistic
 
     def without_a_model(self) -> Mapping[str, float]:
-        """`uncut` with each of its models left out; NaN where that leaves none. Nothing without a grade."""
-        return self.without or leaving_models_out(self.tallies, _mean_of_tallies)
+        """Return `unclipped` with each model left out; NaN where that leaves no trial, nothing without a grade."""
+        return self.without or leave_models_out(self.tallies, _mean_of_tallies)
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """A grade in [0, 1], its interval, and the figures that belong beside it.
-
-    `tallies` are what the mean credit of trials consists of. Any other grade is cut from a `statistic`, which `without`
-    gives with each model left out.
-    `violations` are what kept a statistic from 1; None where the trials that failed are the violations.
-    """
-
-    grade: float
-    interval: tuple[float, float] | None = None
-    auxiliary: Mapping[str, float] = field(default_factory=dict)
-    tallies: tuple[Tally, ...] = ()
-    statistic: float | None = None
-    without: Mapping[str, float] = field(default_factory=dict)
-    violations: tuple[Violation, ...] | None = None
+def judge_by_mean(trials: Sequence[Trial]) -> Verdict:
+    """Grade trials by their mean credit, with its interval over models; for yes/no questions, the share that held."""
+    grade, tallies = sum(trial.credit for trial in trials) / len(trials), tally_by_models(trials)
+    interval = bounded_interval(grade, leave_models_out(tallies, _mean_of_tallies), 0, 1)
+    return Verdict("ok", grade, interval, violations=worst_trials(trials), tallies=tallies)
 
 
-def mean_credit(trials: Sequence[Trial]) -> float:
-    """The mean credit of trials; where all are yes/no questions, the share that held."""
-    return sum(trial.credit for trial in trials) / len(trials)
-
-
-def tallied(trials: Iterable[Trial]) -> tuple[Tally, ...]:
-    """The trials counted by the models they were asked of, in the order these appear."""
+def tally_by_models(trials: Iterable[Trial]) -> tuple[Tally, ...]:
+    """Add up the credits of trials that were asked of the same models, in the order of their first trial."""
     credits: dict[tuple[str, ...], list[float]] = {}
     for trial in trials:
         credits.setdefault(trial.models, []).append(trial.credit)
@@ -133,72 +124,57 @@ def tallied(trials: Iterable[Trial]) -> tuple[Tally, ...]:
 
 
 def _mean_of_tallies(tallies: Sequence[Tally]) -> float:
-    return sum(tally.held for tally in tallies) / sum(tally.asked for tally in tallies)
+    return sum(tally.credit for tally in tallies) / sum(tally.asked for tally in tallies)
 
 
-def judged_by_mean(trials: Sequence[Trial]) -> Judgement:
-    """The mean credit of trials, with its interval over models."""
-    grade, tallies = mean_credit(trials), tallied(trials)
-    interval = bounded_interval(grade, leaving_models_out(tallies, _mean_of_tallies), 0, 1)
-    return Judgement(grade, interval, tallies=tallies)
+def worst_trials(trials: Iterable[Trial]) -> tuple[Trial, ...]:
+    """Select the trials that failed, the furthest on the wrong side first."""
+    failed = [trial for trial in trials if trial.held is not None and not trial.held]
+    return tuple(sorted(failed, key=lambda trial: trial.margin)[:VIOLATIONS])
 
 
-def cut(value: float) -> float:
-    """The grade that a value stands for: nothing below 0 or above 1."""
+def clip(value: float) -> float:
+    """Clip a value to [0, 1]."""
     return min(1.0, max(0.0, value))
 
 
 def grade_trials(
     trials: Sequence[Trial],
-    ungraded: Sequence[Ungraded],
     passes: Callable[[float], bool],
-    judge: Callable[[Sequence[Trial]], Judgement],
+    judge: Callable[[Sequence[Trial]], Verdict],
     *,
     comparisons: int,
 ) -> Verdict:
-    """The verdict on a set of questions: an error or a missing score outranks a skip, a skip outranks a pass."""
-    problem = next((one for status in ("error", "missing") for one in ungraded if one.status == status), None)
-    if problem is not None:
-        return Verdict(problem.status, comparisons=comparisons, reason=_counted(problem, ungraded, trials))
-    if not trials:
-        reason = ungraded[0].reason if ungraded else "nothing to compare"
+    """Reach the verdict on a set of questions: an error or a missing score outranks a skip, a skip outranks a pass."""
+    answered = [trial for trial in trials if trial.status == "ok"]
+    unanswered = [trial for trial in trials if trial.status != "ok"]
+    failure = next((trial for status in ("error", "missing") for trial in unanswered if trial.status == status), None)
+    if failure is not None:
+        return Verdict(failure.status, comparisons=comparisons, reason=_counted(failure, trials))
+    if not answered:
+        reason = unanswered[0].reason if unanswered else "nothing to compare"
         return Verdict("skip", comparisons=comparisons, reason=reason)
+    partial = _counted(unanswered[0], trials) if unanswered else None
     try:
-        judgement = judge(trials)
-    except NotApplicable as reason:
-        told = f"{reason}; {_counted(ungraded[0], ungraded, trials)}" if ungraded else str(reason)
-        return Verdict("skip", comparisons=comparisons, reason=told)
-    grade = judgement.grade
-    partial = _counted(ungraded[0], ungraded, trials) if ungraded else None
-    return Verdict(
-        "ok",
-        grade=grade,
-        interval=judgement.interval,
-        passed=False if not passes(grade) else None if ungraded else True,
+        verdict = judge(answered)
+    except NotApplicable as undetermined:
+        reason = str(undetermined) if partial is None else f"{undetermined}; {partial}"
+        return Verdict("skip", comparisons=comparisons, reason=reason)
+    assert verdict.grade is not None
+    return replace(
+        verdict,
+        passed=False if not passes(verdict.grade) else None if unanswered else True,
         comparisons=comparisons,
         reason=partial,
-        auxiliary=judgement.auxiliary,
-        violations=worst(trials) if judgement.violations is None else judgement.violations,
-        tallies=judgement.tallies,
-        statistic=judgement.statistic,
-        without=judgement.without,
-        trials=tuple(trials),
+        trials=tuple(answered),
     )
 
 
-def _counted(problem: Ungraded, ungraded: Sequence[Ungraded], trials: Sequence[Trial]) -> str:
-    alike = sum(one.status == problem.status for one in ungraded)
-    return f"{alike} of {len(ungraded) + len(trials)} {problem.status}: {problem.where}: {problem.reason}"
-
-
-def worst(trials: Iterable[Trial]) -> tuple[Violation, ...]:
-    """The trials that failed, the furthest on the wrong side first."""
-    failed = sorted(
-        (trial for trial in trials if trial.held is not None and not trial.held), key=lambda trial: trial.margin
-    )
-    return tuple(Violation(trial.where, trial.margin) for trial in failed[:VIOLATIONS])
+def _counted(example: Trial, trials: Sequence[Trial]) -> str:
+    alike = sum(trial.status == example.status for trial in trials)
+    return f"{alike} of {len(trials)} {example.status}: {example.where}: {example.reason}"
 
 
 def seed_of_test(test_id: str) -> int:
-    """The seed of a test's resampling."""
+    """Derive the seed of a test's resampling."""
     return seed_for(purpose="interval", test=test_id)

@@ -11,12 +11,12 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS
 from simbench.references import Comparison
 from simbench.sanity.kind import Similarity
-from simbench.sanity.kinds.distribution_sensitivity import Classes, DistributionSensitivity
+from simbench.sanity.kinds.distribution_sensitivity import DistributionSensitivity, PermutedClasses
 from simbench.seeds import seed_for
 
 
 def test_it_may_ask_for_what_can_be_synthetic() -> None:
-    assert get_args(Classes) == CLASS_COUNTS
+    assert get_args(PermutedClasses) == CLASS_COUNTS
 
 
 def make(**keys: object) -> DistributionSensitivity:

@@ -15,7 +15,7 @@ from simbench.references import Comparison
 from simbench.registry import METRICS
 from simbench.run.materials import GENERATORS
 from simbench.sanity.kind import Similarity
-from simbench.sanity.kinds.graded_perturbation import Classes, GradedPerturbation
+from simbench.sanity.kinds.graded_perturbation import GradedPerturbation, PerturbedClasses
 from simbench.seeds import seed_for
 
 
@@ -36,7 +36,7 @@ def level(comparison: Comparison) -> int:
 
 
 def test_it_may_ask_for_what_can_be_synthetic() -> None:
-    assert get_args(Classes) == tuple(NOISE_OF_A_LEVEL)
+    assert get_args(PerturbedClasses) == tuple(NOISE_OF_A_LEVEL)
 
 
 def test_every_level_is_compared_with_the_model_without_noise() -> None:

@@ -11,7 +11,7 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import SanityTest, Similarity, partly
+from simbench.sanity.kind import SanityTest, Similarity, give_credit
 from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
@@ -71,7 +71,7 @@ def test_the_scale_has_a_sign_and_is_0_where_it_is_rounding(unit: float, group: 
 )
 def test_what_lost_half_of_its_credit_or_more_is_marked(credit: float, answer: Any, group: ModelGroup) -> None:
     a = RepresentationRef(group.models[0], "block1")
-    found = partly(credit, [Comparison(a, a)])
+    found = give_credit(credit, Comparison(a, a))
     assert (found.held, pytest.approx(found.margin), len(found.violating), found.credit) == answer
 
 

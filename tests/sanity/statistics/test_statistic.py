@@ -21,17 +21,17 @@ from simbench.sanity.statistics.statistic import (
     StatisticTest,
     association,
     mantel_p_value,
-    rank_strays,
+    misranked,
     under_permutations,
 )
 from simbench.verdicts.jackknife import (
     Interval,
     bounded_interval,
     jackknife_interval,
-    leaving_models_out,
+    leave_models_out,
     models_by_name,
 )
-from simbench.verdicts.verdict import VIOLATIONS, Trial, Ungraded, grade_trials, judged_by_mean
+from simbench.verdicts.verdict import VIOLATIONS, Trial, grade_trials, judge_by_mean, ungraded
 
 Random = np.random.Generator
 
@@ -94,7 +94,7 @@ def interval(
     trials: Sequence[Trial],
     statistic: Callable[[Sequence[Trial]], float] = mean_margin,
 ) -> Interval | None:
-    return of_kind(statistic(trials), leaving_models_out(trials, statistic))
+    return of_kind(statistic(trials), leave_models_out(trials, statistic))
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
@@ -181,7 +181,7 @@ def test_the_interval_of_a_correlation_is_students_in_its_angle_and_stays_within
 
 
 @pytest.mark.parametrize("of_kind", [jackknife_interval, of_share])
-def test_where_leaving_models_out_says_nothing_there_is_no_interval(of_kind: Any) -> None:
+def test_where_leave_models_out_says_nothing_there_is_no_interval(of_kind: Any) -> None:
     assert of_kind(0.5, {}) is None
     assert of_kind(0.5, {"a/0": 0.4, "b/0": 0.6}) is None  # one model of either name
     assert of_kind(0.5, {"a/0": 0.5, "a/1": 0.5}) is None
@@ -190,7 +190,7 @@ def test_where_leaving_models_out_says_nothing_there_is_no_interval(of_kind: Any
 
 def test_models_stand_in_one_order_whatever_order_they_come_in() -> None:
     trials = [observation((model,), 1.0) for model in ("b/1", "a/2", "a/10", "b/0", "a/0")]
-    assert list(leaving_models_out(trials, mean_margin)) == ["a/0", "a/10", "a/2", "b/0", "b/1"]
+    assert list(leave_models_out(trials, mean_margin)) == ["a/0", "a/10", "a/2", "b/0", "b/1"]
     assert models_by_name(["b/1", "a/1", "b/0", "a/0"]) == {"a": ["a/0", "a/1"], "b": ["b/0", "b/1"]}
 
 
@@ -318,15 +318,15 @@ def test_a_constant_index_is_associated_with_nothing_and_nothing_with_a_constant
     assert math.isnan(association(pairs(variable, np.full((5, 5), 0.7))))
 
 
-def test_strays_are_as_far_off_as_their_places() -> None:
+def test_misranked_observations_are_as_far_off_as_their_ranks() -> None:
     trials = [observation((f"m/{n}",), margin, float(n)) for n, margin in enumerate([0.0, 5.0, -2.0, -3.0, -4.0])]
-    assert {(stray.where, stray.margin) for stray in rank_strays(trials)} == {("m/0", -0.25), ("m/1", -0.25)}
+    assert {(stray.where, stray.margin) for stray in misranked(trials)} == {("m/0", -0.25), ("m/1", -0.25)}
 
 
 def test_on_a_curve_of_two_both_stray_and_on_one_of_one_none() -> None:
     turned = [observation((f"m/{n}",), float(n), float(n)) for n in range(2)]
-    assert [stray.margin for stray in rank_strays(turned)] == [-1.0, -1.0]
-    assert rank_strays(turned[:1]) == []
+    assert [stray.margin for stray in misranked(turned)] == [-1.0, -1.0]
+    assert misranked(turned[:1]) == []
 
 
 class OfTheMean(StatisticTest):
@@ -341,14 +341,14 @@ class OfTheMean(StatisticTest):
     def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
         return {"largest": max(trial.margin for trial in trials), "unknown": math.nan}
 
-    def strays(self, trials: Sequence[Trial]) -> Any:
-        return rank_strays(trials)
+    def violations(self, trials: Sequence[Trial]) -> Any:
+        return misranked(trials)
 
 
 def graded(margins: Sequence[float]) -> Any:
     kind = OfTheMean(id="t", kind="mean", models=["net"])
     trials = [observation((f"net/{n}",), margin, float(n)) for n, margin in enumerate(margins)]
-    return grade_trials(trials, (), kind.passes, kind.judge, comparisons=len(trials))
+    return grade_trials(trials, kind.passes, kind.judge, comparisons=len(trials))
 
 
 @pytest.mark.parametrize(("margins", "grade"), [([-0.4, 0.1], 0.0), ([0.2, 0.4], 0.3), ([0.3, 1.5], 0.9)])
@@ -371,14 +371,14 @@ def test_what_is_not_determined_is_skipped_with_a_reason(undetermined: float) ->
 
 def test_why_observations_are_missing_is_said_where_the_rest_does_not_determine_the_statistic() -> None:
     kind = OfTheMean(id="t", kind="mean", models=["net"])
-    lacking = [Ungraded("there", "skip", "receiver is not better than chance")]
-    verdict = grade_trials([observation(("net/0",), math.nan, 0.0)], lacking, kind.passes, kind.judge, comparisons=2)
+    lacking = [ungraded("there", "skip", "receiver is not better than chance")]
+    verdict = grade_trials([observation(("net/0",), math.nan, 0.0), *lacking], kind.passes, kind.judge, comparisons=2)
     assert verdict.reason == (
         "1 observations do not determine the statistic of mean; 1 of 2 skip: there: receiver is not better than chance"
     )
 
 
-def test_the_worst_strays_are_the_violations() -> None:
+def test_the_worst_observations_are_the_violations() -> None:
     verdict = graded([float(n) for n in range(30)])
     margins = [violation.margin for violation in verdict.violations]
     assert margins == sorted(margins)
@@ -396,7 +396,7 @@ def test_a_statistic_says_what_it_is_without_each_model_and_not_what_models_earn
 
 def test_what_a_grade_is_cut_from_is_kept() -> None:
     verdict = graded([-0.4, 0.1])
-    assert (verdict.grade, verdict.statistic, verdict.uncut) == (0.0, pytest.approx(-0.15), pytest.approx(-0.15))
+    assert (verdict.grade, verdict.statistic, verdict.unclipped) == (0.0, pytest.approx(-0.15), pytest.approx(-0.15))
     assert verdict.without == pytest.approx({"net/0": 0.1, "net/1": -0.4})
 
 
@@ -406,8 +406,8 @@ def test_without_its_only_model_a_statistic_is_unknown() -> None:
 
 def test_what_a_mean_is_without_a_model_follows_from_its_tallies() -> None:
     trials = [Trial("", (f"net/{model}",), held, 0.0) for model, held in ((0, True), (0, False), (1, True), (2, False))]
-    verdict = grade_trials(trials, (), lambda grade: True, judged_by_mean, comparisons=4)
-    assert (verdict.without, verdict.statistic, verdict.uncut) == ({}, None, 0.5)
+    verdict = grade_trials(trials, lambda grade: True, judge_by_mean, comparisons=4)
+    assert (verdict.without, verdict.statistic, verdict.unclipped) == ({}, None, 0.5)
     assert verdict.without_a_model() == pytest.approx({"net/0": 1 / 2, "net/1": 1 / 3, "net/2": 2 / 3})
 
 

@@ -1,1 +1,1 @@
-"""One module per test kind."""
+"""Test kinds, one per module."""

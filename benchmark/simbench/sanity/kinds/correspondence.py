@@ -1,4 +1,4 @@
-"""Correspondence: across seeds, a layer's counterpart beats layers far from it."""
+"""Correspondence: across seeds, a layer's counterpart is more similar to it than layers far from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.selection import Pairing, paired
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ class Correspondence(SanityTest):
     For every receiving layer j′ of the second network and every layer i of the first with |i − j| ≥ `distance`, the
     question is S(j, j′) > S(i, j′).
 
-    Source: Kornblith et al. (2019), section 6.1 (the column arg-max rate, kept as a auxiliary); Balogh & Jelasity
-    (2024) for stitching. A metric that fails it does not measure what layers have in common across initialisations.
+    Source: Kornblith et al. (2019), section 6.1 (the column arg-max rate, kept as an auxiliary value); Balogh &
+    Jelasity (2024) for stitching. A metric that fails it does not measure what layers have in common across
+    initialisations.
     """
 
     of_layers_only: ClassVar[bool] = True
@@ -33,42 +34,34 @@ class Correspondence(SanityTest):
     pairs: Pairing = "ring"
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per pair of models, receiving layer and distant layer."""
-        if metric.level == "head":
-            return
+        """Yield a question per pair of models, receiving layer and distant layer."""
         for first, second, layers in _paired(groups, self.pairs):
-            for j, receiver_layer in enumerate(layers):
-                receiver = RepresentationRef(second, receiver_layer)
-                own = Comparison(RepresentationRef(first, receiver_layer), receiver)
-                for i, layer in enumerate(layers):
+            for j, column in enumerate(_columns(first, second, layers)):
+                for i, other in enumerate(column):
                     if abs(i - j) >= self.distance:
-                        other = Comparison(RepresentationRef(first, layer), receiver)
                         yield Question(
-                            f"{receiver}: {receiver_layer} against {layer} of {first}",
+                            f"{other.b}: {layers[j]} against {layers[i]} of {first}",
                             (str(first), str(second)),
-                            (own, other),
-                            partial(_beats, own, other),
+                            (column[j], other),
+                            partial(is_more_similar, column[j], other, other),
                         )
 
-    def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
-        """Every ordered layer pair, also the near ones: the auxiliary and the heat map need whole columns."""
+    def comparisons(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Comparison]:
+        """Yield every ordered pair of layers, near ones too: auxiliary values and heat map need whole columns."""
         if next(self.questions(groups, metric), None) is None:
-            return ()
-        return tuple(
-            comparison
-            for first, second, layers in _paired(groups, self.pairs)
-            for column in _columns(first, second, layers)
-            for comparison in column
-        )
+            return
+        for first, second, layers in _paired(groups, self.pairs):
+            for column in _columns(first, second, layers):
+                yield from column
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """What is missing, of seeds or of layers."""
+        """Say whether seeds or layers are missing."""
         if metric.level == "head":
             return super().nothing_to_ask(metric)
         return f"correspondence needs two seeds of a network with layers that are {self.distance} or more apart"
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Share of columns whose largest entry is the corresponding layer."""
+        """Compute the share of columns whose largest entry is the corresponding layer."""
         hits = [
             all(scores(column[j]).above(scores(other)) for i, other in enumerate(column) if i != j)
             for first, second, layers in _paired(groups, self.pairs)
@@ -85,14 +78,8 @@ def _paired(groups: Sequence[ModelGroup], pairing: Pairing) -> Iterator[tuple[Mo
 
 
 def _columns(first: ModelRef, second: ModelRef, layers: Sequence[str]) -> list[list[Comparison]]:
-    """Per receiving layer of the second model, the comparisons with every layer of the first."""
+    """List, per receiving layer of the second model, its comparisons with every layer of the first."""
     return [
         [Comparison(RepresentationRef(first, sender), RepresentationRef(second, receiver)) for sender in layers]
         for receiver in layers
     ]
-
-
-def _beats(own: Comparison, other: Comparison, scores: Scores) -> Answer:
-    own_score, other_score = scores(own), scores(other)
-    held = own_score.above(other_score)
-    return Answer(held, own_score.value - other_score.value, () if held else (other,))

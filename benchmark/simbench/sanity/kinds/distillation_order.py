@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -27,14 +27,15 @@ class DistillationOrder(SanityTest):
 
     Source: Nielsen et al. (2026), arXiv 2602.15438: a small distance of logits bounds how far embeddings are from
     linear maps of each other, and a small KL divergence does not, so that the student that is less accurate and further
-    in KL may be the one whose embeddings are the teacher's. Whether that is so of these students, the auxiliary of
-    `kl` and the accuracies tell.
+    in KL may be the one that has the teacher's embeddings. Whether that is so for these students can be read from the
+    auxiliary values of `kl` and from the accuracies. A metric that fails it follows how alike predictions are, not how
+    alike embeddings are.
     """
 
     models: list[str] = Field(min_length=3, max_length=3)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per pair of students of different kinds."""
+        """Yield a question per pair of students of different kinds."""
         by_logits, by_divergence = self._taught(groups)
         for one in by_logits:
             for other in by_divergence:
@@ -42,23 +43,23 @@ class DistillationOrder(SanityTest):
                     f"{one.a.model} against {other.a.model}",
                     (str(one.a.model), str(other.a.model)),
                     (one, other),
-                    partial(_closer, one, other),
+                    partial(is_more_similar, one, other, one),
                 )
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """The median similarity of each kind of student to the teacher."""
-        found = {}
+        """Compute the median similarity of each kind of student to the teacher."""
+        figures = {}
         for name, compared in zip(("logit_students", "kl_students"), self._taught(groups), strict=True):
             if compared and all_scored(compared, scores):
-                found[f"median_of_{name}"] = median(scores(comparison).value for comparison in compared)
-        return found
+                figures[f"median_of_{name}"] = median(scores(comparison).value for comparison in compared)
+        return figures
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """Whatever the metric, what is missing are models."""
+        """Say which models are missing, whatever the metric."""
         return "distillation_order needs a teacher and two kinds of students with a linear head"
 
     def _taught(self, groups: Sequence[ModelGroup]) -> tuple[list[Comparison], list[Comparison]]:
-        """The comparisons of students with the teacher, which receives: those taught by logits, those by divergence."""
+        """Compare students with the teacher, which receives: those taught by logits, then those by divergence."""
         if len(groups) != 3 or any(group.embedding_layer is None for group in groups):
             return [], []
         teacher, *students = groups
@@ -68,9 +69,3 @@ class DistillationOrder(SanityTest):
             for group in students
         )
         return by_logits, by_divergence
-
-
-def _closer(one: Comparison, other: Comparison, scores: Scores) -> Answer:
-    first, second = scores(one), scores(other)
-    held = first.above(second)
-    return Answer(held, first.value - second.value, () if held else (one,))

@@ -1,4 +1,4 @@
-"""Distribution invariance: the same output distribution from other weights."""
+"""Distribution invariance: other weights with the same output distribution leave similarity as it was."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pydantic import Field
 
 from simbench.references import ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, sanity_test
-from simbench.sanity.kinds.invariance import same_similarity
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.statistics.scale import shuffled
+from simbench.sanity.statistics.scale import ask_if_unchanged, shuffled
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ Reparametrisation = Literal["head_linear", "unit_permutation", "relu_rescaling"]
 
 @sanity_test("distribution_invariance")
 class DistributionInvariance(SanityTest):
-    """Weights that give the same p(y | x) give the same similarity.
+    """Other weights that give the same p(y | x) give the same similarity.
 
     * `head_linear`: f → A f, W → A⁻ᵀ W and a common shift of all unembeddings, at the layer the head reads. This is
       exactly the equivalence class of the identifiability theorem (Roeder et al. 2021; Nielsen et al. 2025, Thm 2.2).
@@ -30,7 +29,8 @@ class DistributionInvariance(SanityTest):
       undone in the next layer's weights.
 
     Graded like `invariance`. Before it grades, the runner measures that max |Δ log p| < 1e-4 on the probe; where that
-    premise fails, the comparison is an error.
+    premise fails, the comparison is an error. A metric that fails the test depends on a choice of weights that the
+    outputs cannot reveal.
     """
 
     reparametrisations: list[Reparametrisation] = Field(
@@ -40,7 +40,7 @@ class DistributionInvariance(SanityTest):
     layers: ChosenLayers = None
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Two questions per model, reparametrisation and layer that it changes."""
+        """Yield two questions per model, reparametrisation and layer that it changes."""
         for group in groups:
             for name in self.reparametrisations:
                 at_head = metric.level == "head" or name == "head_linear"
@@ -49,4 +49,4 @@ class DistributionInvariance(SanityTest):
                     for a, b in with_next(group.models, layer):
                         seed = seed_for(test=self.id, reparametrisation=name, model=str(a.model))
                         changed = a.reparametrised(Named.of(name, seed=seed))
-                        yield from same_similarity(a, b, changed, unrelated, self.tolerance, name)
+                        yield from ask_if_unchanged(a, b, changed, unrelated, self.tolerance, name)

@@ -1,4 +1,4 @@
-"""Distribution sensitivity: models that look alike and are not, whose representations are to be told apart."""
+"""Distribution sensitivity: models with nearly equal outputs and unrelated representations are told apart."""
 
 from __future__ import annotations
 
@@ -11,51 +11,54 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
 from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 Generator = Literal["permuted_clusters", "deranged_clusters", "separately_rotated", "exchanged_unembeddings"]
 LAYER = "embedding"
+# The parameter of a generator that says which of its two models is meant.
 OTHER = {
     "permuted_clusters": "permuted",
     "deranged_clusters": "deranged",
     "separately_rotated": "rotated",
     "exchanged_unembeddings": "exchanged",
 }
-"""The parameter of a generator that says which of its two models is meant."""
+# Dimensions of the embeddings and numbers of classes of the deranged clusters.
 DERANGED = ((2, 5), (4, 8), (8, 20))
-"""Dimensions of the embeddings and numbers of classes of the deranged clusters."""
-Classes = Literal[5, 7, 11, 13]
-"""Of the permuted clusters: those for which canonical correlations vanish."""
+# Numbers of classes of the permuted clusters: those for which canonical correlations vanish.
+PermutedClasses = Literal[5, 7, 11, 13]
 
 
 @sanity_test("distribution_sensitivity")
 class DistributionSensitivity(SanityTest):
     """An equivalent model is more similar than one that is merely close in KL divergence.
 
-    The pairs are synthetic:
+    The pairs of models are synthetic:
 
     * `permuted_clusters` (Nielsen et al. 2025, Thm 3.1 and Table 1): K clusters on a circle, unembeddings of length ρ,
       and a second model whose clusters are permuted so that no linear map relates the two, while KL → 0 as ρ grows;
     * `deranged_clusters`: the same theorem in 2, 4 and 8 dimensions, for 5, 8 and 20 classes, within 1e-6 in KL;
-    * `separately_rotated`: f′ = R f and g′ = R⁻¹ g with R = R(45°), each a rotation, of which no prediction survives;
-    * `exchanged_unembeddings`: f′ = f, within .005 in KL, and yet g′ is no linear map of g. These two are after
-      Nielsen et al. (2026, arXiv 2602.15438); an index of embeddings alone cannot see them, and does not pass them.
+    * `separately_rotated`: f′ = R f and g′ = R⁻¹ g with R = R(45°), both rotated, so that no prediction stays
+      the same;
+    * `exchanged_unembeddings`: f′ = f, within .005 in KL, and yet g′ is no linear map of g. The last two are
+      after Nielsen et al. (2026, arXiv 2602.15438); an index of embeddings alone cannot see the difference and fails.
 
     For every pair and seed (of the permuted clusters, for every K and ρ) the question is
     S(f, f′) < S(f, A f) − `margin` · scale, with scale = S(f, f) − S(f, row-shuffled f).
-    With margin 0 an index that gives both the same value up to 1e-5 of its range would pass; KL itself does.
-    Of several generators each is a column.
+    With margin 0 an index that gives both the same value up to 1e-5 of its range would pass, as KL itself does.
+    With several generators, each is a column. A metric that fails measures agreement of predictions, and says nothing
+    of representations.
     """
 
     generates_its_models: ClassVar[bool] = True
 
     generators: list[Generator] = Field(default=["permuted_clusters"], min_length=1)
-    classes: list[Classes] = Field(default=[7], min_length=1)
+    classes: list[PermutedClasses] = Field(default=[7], min_length=1)
     """K of the permuted clusters: 5, 7, 11 or 13."""
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
     """ρ of the permuted clusters."""
@@ -63,7 +66,7 @@ class DistributionSensitivity(SanityTest):
     margin: float = Field(default=0.05, ge=0, lt=1)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per synthetic pair."""
+        """Yield a question per synthetic pair."""
         for example in self._examples():
             pair = example.comparisons(self.id)
             yield Question(
@@ -77,8 +80,8 @@ class DistributionSensitivity(SanityTest):
             )
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Per generator, median scores of the dissimilar and of the equivalent pairs (of those of the largest ρ)."""
-        found: dict[str, float] = {}
+        """Compute, per generator, median scores of the dissimilar and of the equivalent pairs (at the largest ρ)."""
+        figures: dict[str, float] = {}
         for generator in self.generators:
             pairs = [
                 example.comparisons(self.id)
@@ -88,9 +91,9 @@ class DistributionSensitivity(SanityTest):
             pairs = [pair for pair in pairs if all_scored(pair[:2], scores)]
             if pairs:
                 name = "at_largest_rho" if generator == "permuted_clusters" else f"of_{generator}"
-                found[f"dissimilar_pair_{name}"] = median(scores(pair[0]).value for pair in pairs)
-                found[f"equivalent_pair_{name}"] = median(scores(pair[1]).value for pair in pairs)
-        return found
+                figures[f"dissimilar_pair_{name}"] = median(scores(pair[0]).value for pair in pairs)
+                figures[f"equivalent_pair_{name}"] = median(scores(pair[1]).value for pair in pairs)
+        return figures
 
     def _examples(self) -> Iterator[_Example]:
         if "permuted_clusters" in self.generators:
@@ -106,18 +109,18 @@ class DistributionSensitivity(SanityTest):
                 yield from self._with_seeds(generator, generator.replace("_", " "), {})
 
     def _with_seeds(
-        self, generator: str, said: str, axes: Mapping[str, int], rho: float | None = None
+        self, generator: str, label: str, axes: Mapping[str, int], rho: float | None = None
     ) -> Iterator[_Example]:
         for seed in self.seeds:
-            yield _Example(generator, said, axes, rho, seed)
+            yield _Example(generator, label, axes, rho, seed)
 
 
 @dataclass(frozen=True)
 class _Example:
-    """A synthetic pair: `axes` are its parameters but for `rho`, on which neither noise nor seeds depend."""
+    """A synthetic pair: `axes` are its parameters without `rho`, on which neither noise nor seeds depend."""
 
     generator: str
-    said: str
+    label: str
     axes: Mapping[str, int]
     rho: float | None
     seed: int
@@ -125,20 +128,20 @@ class _Example:
     @property
     def where(self) -> str:
         swept = "" if self.rho is None else f", ρ = {self.rho:g}"
-        return f"{self.said}{swept}, seed {self.seed}"
+        return f"{self.label}{swept}, seed {self.seed}"
 
     @property
     def line(self) -> str:
-        return f"{self.said}, seed {self.seed}"
+        return f"{self.label}, seed {self.seed}"
 
     @property
     def models(self) -> str:
-        """What the questions of one draw share: examples of one kind and different seeds are what an interval is of."""
+        """Name of the draw. Intervals are over draws: examples of one generator with different seeds."""
         kind = [] if self.generator == "permuted_clusters" else [self.generator]
         return "/".join(map(str, ["construction", *kind, *self.axes.values(), self.seed]))
 
     def comparisons(self, test: str) -> tuple[Comparison, Comparison, Comparison, Comparison]:
-        """(dissimilar, equivalent, own, unrelated)."""
+        """Return the comparisons (dissimilar, equivalent, own, unrelated)."""
         f, other = (self._model(second=second) for second in (False, True))
         kind = {} if self.generator == "permuted_clusters" else {"construction": self.generator}
         mixing = Named.of("invertible_linear", seed=seed_for(test=test, seed=self.seed, **kind, **self.axes))
@@ -151,11 +154,10 @@ class _Example:
         return RepresentationRef(ModelRef(self.generator, self.seed, Named.of(self.generator, **parameters)), LAYER)
 
 
-def _told_apart(pair: Sequence[Comparison], margin: float, scores: Scores) -> Answer:
+def _told_apart(pair: Sequence[Comparison], margin: float, scores: Scores) -> Trial:
     dissimilar, equivalent, own, unrelated = pair
     scale = scale_of(scores, own, [unrelated])
     difference = scores(equivalent).value - scores(dissimilar).value
     if scale <= 0:
-        return Answer(False, -abs(difference), (dissimilar,))
-    held = difference > margin * scale
-    return Answer(held, difference / scale - margin, () if held else (dissimilar,))
+        return decide(False, -abs(difference), dissimilar)
+    return decide(difference > margin * scale, difference / scale - margin, dissimilar)

@@ -11,7 +11,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import paired
-from simbench.sanity.statistics.scale import as_good_as_unrelated, shuffled
+from simbench.sanity.statistics.scale import credit_loss, shuffled
 from simbench.suite.schema import PASS_IF
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 @sanity_test("far_pair")
 class FarPair(SanityTest):
-    """The last layer, sent to the first, is as good as unrelated.
+    """The last layer, compared with the first, is nearly as dissimilar as unrelated data.
 
     Credit is 1 − max(0, S(last, first) − S₀) / (S(first, first) − S₀), S₀ being the median S of the first layer against
-    row-shuffled copies of itself; asked within every model and between neighbouring seeds.
+    row-shuffled copies of itself; asked within every model and between neighbouring seeds. The first layer receives.
 
     Source: Balogh & Jelasity (2024): a map trained on the task loss carries the last layer's class information into the
-    first layer with full accuracy. A metric that fails it reports what a receiver can be made to do with a sender,
-    not what the two have in common. Some similarity is legitimate (both see the same inputs), so half the scale passes.
+    first layer with full accuracy. A metric that fails it reports what the receiver can be trained to do with the
+    sender, not what the two have in common. Some similarity is legitimate (both see the same inputs), so half the scale
+    passes.
     """
 
     of_layers_only: ClassVar[bool] = True
@@ -35,9 +36,7 @@ class FarPair(SanityTest):
     pass_if: str = Field(default=">= 0.5", pattern=PASS_IF.pattern)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per model, and one per pair of neighbouring seeds."""
-        if metric.level == "head":
-            return
+        """Yield a question per model, and one per pair of neighbouring seeds."""
         for group in groups:
             if len(group.layers) < 2:
                 continue
@@ -46,9 +45,4 @@ class FarPair(SanityTest):
                 target = RepresentationRef(receiver, first)
                 far = Comparison(RepresentationRef(sender, last), target)
                 own, unrelated = Comparison(target, target), shuffled(target)
-                yield Question(
-                    str(far),
-                    tuple(dict.fromkeys((str(sender), str(receiver)))),
-                    (far, own, unrelated),
-                    partial(as_good_as_unrelated, far, own, [unrelated]),
-                )
+                yield Question.about(far, (far, own, unrelated), partial(credit_loss, far, own, [unrelated]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Question, Scores, sanity_test
-from simbench.sanity.selection import one_layer, pairs_of
+from simbench.sanity.kind import Question, observe, sanity_test
+from simbench.sanity.selection import pairs_of, single_layer
 from simbench.sanity.statistics.rank_statistics import average_precision
 from simbench.sanity.statistics.statistic import PERMUTATIONS, StatisticTest, similarities, under_permutations
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Trial, Violation
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -35,12 +36,13 @@ class GroupSeparation(StatisticTest):
     the share of the former (.167 for 3 groups of 5). The grade is (AUPRC - chance)/(1 - chance) of the means over
     groups, 0 where that is negative; a column is the grade of one group. A constant index has AUPRC = chance.
 
-    Auxiliary: AUPRC, its chance level, the conformity rate (share of own pair against other pair where the own one is
-    more similar; a tie is none), and the p-value of the AUPRC from permuting models among groups. Average precision of
-    few pairs in random order is above its chance level in the mean (.22 for 3 groups of 5): read the p-value.
+    Auxiliary values: AUPRC, its chance level, the conformity rate (how often a pair within the group is more similar
+    than a pair with another group; a tie does not count), and the p-value of the AUPRC from permuting models among
+    groups. The average precision of few pairs in random order exceeds its chance level in the mean (.22 for 3 groups of
+    5): read the p-value.
 
-    Source: Klabunde et al. (2025), ReSi, tests 3 to 5. An index that fails cannot tell networks that have learned
-    different things. That the conditions do differ in behaviour is a premise.
+    Source: Klabunde et al. (2025), ReSi, tests 3 to 5. An index that fails cannot tell apart networks that have
+    learned different things. That the conditions change what networks learn is a premise.
     """
 
     # A convention: half-way from chance to perfect.
@@ -49,12 +51,12 @@ class GroupSeparation(StatisticTest):
     """The layer to compare; the last by default, and at the head the one that the head reads."""
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One observation per group and pair, at 1 within the group and at 0 across."""
-        places = {group.name: one_layer(group, self.layer, metric.level) for group in groups}
+        """Yield an observation per group and pair, at 1 within the group and at 0 across."""
+        layers = {group.name: single_layer(group, self.layer, metric.level) for group in groups}
         members = {
             group.name: [RepresentationRef(model, layer) for model in group.models]
             for group in groups
-            if (layer := places[group.name]) is not None
+            if (layer := layers[group.name]) is not None
         }
         for name, own in members.items():
             others = [other for another, refs in members.items() if another != name for other in refs]
@@ -63,27 +65,25 @@ class GroupSeparation(StatisticTest):
                 continue
             for line, pairs in ((WITHIN, within), (ACROSS, [(one, other) for one in own for other in others])):
                 for a, b in pairs:
-                    pair = Comparison(a, b)
-                    models = (str(a.model), str(b.model))
-                    at = float(line == WITHIN)
-                    yield Question(str(pair), models, (pair,), partial(_observed, pair, at), name, at=at, line=line)
+                    pair, at = Comparison(a, b), float(line == WITHIN)
+                    yield Question.about(pair, (pair,), partial(observe, pair), name, at, line)
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """What is missing, of models or of layers."""
+        """Say whether models or layers are missing."""
         where = "a linear head" if metric.level == "head" else "layers"
         return f"group_separation needs two groups of models with {where}, one of them with two seeds"
 
     def statistic(self, trials: Sequence[Trial]) -> float:
-        """AUPRC, adjusted by its chance level."""
+        """Compute the AUPRC, adjusted by its chance level."""
         separation = _separation(trials)
         return math.nan if separation is None else (separation.auprc - separation.chance) / (1 - separation.chance)
 
     def undetermined(self, trials: Sequence[Trial]) -> str:
-        """That some group has nothing to tell apart."""
+        """Say that some group has nothing to tell apart."""
         return "a group has no pair of its own, or none with another group, that has a score"
 
     def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
-        """AUPRC, chance level, conformity rate and p-value."""
+        """Compute AUPRC, chance level, conformity rate and p-value."""
         separation = _separation(trials)
         assert separation is not None
         p_value = self._p_value(trials)
@@ -91,17 +91,17 @@ class GroupSeparation(StatisticTest):
             {} if p_value is None else {"p_value": p_value}
         )
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
-        """Pairs within a group that do not beat all pairs across: minus the share that they do not beat."""
+    def violations(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """Select pairs within a group that do not beat all pairs across; margin: minus the share they do not beat."""
         shares = [
             (trial, float((across >= value).mean()))
             for own, within, across in _by_group(trials)
             for trial, value in zip(own, within, strict=True)
         ]
-        return [Violation(trial.where, -share) for trial, share in shares if share > 0]
+        return [replace(trial, margin=-share) for trial, share in shares if share > 0]
 
     def _p_value(self, trials: Sequence[Trial]) -> float | None:
-        """How often models permuted among groups are separated as well; None where not all of them were compared."""
+        """Compute how often models permuted among groups are separated as well; None where a pair was not compared."""
         moved = under_permutations(trials, similarities(trials), self.seed("permutations"), PERMUTATIONS, lambda _: "")
         if moved is None:
             return None
@@ -109,8 +109,8 @@ class GroupSeparation(StatisticTest):
         within = np.array([trial.line == WITHIN for trial in trials])
         separation = np.mean(
             [
-                average_precision(moved[:, (columns == one) & within], moved[:, (columns == one) & ~within])
-                for one in dict.fromkeys(columns)
+                average_precision(moved[:, (columns == group) & within], moved[:, (columns == group) & ~within])
+                for group in dict.fromkeys(columns)
             ],
             axis=0,
         )
@@ -118,23 +118,25 @@ class GroupSeparation(StatisticTest):
 
 
 class _Separation(NamedTuple):
+    """Mean AUPRC over groups, and its chance level."""
+
     auprc: float
     chance: float
 
 
 def _by_group(trials: Sequence[Trial]) -> list[tuple[list[Trial], NDArray[np.float64], NDArray[np.float64]]]:
-    """Per group: the trials within it, their similarities, and the similarities across."""
+    """List, per group, the trials within it, their similarities, and the similarities across."""
     values = similarities(trials)
-    found = []
+    groups = []
     for column in dict.fromkeys(trial.column for trial in trials):
         within = [n for n, trial in enumerate(trials) if trial.column == column and trial.line == WITHIN]
         across = [n for n, trial in enumerate(trials) if trial.column == column and trial.line == ACROSS]
-        found.append(([trials[n] for n in within], values[within], values[across]))
-    return found
+        groups.append(([trials[n] for n in within], values[within], values[across]))
+    return groups
 
 
 def _separation(trials: Sequence[Trial]) -> _Separation | None:
-    """Mean AUPRC and mean chance level over groups; None where one of them has no pair on one side."""
+    """Average AUPRC and chance level over groups; None where one of them has no pair on one side."""
     groups = [(within, across) for _, within, across in _by_group(trials)]
     if not groups or any(len(within) == 0 or len(across) == 0 for within, across in groups):
         return None
@@ -146,7 +148,3 @@ def _separation(trials: Sequence[Trial]) -> _Separation | None:
 
 def _conformity(trials: Sequence[Trial]) -> float:
     return float(np.mean([(within[:, None] > across).mean() for _, within, across in _by_group(trials)]))
-
-
-def _observed(pair: Comparison, at: float, scores: Scores) -> Answer:
-    return Answer(None, scores(pair).value, at=at)

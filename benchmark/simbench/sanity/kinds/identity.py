@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -18,15 +19,15 @@ class Identity(SanityTest):
     """Within a network, no other layer is as similar to layer j as layer j itself.
 
     Per receiving layer j the question is S(j, j) > S(i, j) for all i ≠ j; a tie is a failure, so that a constant index
-    passes nothing. Metrics that live at the head are asked the same of the heads of all the models.
+    passes nothing. Metrics that are defined at the head are asked the same about the heads of all models of a group.
 
     Source: Balogh & Jelasity (2024), arXiv 2412.11299: task loss matching fails this. A metric that fails it cannot
-    tell a layer from another one, and its heat maps are not to be read as similarity.
+    tell one layer from another, and its heat maps must not be read as similarity.
     """
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per receiver."""
-        for senders in _families(groups, metric):
+        """Yield a question per receiving layer."""
+        for senders in _compared_sets(groups, metric):
             if len(senders) < 2:
                 continue
             for receiver in senders:
@@ -34,7 +35,7 @@ class Identity(SanityTest):
                 yield Question(str(receiver), (str(receiver.model),), column, partial(_is_best, column))
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Share of receivers whose self-similarity is best within one standard error, and the mean rank of self."""
+        """Compute how often self-similarity is best within one standard error, and its mean rank."""
         within: list[bool] = []
         ranks: list[float] = []
         for question in self.questions(groups, metric):
@@ -50,8 +51,8 @@ class Identity(SanityTest):
         return {"within_one_standard_error": sum(within) / len(within), "mean_rank_of_self": sum(ranks) / len(ranks)}
 
 
-def _families(groups: Sequence[ModelGroup], metric: Metric) -> Iterator[list[RepresentationRef]]:
-    """Sets of representations that are compared with each other."""
+def _compared_sets(groups: Sequence[ModelGroup], metric: Metric) -> Iterator[list[RepresentationRef]]:
+    """Yield the sets of representations that are compared with each other."""
     if metric.level == "head":
         for group in groups:
             if group.embedding_layer is not None:
@@ -67,9 +68,9 @@ def _split(column: Sequence[Comparison]) -> tuple[Comparison, list[Comparison]]:
     return own, [comparison for comparison in column if comparison.a != comparison.b]
 
 
-def _is_best(column: Sequence[Comparison], scores: Scores) -> Answer:
+def _is_best(column: Sequence[Comparison], scores: Scores) -> Trial:
     own, others = _split(column)
     own_score = scores(own)
     other_scores = [scores(other) for other in others]
     violating = tuple(other for other, score in zip(others, other_scores, strict=True) if not own_score.above(score))
-    return Answer(not violating, own_score.value - max(other.value for other in other_scores), violating)
+    return decide(not violating, own_score.value - max(other.value for other in other_scores), *violating)

@@ -1,4 +1,4 @@
-"""In distribution: a map into a network gives it activations such as it knows."""
+"""In distribution: activations that a map sends into a network cannot be told from the network's own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pydantic import Field
 
 from simbench.metrics.stitching.mappings import mapping_of
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, Ungradable, partly, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, Ungradable, give_credit, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 class InDistribution(SanityTest):
     """Stitched activations cannot be told from the receiver's own.
 
-    An energy detector on the receiving layer is trained to know native activations; credit is
+    An energy detector is trained to recognise the native activations of the receiving layer; credit is
     1 − 2 · max(0, AUROC − ½) for native against stitched ones. Columns: `self` (a layer stitched to itself),
-    `corresponding` (the same layer of the next seed), `far` (the last layer into the first). Asked of metrics that find
+    `corresponding` (the same layer of the next seed), `far` (the last layer into the first). Asked of metrics that fit
     a map; where the detector does not pass its own check on noise, the receiver is skipped.
 
     Source: Balogh & Jelasity (2024): maps trained on the task loss drive the receiver with activations that it never
-    produces, so that its accuracy says nothing of what the two networks have in common.
+    produces. A metric that fails reports how well a receiver can be driven that way, not what the two networks have
+    in common.
     """
 
     layers: ChosenLayers = 3
@@ -37,11 +39,11 @@ class InDistribution(SanityTest):
     """An AUROC of 0.8: what the paper allows between corresponding layers."""
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per model, layer and column."""
+        """Yield a question per model, layer and column."""
         variable = _variable_of(metric)
         if variable is None:
             return
-        for group in (one for one in groups if one.layers):
+        for group in (group for group in groups if group.layers):
             first, last = group.layers[0], group.layers[-1]
             for layer in layers_of(group, self.layers, metric.level):
                 for a, b in with_next(group.models, layer):
@@ -53,18 +55,18 @@ class InDistribution(SanityTest):
                 yield _question(far, "far", variable)
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """The mean AUROC per column."""
-        found: dict[str, list[float]] = {}
+        """Compute the mean AUROC per column."""
+        values: dict[str, list[float]] = {}
         for question in self.questions(groups, metric):
             (variable, comparison) = question.reference_variables[0]
             try:
-                found.setdefault(f"auroc_{question.column}", []).append(scores(comparison, variable).value)
+                values.setdefault(f"auroc_{question.column}", []).append(scores(comparison, variable).value)
             except Ungradable:
                 continue  # the grade says what is missing
-        return {name: fmean(values) for name, values in found.items() if values}
+        return {name: fmean(column) for name, column in values.items() if column}
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """Only maps give activations."""
+        """Say that the metric fits no map, where that is so."""
         if _variable_of(metric) is None:
             return f"{metric.name} finds no map into the receiving network"
         return super().nothing_to_ask(metric)
@@ -79,9 +81,8 @@ def _variable_of(metric: Metric) -> Named | None:
 
 
 def _question(comparison: Comparison, column: str, variable: Named) -> Question:
-    return Question(
-        str(comparison),
-        tuple(dict.fromkeys((str(comparison.a.model), str(comparison.b.model)))),
+    return Question.about(
+        comparison,
         (comparison,),
         partial(_native, comparison, variable),
         column,
@@ -89,6 +90,6 @@ def _question(comparison: Comparison, column: str, variable: Named) -> Question:
     )
 
 
-def _native(comparison: Comparison, variable: Named, scores: Scores) -> Answer:
+def _native(comparison: Comparison, variable: Named, scores: Scores) -> Trial:
     scores(comparison)  # a map that cannot be scored gives no activations to judge
-    return partly(1.0 - 2.0 * max(0.0, scores(comparison, variable).value - 0.5), (comparison,))
+    return give_credit(1.0 - 2.0 * max(0.0, scores(comparison, variable).value - 0.5), comparison)

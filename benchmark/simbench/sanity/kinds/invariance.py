@@ -1,20 +1,19 @@
-"""Invariance: transforms that the rest of the network undoes leave similarity where it was."""
+"""Invariance: transforms that the rest of the network can undo leave similarity as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
 from simbench.errors import suggestion
 from simbench.parameters import ParameterError
-from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import ModelGroup, Named
 from simbench.registry import TRANSFORMS
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, sanity_test
-from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.statistics.scale import change, shuffled
+from simbench.sanity.kind import Question, SanityTest, sanity_test
+from simbench.sanity.selection import ChosenLayers
+from simbench.sanity.statistics.scale import ask_if_unchanged, with_unrelated
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, ShortComponentChoice
 
@@ -23,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def _function_preserving(choice: Component) -> Component:
-    """The choice with the parameters that differ from their defaults; an unknown one as it is, as loading says so."""
+    """Require a function-preserving transform and keep only parameters that differ from their defaults.
+
+    An unknown transform is returned as it is: loading reports it.
+    """
     if choice.name not in TRANSFORMS:
         return choice
     chosen = TRANSFORMS.get(choice.name)
@@ -42,15 +44,16 @@ def _named(choice: Component) -> Named:
 
 @sanity_test("invariance")
 class Invariance(SanityTest):
-    """A function-preserving transform T of a representation changes no similarity.
+    """A transform of a representation that the rest of the network can undo changes no similarity.
 
-    Per model, layer and transform two questions: is S(a, T a) as large as S(a, a), and is S(T a, b) the same as
+    Two questions per model, layer and transform T: is S(a, T a) as large as S(a, a), and is S(T a, b) the same as
     S(a, b), b being the same layer of the next seed? "The same" is |ΔS| ≤ `tolerance` · scale, with
     scale = S(a, a) − median S over unrelated pairs (the layer against row-shuffled copies of itself), so that a nearly
     constant index gains nothing. One column per transform.
 
     For any invertible T, "apply T after the layer, T⁻¹ before the rest" has the same output distribution
-    (Nielsen et al. 2025, arXiv 2506.03784), so an index that changes measures a choice of coordinates.
+    (Nielsen et al. 2025, arXiv 2506.03784), so an index that changes measures a choice of coordinates:
+    its values may differ between networks that no output can tell apart.
     """
 
     transforms: list[Annotated[ShortComponentChoice, AfterValidator(_function_preserving)]] = Field(min_length=1)
@@ -67,52 +70,10 @@ class Invariance(SanityTest):
         return transforms
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Two questions per model, layer and transform."""
-        for group in groups:
-            for layer in layers_of(group, self.layers, metric.level):
-                unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
-                for a, b in with_next(group.models, layer):
-                    for choice in self.transforms:
-                        column = str(_named(choice))
-                        seed = seed_for(test=self.id, transform=column, model=str(a.model), layer=layer)
-                        changed = a.under(Named.of(choice.name, **choice.parameters, seed=seed))
-                        yield from same_similarity(a, b, changed, unrelated, self.tolerance, column)
-
-
-def same_similarity(
-    a: RepresentationRef,
-    b: RepresentationRef | None,
-    changed: RepresentationRef,
-    unrelated: Sequence[Comparison],
-    tolerance: float,
-    column: str,
-) -> Iterator[Question]:
-    """Whether `changed` may stand for `a`: against `a` itself, and against `b`."""
-    own = Comparison(a, a)
-    pairs = [(own, Comparison(a, changed))]
-    if b is not None:
-        pairs.append((Comparison(a, b), Comparison(changed, b)))
-    for before, after in pairs:
-        yield Question(
-            f"{after}",
-            tuple(dict.fromkeys((str(before.a.model), str(before.b.model)))),
-            (before, after, own, *unrelated),
-            partial(_unchanged, before, after, own, unrelated, tolerance),
-            column,
-        )
-
-
-def _unchanged(
-    before: Comparison,
-    after: Comparison,
-    own: Comparison,
-    unrelated: Sequence[Comparison],
-    tolerance: float,
-    scores: Scores,
-) -> Answer:
-    moved = change(scores, before, after, own, unrelated)
-    if moved is None:
-        # Nothing to measure a difference against: as if all of the similarity were lost.
-        return Answer(False, tolerance - 1, (after,))
-    held = moved <= tolerance
-    return Answer(held, tolerance - moved, () if held else (after,))
+        """Yield two questions per model, layer and transform."""
+        for a, b, unrelated in with_unrelated(groups, self.layers, metric.level):
+            for choice in self.transforms:
+                column = str(_named(choice))
+                seed = seed_for(test=self.id, transform=column, model=str(a.model), layer=a.layer)
+                changed = a.under(Named.of(choice.name, **choice.parameters, seed=seed))
+                yield from ask_if_unchanged(a, b, changed, unrelated, self.tolerance, column)

@@ -1,4 +1,4 @@
-"""Layer monotonicity: within a network, similarity falls with the distance of layers."""
+"""Layer monotonicity: within a network, similarity falls with the distance between layers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of
-from simbench.sanity.statistics.rank_statistics import settled, spearman
+from simbench.sanity.statistics.rank_statistics import spearman, zero_if_constant
 from simbench.suite.schema import PASS_IF
 
 if TYPE_CHECKING:
@@ -24,27 +24,27 @@ class LayerMonotonicity(SanityTest):
     """Within a network, a layer is more similar to a near layer than to one beyond it.
 
     For an anchor layer l and layers l < i < j, and mirrored for l > i > j, the question is S(i, l) > S(j, l). A tie is
-    a failure. Directed metrics receive at the anchor, so that only scores of one receiver are compared: a column of
-    the heat map. On a chart, a question lies at |i − j|, how far apart the two layers are that are to be told apart.
+    a failure. For directed metrics the anchor receives, so that only scores of one receiver are compared: a column of
+    the heat map. On a chart, a question lies at |i − j|, the distance between the two layers to tell apart.
 
-    Auxiliary: Spearman's correlation of similarity with minus the distance of layers, the mean over anchors and
-    directions (at least two layers on that side; where all are as similar it is undetermined and left out, as ReSi
-    leaves out NaN).
+    Auxiliary value: Spearman's correlation of similarity with minus the distance between layers, the mean over anchors
+    and directions with at least two layers; where all of them are equally similar it is undetermined and left out, as
+    ReSi leaves out NaN.
 
-    Source: Klabunde et al. (2025), ReSi, test 6 (layer monotonicity). There a tie is no violation. Where an index
-    fails, its heat maps do not show depth: two layers may look alike for other reasons than being near.
+    Source: Klabunde et al. (2025), ReSi, test 6 (layer monotonicity). There a tie is no violation. The heat maps of
+    an index that fails do not show depth: two layers may look alike for other reasons than being near.
     """
 
     of_layers_only: ClassVar[bool] = True
 
-    # A convention: the last layers of a trained network are nearly one another's copy, and which of two neighbours is
-    # nearer to a third is then for the seed to decide. Chance is one half.
+    # A convention: the last layers of a trained network are nearly copies of each other, and which of two neighbours
+    # is more similar to a third then depends on the seed. Chance is one half.
     pass_if: str = Field(default=">= 0.9", pattern=PASS_IF.pattern)
     layers: ChosenLayers = None
     """Layers to compare: a number of them, evenly spread, or their names; all by default."""
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per model, anchor and pair of layers on one side of it."""
+        """Yield a question per model, anchor and pair of layers on one side of it."""
         for model, column in self._columns(groups, metric):
             for nearer, near in enumerate(column):
                 for further, far in enumerate(column[nearer + 1 :], nearer + 1):
@@ -52,27 +52,27 @@ class LayerMonotonicity(SanityTest):
                         f"{near.b}: {near.a.layer} against {far.a.layer}",
                         (str(model),),
                         (near, far),
-                        partial(_falls, near, far),
+                        partial(is_more_similar, near, far, far),
                         at=float(further - nearer),
                         line=str(model),
                     )
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """The mean Spearman correlation with nearness."""
-        found = []
+        """Compute the mean Spearman correlation of similarity with nearness."""
+        correlations = []
         for _, column in self._columns(groups, metric):
             if all_scored(column, scores):
                 nearness = [-float(distance) for distance in range(len(column))]
-                found.append(spearman(settled([scores(comparison).value for comparison in column]), nearness))
-        determined = [value for value in found if math.isfinite(value)]
+                correlations.append(
+                    spearman(zero_if_constant([scores(comparison).value for comparison in column]), nearness)
+                )
+        determined = [value for value in correlations if math.isfinite(value)]
         return {"mean_spearman": sum(determined) / len(determined)} if determined else {}
 
     def _columns(
         self, groups: Sequence[ModelGroup], metric: Metric
     ) -> Iterator[tuple[ModelRef, tuple[Comparison, ...]]]:
-        """Per model, anchor and direction, the anchor's comparisons with the layers on that side, the nearest first."""
-        if metric.level == "head":
-            return
+        """Yield, per model, anchor and direction, the anchor's comparisons with the layers there, the nearest first."""
         for group in groups:
             chosen = layers_of(group, self.layers, metric.level)
             layers = [layer for layer in group.layers if layer in chosen]  # in the network's order, not the suite's
@@ -83,9 +83,3 @@ class LayerMonotonicity(SanityTest):
                         if len(side) > 1:
                             column = (Comparison(RepresentationRef(model, layer), receiver) for layer in side)
                             yield model, tuple(column)
-
-
-def _falls(near: Comparison, far: Comparison, scores: Scores) -> Answer:
-    nearer, further = scores(near), scores(far)
-    held = nearer.above(further)
-    return Answer(held, nearer.value - further.value, () if held else (far,))

@@ -1,4 +1,4 @@
-"""Matching recovery: copies of a layer are recognised as far as the metric says it can."""
+"""Matching recovery: a metric recognises the copies of a layer that it declares to recognise."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
-from simbench.sanity.selection import ChosenLayers, layers_of
-from simbench.sanity.statistics.scale import change, shuffled, similarity_left
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
+from simbench.sanity.selection import ChosenLayers
+from simbench.sanity.statistics.scale import relative_change, similarity_left, with_unrelated
 from simbench.seeds import seed_for
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 Copy = Literal["permutation", "sign_flip", "orthogonal", "block_rotation", "noise"]
+# The order of units means nothing, and a trace of noise changes nothing, whatever a metric declares.
 ALWAYS_RECOGNISED = ("permutation", "noise")
-"""The order of units means nothing, and a trace of noise changes nothing, whatever a metric declares."""
 
 
 @sanity_test("matching_recovery")
 class MatchingRecovery(SanityTest):
-    """Copies of a layer are as similar to it as the layer itself, where the metric is to see no difference.
+    """Copies of a layer are as similar to it as the layer itself, if the metric must not see the difference.
 
-    * `permutation`: units in another order. Every index of representations owes S(T a, a) = S(a, a).
+    * `permutation`: units in another order. Every index of representations must give S(T a, a) = S(a, a).
     * `noise`: the copy plus noise of 1 % of each unit's standard deviation: S stays, up to `tolerance`.
     * `sign_flip`, `orthogonal`, `block_rotation`: the same is asked of metrics that declare invariance to orthogonal
-      maps. Of others nothing is: what a rotation leaves is their answer, not their mistake.
+      maps. Others are not asked: that they see a rotation is no mistake.
 
-    Differences are relative to the scale S(a, a) − S₀. Auxiliary: what every copy keeps of that scale, the median over
-    layers and models.
+    Differences are relative to the scale S(a, a) − S₀. Auxiliary values: the share of that scale that each kind of copy
+    keeps, the median over layers and models.
 
-    Source: the auxiliary tell kinds of matching apart. One-to-one matching finds permuted copies and loses rotated
-    ones (Li et al. 2016); matching of spans finds both (Wang et al. 2018). A metric that fails the test is not what it
-    declares to be, or hangs on the last digit of activations.
+    Source: the auxiliary values tell kinds of matching apart. One-to-one matching finds permuted copies and loses
+    rotated ones (Li et al. 2016); matching of spans finds both (Wang et al. 2018). A metric that fails the test does
+    not have the invariance that it declares, or depends on the last digits of activations.
     """
 
     of_layers_only: ClassVar[bool] = True
@@ -50,59 +51,40 @@ class MatchingRecovery(SanityTest):
     layers: ChosenLayers = None
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per model, layer and copy that the metric is to recognise."""
-        for a, unrelated in self._places(groups, metric):
+        """Yield a question per model, layer and copy that the metric must recognise."""
+        for a, _, unrelated in with_unrelated(groups, self.layers, metric.level):
             for name in self.copies:
                 if name in ALWAYS_RECOGNISED or metric.is_invariant_to("orthogonal"):
                     copy, own = self._copy(name, a), Comparison(a, a)
-                    yield Question(
-                        str(copy),
-                        (str(a.model),),
-                        (copy, own, *unrelated),
-                        partial(_recognised, copy, own, unrelated, self.tolerance),
-                        name,
-                    )
+                    ask = partial(_decide_if_recognised, copy, own, unrelated, self.tolerance)
+                    yield Question.about(copy, (copy, own, *unrelated), ask, name)
 
-    def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
-        """All copies, also those that nothing is asked of: the auxiliary tell what is left of them."""
-        places = self._places(groups, metric)
-        wanted = ((*(self._copy(name, a) for name in self.copies), Comparison(a, a), *rest) for a, rest in places)
-        return tuple(dict.fromkeys(comparison for comparisons in wanted for comparison in comparisons))
+    def comparisons(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Comparison]:
+        """Yield all copies, even those without a question: auxiliary values tell what is left of them."""
+        for a, _, unrelated in with_unrelated(groups, self.layers, metric.level):
+            yield from (self._copy(name, a) for name in self.copies)
+            yield from (Comparison(a, a), *unrelated)
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Per kind of copy, the median share of the scale that it keeps."""
+        """Compute, per kind of copy, the median share of the scale that it keeps."""
         kept: dict[str, list[float]] = {}
-        for a, unrelated in self._places(groups, metric):
+        for a, _, unrelated in with_unrelated(groups, self.layers, metric.level):
             own = Comparison(a, a)
             for name in self.copies:
                 copy = self._copy(name, a)
                 if all_scored((copy, own, *unrelated), scores):
                     left = similarity_left(scores, copy, own, unrelated)
                     kept.setdefault(name, []).extend([] if left is None else [left])
-        return {f"kept_{name}": median(found) for name, found in kept.items() if found}
-
-    def _places(
-        self, groups: Sequence[ModelGroup], metric: Metric
-    ) -> Iterator[tuple[RepresentationRef, list[Comparison]]]:
-        """Every layer, and what is unrelated to that layer of these models."""
-        if metric.level == "head":
-            return
-        for group in groups:
-            for layer in layers_of(group, self.layers, metric.level):
-                unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
-                for model in group.models:
-                    yield RepresentationRef(model, layer), unrelated
+        return {f"kept_{name}": median(shares) for name, shares in kept.items() if shares}
 
     def _copy(self, name: Copy, a: RepresentationRef) -> Comparison:
         seed = seed_for(test=self.id, copy=name, model=str(a.model), layer=a.layer)
-        how = Named.of(name, seed=seed, ratio=self.noise) if name == "noise" else Named.of(name, seed=seed)
-        return Comparison(a.under(how), a)
+        transform = Named.of(name, seed=seed, ratio=self.noise) if name == "noise" else Named.of(name, seed=seed)
+        return Comparison(a.under(transform), a)
 
 
-def _recognised(
+def _decide_if_recognised(
     copy: Comparison, own: Comparison, unrelated: Sequence[Comparison], tolerance: float, scores: Scores
-) -> Answer:
-    moved = change(scores, own, copy, own, unrelated)
-    if moved is None:
-        return Answer(False, -1.0, (copy,))
-    return Answer(moved <= tolerance, tolerance - moved, () if moved <= tolerance else (copy,))
+) -> Trial:
+    moved = relative_change(scores, own, copy, own, unrelated)
+    return decide(False, -1.0, copy) if moved is None else decide(moved <= tolerance, tolerance - moved, copy)

@@ -1,4 +1,4 @@
-"""Noise response: the more noise, the less similar."""
+"""Noise response: the more noise is added to a layer, the less similar it is to itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
-from simbench.sanity.selection import ChosenLayers, places
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
+from simbench.sanity.selection import ChosenLayers, representations_of
 from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -26,7 +27,7 @@ class NoiseResponse(SanityTest):
 
     A layer is compared with itself plus σ times one draw of white noise, σ in multiples of each feature's standard
     deviation. For adjacent σ < σ′ (and for no noise against the first) the question is S(a + σε, a) > S(a + σ′ε, a);
-    a tie is a failure. Auxiliary: the share of the scale S(a, a) − S₀ that the whole ladder uses.
+    a tie is a failure. Auxiliary value: the share of the scale S(a, a) − S₀ that the whole ladder spans.
 
     A metric that fails it is flat or saturated: its small differences mean nothing.
     """
@@ -35,23 +36,17 @@ class NoiseResponse(SanityTest):
     layers: ChosenLayers = None
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per model, layer and step."""
-        for a in places(groups, self.layers, metric.level):
+        """Yield a question per model, layer and step."""
+        for a in representations_of(groups, self.layers, metric.level):
             ladder, own = self._ladder(a), Comparison(a, a)
             for (_, less), (ratio, more) in pairwise(ladder):
-                yield Question(
-                    str(more),
-                    (str(a.model),),
-                    tuple(dict.fromkeys((less, more, own, shuffled(a)))),
-                    partial(_falls, less, more, own, shuffled(a)),
-                    at=ratio,
-                    line=str(a),
-                )
+                ask = partial(_falls, less, more, own, shuffled(a))
+                yield Question.about(more, (less, more, own, shuffled(a)), ask, at=ratio, line=str(a))
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """The median share of the scale that lies between no noise and the most."""
+        """Compute the median share of the scale that lies between no noise and the most."""
         used = []
-        for a in places(groups, self.layers, metric.level):
+        for a in representations_of(groups, self.layers, metric.level):
             own, most = self._ladder(a)[0][1], self._ladder(a)[-1][1]
             if all_scored((own, most, shuffled(a)), scores):
                 scale = scale_of(scores, own, [shuffled(a)])
@@ -59,14 +54,14 @@ class NoiseResponse(SanityTest):
         return {"dynamic_range_used": median(used)} if used else {}
 
     def _ladder(self, a: RepresentationRef) -> list[tuple[float, Comparison]]:
-        """No noise first; all steps share one draw, so that only its size differs."""
+        """List noise ratios and comparisons, no noise first; all steps share one draw, and only its size differs."""
         seed = seed_for(test=self.id, model=str(a.model), layer=a.layer)
         noisy = [(ratio, a.under(Named.of("noise", seed=seed, ratio=ratio))) for ratio in sorted(self.ratios)]
         return [(ratio, Comparison(sender, a)) for ratio, sender in [(0.0, a), *noisy]]
 
 
-def _falls(less: Comparison, more: Comparison, own: Comparison, unrelated: Comparison, scores: Scores) -> Answer:
-    """A fall by no more than rounding is none."""
+def _falls(less: Comparison, more: Comparison, own: Comparison, unrelated: Comparison, scores: Scores) -> Trial:
+    """Answer whether similarity falls by more than rounding."""
     fall = scores(less).value - scores(more).value
     held = scores(less).above(scores(more)) and scale_of(scores, own, [unrelated]) > 0.0
-    return Answer(held, fall if held else -abs(fall), () if held else (more,))
+    return decide(held, fall if held else -abs(fall), more)

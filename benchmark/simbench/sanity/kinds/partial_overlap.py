@@ -1,4 +1,4 @@
-"""Partial overlap: the more units two layers share, the more similar they are."""
+"""Partial overlap: the more units two populations share, the more similar they are."""
 
 from __future__ import annotations
 
@@ -11,49 +11,50 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, all_scored, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
 from simbench.sanity.statistics.scale import ROUNDING
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-Form = Literal["permuted", "rotated", "extended", "dead"]
+OtherPopulation = Literal["permuted", "rotated", "extended", "dead"]
 Share = Annotated[float, Field(ge=0, le=1)]
 LAYER = "x"
+# Forms in which a share of 0 would need infinitely many other units, or leave no unit that varies.
 NEVER_WITHOUT = ("extended", "dead")
-"""Forms in which nothing in common would be infinitely many other units, or none that lives."""
 
 
 @sanity_test("partial_overlap")
 class PartialOverlap(SanityTest):
-    """Similarity rises with every further unit that two populations have in common.
+    """Similarity rises with the share of units that two populations have in common.
 
-    Synthetic: a population of `units` Gaussian units seen on `rows` inputs, and another one; of the units of both, a
-    `share` is in common. One column per form of the other population:
+    Synthetic: a population of `units` Gaussian units on `rows` inputs, and another one; a `share` of the units of both
+    is common. One column per form of the other population:
 
-    * `permuted`, `rotated`: units of the first in another order or mixed by a rotation; the rest is independent;
+    * `permuted`, `rotated`: units of the first in another order, or mixed by a rotation; the rest is independent;
     * `extended`: all units of the first and independent ones besides;
     * `dead`: units of the first; the rest is 0 on all inputs.
 
-    For adjacent shares p < q the question is S(p) < S(q), a tie being a failure; of directed metrics S is the mean of
-    both directions, as what extends one side is all that matters in one of them and nothing in the other. Auxiliary:
-    the mean |S − p| (a metric that reads as "share of common units" has 0).
+    For adjacent shares p < q the question is S(p) < S(q), a tie being a failure; for directed metrics S is the mean of
+    both directions, as units that extend one side decide everything in one direction and nothing in the other.
+    Auxiliary value: the mean |S − p| (0 for a metric that gives the share of common units).
 
     Source: Wang et al. (2018), where the maximum match of half-shared populations is one half; one-to-one matching (Li
-    et al. 2016) is only to see the units that are not rotated. A metric that fails `dead` does not count dead units:
-    a layer that has lost half of them looks intact.
+    et al. 2016) should only see units that are not rotated. A metric that fails `dead` does not count dead units: a
+    layer that has lost half of its units looks intact.
     """
 
     generates_its_models: ClassVar[bool] = True
 
     shares: list[Share] = Field(default=[0.0, 0.25, 0.5, 0.75, 1.0], min_length=2)
-    forms: list[Form] = Field(default=["permuted", "rotated", "extended", "dead"], min_length=1)
+    forms: list[OtherPopulation] = Field(default=["permuted", "rotated", "extended", "dead"], min_length=1)
     units: int = Field(default=40, ge=4)
     rows: int = Field(default=1000, ge=10)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per form, seed and step."""
+        """Yield a question per form, seed and step."""
         if metric.level == "head" or metric.needs & {"model", "targets"}:
             return
         for form in self.forms:
@@ -70,20 +71,20 @@ class PartialOverlap(SanityTest):
                     )
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Per form, how far the similarity is from the share."""
-        found = {}
+        """Compute, per form, how far the similarity is from the share."""
+        figures = {}
         for form in self.forms:
             ladder = [step for seed in self.seeds for step in self._ladder(form, seed, metric)]
             if all_scored([comparison for _, pair in ladder for comparison in pair], scores):
-                found[f"distance_from_share_{form}"] = fmean(abs(_mean(pair, scores) - p) for p, pair in ladder)
-        return found
+                figures[f"distance_from_share_{form}"] = fmean(abs(_mean(pair, scores) - p) for p, pair in ladder)
+        return figures
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """There is no network behind synthetic populations."""
+        """Say that there is no network behind synthetic populations."""
         return f"{metric.name} needs a network; the populations of {self.kind} are synthetic"
 
-    def _ladder(self, form: Form, seed: int, metric: Metric) -> list[tuple[float, tuple[Comparison, ...]]]:
-        """Per share, the comparison with the first population; of directed metrics in both directions."""
+    def _ladder(self, form: OtherPopulation, seed: int, metric: Metric) -> list[tuple[float, tuple[Comparison, ...]]]:
+        """List, per share, the comparison with the first population; for directed metrics in both directions."""
         first = self._population(1.0, "own", seed)
         shares = [share for share in sorted(self.shares) if share > 0 or form not in NEVER_WITHOUT]
         others = [self._population(share, form, seed) for share in shares]
@@ -99,8 +100,8 @@ def _mean(pair: Sequence[Comparison], scores: Scores) -> float:
     return fmean(scores(comparison).value for comparison in pair)
 
 
-def _rises(one: Sequence[Comparison], other: Sequence[Comparison], scores: Scores) -> Answer:
-    """A rise by no more than rounding is none."""
+def _rises(one: Sequence[Comparison], other: Sequence[Comparison], scores: Scores) -> Trial:
+    """Answer whether similarity rises by more than rounding."""
     less, more = _mean(one, scores), _mean(other, scores)
     held = more - less > ROUNDING * max(abs(less), abs(more))
-    return Answer(held, more - less if held else -abs(more - less), () if held else tuple(other))
+    return decide(held, more - less if held else -abs(more - less), *other)

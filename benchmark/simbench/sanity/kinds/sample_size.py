@@ -1,4 +1,4 @@
-"""Sample size: as many probe inputs as there are give about the value that many more would."""
+"""Sample size: few probe inputs give about the similarity that many give."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, sanity_test
+from simbench.sanity.kind import Question, SanityTest, models_of, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.statistics.scale import shuffled, stable
+from simbench.sanity.statistics.scale import credit_stability, shuffled
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
 
@@ -24,7 +24,7 @@ Ratio = Annotated[float, Field(gt=0)]
 
 @sanity_test("sample_size")
 class SampleSize(SanityTest):
-    """Few probe inputs give the value that many give, and independent data look independent.
+    """Few probe inputs give about the similarity that many give, and independent data look independent.
 
     * Column `bias`: S(a, b) on n inputs against S(a, b) on all of them, b being the same layer of the next seed.
       Credit is 1 − |S_n − S_N| / (S_N(a, a) − S₀).
@@ -32,8 +32,8 @@ class SampleSize(SanityTest):
       `ratios`. Credit is 1 − |S − S′| / (S(g, g) − S′), where S′ is the value at the smallest ratio.
 
     Source: Murphy et al. (2024), arXiv 2405.01012: CKA of independent data tends to 1 as features / n grows; so do
-    CCA and distance correlation. A metric that fails it must not be compared across layers of different width or
-    datasets of different size.
+    CCA and distance correlation. Do not compare the values of a metric that fails it across layers of different
+    width or datasets of different size.
     """
 
     generates_its_models: ClassVar[bool] = True
@@ -53,9 +53,7 @@ class SampleSize(SanityTest):
         return self
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per pair of models, layer and number of inputs; one per draw and ratio."""
-        if metric.level == "head":
-            return
+        """Yield a question per pair of models, layer and number of inputs, and one per draw and ratio."""
         for group in groups:
             for layer in layers_of(group, self.layers, metric.level):
                 for a, b in with_next(group.models, layer):
@@ -72,9 +70,9 @@ class SampleSize(SanityTest):
             few = Comparison(pair.a.under(subset), pair.b.under(subset))
             yield Question(
                 f"{pair} on {inputs} inputs",
-                (str(pair.a.model), str(pair.b.model)),
+                models_of(pair),
                 (few, pair, own, unrelated),
-                partial(stable, pair, few, own, [unrelated]),
+                partial(credit_stability, pair, few, own, [unrelated]),
                 "bias",
                 at=float(inputs),
                 line=str(pair),
@@ -89,7 +87,7 @@ class SampleSize(SanityTest):
                 f"independent data, features / rows = {ratio:g}, draw {draw}",
                 (f"independent/{draw}",),
                 (drawn, own, base),
-                partial(stable, base, drawn, own, [base]),
+                partial(credit_stability, base, drawn, own, [base]),
                 "null",
                 at=ratio,
                 line=f"draw {draw}",

@@ -1,4 +1,4 @@
-"""Untrained control: what a random network shares with a trained one is not what two trained ones share."""
+"""Untrained control: two trained networks are more similar than a trained and an untrained one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, sanity_test
+from simbench.sanity.kind import Question, SanityTest, is_more_similar, models_of, sanity_test
 from simbench.sanity.selection import paired
 from simbench.suite.schema import PASS_IF
 
@@ -28,8 +28,9 @@ class UntrainedControl(SanityTest):
     * column `receiver`: S(f, g) > S(f, u). A metric that refuses an untrained receiver ("not better than chance") is
       skipped there.
 
-    Source: Li et al. (2016) and Raghu et al. (2017) count on it; stitching into an untrained network reaches high
-    accuracy (Csiszárik et al. 2021). First layers are left out: there, random features are much like trained ones.
+    Source: Li et al. (2016) and Raghu et al. (2017) rely on it; stitching into an untrained network reaches high
+    accuracy (Csiszárik et al. 2021). First layers are left out: there, random features are much like trained ones. A
+    metric that fails it does not measure what networks learn.
     """
 
     of_layers_only: ClassVar[bool] = True
@@ -39,8 +40,8 @@ class UntrainedControl(SanityTest):
     pass_if: str = Field(default=">= 0.9", pattern=PASS_IF.pattern)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per pair of trained models, layer and column."""
-        if metric.level == "head" or len(groups) < 2:
+        """Yield a question per pair of trained models, layer and column."""
+        if len(groups) < 2:
             return
         trained, untrained = groups[0], groups[1]
         for position, (g, f) in enumerate(paired(trained.models, "ring")):
@@ -55,16 +56,5 @@ def _pair(sender: ModelRef, receiver: ModelRef, layer: str) -> Comparison:
 
 
 def _question(trained: Comparison, control: Comparison, column: str) -> Question:
-    models = (trained.a.model, trained.b.model, control.a.model, control.b.model)
-    return Question(
-        str(control),
-        tuple(dict.fromkeys(map(str, models))),
-        (trained, control),
-        partial(_more_similar, trained, control),
-        column,
-    )
-
-
-def _more_similar(trained: Comparison, control: Comparison, scores: Scores) -> Answer:
-    held = scores(trained).above(scores(control))
-    return Answer(held, scores(trained).value - scores(control).value, () if held else (control,))
+    ask = partial(is_more_similar, trained, control, control)
+    return Question(str(control), models_of(trained, control), (trained, control), ask, column)

@@ -1,4 +1,4 @@
-"""Upper bound: a distance is never larger than what theory says another distance allows."""
+"""Upper bound: a distance is at most what a theorem allows, given another distance."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import METRICS
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores, sanity_test
-from simbench.sanity.kinds.graded_perturbation import Classes, Level, perturbed_pair
-from simbench.sanity.selection import pairs_of
+from simbench.sanity.kind import Question, SanityTest, Scores, decide, sanity_test
+from simbench.sanity.kinds.graded_perturbation import NoiseLevel, PerturbedClasses, perturbed_pair
+from simbench.sanity.selection import pairs_at
 from simbench.sanity.statistics.scale import ROUNDING, scale_of, shuffled
 from simbench.suite.schema import PASS_IF, Component, ComponentChoice, Strict
+from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 
 class Bound(Strict):
-    """At most `times` · d ^ `power`, with d what the metric `by` gives for the same pair."""
+    """An upper bound `times` · d ^ `power`, with d the distance that the metric `by` gives for the same pair."""
 
     by: ComponentChoice
     times: float = Field(default=1.0, gt=0)
     power: float = Field(default=1.0, gt=0)
 
     def at(self, distance: float) -> float:
-        """The most that is allowed at a distance."""
+        """Return the bound at a distance."""
         return self.times * math.pow(distance, self.power)
 
 
@@ -37,19 +38,19 @@ class Bound(Strict):
 class UpperBound(SanityTest):
     """A distance is at most what a theorem allows, given another distance of the same pair.
 
-    Asked of the distances that `bounds` names, by default of three that theory bounds:
+    Asked of the distances that `bounds` names, by default of three for which a bound is known:
 
     * `identifiability_fg` ≤ 2 ε², ε = `identifiability_llv` at the same pivots. The published 2 M ε is larger wherever
       ε < M, and says nothing from ε = 1/(2 M) on, as no distance exceeds 1.
     * `logit_correlation_loss` and `logit_map_loss` ≤ `logit_distance`.
 
     Columns: `trained`, all pairs of models of a group, and `perturbed`, synthetic models against ever noisier copies
-    of themselves. A question is answered with no where the distance of a model from itself is not smaller than from its
-    own shuffled rows: a constant would keep within any bound that is above it. The grade is the share of pairs within
-    the bound; a single violation refutes the theorem or, more likely, the implementation.
+    of themselves. The answer is no where a model is not closer to itself than to its own shuffled rows: a constant
+    would stay within any larger bound. The grade is the share of pairs within the bound; a single violation refutes the
+    theorem or, more likely, the implementation.
 
     Source: Nielsen et al. (2025), arXiv 2506.03784, Theorem 4.7; Nielsen et al. (2026), arXiv 2602.15438. The bound of
-    2 ε² is elementary: standardised columns that differ by a spread of 2 ε have a correlation of at least 1 − 2 ε².
+    2 ε² is elementary: standardised columns whose difference has a spread of 2 ε correlate by at least 1 − 2 ε².
     """
 
     pass_if: str = Field(default=">= 1", pattern=PASS_IF.pattern)
@@ -63,31 +64,30 @@ class UpperBound(SanityTest):
         },
         min_length=1,
     )
-    """By the name of the distance that is bounded."""
-    classes: list[Classes] = Field(default=[4, 6, 10])
-    """Of the synthetic models; none for trained ones only."""
-    levels: list[Level] = Field(default=[1, 61, 121, 181, 241], min_length=1)
+    """Bounds, by the name of the bounded distance."""
+    classes: list[PerturbedClasses] = Field(default=[4, 6, 10])
+    """Numbers of classes of the synthetic models; none for trained models only."""
+    levels: list[NoiseLevel] = Field(default=[1, 61, 121, 181, 241], min_length=1)
     inputs_per_class: int = Field(default=100, ge=3)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """One question per pair."""
+        """Yield a question per pair."""
         bound = self._bound_of(metric)
         if bound is None:
             return
         by = _bounding(bound, metric)
         for group in groups:
             if group.embedding_layer is not None:
-                for pair in pairs_of(group.models, ordered=not metric.symmetric):
-                    a, b = (RepresentationRef(model, group.embedding_layer) for model in pair)
-                    yield _question(Comparison(a, b), bound, by, "trained")
+                for pair in pairs_at(group, group.embedding_layer, ordered=not metric.symmetric):
+                    yield _question(pair, bound, by, "trained")
         for classes in self.classes:
             for seed in self.seeds:
                 for level in self.levels:
                     yield _question(perturbed_pair(classes, level, seed, self.inputs_per_class), bound, by, "perturbed")
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """Most metrics are bounded by no other; else what is missing are models."""
+        """Say that no bound is known for the metric, or that models are missing."""
         if metric.higher_is_more_similar:
             return f"{metric.name} is no distance"
         if metric.name not in self.bounds:
@@ -99,7 +99,7 @@ class UpperBound(SanityTest):
 
 
 def _bounding(bound: Bound, metric: Metric) -> Named:
-    """The bounding metric; what both have as a parameter, such as the seed of the pivots, is as in the bounded one."""
+    """Name the bounding metric; parameters that both have, such as the seed of the pivots, are those of the bounded."""
     own = METRICS.get(bound.by.name).parameters
     same = {name: value for name, value in metric.parameters.items() if name in own and value != own[name]}
     return Named.of(bound.by.name, **{**same, **bound.by.parameters})
@@ -107,9 +107,8 @@ def _bounding(bound: Bound, metric: Metric) -> Named:
 
 def _question(pair: Comparison, bound: Bound, by: Named, column: str) -> Question:
     own, unrelated = Comparison(pair.a, pair.a), shuffled(pair.a)
-    return Question(
-        str(pair),
-        tuple(dict.fromkeys((str(pair.a.model), str(pair.b.model)))),
+    return Question.about(
+        pair,
         (pair, own, unrelated),
         partial(_within, pair, own, unrelated, bound, by),
         column,
@@ -117,12 +116,9 @@ def _question(pair: Comparison, bound: Bound, by: Named, column: str) -> Questio
     )
 
 
-def _within(
-    pair: Comparison, own: Comparison, unrelated: Comparison, bound: Bound, by: Named, scores: Scores
-) -> Answer:
+def _within(pair: Comparison, own: Comparison, unrelated: Comparison, bound: Bound, by: Named, scores: Scores) -> Trial:
     scale = scale_of(scores, own, [unrelated])
     if scale <= 0:
-        return Answer(False, -1.0, (pair,))
+        return decide(False, -1.0, pair)
     room = (bound.at(scores(pair, by).value) + scores(pair).value) / scale  # similarity is the negative distance
-    held = room >= -ROUNDING
-    return Answer(held, room, () if held else (pair,))
+    return decide(room >= -ROUNDING, room, pair)

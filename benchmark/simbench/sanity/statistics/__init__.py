@@ -1,1 +1,1 @@
-"""Rank statistics, and the population that a difference is held against."""
+"""Rank statistics, the scale of a metric, and the tests that are graded by a statistic."""

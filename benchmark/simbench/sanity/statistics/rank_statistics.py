@@ -1,4 +1,4 @@
-"""Statistics of ranks that tests grade by: Spearman's and Kendall's correlation, average precision. numpy only."""
+"""Rank statistics that tests grade by: Spearman's and Kendall's correlation, average precision. numpy only."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from simbench.sanity.statistics.scale import ROUNDING
 Numbers: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 
-def settled(values: Numbers) -> NDArray[np.float64]:
-    """The values, all 0 where they differ by no more than rounding: a constant index in floating point is constant.
+def zero_if_constant(values: Numbers) -> NDArray[np.float64]:
+    """Return the values, all 0 where they differ by no more than rounding: a constant index must count as constant.
 
-    >>> settled([0.7, 0.70000001]).tolist()
+    >>> zero_if_constant([0.7, 0.70000001]).tolist()
     [0.0, 0.0]
-    >>> settled([0.7, 0.6]).tolist()
+    >>> zero_if_constant([0.7, 0.6]).tolist()
     [0.7, 0.6]
     """
-    found = np.asarray(values, dtype=float)
-    return found if np.ptp(found) > ROUNDING * np.abs(found).max() else np.zeros_like(found)
+    array = np.asarray(values, dtype=float)
+    return array if np.ptp(array) > ROUNDING * np.abs(array).max() else np.zeros_like(array)
 
 
-def ranks(values: Numbers) -> NDArray[np.float64]:
-    """Ranks from 1, equal values sharing the mean of theirs.
+def average_ranks(values: Numbers) -> NDArray[np.float64]:
+    """Rank values from 1; equal values share the mean of their ranks.
 
-    >>> ranks([0.3, 0.1, 0.3]).tolist()
+    >>> average_ranks([0.3, 0.1, 0.3]).tolist()
     [2.5, 1.0, 2.5]
     """
-    _, places, counts = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
-    shared: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    return shared
+    _, positions, counts = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[positions]
+    return ranks
 
 
 def standardised_ranks(values: Numbers) -> NDArray[np.float64]:
-    """Ranks, centred, of length 1: their inner products are Spearman correlations. All 0 where all values are equal."""
-    centred = ranks(values)
-    centred = centred - centred.mean()
+    """Centre ranks and scale them to length 1, so that inner products are Spearman correlations; 0 if all are equal."""
+    ranks = average_ranks(values)
+    centred = ranks - ranks.mean()
     length = math.sqrt(centred @ centred)
     return np.asarray(centred / length if length > 0 else centred)
 
 
 def spearman(x: Numbers, y: Numbers) -> float:
-    """Spearman's rank correlation in [-1, 1]; NaN where either side has no spread (Spearman 1904).
+    """Compute Spearman's rank correlation in [-1, 1]; NaN where either side has no spread (Spearman 1904).
 
     >>> round(spearman([1, 2, 3, 4], [1, 3, 2, 9]), 12)
     0.8
@@ -61,7 +61,7 @@ def spearman(x: Numbers, y: Numbers) -> float:
 
 
 def kendall(x: Numbers, y: Numbers) -> float:
-    """Kendall's τ_b in [-1, 1], ties taken out of the norm; NaN where either side has no spread (Kendall 1945).
+    """Compute Kendall's τ_b in [-1, 1], without ties in the norm; NaN if either side has no spread (Kendall 1945).
 
     >>> round(kendall([1, 2, 3], [1, 3, 2]), 12)
     0.333333333333
@@ -72,9 +72,9 @@ def kendall(x: Numbers, y: Numbers) -> float:
 
 
 def average_precision(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean, over positives, of the precision among all values at least as large; over the last axis.
+    """Compute the mean, over positives, of the precision among all values at least as large; over the last axis.
 
-    That is scikit-learn's `average_precision_score`: Σ (R_n - R_{n-1}) P_n over distinct thresholds, no interpolation.
+    It equals scikit-learn's `average_precision_score`: Σ (R_n - R_{n-1}) P_n over distinct thresholds, uninterpolated.
 
     Args:
         positive: scores that should be large, `(..., p)`.

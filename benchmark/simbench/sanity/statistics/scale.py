@@ -1,44 +1,65 @@
-"""What a difference in similarity is measured against: the distance from self-similarity to unrelated data."""
+"""Scale of a metric: the distance from self-similarity to the similarity of unrelated data, in which tests measure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from statistics import median
+from typing import TYPE_CHECKING
 
-from simbench.references import Comparison, Named, RepresentationRef
-from simbench.sanity.kind import Answer, Scores, partly
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.sanity.kind import Question, Scores, decide, give_credit
+from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.seeds import seed_for
+from simbench.verdicts.verdict import Trial
 
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Level
+
+# Relative to the scores: what single precision may leave of a constant.
 ROUNDING = 1e-6
-"""Relative to the scores: what single precision may leave of a constant."""
 
 
 def shuffled(a: RepresentationRef) -> Comparison:
-    """A row-shuffled copy of `a` against `a`: the same values, no shared inputs. All tests share one shuffle."""
+    """Compare a row-shuffled copy of `a` with `a`: the same values, no shared inputs. All tests share one shuffle."""
     seed = seed_for(transform="row_shuffle", model=str(a.model), layer=a.layer)
     return Comparison(a.under(Named.of("row_shuffle", seed=seed)), a)
+
+
+def with_unrelated(
+    groups: Sequence[ModelGroup], chosen: ChosenLayers, level: Level
+) -> Iterator[tuple[RepresentationRef, RepresentationRef | None, list[Comparison]]]:
+    """Yield each chosen layer of each model, that layer of the next model, and the layer's unrelated comparisons.
+
+    Unrelated are, for every model of the group, the layer and its row-shuffled copy.
+    """
+    for group in groups:
+        for layer in layers_of(group, chosen, level):
+            unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
+            for a, b in with_next(group.models, layer):
+                yield a, b, unrelated
 
 
 def scale_of(
     scores: Scores, own: Comparison, unrelated: Sequence[Comparison], beside: Sequence[Comparison] = ()
 ) -> float:
-    """S(a, a) − median S over unrelated pairs: what a difference in similarity is measured against.
+    """Compute S(a, a) − median S over unrelated pairs, the unit in which differences in similarity are measured.
 
-    0 where the two differ by no more than rounding: a constant index computed in floating point is still constant. How
-    large a rounding error may be, the scores `beside` tell too: an index that does not know a layer from its shuffled
-    rows finds 0 for both, but for an error that is small only next to what it finds elsewhere.
+    0 where the two differ by no more than rounding: a constant index computed in floating point is still constant. The
+    size of a rounding error is judged by the scores `beside` too: an index that cannot tell a layer from its shuffled
+    rows gives 0 for both, up to an error that is small only relative to its values elsewhere.
     """
     self_similarity = scores(own).value
     baseline = median(scores(comparison).value for comparison in unrelated)
     scale = self_similarity - baseline
-    size = max(abs(value) for value in (self_similarity, baseline, *(scores(one).value for one in beside)))
+    size = max(abs(value) for value in (self_similarity, baseline, *(scores(other).value for other in beside)))
     return scale if abs(scale) > ROUNDING * size else 0.0
 
 
 def similarity_left(
     scores: Scores, comparison: Comparison, own: Comparison, unrelated: Sequence[Comparison]
 ) -> float | None:
-    """max(0, S − S₀) / scale: 0 for what is as good as unrelated, 1 for self-similarity; None without a scale."""
+    """Compute max(0, S − S₀) / scale: 0 for unrelated data, 1 for self-similarity; None without a scale."""
     scale = scale_of(scores, own, unrelated, (comparison,))
     if scale <= 0:
         return None
@@ -46,25 +67,54 @@ def similarity_left(
     return max(0.0, scores(comparison).value - baseline) / scale
 
 
-def change(
+def relative_change(
     scores: Scores, before: Comparison, after: Comparison, own: Comparison, unrelated: Sequence[Comparison]
 ) -> float | None:
-    """|ΔS| / scale between two comparisons; None without a scale: then there is nothing to measure it against."""
+    """Compute |ΔS| / scale between two comparisons; None without a scale, as there is nothing to measure it in."""
     scale = scale_of(scores, own, unrelated, (before, after))
     return abs(scores(after).value - scores(before).value) / scale if scale > 0 else None
 
 
-def as_good_as_unrelated(
-    comparison: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores
-) -> Answer:
-    """Credit for what is lost: 1 − max(0, S − S₀) / scale; none where there is no scale."""
+def credit_loss(comparison: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores) -> Trial:
+    """Give credit for lost similarity, 1 − max(0, S − S₀) / scale; none without a scale."""
     left = similarity_left(scores, comparison, own, unrelated)
-    return partly(0.0 if left is None else 1.0 - left, (comparison,))
+    return give_credit(0.0 if left is None else 1.0 - left, comparison)
 
 
-def stable(
+def credit_stability(
     before: Comparison, after: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores
-) -> Answer:
-    """Credit for what stays: 1 − |ΔS| / scale; none where there is no scale."""
-    moved = change(scores, before, after, own, unrelated)
-    return partly(0.0 if moved is None else 1.0 - moved, (after,))
+) -> Trial:
+    """Give credit for similarity that stays as it was, 1 − |ΔS| / scale; none without a scale."""
+    moved = relative_change(scores, before, after, own, unrelated)
+    return give_credit(0.0 if moved is None else 1.0 - moved, after)
+
+
+def ask_if_unchanged(
+    a: RepresentationRef,
+    b: RepresentationRef | None,
+    changed: RepresentationRef,
+    unrelated: Sequence[Comparison],
+    tolerance: float,
+    column: str,
+) -> Iterator[Question]:
+    """Ask whether `changed` is as similar to `a` as `a` itself, and as similar to `b` as `a` is."""
+    own = Comparison(a, a)
+    pairs = [(own, Comparison(a, changed))]
+    if b is not None:
+        pairs.append((Comparison(a, b), Comparison(changed, b)))
+    for before, after in pairs:
+        ask = partial(decide_if_unchanged, before, after, own, unrelated, tolerance)
+        yield Question.about(after, (before, after, own, *unrelated), ask, column)
+
+
+def decide_if_unchanged(
+    before: Comparison,
+    after: Comparison,
+    own: Comparison,
+    unrelated: Sequence[Comparison],
+    tolerance: float,
+    scores: Scores,
+) -> Trial:
+    """Answer whether |ΔS| ≤ `tolerance` · scale; no, and as if all similarity were lost, without a scale."""
+    moved = relative_change(scores, before, after, own, unrelated)
+    return decide(moved is not None and moved <= tolerance, tolerance - (1.0 if moved is None else moved), after)

@@ -1,10 +1,11 @@
-"""Tests that grade a statistic of many scores, such as a rank correlation, rather than a share of yes and no."""
+"""Tests that are graded by a statistic of many scores, such as a rank correlation, not by a share of answers."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,82 +13,107 @@ from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
 from simbench.references import Comparison, Named
-from simbench.sanity.kind import Answer, Question, SanityTest, Scores
-from simbench.sanity.statistics.rank_statistics import ranks, settled, spearman, standardised_ranks
+from simbench.sanity.kind import Question, SanityTest, Scores
+from simbench.sanity.statistics.rank_statistics import (
+    average_ranks,
+    kendall,
+    spearman,
+    standardised_ranks,
+    zero_if_constant,
+)
 from simbench.seeds import seed_for
-from simbench.verdicts.jackknife import bounded_interval, leaving_models_out, name_of
-from simbench.verdicts.verdict import VIOLATIONS, Judgement, Trial, Violation, cut, seed_of_test
+from simbench.verdicts.jackknife import bounded_interval, leave_models_out, name_of
+from simbench.verdicts.verdict import VIOLATIONS, Trial, Verdict, clip, seed_of_test
 
 PERMUTATIONS = 999
-Statistic = Callable[[Sequence[Trial]], float]
+Correlation = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
 
 class StatisticTest(SanityTest):
     """A test whose questions are observations: points of a statistic, which alone is graded.
 
-    `ask` returns an `Answer` whose `held` is None, whose `margin` is the similarity (or what is observed) and whose
-    `at` is what that is held against; `line` names the curve or the group that a point belongs to, where there are any.
+    An observation is a trial whose `held` is None, whose `margin` is the similarity and whose `at` is the value of the
+    reference variable; `line` names its curve or group, where there are several.
     """
 
     @abstractmethod
     def statistic(self, trials: Sequence[Trial]) -> float:
-        """At most 1, which is perfect; what is below 0 is graded 0. NaN where the trials do not determine it."""
+        """Compute the statistic: at most 1, which is perfect; NaN where the trials do not determine it.
+
+        Below 0 the grade is 0.
+        """
 
     def undetermined(self, trials: Sequence[Trial]) -> str:
-        """Why these trials do not determine the statistic."""
+        """Explain why these trials do not determine the statistic."""
         return f"{len(trials)} observations do not determine the statistic of {self.kind}"
 
     def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
-        """Figures that belong beside the grade: chance levels, p-values."""
+        """Compute auxiliary figures of the trials: chance levels, p-values."""
         return {}
 
-    def strays(self, trials: Sequence[Trial]) -> Sequence[Violation]:
-        """The observations that keep the statistic from 1, each with a margin below 0."""
+    def violations(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """Select the observations that keep the statistic from 1, each with a margin below 0."""
         return ()
 
-    def judge(self, trials: Sequence[Trial]) -> Judgement:
-        """The statistic, with a 95 % interval over models, both cut to [0, 1]."""
+    def judge(self, trials: Sequence[Trial]) -> Verdict:
+        """Grade by the statistic, with a 95 % interval over models, both clipped to [0, 1]."""
         value = self.statistic(trials)
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
-        without = leaving_models_out(trials, self.statistic)
+        without = leave_models_out(trials, self.statistic)
         interval = bounded_interval(value, without, -1, 1)
-        return Judgement(
-            cut(value),
-            None if interval is None else (cut(interval[0]), cut(interval[1])),
-            {name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
+        return Verdict(
+            "ok",
+            clip(value),
+            None if interval is None else (clip(interval[0]), clip(interval[1])),
+            auxiliary={name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
+            violations=tuple(sorted(self.violations(trials), key=lambda trial: trial.margin)[:VIOLATIONS]),
             statistic=value,
             without=without,
-            violations=tuple(sorted(self.strays(trials), key=lambda one: one.margin)[:VIOLATIONS]),
         )
 
     def seed(self, purpose: str) -> int:
-        """The seed of this test's permutations."""
+        """Derive the seed of this test's permutations."""
         return seed_for(purpose=purpose, test=seed_of_test(self.id))
+
+
+class CorrelationTest(StatisticTest):
+    """A test graded by the mean, over curves, of Spearman's correlation of dissimilarity with a reference variable."""
+
+    def statistic(self, trials: Sequence[Trial]) -> float:
+        """Compute the mean Spearman correlation over curves."""
+        return association(trials)
+
+    def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
+        """Compute Spearman's and Kendall's correlation, which may be negative."""
+        return {"spearman": association(trials), "kendall": association(trials, kendall)}
+
+    def violations(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """Select the observations whose rank by similarity is not their rank by the reference variable."""
+        return misranked(trials)
 
 
 def observation(
     compared: Comparison, variable: Named, *, line: str, of: Comparison | None = None, column: str | None = None
 ) -> Question:
-    """One point: a comparison's similarity, held against a functional metric of it, or of the comparison `of`."""
-    place = of or compared
-    return Question(
-        str(compared),
-        tuple(dict.fromkeys((str(compared.a.model), str(compared.b.model)))),
+    """Ask for one point: a comparison's similarity, and a reference variable of it or of the comparison `of`."""
+    measured = of or compared
+    return Question.about(
+        compared,
         (compared,),
-        partial(_observed, compared, variable, place),
+        partial(_observe_both, compared, variable, measured),
         column,
         line=line,
-        reference_variables=((variable, place),),
+        reference_variables=((variable, measured),),
     )
 
 
-def _observed(compared: Comparison, variable: Named, place: Comparison, scores: Scores) -> Answer:
-    return Answer(None, scores(compared).value, at=scores(place, variable).value)
+def _observe_both(compared: Comparison, variable: Named, measured: Comparison, scores: Scores) -> Trial:
+    return Trial("", (), None, scores(compared).value, at=scores(measured, variable).value)
 
 
 def by_line(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """The trials of each curve: those that share a column and a line."""
+    """Group trials by curve: those that share a column and a line."""
     lines: dict[tuple[str | None, str], list[Trial]] = {}
     for trial in trials:
         lines.setdefault((trial.column, trial.line), []).append(trial)
@@ -95,56 +121,54 @@ def by_line(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def similarities(trials: Sequence[Trial]) -> NDArray[np.float64]:
-    """The margins of observations; all equal where they differ by no more than rounding."""
-    return settled([trial.margin for trial in trials])
+    """Return the similarities of observations; all 0 where they differ by no more than rounding."""
+    return zero_if_constant([trial.margin for trial in trials])
 
 
-def held_against(trials: Sequence[Trial]) -> NDArray[np.float64]:
-    """What observations are held against."""
+def reference_values(trials: Sequence[Trial]) -> NDArray[np.float64]:
+    """Return the values of the reference variable."""
     return np.array([trial.at for trial in trials], dtype=float)
 
 
 def constant_curve(trials: Sequence[Trial]) -> Trial:
-    """The first trial of the first curve along which what it is held against is constant: why `association` is NaN."""
-    return next(line[0] for line in by_line(trials) if np.ptp(held_against(line)) == 0)
+    """Find the first trial of the first curve along which the reference variable is constant: `association` is NaN."""
+    return next(line[0] for line in by_line(trials) if np.ptp(reference_values(line)) == 0)
 
 
-def association(
-    trials: Sequence[Trial], correlation: Callable[[NDArray[np.float64], NDArray[np.float64]], float] = spearman
-) -> float:
-    """The mean, over curves, of the rank correlation of **dissimilarity** with what it is held against.
+def association(trials: Sequence[Trial], correlation: Correlation = spearman) -> float:
+    """Compute the mean, over curves, of the rank correlation of **dissimilarity** with the reference variable.
 
-    An index that is constant along a curve is associated with nothing: 0. NaN where what it is held against is constant
-    along one: nothing can be associated with that.
+    An index that is constant along a curve is associated with nothing: 0. NaN where the reference variable is constant
+    along one: nothing can be associated with a constant.
     """
-    found = []
+    correlations = []
     for line in by_line(trials):
-        similarity, variable = similarities(line), held_against(line)
+        similarity, variable = similarities(line), reference_values(line)
         if np.ptp(variable) == 0:
             return math.nan
-        found.append(correlation(-similarity, variable) if np.ptp(similarity) > 0 else 0.0)
-    return float(np.mean(found)) if found else math.nan
+        correlations.append(correlation(-similarity, variable) if np.ptp(similarity) > 0 else 0.0)
+    return float(np.mean(correlations)) if correlations else math.nan
 
 
-def rank_strays(trials: Sequence[Trial]) -> list[Violation]:
-    """The trials whose place by dissimilarity is not their place by what that is held against: minus how far off.
+def misranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Select trials whose rank by dissimilarity is not their rank by the reference variable.
 
-    The distance is a share of the curve: -1 is the first in the place of the last.
+    Their margin is minus the distance of the two ranks as a share of the curve: −1 is the first in the last place.
     """
-    found = []
+    selected = []
     for line in by_line(trials):
         if len(line) < 2:
             continue
-        gaps = np.abs(ranks(-similarities(line)) - ranks(held_against(line))) / (len(line) - 1)
-        found += [Violation(trial.where, -float(gap)) for trial, gap in zip(line, gaps, strict=True) if gap > 0]
-    return found
+        gaps = np.abs(average_ranks(-similarities(line)) - average_ranks(reference_values(line))) / (len(line) - 1)
+        selected += [replace(trial, margin=-float(gap)) for trial, gap in zip(line, gaps, strict=True) if gap > 0]
+    return selected
 
 
 def mantel_p_value(trials: Sequence[Trial], seed: int, permutations: int = PERMUTATIONS) -> float:
-    """One-sided p-value of `association` (Mantel 1967, The detection of disease clustering).
+    """Compute a one-sided p-value of `association` (Mantel 1967, The detection of disease clustering).
 
     Pairs share models and are not exchangeable; models are. So the models of one name are permuted, which moves whole
-    rows and columns of the matrix of what similarity is held against, along all curves at once.
+    rows and columns of the matrix of the reference variable, along all curves at once.
     p = (1 + #{permuted ≥ observed}) / (1 + permutations). NaN where not all pairs of the permuted models were compared.
 
     Args:
@@ -154,7 +178,7 @@ def mantel_p_value(trials: Sequence[Trial], seed: int, permutations: int = PERMU
     """
     total = np.zeros(permutations + 1)
     for line in by_line(trials):
-        variable = standardised_ranks(held_against(line))
+        variable = standardised_ranks(reference_values(line))
         moved = under_permutations(line, variable, seed, permutations, name_of)
         if moved is None:
             return math.nan
@@ -171,26 +195,26 @@ def under_permutations(
     permutations: int,
     exchangeable: Callable[[str], str],
 ) -> NDArray[np.float64] | None:
-    """A quantity of pairs of models as it stands, then with the models permuted: `(1 + permutations, trials)`.
+    """Return a quantity of pairs of models as it is, then with the models permuted: `(1 + permutations, trials)`.
 
     Args:
-        trials: whose models are the pairs.
+        trials: one per pair of models.
         values: the quantity, `(trials,)`; where only one order of a pair is there, it has the same value in the other.
         seed: of the permutations.
         permutations: how many.
-        exchangeable: models of which this gives the same are permuted among each other.
+        exchangeable: gives each model its stratum; models are permuted within strata.
 
     Returns:
-        None where a permutation asks for a pair that is not there.
+        The values, or None where a permutation needs a pair that is not there.
     """
     models = sorted({model for trial in trials for model in trial.models})
     position = {model: place for place, model in enumerate(models)}
     if any(len(trial.models) != 2 for trial in trials):
         return None
     pairs = np.array([[position[model] for model in trial.models] for trial in trials])
-    known = np.full((len(models), len(models)), np.nan)
-    known[pairs[:, 1], pairs[:, 0]] = values
-    known[pairs[:, 0], pairs[:, 1]] = values
+    matrix = np.full((len(models), len(models)), np.nan)
+    matrix[pairs[:, 1], pairs[:, 0]] = values
+    matrix[pairs[:, 0], pairs[:, 1]] = values
     strata: dict[str, list[int]] = {}
     for model in models:
         strata.setdefault(exchangeable(model), []).append(position[model])
@@ -198,5 +222,5 @@ def under_permutations(
     renamed = np.tile(np.arange(len(models)), (permutations + 1, 1))
     for members in strata.values():
         renamed[1:, members] = random.permuted(np.tile(members, (permutations, 1)), axis=1)
-    moved: NDArray[np.float64] = known[renamed[:, pairs[:, 0]], renamed[:, pairs[:, 1]]]
+    moved: NDArray[np.float64] = matrix[renamed[:, pairs[:, 0]], renamed[:, pairs[:, 1]]]
     return None if np.isnan(moved).any() else moved
