@@ -9,11 +9,8 @@ import pytest
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.registry import (
-    ARCHITECTURES,
-    DATASETS,
     METRICS,
-    TEST_KINDS,
-    TRANSFORMS,
+    REGISTRIES,
     Origin,
     Registry,
     import_reference,
@@ -63,7 +60,7 @@ def test_an_isolated_block_leaves_nothing_behind(shapes):
     assert "circle" not in shapes
 
 
-@pytest.mark.parametrize("registry", [METRICS, TEST_KINDS, TRANSFORMS, DATASETS, ARCHITECTURES], ids=lambda r: r.kind)
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
 def test_every_component_has_a_file_and_a_line(registry):
     for name in registry.names():
         origin = registry.origin(name)
@@ -71,13 +68,65 @@ def test_every_component_has_a_file_and_a_line(registry):
         assert origin.line >= 1
 
 
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+PRINT_NAMES = (
+    "import json; from simbench.registry import REGISTRIES; print(json.dumps([x.names() for x in REGISTRIES]))"
+)
+
+
+@pytest.fixture(scope="module")
+def names_in_a_fresh_process() -> str:
+    return run_python(PRINT_NAMES)
+
+
 def test_reading_all_registries_imports_no_torch():
+    run_python(f"import sys; {PRINT_NAMES}; assert 'torch' not in sys.modules")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "simbench.metrics.wrappers.calibration",
+        "simbench.metrics.functional.probes",
+        "simbench.sanity.kinds.partial_overlap",
+        "simbench.run.materials",
+    ],
+)
+def test_components_have_one_order_whichever_module_is_imported_first(module, names_in_a_fresh_process):
+    assert run_python(f"import {module}; {PRINT_NAMES}") == names_in_a_fresh_process
+
+
+def test_a_users_component_registered_before_the_built_in_ones_is_listed_after_them():
     code = (
-        "import sys; from simbench import registry as r;"
-        "[x.names() for x in (r.METRICS, r.TEST_KINDS, r.TRANSFORMS, r.DATASETS, r.ARCHITECTURES)];"
-        "assert 'torch' not in sys.modules"
+        "from simbench import metric;"
+        "metric('mine', higher_is_more_similar=True)(lambda x, y: 0.0);"
+        "from simbench.registry import METRICS; print(METRICS.names()[0], METRICS.names()[-1])"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert run_python(code).split() == [METRICS.names()[0], "mine"]
+
+
+def test_every_module_of_a_package_that_registers_a_component_is_on_its_list():
+    code = (
+        "import importlib, pkgutil, simbench;"
+        "from simbench.registry import REGISTRIES;"
+        "modules = [m.name for m in pkgutil.walk_packages(simbench.__path__, 'simbench.') if '__main__' not in m.name];"
+        "[importlib.import_module(name) for name in modules];"
+        "found = [(x.kind, {x.origin(name).module for name in x.names()}, x.builtin_modules()) for x in REGISTRIES];"
+        "[print(kind, *sorted(own - set(listed))) for kind, own, listed in found if own - set(listed)];"
+        "print('looked at', len(modules))"
+    )
+    *missing, looked_at = run_python(code).splitlines()
+    assert int(looked_at.split()[-1]) > 200
+    assert missing == []
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
+def test_every_listed_module_registers_something_somewhere(registry):
+    registering = {other.origin(name).module for other in REGISTRIES for name in other.names()}
+    assert set(registry.builtin_modules()) <= registering
 
 
 def test_a_file_is_imported_from_anywhere(tmp_path):

@@ -1,8 +1,8 @@
 """One generic registry for every kind of component, and the discovery of third-party ones.
 
-A registry imports nothing when it is made. Its built-in modules are imported at the first look-up, installed plugins
-(entry points of the group `simbench`) right after them. A plugin that cannot be imported is listed with its reason and
-never fatal.
+A registry imports nothing when it is made. At the first look-up it imports its built-in modules, which the package that
+owns them lists in order as `BUILTIN_MODULES`, and right after them the installed plugins (entry points of the group
+`simbench`). A plugin that cannot be imported is listed with its reason and never fatal.
 """
 
 from __future__ import annotations
@@ -30,29 +30,34 @@ if TYPE_CHECKING:
     from simbench.suite.schema import DeclaredTest
 
 T = TypeVar("T")
+# The module of what is defined in a notebook or typed at the prompt.
 INTERACTIVE = "__main__"
 ENTRY_POINT_GROUP = "simbench"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a component was defined."""
+    """Place where a component is defined."""
 
     module: str
     file: str
     line: int
 
     def __str__(self) -> str:
+        """Return `file:line`."""
         return f"{self.file}:{self.line}"
 
 
-def _redefines(known: Origin, new: Origin) -> bool:
-    """Whether a definition replaces an older one of its own: the same file, or a cell of the same notebook."""
-    return known.module == new.module and (known.file == new.file or new.module == INTERACTIVE)
+def _redefines(present: Origin, new: Origin) -> bool:
+    """Tell whether a definition replaces its own older one: from the same file, or a cell of the same notebook."""
+    return present.module == new.module and (present.file == new.file or new.module == INTERACTIVE)
 
 
 class Registry(Generic[T]):
     """Named components of one kind.
+
+    The built-in components come first, in the order of their package's list, whichever was imported first; the others
+    follow in the order in which they were registered.
 
     >>> shapes = Registry[int]("shape")
     >>> shapes.register("square", 4, Origin("doc", "doc.py", 1))
@@ -62,24 +67,30 @@ class Registry(Generic[T]):
     simbench.errors.UnknownNameError: unknown shape "sqare"; did you mean "square"?
     """
 
-    def __init__(self, kind: str, builtin_modules: tuple[str, ...] = ()) -> None:
+    def __init__(self, kind: str, package: str | None = None) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: the word for its components in messages.
+            package: the package whose `BUILTIN_MODULES`, relative to it, register the built-in components.
+        """
         self.kind = kind
-        self._builtin_modules = builtin_modules
+        self.package = package
         self._components: dict[str, T] = {}
         self._origins: dict[str, Origin] = {}
-        self._loaded = not builtin_modules
+        self._loaded = package is None
 
     def register(self, name: str, component: T, origin: Origin) -> T:
         """Add a component. The same definition may come again (a notebook cell run twice); another one may not."""
-        known = self._origins.get(name)
-        if known is not None and not _redefines(known, origin):
-            raise SimbenchError(f'{self.kind} "{name}" is defined twice: at {known} and at {origin}')
+        present = self._origins.get(name)
+        if present is not None and not _redefines(present, origin):
+            raise SimbenchError(f'{self.kind} "{name}" is defined twice: at {present} and at {origin}')
         self._components[name] = component
         self._origins[name] = origin
         return component
 
     def get(self, name: str) -> T:
-        """The component called `name`; `UnknownNameError` with the nearest name if there is none."""
+        """Return the component called `name`; raise `UnknownNameError` with the nearest name if there is none."""
         self._load()
         try:
             return self._components[name]
@@ -87,20 +98,22 @@ class Registry(Generic[T]):
             raise UnknownNameError(self.kind, name, self._components) from None
 
     def origin(self, name: str) -> Origin:
-        """Where the component called `name` was defined."""
+        """Return the place where the component called `name` is defined."""
         self.get(name)
         return self._origins[name]
 
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of registration: built-in ones first."""
+        """List all names in order: built-in ones first."""
         self._load()
         return tuple(self._components)
 
     def __contains__(self, name: object) -> bool:
+        """Tell whether a component has this name."""
         self._load()
         return name in self._components
 
     def __iter__(self) -> Iterator[tuple[str, T]]:
+        """Yield names and components, in the order of `names`."""
         self._load()
         return iter(tuple(self._components.items()))
 
@@ -114,13 +127,25 @@ class Registry(Generic[T]):
         finally:
             self._components, self._origins = before
 
+    def builtin_modules(self) -> tuple[str, ...]:
+        """List the modules that register the built-in components, by their full names."""
+        if self.package is None:
+            return ()
+        listed = importlib.import_module(self.package).BUILTIN_MODULES
+        return tuple(f"{self.package}.{module}" for module in listed)
+
     def load_builtin(self) -> None:
-        """Import the built-in components, once."""
+        """Import the built-in components, once, and put them in the order of their package's list."""
         if self._loaded:
             return
         self._loaded = True
-        for module in self._builtin_modules:
+        modules = self.builtin_modules()
+        for module in modules:
             importlib.import_module(module)
+        # Whoever imported one of the modules before this look-up had it registered before the others.
+        positions = {module: position for position, module in enumerate(modules)}
+        order = sorted(self._components, key=lambda name: positions.get(self._origins[name].module, len(positions)))
+        self._components = {name: self._components[name] for name in order}
 
     def _load(self) -> None:
         if not self._loaded:
@@ -128,88 +153,16 @@ class Registry(Generic[T]):
             load_installed_plugins()
 
 
-METRICS: Registry[Metric] = Registry(
-    "metric",
-    (
-        "simbench.metrics.cka.linear",
-        "simbench.metrics.cka.variants",
-        "simbench.metrics.cka.gaussian",
-        "simbench.metrics.cca.correlations",
-        "simbench.metrics.shape.procrustes",
-        "simbench.metrics.rsa.rsa",
-        "simbench.metrics.rsa.distance",
-        "simbench.metrics.rsa.transport",
-        "simbench.metrics.neighbours.sets",
-        "simbench.metrics.neighbours.kernels",
-        "simbench.metrics.matching.correlation",
-        "simbench.metrics.matching.mutual_information",
-        "simbench.metrics.matching.sparse",
-        "simbench.metrics.matching.clusters",
-        "simbench.metrics.matching.subspace_match",
-        "simbench.metrics.shape.procrustes_variants",
-        "simbench.metrics.shape.partial_whitening",
-        "simbench.metrics.cca.subspaces",
-        "simbench.metrics.geometry.summary_statistics",
-        "simbench.metrics.geometry.imd",
-        "simbench.metrics.geometry.rtd",
-        "simbench.metrics.geometry.geometry_score",
-        "simbench.metrics.geometry.dsa",
-        "simbench.metrics.regression.linear",
-        "simbench.metrics.regression.pls",
-        "simbench.metrics.shape.tucker",
-        "simbench.metrics.stitching.stitching",
-        "simbench.metrics.stitching.variants",
-        "simbench.metrics.stitching.in_distribution",
-        "simbench.metrics.functional.identifiability",
-        "simbench.metrics.functional.logit_distances",
-        "simbench.metrics.functional.logit_bounds",
-        "simbench.metrics.functional.outputs",
-        "simbench.metrics.functional.probes",
-    ),
-)
-TEST_KINDS: Registry[type[DeclaredTest]] = Registry(
-    "test kind",
-    (
-        "simbench.sanity.kinds.identity",
-        "simbench.sanity.kinds.correspondence",
-        "simbench.sanity.kinds.invariance",
-        "simbench.sanity.kinds.distribution_invariance",
-        "simbench.sanity.kinds.distribution_sensitivity",
-        "simbench.sanity.kinds.graded_perturbation",
-        "simbench.sanity.kinds.closeness",
-        "simbench.sanity.kinds.distillation_order",
-        "simbench.sanity.kinds.upper_bound",
-        "simbench.sanity.kinds.layer_monotonicity",
-        "simbench.sanity.kinds.group_separation",
-        "simbench.sanity.kinds.output_correlation",
-        "simbench.sanity.kinds.component_deletion",
-        "simbench.sanity.kinds.probe_correlation",
-        "simbench.sanity.kinds.far_pair",
-        "simbench.sanity.kinds.noise_null",
-        "simbench.sanity.kinds.noise_response",
-        "simbench.sanity.kinds.matching_recovery",
-        "simbench.sanity.kinds.sample_size",
-        "simbench.sanity.kinds.outliers",
-        "simbench.sanity.kinds.axioms",
-        "simbench.sanity.kinds.in_distribution",
-        "simbench.sanity.kinds.untrained_control",
-        "simbench.sanity.kinds.partial_overlap",
-    ),
-)
-TRANSFORMS: Registry[Transform] = Registry(
-    "transform", ("simbench.representations.transforms", "simbench.representations.perturbations")
-)
-DATASETS: Registry[DatasetSource] = Registry(
-    "dataset",
-    (
-        "simbench.data.embedded",
-        "simbench.data.synthetic",
-        "simbench.data.torchvision_datasets",
-        "simbench.data.arrays",
-    ),
-)
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", ("simbench.models.architectures.builtin",))
+METRICS: Registry[Metric] = Registry("metric", "simbench.metrics")
+TEST_KINDS: Registry[type[DeclaredTest]] = Registry("test kind", "simbench.sanity.kinds")
+TRANSFORMS: Registry[Transform] = Registry("transform", "simbench.representations")
+DATASETS: Registry[DatasetSource] = Registry("dataset", "simbench.data")
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", "simbench.models.architectures")
 
+# Every registry, in the order in which components are listed.
+REGISTRIES: tuple[Registry[Any], ...] = (METRICS, TEST_KINDS, TRANSFORMS, DATASETS, ARCHITECTURES)
+
+# The reason of each installed plugin that could not be imported.
 broken_plugins: dict[str, str] = {}
 _plugins_loaded = False
 
@@ -229,14 +182,16 @@ def load_installed_plugins() -> None:
 
 
 def _load_all_builtin() -> None:
-    """Before anybody else's code: of two components of one name the built-in one is first, and the other at fault."""
-    registries: tuple[Registry[Any], ...] = (METRICS, TEST_KINDS, TRANSFORMS, DATASETS, ARCHITECTURES)
-    for registry in registries:
+    """Import all built-in components ahead of anybody else's code.
+
+    So of two components of one name the built-in one is first, and the other one is reported as the second.
+    """
+    for registry in REGISTRIES:
         registry.load_builtin()
 
 
 def import_reference(reference: str) -> tuple[ModuleType, str | None]:
-    """Import `file.py`, `file.py:attr` or `pkg.mod[:attr]`; gives the module and the attribute's name, if any."""
+    """Import `file.py`, `file.py:attr` or `pkg.mod[:attr]`; return the module and the attribute's name, if any."""
     _load_all_builtin()
     target, _, attribute = reference.rpartition(":") if ":" in reference else (reference, "", "")
     module = _import_file(Path(target)) if target.endswith(".py") else _import_module(target)
@@ -286,7 +241,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _line_in(path: Path, error: BaseException) -> int:
-    """The last line of `path` on the error's way."""
+    """Return the last line of `path` in the error's traceback."""
     if isinstance(error, SyntaxError) and error.lineno:
         return error.lineno
     line, trace = 1, error.__traceback__
@@ -298,7 +253,7 @@ def _line_in(path: Path, error: BaseException) -> int:
 
 
 def origin_of(component: Callable[..., Any]) -> Origin:
-    """Where a function or class was defined."""
+    """Return the place where a function or class is defined."""
     code = getattr(component, "__code__", None)
     module = component.__module__
     if code is not None:
@@ -312,9 +267,9 @@ def origin_of(component: Callable[..., Any]) -> Origin:
 
 
 def source_hash(function: Callable[..., Any]) -> str:
-    """What stands for the version of a component that declares none.
+    """Hash the source of a component that declares no version, to stand for one.
 
-    The hash of the file that defines the function (helpers beside it count), else of its own source or byte code.
+    It is the hash of the file that defines the function (helpers beside it count), else of its own source or byte code.
     """
     function = inspect.unwrap(getattr(function, "__func__", function))
     file = Path(function.__code__.co_filename)

@@ -1,1 +1,9 @@
 """Datasets: embedded ones first, torchvision's, and arrays from files."""
+
+# The modules that register the built-in datasets, in the order in which these are listed.
+BUILTIN_MODULES = (
+    "embedded",
+    "synthetic",
+    "torchvision_datasets",
+    "arrays",
+)
