@@ -1,23 +1,6 @@
-"""Intervals of anything that is computed from (pairs of) models, by leaving out one model at a time.
+"""Intervals of statistics of (pairs of) models, by leaving out one model at a time.
 
-Pairs share models, so pairs are not independent and models are what is left out, one at a time, among those of one name
-(`cnn/0`, `cnn/1`, … are the models of `cnn`). How often 95 % intervals of a bounded statistic cover the truth, by
-simulation, symmetric in its angle / in the statistic itself (shares: 2000 repetitions, standard error .005; else 300,
-.013):
-
-| of all pairs of models | 3 models | 5 models | 10 models |
-| --- | --- | --- | --- |
-| share; model effects beta(2, 2) | .95 / .94 | .95 / .95 | .95 / .95 |
-| share; beta(3, 1) | .93 / .91 | .93 / .92 | .95 / .94 |
-| share; beta(19, 1) | .92 / .89 | .91 / .89 | .92 / .91 |
-| share; beta(9.5, .5) | .88 / .83 | .88 / .84 | .90 / .87 |
-| share; 20 questions to each, 95 % right | .99 / 1.0 | .99 / .96 | .94 / .94 |
-| Spearman; truth 0, .51, .87, .98 | | .99 to 1.0 / .98 to 1.0 | .98 to 1.0 / .98 to 1.0 |
-| precision among 3 groups; truth .06, .25 | | .95, .93 / .95, .93 | |
-| precision among 3 groups; truth .74, .93 | | .93, .99 / .88, .86 | |
-
-So where most models are perfect and few are far from it, intervals cover less than they say. Those of a percentile
-bootstrap of models cover less everywhere: a mean of normal effects of 5 models in .78, of 10 in .84 (200 repetitions).
+Why so, and how often the intervals cover the truth: docs/decisions/jackknife.md.
 """
 
 from __future__ import annotations
