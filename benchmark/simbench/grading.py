@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, MetricInfo, Row
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.metrics.metric import Metric
@@ -92,24 +92,24 @@ def _score_row(
     )
 
 
-def _columns(plan: Plan, rows: list[Row]) -> list[TestColumn]:
+def _columns(plan: Plan, rows: list[Row]) -> list[BoardColumn]:
     """Each test, and behind it the columns that any metric was graded on."""
-    columns: list[TestColumn] = []
+    columns: list[BoardColumn] = []
     for test in plan.tests:
         whole = column_of(test)
         columns.append(whole)
         parts = dict.fromkeys(part for row in rows for part in row.verdicts[test.id].columns)
         columns.extend(
-            TestColumn(f"{test.id}/{part}", whole.kind, whole.pass_if, whole.about, parent=test.id) for part in parts
+            BoardColumn(f"{test.id}/{part}", whole.kind, whole.pass_if, whole.about, parent=test.id) for part in parts
         )
     return columns
 
 
-def column_of(test: SanityTest) -> TestColumn:
+def column_of(test: SanityTest) -> BoardColumn:
     """Describe a test as a column of the board."""
     settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
     description = inspect.getdoc(type(test)) or ""
-    return TestColumn(test.id, test.kind, test.pass_if, _about(test), description=description, settings=settings)
+    return BoardColumn(test.id, test.kind, test.pass_if, _about(test), description=description, settings=settings)
 
 
 def _about(test: SanityTest) -> str:

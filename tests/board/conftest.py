@@ -11,7 +11,7 @@ import pytest
 from tests.board.evidence_boards import HOSTILE, evident_board
 from tests.publish.reader import Reader
 
-from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, MetricInfo, Row
 from simbench.board.standing import board_of
 from simbench.publish.publish import publish
 from simbench.verdicts.verdict import Trial, Verdict
@@ -22,13 +22,13 @@ ARGUMENTS = (
 )  # fmt: skip
 TRANSFORMS = ("permutation", "isotropic_scaling", "translation", "orthogonal", "invertible_linear")
 COLUMNS = (
-    TestColumn(
+    BoardColumn(
         "identity", "identity", ">= 0.95", "Within a network, no other layer is as similar as the layer itself."
     ),
-    TestColumn("correspondence", "correspondence", ">= 0.95", "The same layer beats layers at least 3 away."),
-    TestColumn("invariance", "invariance", ">= 0.95", "A function-preserving transform changes no similarity."),
-    *(TestColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
-    TestColumn("sensitivity", "distribution_sensitivity", ">= 0.9", "Close in KL is not the same."),
+    BoardColumn("correspondence", "correspondence", ">= 0.95", "The same layer beats layers at least 3 away."),
+    BoardColumn("invariance", "invariance", ">= 0.95", "A function-preserving transform changes no similarity."),
+    *(BoardColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
+    BoardColumn("sensitivity", "distribution_sensitivity", ">= 0.9", "Close in KL is not the same."),
 )
 PROVENANCE = {
     "created": "2025-01-31T12:00:00+00:00",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, MetricInfo, Row
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.references import Comparison, ModelRef, Named, RepresentationRef
@@ -16,7 +16,7 @@ TRANSFORMS = ("permutation", "orthogonal", "invertible_linear")
 LAYERS = ("block1", "block2", "block3")
 SEEDS = (0, 1, 2)
 COLUMNS = (
-    TestColumn(
+    BoardColumn(
         "identity",
         "identity",
         ">= 0.95",
@@ -24,9 +24,9 @@ COLUMNS = (
         description="No other layer is as similar to layer j as layer j itself.\n\nSource: a paper, Eq. 1.",
         settings={"models": ["cnn"]},
     ),
-    TestColumn("invariance", "invariance", ">= 0.95", "A transform changes no similarity."),
-    *(TestColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
-    TestColumn(
+    BoardColumn("invariance", "invariance", ">= 0.95", "A transform changes no similarity."),
+    *(BoardColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
+    BoardColumn(
         "sensitivity",
         "distribution_sensitivity",
         ">= 0.95",
@@ -158,17 +158,17 @@ def _sensitivity(label: str, broken: float) -> tuple[str, list[Trial], list[Scor
 def boards_of_other_kinds() -> tuple[Board, list[ScoreRow]]:
     """Tests of kinds that this page was not written for: observations, groups, credits, questions about pairs."""
     kinds = (_reference_variables, _groups, _credits, _far_pairs, _depth)
-    columns: list[TestColumn] = []
+    columns: list[BoardColumn] = []
     verdicts: dict[str, Verdict] = {}
     scores: list[ScoreRow] = []
     for make in kinds:
         test, trials, table = make()
         verdicts[test] = graded(trials)
         scores += table
-        columns.append(TestColumn(test, test, ">= 0.9", f"What {test} asks."))
+        columns.append(BoardColumn(test, test, ">= 0.9", f"What {test} asks."))
         for part in dict.fromkeys(trial.column for trial in trials if trial.column is not None):
             verdicts[f"{test}/{part}"] = graded([trial for trial in trials if trial.column == part])
-            columns.append(TestColumn(f"{test}/{part}", test, ">= 0.9", "", test))
+            columns.append(BoardColumn(f"{test}/{part}", test, ">= 0.9", "", test))
     rows = [Row(info(label, higher_is_more_similar=label != "far"), verdicts, len(scores), 1.0) for label in ("cka",)]
     return board_of("others", 1, "Other kinds of tests.", columns, rows, {}), scores
 
@@ -251,7 +251,7 @@ def _verdict(held: tuple[bool, ...]) -> Verdict:
 
 def large_board(metrics: int = 100, tests: int = 60) -> tuple[Board, list[ScoreRow]]:
     """A board of the size that a page has to stay quick with, every cell with scores behind it."""
-    columns = [TestColumn(f"test{t}", f"kind{t % 8}", ">= 0.95", f"What test {t} asks.") for t in range(tests)]
+    columns = [BoardColumn(f"test{t}", f"kind{t % 8}", ">= 0.95", f"What test {t} asks.") for t in range(tests)]
     rows, scores = [], []
     pairs = [
         Comparison(RepresentationRef(ModelRef("cnn", seed), a), RepresentationRef(ModelRef("cnn", seed), b))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from simbench.board.board import TestColumn
+from simbench.board.board import BoardColumn
 from simbench.board.cells import (
     Problem,
     cost_text,
@@ -60,7 +60,7 @@ def test_tie_groups_are_letters_and_after_z_numbers(make):
 
 def test_a_column_is_headed_by_its_name_within_its_test(make):
     assert [short_id(column) for column in make.columns[2:4]] == ["invariance", "permutation"]
-    assert short_id(TestColumn("a/b", "identity", ">= 1", "")) == "a/b"
+    assert short_id(BoardColumn("a/b", "identity", ">= 1", "")) == "a/b"
 
 
 def test_every_reason_is_said_once_with_the_tests_that_share_it_and_nothing_else(make):

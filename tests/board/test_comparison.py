@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, MetricInfo, Row
 from simbench.board.comparison import compare, paired_interval, worsened
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
@@ -37,7 +37,7 @@ def board(verdicts: Mapping[str, Verdict], suite: str = "s", version: int = 1) -
         Row(MetricInfo(label, label, "", "", "", "", "", True, "layers"), {"t": one}, 1, 0.0)
         for label, one in verdicts.items()
     ]
-    return board_of(suite, version, "", [TestColumn("t", "identity", ">= 0.8", "")], rows, {})
+    return board_of(suite, version, "", [BoardColumn("t", "identity", ">= 0.8", "")], rows, {})
 
 
 def test_a_run_does_not_differ_from_itself() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from simbench.board.board import Board, MetricInfo, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, MetricInfo, Row
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
@@ -15,13 +15,13 @@ from simbench.verdicts.verdict import Trial, Verdict
 
 LAYERS = ("block1", "block2", "block3")
 TRANSFORMS = ("orthogonal", "invertible_linear")
-IDENTITY = TestColumn("identity", "identity", ">= 0.95", "")
-CORRESPONDENCE = TestColumn("correspondence", "correspondence", ">= 0.95", "")
+IDENTITY = BoardColumn("identity", "identity", ">= 0.95", "")
+CORRESPONDENCE = BoardColumn("correspondence", "correspondence", ">= 0.95", "")
 COLUMNS = (
     IDENTITY,
     CORRESPONDENCE,
-    TestColumn("invariance", "invariance", ">= 0.95", ""),
-    *(TestColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
+    BoardColumn("invariance", "invariance", ">= 0.95", ""),
+    *(BoardColumn(f"invariance/{name}", "invariance", ">= 0.95", "", "invariance") for name in TRANSFORMS),
 )
 VALUES = {
     "sound": [[1.0, 0.5, 0.2], [0.5, 1.0, 0.5], [0.2, 0.5, 1.0]],

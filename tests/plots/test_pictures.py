@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tests.plots.conftest import COLUMNS, CORRESPONDENCE, IDENTITY, VALUES, graded, info, place, row, with_rows
 
-from simbench.board.board import Board, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.layer_grids import Grid, HeatMap, grids, heat_map
 from simbench.board.scores import ScoreRow
@@ -70,7 +70,7 @@ def test_pictures_hold_no_date_and_no_version(board: Board, form: Format, dated:
     assert dated not in rendered(gallery(board, None)["grades"], form)
 
 
-def maps_of(evidence: Evidence, test: TestColumn, label: str) -> tuple[Grid, HeatMap]:
+def maps_of(evidence: Evidence, test: BoardColumn, label: str) -> tuple[Grid, HeatMap]:
     return next(
         (grid, heat_map(grid, block.metrics[label]))
         for grid, block in grids(evidence, test.id)
@@ -78,7 +78,7 @@ def maps_of(evidence: Evidence, test: TestColumn, label: str) -> tuple[Grid, Hea
     )
 
 
-def drawn(board: Board, evidence: Evidence, test: TestColumn, *labels: str) -> Figure:
+def drawn(board: Board, evidence: Evidence, test: BoardColumn, *labels: str) -> Figure:
     grid, block = next(one for one in grids(evidence, test.id) if labels[0] in one[1].metrics)
     return heat_maps(test, [ranked(board, label) for label in labels], grid, block)
 

@@ -13,13 +13,11 @@ CellStatus = Literal["ok", "skip", "error", "missing"]
 
 
 @dataclass(frozen=True)
-class TestColumn:
+class BoardColumn:
     """One column of the board: a test, or one column of a test (`invariance/orthogonal`).
 
     `description` is what the test's kind says of itself, with its source; `settings` are those of this test.
     """
-
-    __test__ = False
 
     id: str
     kind: str
@@ -96,12 +94,12 @@ class Board:
     suite: str
     version: int
     about: str
-    columns: Sequence[TestColumn]
+    columns: Sequence[BoardColumn]
     rows: Sequence[RankedRow]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rank_note: str = ""
 
     @property
-    def tests(self) -> list[TestColumn]:
+    def tests(self) -> list[BoardColumn]:
         """The columns that are whole tests."""
         return [column for column in self.columns if column.parent is None]

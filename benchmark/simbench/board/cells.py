@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simbench.board.board import Board, RankedRow, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, RankedRow, Row
 from simbench.verdicts.verdict import Verdict
 
 PASSED, FAILED, PARTLY = "✓", "✗", "~"
@@ -31,7 +31,7 @@ class Problem:
     reason: str
 
 
-def cell(row: Row, column: TestColumn) -> Verdict:
+def cell(row: Row, column: BoardColumn) -> Verdict:
     """The verdict of a row in a column.
 
     A column of a test may have none of its own: then the test was not graded, or asks nothing of this metric there.
@@ -112,7 +112,7 @@ def cost_text(row: Row) -> str:
     return "<0.1" if 0 < cost < 0.05 else f"{cost:.1f}" if cost < 10 else f"{cost:.0f}"
 
 
-def short_id(column: TestColumn) -> str:
+def short_id(column: BoardColumn) -> str:
     """The column's name within its test, or the test's id."""
     return column.id if column.parent is None else column.id.removeprefix(f"{column.parent}/")
 

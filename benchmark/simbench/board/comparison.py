@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simbench.board.board import Board, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.cells import cell
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.verdicts.jackknife import jackknife_interval
@@ -78,7 +78,7 @@ def only_in_one(first: Board, second: Board) -> dict[str, list[str]]:
     }
 
 
-def check_same_tests(first: Sequence[TestColumn], second: Sequence[TestColumn]) -> None:
+def check_same_tests(first: Sequence[BoardColumn], second: Sequence[BoardColumn]) -> None:
     """A test that is asked or judged in another way has no difference worth the name: `SimbenchError`."""
     others = {column.id: column for column in second}
     for column in first:
@@ -86,7 +86,7 @@ def check_same_tests(first: Sequence[TestColumn], second: Sequence[TestColumn]) 
             _check_same(column, others[column.id])
 
 
-def _check_same(one: TestColumn, other: TestColumn) -> None:
+def _check_same(one: BoardColumn, other: BoardColumn) -> None:
     sides = [{"kind": test.kind, "pass_if": test.pass_if, **test.settings} for test in (one, other)]
     for name in {**sides[0], **sides[1]}:
         before, after = (side.get(name) for side in sides)
@@ -121,7 +121,7 @@ def _worse(one: Difference) -> str:
     return f"{before}, now {f'none ({one.reason})' if one.second is None else f'{one.second:.4g}'}"
 
 
-def _of_pair(one: Row, other: Row, columns: Sequence[TestColumn]) -> Iterator[Difference]:
+def _of_pair(one: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[Difference]:
     for column in columns:
         first, second = cell(one, column), cell(other, column)
         if column.parent is not None and first.grade is None and second.grade is None:

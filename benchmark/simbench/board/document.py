@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from simbench.board.board import SCHEMA_VERSION, Board, CellStatus, MetricInfo, RankedRow, Row, TestColumn
+from simbench.board.board import SCHEMA_VERSION, Board, BoardColumn, CellStatus, MetricInfo, RankedRow, Row
 from simbench.board.cells import cell
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.scores import ScoreRow
@@ -150,7 +150,7 @@ def from_document(document: Mapping[str, Any]) -> Board:
         lacking = [column.id for column in checked.columns if column.id not in record.tests]
         if lacking:
             raise SimbenchError(f"not a leaderboard of simbench: {record.metric} has no entry for {', '.join(lacking)}")
-    columns = [TestColumn(**column.model_dump()) for column in checked.columns]
+    columns = [BoardColumn(**column.model_dump()) for column in checked.columns]
     rows = [_row(record) for record in checked.rows]
     return board_of(checked.suite, checked.version, checked.about, columns, rows, checked.provenance)
 

@@ -64,10 +64,8 @@ class Questions(_Part):
     lines: list[str]
 
 
-class TestEvidence(_Part):
-    """What one test asked of the metrics that were asked the same."""
-
-    __test__ = False
+class EvidenceBlock(_Part):
+    """The comparisons, questions and answers of one test, for the metrics that were asked the same."""
 
     test: str
     comparisons: list[tuple[int, int]]
@@ -79,7 +77,7 @@ class Evidence(_Part):
     """Everything behind a board."""
 
     representations: list[Place]
-    tests: list[TestEvidence]
+    tests: list[EvidenceBlock]
 
 
 def evidence_of(board: Board, scores: Sequence[ScoreRow]) -> Evidence:
@@ -92,7 +90,7 @@ def evidence_of(board: Board, scores: Sequence[ScoreRow]) -> Evidence:
     for score in scores:
         by_test.setdefault(score.test, {}).setdefault(score.metric, []).append(score)
     rows = {ranked.row.metric.label: ranked.row for ranked in board.rows}
-    tests: list[TestEvidence] = []
+    tests: list[EvidenceBlock] = []
     for test in board.tests:
         asked = by_test.get(test.id, {})
         tests += _of_test(test.id, {label: asked[label] for label in rows if label in asked}, rows, places)
@@ -105,7 +103,7 @@ def _places(score: ScoreRow) -> tuple[Place, Place]:
 
 def _of_test(
     test: str, scores: Mapping[str, Sequence[ScoreRow]], rows: Mapping[str, Row], places: Mapping[Place, int]
-) -> list[TestEvidence]:
+) -> list[EvidenceBlock]:
     """One block per list of comparisons."""
     groups: dict[tuple[tuple[int, int], ...], list[str]] = {}
     for label, asked in scores.items():
@@ -117,7 +115,7 @@ def _of_test(
         questions = list(dict.fromkeys(asked for answers in trials.values() for asked in answers))
         metrics = {label: _of_metric(scores[label], questions, trials[label]) for label in labels}
         blocks.append(
-            TestEvidence(test=test, comparisons=list(pairs), questions=_questions(questions), metrics=metrics)
+            EvidenceBlock(test=test, comparisons=list(pairs), questions=_questions(questions), metrics=metrics)
         )
     return blocks
 

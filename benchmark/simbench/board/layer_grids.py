@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from simbench.board.evidence import Evidence, MetricEvidence, Place, TestEvidence
+from simbench.board.evidence import Evidence, EvidenceBlock, MetricEvidence, Place
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class HeatMap:
     broken: npt.NDArray[np.int64]
 
 
-def grids(evidence: Evidence, test: str) -> Iterator[tuple[Grid, TestEvidence]]:
+def grids(evidence: Evidence, test: str) -> Iterator[tuple[Grid, EvidenceBlock]]:
     """The maps that a test's comparisons fill; metrics that were asked different things have maps of their own."""
     for block in evidence.tests:
         if block.test == test and (grid := grid_of(block, evidence.representations)) is not None:
             yield grid, block
 
 
-def grid_of(block: TestEvidence, places: Sequence[Place]) -> Grid | None:
+def grid_of(block: EvidenceBlock, places: Sequence[Place]) -> Grid | None:
     """The most maps of one shape; None where comparisons do not fill at least half of maps of 2 × 2 and more."""
     ends = [(places[a], places[b]) for a, b in block.comparisons]
     if not ends or any(a[2] or b[2] for a, b in ends):

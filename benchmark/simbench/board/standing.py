@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from simbench.board.board import Board, RankedRow, Row, TestColumn
+from simbench.board.board import Board, BoardColumn, RankedRow, Row
 from simbench.board.intervals import DIGITS, note_on_ranks, rank_statistics
 from simbench.verdicts.verdict import Verdict
 
@@ -16,7 +16,7 @@ def board_of(
     suite: str,
     version: int,
     about: str,
-    columns: Sequence[TestColumn],
+    columns: Sequence[BoardColumn],
     rows: Sequence[Row],
     provenance: Mapping[str, Any],
 ) -> Board:

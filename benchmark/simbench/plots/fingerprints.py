@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.board.board import Board, RankedRow, TestColumn
+from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import cell, state
 from simbench.plots.grades import threshold
 from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, new_figure, shortened, wrapped
@@ -18,7 +18,7 @@ FILLS = {"passed": (LOOKS["passed"]["color"], ""), "failed": ("white", "//////")
 """Colour and hatching of a bar by state: a failure is hollow, so that it also shows in grey."""
 
 
-def transform_columns(board: Board) -> list[TestColumn]:
+def transform_columns(board: Board) -> list[BoardColumn]:
     """The columns of tests that have one per transform or reparametrisation."""
     return [column for column in board.columns if column.parent is not None and column.kind.endswith("invariance")]
 
@@ -47,14 +47,14 @@ def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:
     return figure
 
 
-def name_of(column: TestColumn, columns: Sequence[TestColumn]) -> str:
+def name_of(column: BoardColumn, columns: Sequence[BoardColumn]) -> str:
     """The transform, with its test where two tests have one of the same name."""
     short = column.id.removeprefix(f"{column.parent}/")
     alike = [one for one in columns if one.id.removeprefix(f"{one.parent}/") == short]
     return (short if len(alike) == 1 else f"{short} ({column.parent})").replace("_", " ")
 
 
-def _panel(axes: Axes, ranked: RankedRow, columns: Sequence[TestColumn]) -> None:
+def _panel(axes: Axes, ranked: RankedRow, columns: Sequence[BoardColumn]) -> None:
     axes.set_title(shortened(ranked.row.metric.label, 24))
     axes.tick_params(axis="y", length=0)
     limits = {threshold(column) for column in columns} - {None}

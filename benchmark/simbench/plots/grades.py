@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.board.board import Board, RankedRow, TestColumn
+from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import cell, state
 from simbench.plots.style import GREY, LIGHT, LOOKS, legend_of_states, looks, new_figure, shortened
 from simbench.suite.schema import PASS_IF
@@ -36,10 +36,10 @@ def grades(board: Board) -> Figure:
     return figure
 
 
-def threshold(test: TestColumn) -> float | None:
+def threshold(test: BoardColumn) -> float | None:
     """The grade that a pass takes.
 
-    >>> threshold(TestColumn("identity", "identity", ">= 0.95", ""))
+    >>> threshold(BoardColumn("identity", "identity", ">= 0.95", ""))
     0.95
     """
     match = PASS_IF.match(test.pass_if)
@@ -55,7 +55,7 @@ def title_of(name: str) -> str:
     return name.replace("_", "\n", 1) if len(name) > WRAPPED else name
 
 
-def _panel(axes: Axes, test: TestColumn, rows: Sequence[RankedRow]) -> None:
+def _panel(axes: Axes, test: BoardColumn, rows: Sequence[RankedRow]) -> None:
     axes.set_title(title_of(test.id))
     axes.set_xlim(-0.06, 1.06)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -70,7 +70,7 @@ def _panel(axes: Axes, test: TestColumn, rows: Sequence[RankedRow]) -> None:
         draw_verdict(axes, height, ranked, test)
 
 
-def draw_verdict(axes: Axes, height: float, ranked: RankedRow, test: TestColumn) -> None:
+def draw_verdict(axes: Axes, height: float, ranked: RankedRow, test: BoardColumn) -> None:
     """A grade with its interval at a height, or the word that says why there is none."""
     verdict = cell(ranked.row, test)
     if verdict.grade is None:

@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.board.board import RankedRow, TestColumn
+from simbench.board.board import BoardColumn, RankedRow
 from simbench.board.cells import cell, mark
-from simbench.board.evidence import TestEvidence
+from simbench.board.evidence import EvidenceBlock
 from simbench.board.layer_grids import Grid, HeatMap, heat_map
 from simbench.plots.style import INK, LIGHT, new_figure, shortened, wrapped
 
@@ -25,7 +25,7 @@ COLOURS = "viridis"
 """Made for colour-blind readers; its lightness rises evenly, so that it also prints in grey."""
 
 
-def heat_maps(test: TestColumn, metrics: Sequence[RankedRow], grid: Grid, block: TestEvidence) -> Figure:
+def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], grid: Grid, block: EvidenceBlock) -> Figure:
     """The maps of several metrics on one test, each the mean over the pairs of models of the grid.
 
     Args:
@@ -51,7 +51,7 @@ def heat_maps(test: TestColumn, metrics: Sequence[RankedRow], grid: Grid, block:
     return figure
 
 
-def _panel(axes: Axes, found: HeatMap, pairs: int, ranked: RankedRow, test: TestColumn) -> None:
+def _panel(axes: Axes, found: HeatMap, pairs: int, ranked: RankedRow, test: BoardColumn) -> None:
     verdict = cell(ranked.row, test)
     grade = "" if verdict.grade is None else f" {verdict.grade:.2f}"
     label = f"{shortened(ranked.row.metric.label, 26)}\n{mark(verdict)}{grade}"
@@ -91,7 +91,7 @@ def _label(axes: Axes, grid: Grid, *, left: bool, below: bool) -> None:
     axes.tick_params(length=0)
 
 
-def _frame(figure: Figure, test: TestColumn, grid: Grid, broken: bool) -> None:
+def _frame(figure: Figure, test: BoardColumn, grid: Grid, broken: bool) -> None:
     from matplotlib.cm import ScalarMappable
 
     what = "model" if grid.of_models else "layer"

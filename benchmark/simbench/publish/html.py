@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simbench.board.board import Board, MetricInfo, RankedRow, TestColumn
+from simbench.board.board import Board, BoardColumn, MetricInfo, RankedRow
 from simbench.board.cells import (
     LEGEND,
     cell,
@@ -161,7 +161,7 @@ def _entry(ranked: RankedRow, board: Board) -> Entry:
     )
 
 
-def _cell(column: TestColumn, verdict: Verdict) -> Cell:
+def _cell(column: BoardColumn, verdict: Verdict) -> Cell:
     low, high = verdict.interval or (verdict.grade or 0.0, verdict.grade or 0.0)
     return Cell(
         heading=short_id(column),
@@ -178,7 +178,7 @@ def _cell(column: TestColumn, verdict: Verdict) -> Cell:
     )
 
 
-def _outcome(column: TestColumn, verdict: Verdict) -> str:
+def _outcome(column: BoardColumn, verdict: Verdict) -> str:
     return {
         "passed": f"passed ({column.pass_if})",
         "failed": f"failed ({column.pass_if})",
@@ -202,7 +202,7 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if math.isfinite(value) else "unknown"
 
 
-def _heading_title(column: TestColumn) -> str:
+def _heading_title(column: BoardColumn) -> str:
     return _lines(column.about, f"kind {column.kind}; passes if {column.pass_if}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from simbench.board.board import Board, RankedRow, TestColumn
+from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import (
     cell,
     grade_text,
@@ -54,7 +54,7 @@ def escaped(text: str) -> str:
     return SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
-def _table(board: Board, columns: Sequence[TestColumn], aggregates: bool = True) -> str:
+def _table(board: Board, columns: Sequence[BoardColumn], aggregates: bool = True) -> str:
     headings = ["metric", *(["mean rank"] if aggregates else []), *(short_id(column) for column in columns)]
     headings += ["passed", "coverage", "seconds"] if aggregates else []
     lines = [_line(escaped(heading) for heading in headings), _line("---" for _ in headings)]
@@ -67,7 +67,7 @@ def _table(board: Board, columns: Sequence[TestColumn], aggregates: bool = True)
     return "\n".join(lines)
 
 
-def _cells(ranked: RankedRow, columns: Sequence[TestColumn], aggregates: bool) -> list[str]:
+def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], aggregates: bool) -> list[str]:
     cells = [_cell(cell(ranked.row, column)) for column in columns]
     label = escaped(ranked.row.metric.label)
     if not aggregates:
@@ -84,6 +84,6 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _about(column: TestColumn) -> str:
+def _about(column: BoardColumn) -> str:
     kind = f"{escaped(column.kind)}, passes if {escaped(column.pass_if)}"
     return f"* **{escaped(column.id)}** ({kind}): {escaped(column.about)}"

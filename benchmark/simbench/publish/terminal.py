@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from simbench.board.board import Board, RankedRow, TestColumn
+from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import (
     Problem,
     cell,
@@ -105,7 +105,7 @@ def _drawn(board: Board, detail: Detail) -> Table:
     return drawn
 
 
-def _cells(ranked: RankedRow, columns: Sequence[TestColumn], detail: Detail) -> list[Text]:
+def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], detail: Detail) -> list[Text]:
     verdicts = [cell(ranked.row, column) for column in columns]
     costs = [Text(f"{ranked.coverage:.0%}"), Text(seconds_text(ranked.row.seconds))] if detail.costs else []
     return [
@@ -143,7 +143,7 @@ def _folded(name: str, letters: int) -> str:
     return "\n".join(lines)
 
 
-def _heading(column: TestColumn, letters: int) -> Text:
+def _heading(column: BoardColumn, letters: int) -> Text:
     """The id, a word per line; long words are shortened."""
     words = short_id(column).replace("-", "_").split("_")
     shortened = [word if len(word) <= letters else f"{word[: letters - 1]}." for word in words]
