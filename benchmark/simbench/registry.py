@@ -13,7 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.parameters import checked_parameters
 
 if TYPE_CHECKING:
     from simbench.data.dataset import DatasetSource
     from simbench.metrics.metric import Metric
     from simbench.models.architecture import Architecture
+    from simbench.models.reparametrise import Reparametrisation
+    from simbench.models.synthetic.base import ModelGenerator
     from simbench.representations.transforms import Transform
     from simbench.suite.schema import DeclaredTest
 
@@ -153,14 +156,60 @@ class Registry(Generic[T]):
             load_installed_plugins()
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A registered function, and what keys and lists need of it.
+
+    Attributes:
+        name: the name that suites use.
+        function: the function itself; its keyword-only arguments are the parameters.
+        version: a number that its author raises when results change, if there is one.
+        origin: the place where it is defined.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    version: int | None
+    origin: Origin
+
+    @property
+    def revision(self) -> int | str:
+        """Version, else hash of the source."""
+        return self.version if self.version is not None else source_hash(self.function)
+
+    @property
+    def identity(self) -> str:
+        """Name and revision, on which keys depend."""
+        return f"{self.name}@{self.revision}"
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all parameters, defaults filled in; raise `ParameterError` that names every bad one."""
+        return checked_parameters(self.function, parameters)
+
+
 METRICS: Registry[Metric] = Registry("metric", "simbench.metrics")
 TEST_KINDS: Registry[type[DeclaredTest]] = Registry("test kind", "simbench.sanity.kinds")
 TRANSFORMS: Registry[Transform] = Registry("transform", "simbench.representations")
 DATASETS: Registry[DatasetSource] = Registry("dataset", "simbench.data")
 ARCHITECTURES: Registry[Architecture] = Registry("architecture", "simbench.models.architectures")
+GENERATORS: Registry[ModelGenerator] = Registry("generator", "simbench.models.synthetic")
+REPARAMETRISATIONS: Registry[Reparametrisation] = Registry("reparametrisation", "simbench.models")
 
 # Every registry, in the order in which components are listed.
-REGISTRIES: tuple[Registry[Any], ...] = (METRICS, TEST_KINDS, TRANSFORMS, DATASETS, ARCHITECTURES)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    METRICS,
+    TEST_KINDS,
+    TRANSFORMS,
+    DATASETS,
+    ARCHITECTURES,
+    GENERATORS,
+    REPARAMETRISATIONS,
+)
 
 # The reason of each installed plugin that could not be imported.
 broken_plugins: dict[str, str] = {}

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simbench.models.synthetic.permuted_clusters import Synthetic, permuted_clusters
+from simbench.models.synthetic.base import Synthetic
+from simbench.models.synthetic.permuted_clusters import permuted_clusters
 from simbench.models.synthetic.perturbed_clusters import perturbed_clusters
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import LinearReadout

@@ -10,9 +10,8 @@ from simbench.data.dataset import Dataset
 from simbench.errors import NotApplicable
 from simbench.models.architectures.transformer import CausalTransformer
 from simbench.models.model import Model
-from simbench.models.reparametrise import REPARAMETRISATIONS
 from simbench.models.training import train
-from simbench.registry import ARCHITECTURES
+from simbench.registry import ARCHITECTURES, REPARAMETRISATIONS
 from simbench.suite.schema import Component, Training
 
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
@@ -34,7 +33,7 @@ def model(request: pytest.FixtureRequest, digits: Dataset) -> Model:
 
 
 def changed(model: Model, name: str, seed: int = 0) -> Model:
-    return REPARAMETRISATIONS[name](model, torch.Generator().manual_seed(seed))
+    return REPARAMETRISATIONS.get(name)(model, seed=seed)
 
 
 def changed_layers(name: str, model: Model) -> list[str]:
@@ -45,14 +44,14 @@ def log_probabilities(model: Model, images: Tensor) -> Tensor:
     return model.logits(images).double().log_softmax(dim=1)
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 @pytest.mark.parametrize("seed", range(3))
 def test_the_distribution_stays(model: Model, images: Tensor, name: str, seed: int) -> None:
     after = log_probabilities(changed(model, name, seed), images)
     assert (after - log_probabilities(model, images)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 def test_the_representation_changes(model: Model, images: Tensor, name: str) -> None:
     other = changed(model, name)
     for layer in changed_layers(name, model):
@@ -60,25 +59,25 @@ def test_the_representation_changes(model: Model, images: Tensor, name: str) -> 
         assert (after - before).norm() > 0.1 * before.norm()
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 def test_the_given_model_stays_as_it_is(model: Model, name: str) -> None:
     before = {key: tensor.clone() for key, tensor in model.network.state_dict().items()}
     changed(model, name)
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 def test_a_seed_gives_the_same_weights(model: Model, images: Tensor, name: str) -> None:
     one, other = changed(model, name, 3), changed(model, name, 3)
     assert torch.equal(one.logits(images), other.logits(images))
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 def test_the_layers_stay(model: Model, name: str) -> None:
     assert changed(model, name).layers() == model.layers()
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 def test_the_changed_model_continues_from_its_layers(model: Model, images: Tensor, name: str) -> None:
     other = changed(model, name)
     for layer in (*other.layers(), "embedding"):
@@ -87,7 +86,7 @@ def test_the_changed_model_continues_from_its_layers(model: Model, images: Tenso
         assert torch.equal(continued, other.logits(images))
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 def test_it_can_be_done_twice(model: Model, images: Tensor, name: str) -> None:
     after = log_probabilities(changed(changed(model, name), name, 1), images)
     assert (after - log_probabilities(model, images)).abs().max() < 1e-3
@@ -122,7 +121,7 @@ def test_the_heads_logits_move_by_one_constant_per_input(model: Model, images: T
     torch.testing.assert_close(moved, moved[:, :1].expand_as(moved), rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", REPARAMETRISATIONS)
+@pytest.mark.parametrize("name", REPARAMETRISATIONS.names())
 def test_other_networks_are_not_applicable(name: str) -> None:
     with pytest.raises(NotApplicable, match="known for networks of plain blocks"):
         changed(Model(nn.Sequential(nn.Linear(2, 2))), name)

@@ -26,6 +26,7 @@ from simbench.registry import (
     broken_plugins,
     load_installed_plugins,
 )
+from simbench.suite.registered_name import RegisteredName
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def type_name(annotation: Any) -> str:
         return " | ".join(type_name(inner) for inner in get_args(annotation))
     if get_origin(annotation) is Annotated:
         base, *metadata = get_args(annotation)
+        for names in (one.choices for one in metadata if isinstance(one, RegisteredName)):
+            return type_name(Literal[names])
         return ", ".join([type_name(base), *_bounds(metadata)])
     if isinstance(origin := get_origin(annotation), type):
         inner = [type_name(argument).replace(", ", " ") for argument in get_args(annotation)]

@@ -17,13 +17,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from simbench.models.reparametrise import REPARAMETRISATION_VERSION as REPARAMETRISATION_VERSION
+from simbench.models.synthetic.base import GENERATOR_VERSION as GENERATOR_VERSION
+
 KEY_SCHEME = 1
-GENERATOR_VERSION = 1
-"""Part of every synthetic model's key: raise it when `models.synthetic` gives other numbers."""
+# Part of the keys of what is trained or read under `data.conditions`: raise it when that gives other data.
 CONDITIONS_VERSION = 1
-"""Part of the keys of what is trained or read under `data.conditions`: raise it when that gives other data."""
-REPARAMETRISATION_VERSION = 1
-"""Part of the key of reparametrised activations: raise it when `models.reparametrise` gives other weights."""
 KEY_LENGTH = 24
 
 

@@ -14,13 +14,19 @@ from simbench.files import file_digest
 from simbench.models.architecture import TRAINER_VERSION
 from simbench.plan.keys import (
     CONDITIONS_VERSION,
-    GENERATOR_VERSION,
-    REPARAMETRISATION_VERSION,
     digest,
     score_key,
 )
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TRANSFORMS
+from simbench.registry import (
+    ARCHITECTURES,
+    DATASETS,
+    GENERATORS,
+    METRICS,
+    REPARAMETRISATIONS,
+    TRANSFORMS,
+    Registry,
+)
 from simbench.suite.load import layers_of_model
 from simbench.suite.schema import Component, Conditions, ModelSpec, Suite
 
@@ -139,7 +145,7 @@ class Plan:
         return {
             "model": self.models[ref.model].key,
             "layer": ref.layer,
-            "reparametrisation": _plain(ref.reparametrisation, version=REPARAMETRISATION_VERSION),
+            "reparametrisation": _versioned(ref.reparametrisation, REPARAMETRISATIONS),
             "inputs": self.inputs[inputs] if ref.model.generator is None else None,
         }
 
@@ -289,7 +295,7 @@ def _teacher(suite: Suite, spec: ModelSpec) -> PlannedModel | None:
 
 def _synthetic(ref: ModelRef) -> PlannedModel:
     assert ref.generator is not None
-    content = {"construction": _plain(ref.generator, version=GENERATOR_VERSION), "seed": ref.seed}
+    content = {"construction": _versioned(ref.generator, GENERATORS), "seed": ref.seed}
     return PlannedModel(ref, digest("model", content), None)
 
 
@@ -302,5 +308,13 @@ def _conditions(declared: Mapping[str, Any]) -> dict[str, Any]:
     return {"conditions": {**declared, "version": CONDITIONS_VERSION}} if declared else {}
 
 
-def _plain(named: Named | None, **more: Any) -> dict[str, Any] | None:
-    return None if named is None else {"name": named.name, "parameters": dict(named.parameters), **more}
+def _versioned(named: Named | None, registry: Registry[Any]) -> dict[str, Any] | None:
+    """Return the name, the parameters and the revision of a registered function."""
+    plain = _plain(named)
+    if named is None or plain is None:
+        return None
+    return {**plain, "version": registry.get(named.name).revision}
+
+
+def _plain(named: Named | None) -> dict[str, Any] | None:
+    return None if named is None else {"name": named.name, "parameters": dict(named.parameters)}

@@ -18,16 +18,9 @@ from simbench.metrics.kernels.memory import DEFAULT
 from simbench.models import checkpoint
 from simbench.models.loading import load_pretrained
 from simbench.models.model import Model
-from simbench.models.reparametrise import REPARAMETRISATIONS
-from simbench.models.synthetic.deranged_clusters import deranged_clusters
-from simbench.models.synthetic.gaussian import independent_gaussian
-from simbench.models.synthetic.permuted_clusters import permuted_clusters
-from simbench.models.synthetic.perturbed_clusters import perturbed_clusters
-from simbench.models.synthetic.rotated_pairs import exchanged_unembeddings, separately_rotated
-from simbench.models.synthetic.shared_units import shared_units
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.references import ModelRef, Named, RepresentationRef
-from simbench.registry import ARCHITECTURES, TRANSFORMS, import_reference
+from simbench.registry import ARCHITECTURES, GENERATORS, REPARAMETRISATIONS, TRANSFORMS, import_reference
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.representations.storage import load_activations
 from simbench.results.store import Store
@@ -58,19 +51,6 @@ _datasets: Recent[Dataset] = Recent(4)
 _inputs: Recent[Inputs] = Recent(8)
 _models: Recent[Model] = Recent(64)
 _tensors: Recent[Tensor] = Recent(32)
-
-GENERATORS = {
-    made.__name__: made
-    for made in (
-        permuted_clusters,
-        deranged_clusters,
-        perturbed_clusters,
-        separately_rotated,
-        exchanged_unembeddings,
-        independent_gaussian,
-        shared_units,
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -192,8 +172,8 @@ class Materials:
 
     def _synthetic(self, ref: RepresentationRef) -> Representation:
         assert ref.model.generator is not None
-        parameters = dict(ref.model.generator.parameters)
-        made = GENERATORS[ref.model.generator.name](**parameters, seed=ref.model.seed)
+        generator = GENERATORS.get(ref.model.generator.name)
+        made = generator(seed=ref.model.seed, **dict(ref.model.generator.parameters))
         common: dict[str, Any] = {"layer": ref.layer, "spatial": self.spatial}
         if made.model is not None:
             common |= {"model": made.model, "at_head": True, "classes": len(made.model.unembedding)}
@@ -202,8 +182,7 @@ class Materials:
 
 
 def _reparametrised(model: Model, how: Named) -> Model:
-    generator = torch.Generator().manual_seed(dict(how.parameters)["seed"])
-    return REPARAMETRISATIONS[how.name](model, generator)
+    return REPARAMETRISATIONS.get(how.name)(model, **dict(how.parameters))
 
 
 def _draw(dataset: Dataset, split: str, count: int, shortcut: float | None, device: str) -> Inputs:

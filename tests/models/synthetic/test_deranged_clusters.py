@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from simbench.errors import SimbenchError
+from simbench.models.synthetic.base import Synthetic
 from simbench.models.synthetic.deranged_clusters import (
     deranged_clusters,
     derangement,
     repelled_directions,
     separating_length,
 )
-from simbench.models.synthetic.permuted_clusters import Synthetic
 from simbench.plan.keys import GENERATOR_VERSION
 
 

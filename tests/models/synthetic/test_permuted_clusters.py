@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS, Synthetic, permuted_clusters
-from simbench.run.materials import GENERATORS
+from simbench.models.synthetic.base import Synthetic
+from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS, permuted_clusters
+from simbench.registry import GENERATORS
 
 
 def pair(classes: int = 7, rho: float = 20.0, **others: int) -> tuple[Synthetic, Synthetic]:
@@ -114,7 +115,7 @@ def test_the_embedding_is_the_only_layer() -> None:
     ],
 )
 def test_a_generator_that_tests_may_name_fits_together(name: str, which: dict[str, int]) -> None:
-    made, again = (GENERATORS[name](**which, inputs_per_class=7, seed=3) for _ in range(2))
+    made, again = (GENERATORS.get(name)(**which, inputs_per_class=7, seed=3) for _ in range(2))
     labels, features = made.model.unembedding.shape
     assert made.probe.shape == made.fit.shape == (7 * labels, features)
     assert made.probe_targets.bincount().tolist() == made.fit_targets.bincount().tolist() == [7] * labels

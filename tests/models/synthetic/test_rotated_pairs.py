@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from simbench.models.synthetic.permuted_clusters import Synthetic
+from simbench.models.synthetic.base import Synthetic
 from simbench.models.synthetic.rotated_pairs import exchanged_unembeddings, separately_rotated
 from simbench.plan.keys import GENERATOR_VERSION
 

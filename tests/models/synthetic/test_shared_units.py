@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from simbench.metrics.matching.subspace_match import subspace_match
-from simbench.models.synthetic.shared_units import Form, shared_units
+from simbench.models.synthetic.shared_units import Population, shared_units
 from simbench.plan.keys import GENERATOR_VERSION
 
 
-def population(form: Form, share: float = 0.5, *, seed: int = 0) -> Tensor:
+def population(form: Population, share: float = 0.5, *, seed: int = 0) -> Tensor:
     return shared_units(share=share, form=form, units=20, rows=800, seed=seed).probe
 
 
 @pytest.mark.parametrize("form", ["permuted", "rotated", "extended", "dead"])
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.8, 1.0])
-def test_the_share_is_that_of_the_maximum_match(form: Form, share: float) -> None:
+def test_the_share_is_that_of_the_maximum_match(form: Population, share: float) -> None:
     """Wang et al. (2018): of all units of both, those in common; the spans of independent units have nothing to add."""
     assert subspace_match(population("own", 1.0), population(form, share)) == pytest.approx(share)
 
@@ -49,7 +49,7 @@ def test_dead_units_are_zero_on_both_sets_of_inputs() -> None:
 
 
 @pytest.mark.parametrize("form", ["permuted", "rotated", "dead"])
-def test_inputs_to_learn_on_are_others_in_the_same_form(form: Form) -> None:
+def test_inputs_to_learn_on_are_others_in_the_same_form(form: Population) -> None:
     made, own = (shared_units(share=0.5, form=one, units=20, rows=800) for one in (form, "own"))
     mixing = torch.linalg.lstsq(own.probe[:, :10], made.probe[:, :10]).solution
     torch.testing.assert_close(own.fit[:, :10] @ mixing, made.fit[:, :10])
@@ -60,5 +60,5 @@ def test_values_are_those_of_this_version_of_the_generators() -> None:
     """Raise GENERATOR_VERSION when these numbers change."""
     assert GENERATOR_VERSION == 1
     sums = {"permuted": -89.042461, "rotated": -120.967806, "extended": 292.051096, "dead": 31.272111}
-    forms: tuple[Form, ...] = ("permuted", "rotated", "extended", "dead")
+    forms: tuple[Population, ...] = ("permuted", "rotated", "extended", "dead")
     assert {form: float(population(form, seed=3).sum()) for form in forms} == pytest.approx(sums)

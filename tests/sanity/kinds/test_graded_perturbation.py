@@ -12,8 +12,7 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 from simbench.metrics.metric import Metric
 from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL
 from simbench.references import Comparison
-from simbench.registry import METRICS
-from simbench.run.materials import GENERATORS
+from simbench.registry import GENERATORS, METRICS
 from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.graded_perturbation import GradedPerturbation, PerturbedClasses
 from simbench.seeds import seed_for
@@ -89,7 +88,7 @@ def _scored(metric: Metric, comparison: Comparison) -> Similarity:
     sides = []
     for ref in (comparison.a, comparison.b):
         assert ref.model.generator is not None
-        made = GENERATORS[ref.model.generator.name](**dict(ref.model.generator.parameters), seed=0)
+        made = GENERATORS.get(ref.model.generator.name)(**dict(ref.model.generator.parameters), seed=0)
         sides.append(Representation(made.probe, layer=ref.layer, model=made.model, at_head=True, classes=4))
     (score,) = score_pairs(metric, sides, [(0, 1)])
     assert score.value is not None

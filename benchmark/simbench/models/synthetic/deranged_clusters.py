@@ -1,25 +1,31 @@
 """The counter-example to "close in KL, hence similar" in any dimension.
 
-After Nielsen, Marconato, Dittadi and Gresele, "When Does Closeness in Distribution Imply Representational Similarity?"
-(NeurIPS 2025, arXiv 2506.03784), theorem 3.1. The bound on the divergence is ours.
+Source: Nielsen, Marconato, Dittadi and Gresele, "When Does Closeness in Distribution Imply Representational
+Similarity?" (NeurIPS 2025, arXiv 2506.03784), theorem 3.1. The bound on the divergence is ours.
 """
 
 from __future__ import annotations
 
 import math
-
-import torch
-from torch import Generator, Tensor
+from typing import TYPE_CHECKING
 
 from simbench.errors import SimbenchError
-from simbench.models.synthetic.permuted_clusters import LinearReadout, Synthetic
+from simbench.lazy import lazy_import
+from simbench.models.synthetic.base import GENERATOR_VERSION, Synthetic, UnembeddingModel, generator
 from simbench.seeds import seed_for
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Generator, Tensor
+else:
+    torch = lazy_import("torch")
 
 LENGTH, NOISE = 2.0, 0.02
 STEPS, STEP_SIZE = 400, 0.05
 GROWTH = 1.1
 
 
+@generator("deranged_clusters", version=GENERATOR_VERSION, pair="deranged")
 def deranged_clusters(
     *,
     dimension: int = 4,
@@ -29,22 +35,22 @@ def deranged_clusters(
     inputs_per_class: int = 100,
     seed: int = 0,
 ) -> Synthetic:
-    """One of two models within `closeness` in KL whose embeddings are no linear map of each other.
+    """Make one of two models within `closeness` in KL whose embeddings are no linear map of each other.
 
     Each label has its unembedding, of one length ρ, in one of K directions of M-space that repelled each other, and its
     inputs a cluster around the same direction at distance 2, with Gaussian noise of root mean square length 0.02. The
     deranged model gives every label the direction of another one, in a single cycle; an input keeps its noise.
 
-    ρ is as short as `separating_length` lets it be. Unlike the canonical correlations of `permuted_clusters`, those of
+    ρ is the length that `separating_length` returns. Unlike the canonical correlations of `permuted_clusters`, those of
     the embeddings are not 0 but what a random cycle leaves: .45 to .75 on average from (M, K) = (2, 5) to (32, 100).
 
     Args:
-        dimension: M.
-        classes: K > M.
-        closeness: a bound on the KL divergence, in either direction, of clusters without noise.
-        deranged: which of the two.
-        inputs_per_class: in `probe`, and again in `fit`.
-        seed: decides the directions, the derangement and the noise; none of them depends on `closeness`.
+        dimension: M, the number of dimensions.
+        classes: K > M, the number of classes.
+        closeness: bound on the KL divergence, in either direction, of clusters without noise.
+        deranged: whether to make the deranged model.
+        inputs_per_class: number in `probe`, and again in `fit`.
+        seed: seed of the directions, the derangement and the noise; none of them depends on `closeness`.
 
     Raises:
         SimbenchError: no more classes than dimensions, or a closeness that is not positive.
@@ -62,12 +68,12 @@ def deranged_clusters(
         noise = torch.randn(shape, generator=_generator(part, seed), dtype=torch.float64)
         return LENGTH * places[targets] + NOISE / math.sqrt(dimension) * noise
 
-    model = LinearReadout(separating_length(own, closeness) * places)
+    model = UnembeddingModel(separating_length(own, closeness) * places)
     return Synthetic(model, embeddings("probe"), targets, embeddings("fit"), targets)
 
 
 def repelled_directions(count: int, dimension: int, generator: Generator) -> Tensor:
-    """`(count, dimension)` unit vectors that have pushed each other apart, by forces 1 / distance²."""
+    """Return `(count, dimension)` unit vectors that have pushed each other apart, by forces 1 / distance²."""
     u = torch.randn(count, dimension, generator=generator, dtype=torch.float64)
     for _ in range(STEPS):
         u = u / u.norm(dim=1, keepdim=True)
@@ -79,7 +85,7 @@ def repelled_directions(count: int, dimension: int, generator: Generator) -> Ten
 
 
 def derangement(count: int, generator: Generator) -> Tensor:
-    """A random permutation `(count,)` in a single cycle: nothing stays in its place."""
+    """Draw a permutation `(count,)` that is a single cycle: nothing stays in its place."""
     cycle = torch.randperm(count, generator=generator)
     places = torch.empty_like(cycle)
     places[cycle] = cycle.roll(1)
@@ -87,7 +93,7 @@ def derangement(count: int, generator: Generator) -> Tensor:
 
 
 def separating_length(u: Tensor, closeness: float) -> float:
-    """A length ρ of unembeddings at which any two relabellings of the clusters are within `closeness` in KL.
+    """Return a length ρ of unembeddings at which any two relabellings of the clusters are within `closeness` in KL.
 
     The label of a cluster leads any other by 2ρm or more in logits, m the least 1 − uᵢ·uⱼ. So all others together have
     a probability below δ = (K − 1) e^(−2ρm), and the divergence is at most δ (1 + 4ρ + δ). ρ grows until that is small.

@@ -1,23 +1,29 @@
-"""Independent data: what any index is to call unrelated, whatever its size."""
+"""Independent data, which every index should call unrelated, whatever its size."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from simbench.models.synthetic.permuted_clusters import Synthetic
+from simbench.lazy import lazy_import
+from simbench.models.synthetic.base import GENERATOR_VERSION, Synthetic, generator
 from simbench.seeds import seed_for
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_import("torch")
 
+
+@generator("independent_gaussian", version=GENERATOR_VERSION)
 def independent_gaussian(*, features: int, rows: int, seed: int = 0) -> Synthetic:
-    """A matrix of independent standard normal numbers, `(rows, features)`; no model stands behind it.
+    """Draw a matrix of independent standard normal numbers, `(rows, features)`, without a model.
 
     Two seeds give independent matrices; more rows of one seed begin with the fewer.
     """
 
-    def drawn(part: str) -> Tensor:
-        generator = torch.Generator().manual_seed(seed_for(purpose="independent gaussian", part=part, seed=seed))
-        return torch.randn(rows, features, generator=generator, dtype=torch.float64)
+    def draw(part: str) -> Tensor:
+        random = torch.Generator().manual_seed(seed_for(purpose="independent gaussian", part=part, seed=seed))
+        return torch.randn(rows, features, generator=random, dtype=torch.float64)
 
-    nothing = torch.zeros(rows, dtype=torch.long)
-    return Synthetic(None, drawn("probe"), nothing, drawn("fit"), nothing)
+    return Synthetic.without_model(draw("probe"), draw("fit"))

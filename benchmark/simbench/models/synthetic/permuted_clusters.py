@@ -1,73 +1,36 @@
-"""Models that are written down rather than trained, and the counter-example to "close in KL, hence similar".
+"""The counter-example to "close in KL, hence similar" in two dimensions: clusters on a circle, permuted.
 
-A generator is a function of keyword parameters and a seed. Two models of one seed are seen on the same inputs in the
-same order. The others are in the modules `synthetic_*`.
-
-After Nielsen, Marconato, Dittadi and Gresele, "When Does Closeness in Distribution Imply Representational Similarity?"
-(NeurIPS 2025, arXiv 2506.03784), theorem 3.1 and table 1.
+Source: Nielsen, Marconato, Dittadi and Gresele, "When Does Closeness in Distribution Imply Representational
+Similarity?" (NeurIPS 2025, arXiv 2506.03784), theorem 3.1 and table 1.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from simbench.errors import SimbenchError, UnknownNameError
-from simbench.representations.representation import Head
+from simbench.errors import SimbenchError
+from simbench.lazy import lazy_import
+from simbench.models.synthetic.base import GENERATOR_VERSION, Synthetic, UnembeddingModel, generator
 from simbench.seeds import seed_for
 
-EMBEDDING = "embedding"
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_import("torch")
+
+# Numbers of classes for which π(k) = 2k + 5 leaves no linear relation: 1, 2 and 3 are coprime to each of them.
 CLASS_COUNTS = (5, 7, 11, 13)
-"""Numbers of classes for which π(k) = 2k + 5 leaves no linear relation: 1, 2 and 3 are coprime to each of them."""
 ANGLE_SPREAD = math.pi / 64
 LENGTH, LENGTH_SPREAD = 2.0, 0.01
 
 
-class LinearReadout:
-    """A model that is nothing but a linear head: logits = embedding · unembeddingᵀ."""
-
-    embedding_layer = EMBEDDING
-
-    def __init__(self, unembedding: Tensor) -> None:
-        """`unembedding`: (labels, features)."""
-        self.unembedding = unembedding
-
-    def layers(self) -> list[str]:
-        """The embedding."""
-        return [EMBEDDING]
-
-    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """Logits `(n, labels)`; `UnknownNameError` for any other layer."""
-        if layer != EMBEDDING:
-            raise UnknownNameError("layer", layer, [EMBEDDING])
-        return activations @ self.unembedding.T.to(activations)
-
-    def head(self) -> Head:
-        """The unembedding, and a bias of zeros."""
-        return Head(self.unembedding, self.unembedding.new_zeros(len(self.unembedding)))
-
-
-@dataclass(frozen=True)
-class Synthetic:
-    """A model and its embeddings `(inputs, M)`, float64, for two draws of noise; targets are `(inputs,)`.
-
-    There may be no model: then it is data of which nothing reads an output.
-    """
-
-    model: LinearReadout | None
-    probe: Tensor
-    probe_targets: Tensor
-    fit: Tensor
-    fit_targets: Tensor
-
-
+@generator("permuted_clusters", version=GENERATOR_VERSION, pair="permuted")
 def permuted_clusters(
     *, classes: int = 7, rho: float = 20.0, permuted: bool, inputs_per_class: int = 500, seed: int = 0
 ) -> Synthetic:
-    """One of two models whose output distributions meet as `rho` grows and whose embeddings are not linearly related.
+    """Make one of two models whose outputs agree as `rho` grows and whose embeddings are not linearly related.
 
     Each label has an unembedding of length `rho` in one of K equally spaced directions, and its inputs a cluster of
     embeddings around the same direction, at θ + δ with δ uniform in ±π/64 and of length 2 + |N(0, 0.01²)|. The
@@ -75,14 +38,14 @@ def permuted_clusters(
     its length and takes the angular noise of the cluster whose place it takes. With K = 7 and rho = 20 the two are
     within 1e-4 in KL, and the canonical correlations of their embeddings are 0.
 
-    Both models of one (classes, rho, inputs_per_class, seed) are seen on the same inputs in the same order.
+    Both models of one (classes, rho, inputs_per_class, seed) are read on the same inputs in the same order.
 
     Args:
         classes: 5, 7, 11 or 13.
         rho: length of the unembeddings.
-        permuted: which of the two.
-        inputs_per_class: in `probe`, and again in `fit`.
-        seed: decides the noise. It does not depend on `rho`, so that only closeness varies along a grid of `rho`.
+        permuted: whether to make the model with permuted clusters.
+        inputs_per_class: number in `probe`, and again in `fit`.
+        seed: seed of the noise, which does not depend on `rho`, so that only closeness varies along a grid of `rho`.
 
     Raises:
         SimbenchError: another number of classes.
@@ -95,7 +58,7 @@ def permuted_clusters(
     angles = place.double() * (2 * math.pi / classes)
     targets = labels.repeat_interleave(inputs_per_class)
     return Synthetic(
-        LinearReadout(rho * directions(angles)),
+        UnembeddingModel(rho * directions(angles)),
         _clusters(angles, place, inputs_per_class, seed_for(purpose="permuted clusters", part="probe", seed=seed)),
         targets,
         _clusters(angles, place, inputs_per_class, seed_for(purpose="permuted clusters", part="fit", seed=seed)),
@@ -104,15 +67,15 @@ def permuted_clusters(
 
 
 def _clusters(angles: Tensor, place: Tensor, inputs_per_class: int, seed: int) -> Tensor:
-    """Embeddings `(classes · inputs_per_class, 2)`, class by class."""
-    generator = torch.Generator().manual_seed(seed)
+    """Draw embeddings `(classes · inputs_per_class, 2)`, class by class."""
+    random = torch.Generator().manual_seed(seed)
     shape = (len(angles), inputs_per_class)
-    noise = (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1) * ANGLE_SPREAD
-    lengths = LENGTH + (LENGTH_SPREAD * torch.randn(shape, generator=generator, dtype=torch.float64)).abs()
+    noise = (2 * torch.rand(shape, generator=random, dtype=torch.float64) - 1) * ANGLE_SPREAD
+    lengths = LENGTH + (LENGTH_SPREAD * torch.randn(shape, generator=random, dtype=torch.float64)).abs()
     embeddings = lengths[..., None] * directions(angles[:, None] + noise[place])
     return embeddings.reshape(-1, 2)
 
 
 def directions(angles: Tensor) -> Tensor:
-    """Unit vectors `(..., 2)`."""
+    """Return the unit vectors `(..., 2)` at these angles."""
     return torch.stack([angles.cos(), angles.sin()], dim=-1)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from simbench.references import ModelGroup, Named, RepresentationRef
+from simbench.registry import REPARAMETRISATIONS
 from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.statistics.scale import ask_if_unchanged, shuffled
 from simbench.seeds import seed_for
+from simbench.suite.registered_name import RegisteredName
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-Reparametrisation = Literal["head_linear", "unit_permutation", "relu_rescaling"]
+ReparametrisationName = Annotated[str, RegisteredName(REPARAMETRISATIONS)]
 
 
 @sanity_test("distribution_invariance")
@@ -33,7 +35,7 @@ class DistributionInvariance(SanityTest):
     outputs cannot reveal.
     """
 
-    reparametrisations: list[Reparametrisation] = Field(
+    reparametrisations: list[ReparametrisationName] = Field(
         default=["head_linear", "unit_permutation", "relu_rescaling"], min_length=1
     )
     tolerance: float = Field(default=0.05, gt=0, lt=1)
@@ -43,7 +45,7 @@ class DistributionInvariance(SanityTest):
         """Yield two questions per model, reparametrisation and layer that it changes."""
         for group in groups:
             for name in self.reparametrisations:
-                at_head = metric.level == "head" or name == "head_linear"
+                at_head = metric.level == "head" or REPARAMETRISATIONS.get(name).changes == "embedding"
                 for layer in layers_of(group, self.layers, "head" if at_head else "layers"):
                     unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
                     for a, b in with_next(group.models, layer):

@@ -6,28 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.registry import GENERATORS
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
 from simbench.sanity.statistics.scale import scale_of, shuffled
 from simbench.seeds import seed_for
+from simbench.suite.registered_name import RegisteredName
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-Generator = Literal["permuted_clusters", "deranged_clusters", "separately_rotated", "exchanged_unembeddings"]
+# A generator that makes a pair of models, one of them chosen by the parameter that it declares as `pair`.
+PairGenerator = Annotated[str, RegisteredName(GENERATORS, accepts=lambda generator: generator.pair is not None)]
 LAYER = "embedding"
-# The parameter of a generator that says which of its two models is meant.
-OTHER = {
-    "permuted_clusters": "permuted",
-    "deranged_clusters": "deranged",
-    "separately_rotated": "rotated",
-    "exchanged_unembeddings": "exchanged",
-}
 # Dimensions of the embeddings and numbers of classes of the deranged clusters.
 DERANGED = ((2, 5), (4, 8), (8, 20))
 # Numbers of classes of the permuted clusters: those for which canonical correlations vanish.
@@ -57,7 +53,7 @@ class DistributionSensitivity(SanityTest):
 
     generates_its_models: ClassVar[bool] = True
 
-    generators: list[Generator] = Field(default=["permuted_clusters"], min_length=1)
+    generators: list[PairGenerator] = Field(default=["permuted_clusters"], min_length=1)
     classes: list[PermutedClasses] = Field(default=[7], min_length=1)
     """K of the permuted clusters: 5, 7, 11 or 13."""
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
@@ -96,23 +92,20 @@ class DistributionSensitivity(SanityTest):
         return figures
 
     def _examples(self) -> Iterator[_Example]:
-        if "permuted_clusters" in self.generators:
-            for classes in self.classes:
-                for rho in self.rho:
-                    yield from self._with_seeds("permuted_clusters", f"K = {classes}", {"classes": classes}, rho)
-        if "deranged_clusters" in self.generators:
-            for dimension, count in DERANGED:
-                axes = {"dimension": dimension, "classes": count}
-                yield from self._with_seeds("deranged_clusters", f"M = {dimension}, K = {count}", axes)
-        for generator in ("separately_rotated", "exchanged_unembeddings"):
+        for generator in GENERATORS.names():
             if generator in self.generators:
-                yield from self._with_seeds(generator, generator.replace("_", " "), {})
+                for label, axes, rho in self._axes(generator):
+                    for seed in self.seeds:
+                        yield _Example(generator, label, axes, rho, seed)
 
-    def _with_seeds(
-        self, generator: str, label: str, axes: Mapping[str, int], rho: float | None = None
-    ) -> Iterator[_Example]:
-        for seed in self.seeds:
-            yield _Example(generator, label, axes, rho, seed)
+    def _axes(self, generator: str) -> Iterator[tuple[str, Mapping[str, int], float | None]]:
+        """Yield the label, the parameters and ρ of each pair of models that a generator is asked for."""
+        if generator == "permuted_clusters":
+            yield from ((f"K = {k}", {"classes": k}, rho) for k in self.classes for rho in self.rho)
+        elif generator == "deranged_clusters":
+            yield from ((f"M = {m}, K = {k}", {"dimension": m, "classes": k}, None) for m, k in DERANGED)
+        else:
+            yield generator.replace("_", " "), {}, None
 
 
 @dataclass(frozen=True)
@@ -148,7 +141,7 @@ class _Example:
         return Comparison(f, other), Comparison(f, f.under(mixing)), Comparison(f, f), shuffled(f)
 
     def _model(self, *, second: bool) -> RepresentationRef:
-        parameters: dict[str, Any] = {**self.axes, OTHER[self.generator]: second}
+        parameters: dict[str, Any] = {**self.axes, str(GENERATORS.get(self.generator).pair): second}
         if self.rho is not None:
             parameters["rho"] = self.rho
         return RepresentationRef(ModelRef(self.generator, self.seed, Named.of(self.generator, **parameters)), LAYER)
