@@ -81,5 +81,5 @@ def test_a_board_says_what_each_metric_costs_and_what_each_test_is(plan: Plan) -
     assert invariance.settings["tolerance"] == 0.05
     assert "layers" not in invariance.settings  # all of them: nothing was chosen
     assert not {"id", "kind", "pass_if"} & invariance.settings.keys()
-    declared = ranked.row.metric.invariant_to
+    declared = ranked.row.metric.model_dump()["declaration"]["invariant_to"]
     assert list(declared) == sorted(declared) != []

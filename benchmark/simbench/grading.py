@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from simbench.board.board import Board, BoardColumn, MetricInfo, Row
+from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.metrics.metric import Metric
@@ -39,7 +39,7 @@ def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, Mapping[str, 
         verdicts.update({f"{test.id}/{column}": part for column, part in verdict.columns.items()})
     own = records[planned.metric.label]
     seconds = sum(own[key].seconds for key in planned.scores if key in own)
-    return Row(_info(planned.metric), verdicts, len(planned.scores), seconds)
+    return Row(planned.metric.info, verdicts, len(planned.scores), seconds)
 
 
 def lookup(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> Scores:
@@ -114,22 +114,3 @@ def column_of(test: SanityTest) -> BoardColumn:
 
 def _about(test: SanityTest) -> str:
     return (type(test).__doc__ or "").partition("\n")[0]
-
-
-def _info(metric: Metric) -> MetricInfo:
-    return MetricInfo(
-        label=metric.label,
-        identity=metric.identity,
-        family=metric.family,
-        summary=metric.summary,
-        formula=metric.formula,
-        reference=metric.reference,
-        origin=f"{metric.origin.module}",
-        higher_is_more_similar=metric.higher_is_more_similar,
-        level=metric.level,
-        interface=metric.interface,
-        needs=tuple(sorted(metric.needs)),
-        symmetric=metric.symmetric,
-        invariant_to=tuple(sorted(metric.invariant_to)),
-        parameters=dict(metric.parameters),
-    )

@@ -36,6 +36,8 @@ T = TypeVar("T")
 # The module of what is defined in a notebook or typed at the prompt.
 INTERACTIVE = "__main__"
 ENTRY_POINT_GROUP = "simbench"
+# What the names of modules start with that are imported from a file by its path.
+FILE_MODULE = "simbench_file_"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,16 @@ class Origin:
     def __str__(self) -> str:
         """Return `file:line`."""
         return f"{self.file}:{self.line}"
+
+    @property
+    def of_file(self) -> bool:
+        """Whether it is a file that no package holds, so that its module's name is derived from a local path."""
+        return self.module.startswith(FILE_MODULE)
+
+    @property
+    def public_name(self) -> str:
+        """The module, or the name of a file that no package holds: what means the same on any machine."""
+        return Path(self.file).name if self.of_file or not self.module else self.module
 
 
 def _redefines(present: Origin, new: Origin) -> bool:
@@ -267,7 +279,7 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise SimbenchError(f"no such file: {path}")
     # Not hash(): that of a string differs from process to process.
-    name = f"simbench_file_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())

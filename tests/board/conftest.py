@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from tests.board.evidence_boards import HOSTILE, evident_board
+from tests.board.infos import metric_info
 from tests.publish.reader import Reader
 
-from simbench.board.board import Board, BoardColumn, MetricInfo, Row
+from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.standing import board_of
+from simbench.declaration import MetricInfo
 from simbench.publish.publish import publish
 from simbench.verdicts.verdict import Trial, Verdict
 
@@ -48,16 +50,13 @@ class Maker:
     def info(self, label: str, **changes: Any) -> MetricInfo:
         """What a board shows of a metric."""
         fields: dict[str, Any] = {
-            "identity": f"{label}@1",
             "family": "CKA",
             "summary": "The cosine of two centred Gram matrices.",
             "formula": "‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖)",
             "reference": "Kornblith et al. (2019), Eq. 4",
             "origin": "simbench/metrics/cka/linear.py:10",
-            "higher_is_more_similar": True,
-            "level": "layers",
         }
-        return MetricInfo(label, **{**fields, **changes})
+        return metric_info(label, **{**fields, **changes})
 
     def graded(self, grade: float, **changes: Any) -> Verdict:
         """A verdict with a grade and an interval around it."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from simbench.board.board import Board, BoardColumn, MetricInfo, Row
+from tests.board.infos import metric_info
+
+from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
+from simbench.declaration import MetricInfo
 from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 from simbench.verdicts.verdict import Trial, Verdict, grade_trials, judge_by_mean
 
@@ -39,17 +42,14 @@ COLUMNS = (
 def info(label: str, family: str = "CKA", **changes: object) -> MetricInfo:
     """What the board shows of a metric."""
     fields: dict[str, object] = {
-        "identity": f"{label}@1",
         "summary": f"What {label} measures.",
         "formula": "‖ỸᵀX̃‖²",
         "reference": "A paper (2019), Eq. 4",
         "origin": "simbench.metrics.cka.linear",
-        "higher_is_more_similar": True,
-        "level": "layers",
         "interface": "fast",
         **changes,
     }
-    return MetricInfo(label, family=family, **fields)  # type: ignore[arg-type]
+    return metric_info(label, family=family, **fields)
 
 
 def evident_board(suite: str = "sanity", about: str = "What any index should show.") -> tuple[Board, list[ScoreRow]]:

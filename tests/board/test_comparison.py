@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.board.infos import metric_info
 
-from simbench.board.board import Board, BoardColumn, MetricInfo, Row
+from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.comparison import compare, paired_interval, worsened
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
@@ -33,10 +34,7 @@ def share(held: int, models: int = MODELS) -> Verdict:
 
 def board(verdicts: Mapping[str, Verdict], suite: str = "s", version: int = 1) -> Board:
     """One test; a metric per verdict."""
-    rows = [
-        Row(MetricInfo(label, label, "", "", "", "", "", True, "layers"), {"t": one}, 1, 0.0)
-        for label, one in verdicts.items()
-    ]
+    rows = [Row(metric_info(label), {"t": one}, 1, 0.0) for label, one in verdicts.items()]
     return board_of(suite, version, "", [BoardColumn("t", "identity", ">= 0.8", "")], rows, {})
 
 

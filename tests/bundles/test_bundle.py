@@ -72,9 +72,9 @@ def test_messages_lose_the_folders_of_the_author(files: Files, message: str, kep
 
 
 def test_a_third_party_metric_is_pointed_to_by_file_line_and_hash(files: Files, made: Any) -> None:
-    source = next(one["source"] for one in json.loads(files["metrics.json"]) if one["name"] == "own")
-    assert source == {
-        "module": "",
+    record = next(one for one in json.loads(files["metrics.json"]) if one["label"] == "own")
+    assert record["origin"] == "own.py"
+    assert record["source"] == {
         "file": "own.py",
         "line": 4,
         "sha256": hashlib.sha256(made.own.read_bytes()).hexdigest(),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from simbench.catalogue.measured import measured, measured_of
-from simbench.metrics.metric import INVARIANCES, Metric
+from simbench.declaration import INVARIANCES
+from simbench.metrics.metric import Metric
 from simbench.registry import METRICS
 
 BUILT_IN = [metric for _, metric in METRICS if metric.origin.module.startswith("simbench.")]

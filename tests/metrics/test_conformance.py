@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from simbench.metrics.metric import INVARIANCES, Metric, Score
+from simbench.declaration import INVARIANCES
+from simbench.metrics.metric import Metric, Score
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import Finding, check_metric

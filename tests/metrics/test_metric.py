@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
+from simbench.declaration import INVARIANCES
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.metrics.metric import ATTRIBUTE, INVARIANCES, Metric, metric
+from simbench.metrics.metric import ATTRIBUTE, Metric, metric
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, import_reference
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from tests.board.infos import metric_info
 
-from simbench.board.board import Board, BoardColumn, MetricInfo, Row
+from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
+from simbench.declaration import MetricInfo
 from simbench.references import Comparison, ModelRef, RepresentationRef
 from simbench.verdicts.verdict import Trial, Verdict
 
@@ -35,8 +37,7 @@ def place(seed: int, layer: str) -> RepresentationRef:
 
 
 def info(label: str, **changes: object) -> MetricInfo:
-    fields = {"identity": f"{label}@1", "family": "CKA", "summary": "", "formula": "", "reference": "", "origin": "lab"}
-    return MetricInfo(label, **fields, **{"higher_is_more_similar": label != "far", "level": "layers", **changes})  # type: ignore[arg-type]
+    return metric_info(label, family="CKA", **{"higher_is_more_similar": label != "far", **changes})
 
 
 def graded(grade: float, *violating: Comparison) -> Verdict:

@@ -130,7 +130,9 @@ def test_a_score_that_was_left_out_changes_its_verdict(files: Files, check: Chec
 
 
 def test_a_metric_turned_round_is_found(files: Files, check: Check) -> None:
-    report = check(edited(files, "metrics.json", lambda one: one[0].update(higher_is_more_similar=False)))
+    report = check(
+        edited(files, "metrics.json", lambda one: one[0]["declaration"].update(higher_is_more_similar=False))
+    )
     assert any(finding.where == "cka.higher_is_more_similar" for finding in findings(report))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from simbench.declaration import MetricInfo
 from simbench.verdicts.verdict import Verdict
 
 SCHEMA_VERSION = 1
@@ -26,30 +27,6 @@ class BoardColumn:
     parent: str | None = None
     description: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class MetricInfo:
-    """What the board shows of a metric, from the metric's own metadata.
-
-    `interface` says how it is written: easy (a function of two matrices), fast (prepares, then compares many),
-    functional (continues the network, or reads its head).
-    """
-
-    label: str
-    identity: str
-    family: str
-    summary: str
-    formula: str
-    reference: str
-    origin: str
-    higher_is_more_similar: bool
-    level: str
-    interface: str = ""
-    needs: tuple[str, ...] = ()
-    symmetric: bool | None = None
-    invariant_to: tuple[str, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

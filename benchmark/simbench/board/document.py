@@ -8,11 +8,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from simbench.board.board import SCHEMA_VERSION, Board, BoardColumn, CellStatus, MetricInfo, RankedRow, Row
+from simbench.board.board import SCHEMA_VERSION, Board, BoardColumn, CellStatus, RankedRow, Row
 from simbench.board.cells import cell
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
+from simbench.declaration import MetricInfo
 from simbench.errors import SimbenchError
 from simbench.verdicts.verdict import Tally, Trial, Verdict
 
@@ -62,23 +63,12 @@ class ColumnRecord(_Part):
     settings: dict[str, Any]
 
 
-class RowRecord(_Part):
-    """One metric: what it declares, its verdicts by column id, its aggregates."""
+class RowRecord(MetricInfo):
+    """One metric as the board describes it, its verdicts by column id, its aggregates. Its label is called `metric`."""
 
-    metric: str
-    identity: str
-    family: str
-    summary: str
-    formula: str
-    reference: str
-    origin: str
-    higher_is_more_similar: bool
-    level: str
-    interface: str
-    needs: list[str]
-    symmetric: bool | None
-    invariant_to: list[str]
-    parameters: dict[str, Any]
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    label: str = Field(alias="metric")
     tests: dict[str, CellRecord]
     mean_rank: float | None
     rank_interval: tuple[float, float] | None
@@ -149,7 +139,7 @@ def from_document(document: Mapping[str, Any]) -> Board:
     for record in checked.rows:
         lacking = [column.id for column in checked.columns if column.id not in record.tests]
         if lacking:
-            raise SimbenchError(f"not a leaderboard of simbench: {record.metric} has no entry for {', '.join(lacking)}")
+            raise SimbenchError(f"not a leaderboard of simbench: {record.label} has no entry for {', '.join(lacking)}")
     columns = [BoardColumn(**column.model_dump()) for column in checked.columns]
     rows = [_row(record) for record in checked.rows]
     return board_of(checked.suite, checked.version, checked.about, columns, rows, checked.provenance)
@@ -197,7 +187,7 @@ def _row_record(ranked: RankedRow, board: Board) -> dict[str, Any]:
     info = ranked.row.metric
     return {
         "metric": info.label,
-        **{name: getattr(info, name) for name in MetricInfo.__dataclass_fields__ if name != "label"},
+        **info.model_dump(exclude={"label"}),
         "tests": {column.id: _cell_record(cell(ranked.row, column)) for column in board.columns},
         "mean_rank": ranked.mean_rank,
         "rank_interval": ranked.rank_interval,
@@ -228,10 +218,9 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
 
 
 def _row(record: RowRecord) -> Row:
-    info = {name: getattr(record, name) for name in MetricInfo.__dataclass_fields__ if name != "label"}
-    info = {name: tuple(value) if isinstance(value, list) else value for name, value in info.items()}
+    info = MetricInfo(**{name: getattr(record, name) for name in MetricInfo.model_fields})
     verdicts = {name: _verdict(one) for name, one in record.tests.items()}
-    return Row(MetricInfo(label=record.metric, **info), verdicts, record.comparisons, record.seconds)
+    return Row(info, verdicts, record.comparisons, record.seconds)
 
 
 def _verdict(record: CellRecord) -> Verdict:

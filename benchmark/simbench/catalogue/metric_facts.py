@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simbench.catalogue.measured import measured_of
-from simbench.metrics.metric import IMPLIED_INVARIANCES
+from simbench.declaration import with_implied
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
 
 INVARIANCE_CODES = {
     "permutation": "PT",
@@ -19,28 +22,14 @@ INVARIANCE_CODES = {
 """How tables abbreviate the transforms to which a metric is invariant."""
 
 
-def metric_facts(metric: Any) -> dict[str, Any]:
-    """The facts of a metric's entry: what it declares, and under `measured` what was found."""
-    low, high = metric.value_range
-    return {
-        "family": metric.family,
-        "formula": metric.formula,
-        "reference": metric.reference,
-        "higher_is_more_similar": metric.higher_is_more_similar,
-        # JSON has no infinity: null is an open end.
-        "value_range": [low if low > float("-inf") else None, high if high < float("inf") else None],
-        "symmetric": metric.symmetric,
-        "triangle_inequality": metric.triangle_inequality,
-        "invariant_to": sorted(metric.invariant_to),
-        "needs": sorted(metric.needs),
-        "level": metric.level,
-        "default": metric.default,
-        "identity": metric.identity,
-        "measured": _measured_facts(metric),
-    }
+def metric_facts(metric: Metric) -> dict[str, Any]:
+    """Return what a metric declares, in JSON types, its identity, and under `measured` what was found of it."""
+    declared = metric.info.model_dump(include={"declaration", "identity"})
+    declaration = declared.pop("declaration")
+    return {**declaration, **declared, "measured": _measured_facts(metric)}
 
 
-def _measured_facts(metric: Any) -> dict[str, Any] | None:
+def _measured_facts(metric: Metric) -> dict[str, Any] | None:
     """What the conformance kit found of this version; None for a metric that does not come with simbench."""
     found = measured_of(metric)
     if found is None:
@@ -72,9 +61,8 @@ def invariance_codes(names: Iterable[str]) -> str:
     >>> invariance_codes(["translation", "orthogonal"]), invariance_codes([])
     ('PT OT TR', '')
     """
-    declared = set(names)
-    implied = {name for each in declared for name in IMPLIED_INVARIANCES.get(each, ())}
-    return " ".join(code for name, code in INVARIANCE_CODES.items() if name in declared | implied)
+    declared = with_implied(names)
+    return " ".join(code for name, code in INVARIANCE_CODES.items() if name in declared)
 
 
 def properties(facts: Mapping[str, Any]) -> str:

@@ -9,36 +9,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from inspect import signature
+from typing import Any, Literal, ParamSpec, TypeVar
 
+from pydantic import ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from simbench.declaration import Declaration, MetricInfo
 from simbench.errors import SimbenchError
 from simbench.parameters import checked_parameters
 from simbench.registry import METRICS, Origin, origin_of, source_hash
 
 Status = Literal["ok", "skip", "error"]
-Level = Literal["layers", "head"]
-Cost = Literal["light", "heavy"]
-"""`heavy`: trains something for every score; such blocks are started first."""
 Pairs = Sequence[tuple[int, int]]
-
-INVARIANCES = (
-    "permutation",
-    "orthogonal",
-    "isotropic_scaling",
-    "translation",
-    "invertible_linear",
-    "affine",
-)
-"""Transforms that a metric may declare itself invariant to, applied to either side on its own."""
-IMPLIED_INVARIANCES = {
-    "affine": ("invertible_linear", "translation", "orthogonal", "isotropic_scaling", "permutation"),
-    "invertible_linear": ("orthogonal", "isotropic_scaling", "permutation"),
-    "orthogonal": ("permutation",),
-}
-NEEDS = ("model", "head", "fit", "targets", "sequence")
 
 
 @dataclass(frozen=True)
@@ -68,28 +54,25 @@ class Score:
         return cls(None, "error", reason)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A registered similarity index: its function and everything that lists, docs and the leaderboard say of it."""
+@pydantic_dataclass(frozen=True, kw_only=True)
+class MetricSource(Declaration):
+    """The arguments of the decorator: what a metric declares, and the functions beside the plain one.
 
-    name: str
-    function: Callable[..., Any]
-    higher_is_more_similar: bool
-    version: int | None = None
-    symmetric: bool = False
-    value_range: tuple[float, float] = (float("-inf"), float("inf"))
-    triangle_inequality: bool = False
-    """Whether d(x, z) ≤ d(x, y) + d(y, z) is claimed of this distance."""
-    invariant_to: frozenset[str] = frozenset()
-    needs: frozenset[str] = frozenset()
-    level: Level = "layers"
-    family: str = "other"
-    formula: str = ""
-    reference: str = ""
-    default: bool = False
-    cost: Cost = "light"
+    Attributes:
+        prepare: turns a representation into what `compare_many` compares, once per representation.
+        compare_many: scores a batch of pairs of indices into what was prepared.
+    """
+
     prepare: Callable[..., Any] | None = None
     compare_many: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class Metric(MetricSource):
+    """A registered similarity index: its function and everything that lists, docs and the leaderboard say of it."""
+
+    function: Callable[..., Any]
+    _: KW_ONLY
     parameters: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin = field(default_factory=lambda: Origin("", "", 0))
 
@@ -104,6 +87,24 @@ class Metric:
     def identity(self) -> str:
         """Name and version, else name and the hash of the source: what a score's key depends on."""
         return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
+
+    @property
+    def declaration(self) -> Declaration:
+        """What it declares, without the code."""
+        return Declaration(**{part.name: getattr(self, part.name) for part in fields(Declaration)})
+
+    @property
+    def info(self) -> MetricInfo:
+        """How boards and bundles describe it."""
+        return MetricInfo(
+            label=self.label,
+            identity=self.identity,
+            interface=self.interface,
+            summary=self.summary,
+            origin=self.origin.public_name,
+            parameters=dict(self.parameters),
+            declaration=self.declaration,
+        )
 
     @property
     def takes_representations(self) -> bool:
@@ -128,79 +129,49 @@ class Metric:
 
         return wrappers.with_parameters(self, given)
 
-    def similarity(self, value: float) -> float:
-        """The value in similarity orientation: distances are negated."""
-        return value if self.higher_is_more_similar else -value
-
-    def is_invariant_to(self, transform: str) -> bool:
-        """Whether the declared invariances imply invariance to `transform`."""
-        implied = {name for declared in self.invariant_to for name in IMPLIED_INVARIANCES.get(declared, ())}
-        return transform in self.invariant_to | implied
-
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
 ATTRIBUTE = "__simbench_metric__"
 
 
-def metric(
-    name: str,
-    *,
-    higher_is_more_similar: bool,
-    version: int | None = None,
-    symmetric: bool = False,
-    value_range: tuple[float, float] = (float("-inf"), float("inf")),
-    triangle_inequality: bool = False,
-    invariant_to: Collection[str] = (),
-    needs: Collection[str] = (),
-    level: Level = "layers",
-    family: str = "other",
-    formula: str = "",
-    reference: str = "",
-    default: bool = False,
-    cost: Cost = "light",
-    prepare: Callable[..., Any] | None = None,
-    compare_many: Callable[..., Any] | None = None,
-) -> Callable[[F], F]:
-    """Register a function (or a class with `__call__`, `prepare`, `compare_many`) as a metric; returns it unchanged.
+def _decorator(source: Callable[P, MetricSource]) -> Callable[P, Callable[[F], F]]:
+    """Make `metric`, which takes the arguments of `MetricSource`, so that they are written once."""
 
-    Keyword-only arguments of the function are the metric's parameters. `prepare` and `compare_many` receive the same
-    parameters; `compare_many(prepared, pairs)` returns one value or `Score` per pair of indices into `prepared`.
-    """
-    _check_declared("invariant_to", invariant_to, INVARIANCES, name)
-    _check_declared("needs", needs, NEEDS, name)
+    def metric(*arguments: P.args, **declared: P.kwargs) -> Callable[[F], F]:
+        """Register a function (or a class with `__call__`, `prepare`, `compare_many`) as a metric; return it unchanged.
 
-    def decorate(component: F) -> F:
-        instance: Any = component() if isinstance(component, type) else component
-        function = instance.__call__ if isinstance(component, type) else component
-        declared = Metric(
-            name=name,
-            function=function,
-            higher_is_more_similar=higher_is_more_similar,
-            version=version,
-            symmetric=symmetric,
-            value_range=value_range,
-            triangle_inequality=triangle_inequality,
-            invariant_to=frozenset(invariant_to),
-            needs=frozenset(needs),
-            level=level,
-            family=family,
-            formula=formula,
-            reference=reference,
-            default=default,
-            cost=cost,
-            prepare=prepare or getattr(instance, "prepare", None),
-            compare_many=compare_many or getattr(instance, "compare_many", None),
-            parameters=checked_parameters(function, {}),
-            origin=origin_of(component),
-        )
-        METRICS.register(name, declared, declared.origin)
-        setattr(component, ATTRIBUTE, declared)
-        return component
+        Keyword-only arguments of the function are the metric's parameters. `prepare` and `compare_many` receive the
+        same parameters; `compare_many(prepared, pairs)` returns one value or `Score` per pair of indices into
+        `prepared`. The arguments are the fields of `Declaration`, and `prepare` and `compare_many`.
+        """
+        try:
+            made = source(*arguments, **declared)
+        except ValidationError as error:
+            raise SimbenchError(_in_words(error, arguments[0] if arguments else declared.get("name"))) from None
+        return lambda component: _registered(component, made)
 
-    return decorate
+    metric.__dict__["__signature__"] = signature(MetricSource)
+    return metric
 
 
-def _check_declared(what: str, given: Collection[str], valid: Collection[str], name: str) -> None:
-    unknown = sorted(set(given) - set(valid))
-    if isinstance(given, str) or unknown:
-        raise SimbenchError(f'metric "{name}": {what} takes a set of {", ".join(valid)}; got {given!r}')
+metric = _decorator(MetricSource)
+
+
+def _registered(component: F, source: MetricSource) -> F:
+    instance: Any = component() if isinstance(component, type) else component
+    function = instance.__call__ if isinstance(component, type) else component
+    declared = {part.name: getattr(source, part.name) for part in fields(MetricSource)}
+    for interface in ("prepare", "compare_many"):
+        declared[interface] = declared[interface] or getattr(instance, interface, None)
+    made = Metric(
+        **declared, function=function, parameters=checked_parameters(function, {}), origin=origin_of(component)
+    )
+    METRICS.register(made.name, made, made.origin)
+    setattr(component, ATTRIBUTE, made)
+    return component
+
+
+def _in_words(error: ValidationError, name: object) -> str:
+    problems = [f"{part['loc'][0]}: {part['msg'].removeprefix('Value error, ')}" for part in error.errors()]
+    return f'metric "{name}": {"; ".join(problems)}'

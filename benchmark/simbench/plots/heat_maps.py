@@ -63,7 +63,7 @@ def _panel(axes: Axes, found: HeatMap, pairs: int, ranked: RankedRow, test: Boar
         reason = shortened(verdict.reason or "no score", 90)
         axes.text(0.5, 0.5, wrapped(reason, 24), transform=axes.transAxes, ha="center", va="center", fontsize=6)
         return
-    higher = ranked.row.metric.higher_is_more_similar
+    higher = ranked.row.metric.declaration.higher_is_more_similar
     low, high = float(np.nanmin(found.mean)), float(np.nanmax(found.mean))
     far, near = (low, high) if higher else (high, low)
     axes.set_title(f"{label}   {_figures(far)} to {_figures(near)}", pad=3)

@@ -47,7 +47,7 @@ def to_csv(board: Board) -> str:
                     board.version,
                     info.label,
                     info.identity,
-                    info.family,
+                    info.declaration.family,
                     column.parent or column.id,
                     "" if column.parent is None else column.id.removeprefix(f"{column.parent}/"),
                     column.kind,

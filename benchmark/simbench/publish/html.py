@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simbench.board.board import Board, BoardColumn, MetricInfo, RankedRow
+from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import (
     LEGEND,
     cell,
@@ -29,6 +29,7 @@ from simbench.board.cells import (
 )
 from simbench.board.document import to_document
 from simbench.board.provenance import provenance_lines
+from simbench.declaration import Declaration, MetricInfo
 from simbench.publish.rendering import render, script_json, source
 from simbench.verdicts.verdict import Verdict
 
@@ -99,7 +100,7 @@ def to_html(board: Board, document: Mapping[str, Any] | None = None) -> str:
         representations=script_json(evidence["representations"]),
         evidence=[(block["test"], script_json(block)) for block in evidence["tests"]],
         scripts=[source(name) for name in SCRIPTS],
-        families=sorted({ranked.row.metric.family for ranked in board.rows}),
+        families=sorted({ranked.row.metric.declaration.family for ranked in board.rows}),
         interfaces=sorted({ranked.row.metric.interface for ranked in board.rows} - {""}),
         kinds=list(dict.fromkeys(test.kind for test in board.tests)),
     )
@@ -139,10 +140,10 @@ def _render(template: str, board: Board, **values: Any) -> str:
 
 def _entry(ranked: RankedRow, board: Board) -> Entry:
     cells = tuple(_cell(column, cell(ranked.row, column)) for column in board.columns)
-    info = ranked.row.metric
+    info, declared = ranked.row.metric, ranked.row.metric.declaration
     return Entry(
         metric=info,
-        title=_lines(info.summary, info.formula, info.reference, _direction(info), info.identity),
+        title=_lines(info.summary, declared.formula, declared.reference, _direction(declared), info.identity),
         rank=rank_text(ranked.mean_rank),
         rank_sort="" if ranked.mean_rank is None else f"{ranked.mean_rank:.6f}",
         cells=cells,
@@ -206,8 +207,8 @@ def _heading_title(column: BoardColumn) -> str:
     return _lines(column.about, f"kind {column.kind}; passes if {column.pass_if}")
 
 
-def _direction(info: MetricInfo) -> str:
-    return "higher is more similar" if info.higher_is_more_similar else "lower is more similar"
+def _direction(declared: Declaration) -> str:
+    return "higher is more similar" if declared.higher_is_more_similar else "lower is more similar"
 
 
 def _lines(*lines: Any) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 
 if TYPE_CHECKING:
-    from simbench.metrics.metric import Level
+    from simbench.declaration import Level
 
 T = TypeVar("T")
 ChosenLayers = Annotated[int, Field(ge=1)] | Annotated[list[str], Field(min_length=1)] | None

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simbench.declaration import INVARIANCES
 from simbench.lazy import lazy_import
-from simbench.metrics.metric import INVARIANCES, Metric, Score
+from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import TRANSFORMS
 from simbench.seeds import seed_for

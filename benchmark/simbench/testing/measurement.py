@@ -7,7 +7,8 @@ from itertools import combinations
 from statistics import mean, stdev
 
 from simbench.catalogue.measured import Measured
-from simbench.metrics.metric import INVARIANCES, Metric
+from simbench.declaration import INVARIANCES
+from simbench.metrics.metric import Metric
 from simbench.metrics.scoring import score_pairs
 from simbench.testing.bench import TOLERANCE
 from simbench.testing.conformance import check_metric, null_values

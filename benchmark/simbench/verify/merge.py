@@ -111,7 +111,7 @@ def _check_agreement(one: _Entry, other: _Entry) -> None:
             f'"{label}" is {one.metric.identity} in {one.origin} ({_source(one.metric)}) '
             f"and {other.metric.identity} in {other.origin} ({_source(other.metric)}); rename one of them"
         )
-    allowed = TOLERANCES["reproduced", one.metric.cost] * spread(one.records)
+    allowed = TOLERANCES["reproduced", one.metric.declaration.cost] * spread(one.records)
     for key in sorted({*one.records, *other.records}):
         a, b = one.records.get(key), other.records.get(key)
         if not _agree(a, b, allowed):

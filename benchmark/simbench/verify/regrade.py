@@ -123,19 +123,15 @@ def _of_suite(contents: Contents) -> Iterator[Finding]:
 def _of_metrics(contents: Contents) -> Iterator[Finding]:
     """A metric that is known here declares the same here."""
     for record in contents.metrics:
-        if record.name not in METRICS:
+        if record.declaration.name not in METRICS:
             continue
-        known = METRICS.get(record.name)
+        known = METRICS.get(record.declaration.name)
         with suppress(ParameterError):  # which only another metric of that name may have
             known = known.with_parameters(record.parameters)
         if known.identity == record.identity:
-            for name in declared_otherwise(record, known):
-                yield Finding(
-                    "metric",
-                    f"{record.label}.{name}",
-                    getattr(record, name),
-                    note=f"{record.identity} declares something else here",
-                )
+            for name, stated in declared_otherwise(record, known):
+                note = f"{record.identity} declares something else here"
+                yield Finding("metric", f"{record.label}.{name}", stated, note=note)
 
 
 def _of_provenance(contents: Contents) -> Iterator[Finding]:

@@ -91,7 +91,7 @@ def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
             continue  # the plan knows which reference variables its tests need
         reason = _not_at_hand(record)
         if reason is None:
-            found.append(METRICS.get(record.name).with_parameters(record.parameters))
+            found.append(METRICS.get(record.declaration.name).with_parameters(record.parameters))
         else:
             unchecked.append(f"{record.label}: {reason}")
     return found
@@ -99,11 +99,11 @@ def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
 
 def _not_at_hand(record: MetricRecord) -> str | None:
     source = record.source
-    if record.name not in METRICS:
+    if record.declaration.name not in METRICS:
         where = f"{source.file}, sha256 {(source.sha256 or 'unknown')[:16]}"
         install = f", or install {source.package}" if source.package else ""
         return f"its code is not here ({where}); read it, then give it as --metric FILE{install}"
-    known = METRICS.get(record.name)
+    known = METRICS.get(record.declaration.name)
     try:
         chosen = known.with_parameters(record.parameters)
     except SimbenchError as error:

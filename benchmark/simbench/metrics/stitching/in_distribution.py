@@ -60,7 +60,7 @@ def stitch_in_distribution_many(
     version=1,
     higher_is_more_similar=False,
     value_range=(0, 1),
-    needs=("model", "fit", "targets"),
+    needs={"model", "fit", "targets"},
     family="stitching",
     formula="AUROC of −E on native (positive) against stitched activations, E = −log Σ exp of a detector's logits",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299; Liu et al. (2020), Energy-based Out-of-distribution "

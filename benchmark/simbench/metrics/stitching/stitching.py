@@ -23,7 +23,7 @@ from simbench.metrics.stitching.trained_maps import Training
 if TYPE_CHECKING:
     from simbench.representations.representation import Representation
 
-NEEDS = ("model", "fit", "targets")
+NEEDS = frozenset({"model", "fit", "targets"})
 
 
 def stitch_direct_many(representations: Sequence[Representation], pairs: Pairs) -> list[Score]:
@@ -46,7 +46,7 @@ def stitch_direct_relerr_many(representations: Sequence[Representation], pairs: 
     version=1,
     higher_is_more_similar=True,
     value_range=(0, 1),
-    invariant_to=("affine",),
+    invariant_to={"affine"},
     needs=NEEDS,
     family="stitching",
     formula="clip((acc(h) − c) / (acc(g) − c), 0, 1), h stitched by T = argmin ‖T f_i − g_j‖², c = chance",
@@ -68,8 +68,8 @@ def stitch_direct(sender: Representation, receiver: Representation) -> Score:
     version=1,
     higher_is_more_similar=True,
     value_range=(float("-inf"), 1),
-    invariant_to=("orthogonal", "isotropic_scaling", "translation"),
-    needs=("fit",),
+    invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    needs={"fit"},
     family="stitching",
     formula="1 − ‖T f_i − g_j‖² / ‖g_j − mean g_j‖² on held-out inputs, T = argmin on the fit inputs",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299, direct matching, structural; centred and held-out: ours",
@@ -89,8 +89,8 @@ def stitch_direct_r2(sender: Representation, receiver: Representation) -> Score:
     version=1,
     higher_is_more_similar=False,
     value_range=(0, float("inf")),
-    invariant_to=("orthogonal", "isotropic_scaling"),
-    needs=("fit",),
+    invariant_to={"orthogonal", "isotropic_scaling"},
+    needs={"fit"},
     family="stitching",
     formula="‖T f_i − g_j‖² / ‖g_j‖² on held-out inputs, T = argmin on the fit inputs",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299, direct matching, structural",
@@ -115,7 +115,7 @@ def stitch_direct_agreement_many(representations: Sequence[Representation], pair
     version=1,
     higher_is_more_similar=True,
     value_range=(0, 1),
-    invariant_to=("affine",),
+    invariant_to={"affine"},
     needs=NEEDS,
     family="stitching",
     formula="share of inputs with argmax h(x) = argmax g(x), h stitched by T = argmin ‖T f_i − g_j‖²",

@@ -19,7 +19,7 @@ from simbench.metrics.stitching.trained_maps import Training
 if TYPE_CHECKING:
     from simbench.representations.representation import Representation
 
-NEEDS = ("model", "fit", "targets")
+NEEDS = frozenset({"model", "fit", "targets"})
 RANK = 8
 ACCURACY = "clip((acc(h) − c) / (acc(g) − c), 0, 1), h stitched by "
 TRAINED_ON_LABELS = "argmin E[CE(h(x), y)]"
@@ -37,7 +37,7 @@ def stitch_direct_low_rank_many(
     version=1,
     higher_is_more_similar=True,
     value_range=(0, 1),
-    invariant_to=("orthogonal", "isotropic_scaling", "translation"),
+    invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     needs=NEEDS,
     family="stitching",
     formula=ACCURACY + "T = argmin ‖T f_i − g_j‖² over maps of at most this rank",
@@ -63,7 +63,7 @@ def stitch_direct_orthogonal_many(representations: Sequence[Representation], pai
     version=1,
     higher_is_more_similar=True,
     value_range=(0, 1),
-    invariant_to=("orthogonal", "translation"),
+    invariant_to={"orthogonal", "translation"},
     needs=NEEDS,
     family="stitching",
     formula=ACCURACY + "T z = Qz + b = argmin ‖T f_i − g_j‖² over orthogonal Q, narrower side padded with zeros",
@@ -91,7 +91,7 @@ def stitch_task_direct_init_many(
     version=1,
     higher_is_more_similar=True,
     value_range=(0, 1),
-    invariant_to=("permutation",),
+    invariant_to={"permutation"},
     needs=NEEDS,
     family="stitching",
     formula=ACCURACY + "T = " + TRAINED_ON_LABELS + ", T from argmin ‖T f_i − g_j‖²",

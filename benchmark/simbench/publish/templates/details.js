@@ -115,6 +115,13 @@ const details = (() => {
       scoreTable(state, column) || "");
   };
 
+  /* A property as its author declared it, in words. */
+  const declared = (name, value) => {
+    if (name === "value_range") return `${value[0] === null ? "(−∞" : `[${value[0]}`}, ${value[1] === null ? "∞)" : `${value[1]}]`}`;
+    if (typeof value === "boolean") return value ? "yes" : "no";
+    return name === "invariant_to" ? words(spoken(value)) : value === null ? "" : spoken(value);
+  };
+
   const showMetric = (state) => {
     const row = rowOf.get(state.metrics[0]);
     const lines = board.columns.map((column) => {
@@ -126,10 +133,7 @@ const details = (() => {
     dialog.replaceChildren(heading(row.metric),
       h("div", { className: "words" }, h("p", {}, row.summary)),
       list([
-        ["formula", row.formula], ["reference", row.reference], ["family", row.family],
-        ["direction", row.higher_is_more_similar ? "higher is more similar" : "lower is more similar"],
-        ["symmetric", row.symmetric === null ? "" : row.symmetric ? "yes" : "no"],
-        ["declared invariant to", words(spoken(row.invariant_to))], ["needs", spoken(row.needs)], ["compares", row.level],
+        ...Object.entries(row.declaration).filter(([name]) => name !== "name").map(([name, value]) => [words(name), declared(name, value)]),
         ["interface", row.interface], ["parameters", spoken(row.parameters)], ["identity", row.identity], ["defined at", row.origin],
       ]),
       h("div", { className: "scroll" }, h("table", { className: "verdicts" }, h("tbody", {}, lines))));

@@ -28,7 +28,7 @@ const figures = (() => {
   const heatMap = (row, column, panels, chosen) => {
     const panel = panels.find((one) => one.name === chosen) || panels[0];
     const svg = charts.heatMap({
-      ...panel, panels: panel.count, lowerIsSimilar: !row.higher_is_more_similar,
+      ...panel, panels: panel.count, lowerIsSimilar: !row.declaration.higher_is_more_similar,
       rowLabel: panel.ofModels ? "from model" : "from layer i", columnLabel: panel.ofModels ? "to model" : "to layer j",
       label: `Scores of ${row.metric} on ${column.id}, ${panel.name}`,
     });
@@ -59,7 +59,7 @@ const figures = (() => {
     const raw = along(scores(row.metric, testOf(column)), levels);
     const common = { xLabel: variable, levels };
     const [lines, pairs] = ["line", "series"].map((key) => new Set(raw.map((one) => one[key])).size);
-    const direction = row.higher_is_more_similar ? "higher: more similar" : "lower: more similar";
+    const direction = row.declaration.higher_is_more_similar ? "higher: more similar" : "lower: more similar";
     const ofScores = raw.length === 0 ? null : {
       ...charts.curve({ ...common, points: raw.map((one) => ({ ...one, y: one.value, bad: one.marked, said: `${one.where}: ${one.value}` })), yLabel: `score (${direction})`, label: `Scores of ${row.metric} on ${column.id}` }),
       name, caption: titled(part, `Scores, a line per seed (${lines} lines, ${pairs} ${pairs === 1 ? "kind" : "kinds"} of pairs).${raw.some((one) => one.marked) ? " ✗ broke the rule." : ""}`),
@@ -76,11 +76,11 @@ const figures = (() => {
   /* Observations: against what they are held, or in strips where that is a group and no number. */
   const observed = (row, column, points, part) => {
     const name = fileName(board.suite, column.id, ...(part === null ? [] : [part]), row.metric);
-    const sign = row.higher_is_more_similar ? 1 : -1;
+    const sign = row.declaration.higher_is_more_similar ? 1 : -1;
     const dots = points.map((one) => ({ ...one, x: sign * one.margin, said: `${one.where}: ${charts.number(sign * one.margin)}${one.at === null ? "" : ` at ${charts.number(one.at)}`}` }));
     const table = [["where", "models", "column", "group", "at", "score"], ...dots.map((one) => [one.where, one.models.join(" + "), one.name, one.line, one.at, one.x])];
     const label = `Scores of ${row.metric} on ${column.id}`;
-    const yLabel = `score (${row.higher_is_more_similar ? "higher" : "lower"}: more similar)`;
+    const yLabel = `score (${row.declaration.higher_is_more_similar ? "higher" : "lower"}: more similar)`;
     if (isNumber(points)) {
       const variable = part ?? partOf(column) ?? "reference variable";
       return [{ ...charts.scatter({ points: dots.map((one) => ({ ...one, x: one.at, y: one.x, series: one.line })), xLabel: words(variable), yLabel, label }), name, table, caption: "One dot per pair: its score against what was measured of its models." }];
@@ -135,7 +135,7 @@ const figures = (() => {
     const names = new Set(dots.map((one) => one.name));
     if (names.size < 2 || names.size > MOST_NAMES) return null;
     return {
-      svg: charts.strip({ dots, xLabel: `score (${row.higher_is_more_similar ? "higher" : "lower"}: more similar)`, label: `Scores of ${row.metric} on ${column.id}` }),
+      svg: charts.strip({ dots, xLabel: `score (${row.declaration.higher_is_more_similar ? "higher" : "lower"}: more similar)`, label: `Scores of ${row.metric} on ${column.id}` }),
       name: `${fileName(board.suite, column.id, row.metric)}-scores`, caption: "One dot per score, by what was compared; strokes: medians; ✗ broke the rule.",
       table: [["comparison", "pair", "score", "breaks_rule"], ...dots.map((one) => [one.where, one.name, one.x, one.held === false])],
     };

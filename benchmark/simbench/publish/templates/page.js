@@ -48,9 +48,9 @@
 
   const matches = (row) => {
     const metric = rowOf.get(row.dataset.metric);
-    const text = [metric.metric, metric.family, metric.summary, metric.reference, metric.identity].join(" ").toLowerCase();
+    const text = [metric.metric, metric.declaration.family, metric.summary, metric.declaration.reference, metric.identity].join(" ").toLowerCase();
     return state.search.toLowerCase().split(/\s+/).every((word) => text.includes(word))
-      && ["family", "interface"].every((name) => !state[name].length || state[name].includes(metric[name]));
+      && Object.entries({ family: metric.declaration.family, interface: metric.interface }).every(([name, value]) => !state[name].length || state[name].includes(value));
   };
 
   const isShown = (id) => {

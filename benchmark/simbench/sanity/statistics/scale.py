@@ -14,7 +14,7 @@ from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
-    from simbench.metrics.metric import Level
+    from simbench.declaration import Level
 
 # Relative to the scores: what single precision may leave of a constant.
 ROUNDING = 1e-6

@@ -1,0 +1,147 @@
+"""What a metric declares of itself: one model, embedded wherever a metric is described.
+
+The decorator takes its arguments from `Declaration`, a `Metric` is one with code attached, and records of bundles,
+leaderboards and pages carry it whole. A new property of metrics is a new field here, and reaches all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import KW_ONLY
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.dataclasses import dataclass
+
+# A metric compares the activations of hidden layers, or the heads of models (embeddings and unembeddings).
+Level = Literal["layers", "head"]
+# `heavy`: trains something for every score; such blocks are started first.
+Cost = Literal["light", "heavy"]
+
+# Transforms that a metric may declare itself invariant to, applied to either side on its own.
+INVARIANCES = (
+    "permutation",
+    "orthogonal",
+    "isotropic_scaling",
+    "translation",
+    "invertible_linear",
+    "affine",
+)
+IMPLIED_INVARIANCES = {
+    "affine": ("invertible_linear", "translation", "orthogonal", "isotropic_scaling", "permutation"),
+    "invertible_linear": ("orthogonal", "isotropic_scaling", "permutation"),
+    "orthogonal": ("permutation",),
+}
+# What a metric may ask for beside two matrices.
+NEEDS = ("model", "head", "fit", "targets", "sequence")
+INFINITY = float("inf")
+
+
+def _require_names_of(valid: tuple[str, ...]) -> BeforeValidator:
+    def check(names: Any) -> frozenset[str]:
+        if isinstance(names, str) or not isinstance(names, Iterable) or set(names) - set(valid):
+            raise ValueError(f"takes a set of {', '.join(valid)}; got {names!r}")
+        return frozenset(names)
+
+    return BeforeValidator(check)
+
+
+def _with_infinities(bounds: Any) -> Any:
+    """Replace None, by which JSON records an open end, by the infinity that it stands for."""
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        return bounds
+    low, high = bounds
+    return (-INFINITY if low is None else low, INFINITY if high is None else high)
+
+
+def _without_infinities(bounds: tuple[float, float]) -> list[float | None]:
+    low, high = bounds
+    return [low if low > -INFINITY else None, high if high < INFINITY else None]
+
+
+Range = Annotated[tuple[float, float], BeforeValidator(_with_infinities), PlainSerializer(_without_infinities)]
+Invariances = Annotated[
+    AbstractSet[str], _require_names_of(INVARIANCES), AfterValidator(frozenset), PlainSerializer(sorted)
+]
+Needs = Annotated[AbstractSet[str], _require_names_of(NEEDS), AfterValidator(frozenset), PlainSerializer(sorted)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Declaration:
+    """The properties that the author of a metric states; `check` measures those that can be measured.
+
+    Attributes:
+        name: by which suites and commands refer to the metric.
+        higher_is_more_similar: False for a distance.
+        version: raised when values change; without one, the hash of the source identifies the metric.
+        symmetric: whether exchanging the arguments leaves the value.
+        value_range: the least and the greatest value; None in JSON stands for an infinite end.
+        triangle_inequality: whether d(x, z) ≤ d(x, y) + d(y, z) is claimed of this distance.
+        invariant_to: transforms, names in `INVARIANCES`, that leave the value when applied to either side alone.
+        needs: what the metric asks for beside matrices, names in `NEEDS`.
+        level: whether hidden layers or heads are compared.
+        family: the group of related metrics under which lists show it.
+        formula: the definition, in a line.
+        reference: paper and equation.
+        default: whether suites that ask for the default metrics get it.
+        cost: `heavy` if something is trained for every score.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    _: KW_ONLY
+    higher_is_more_similar: bool
+    version: int | None = None
+    symmetric: bool = False
+    value_range: Range = (-INFINITY, INFINITY)
+    triangle_inequality: bool = False
+    invariant_to: Invariances = frozenset()
+    needs: Needs = frozenset()
+    level: Level = "layers"
+    family: str = "other"
+    formula: str = ""
+    reference: str = ""
+    default: bool = False
+    cost: Cost = "light"
+
+    def similarity(self, value: float) -> float:
+        """Return the value in similarity orientation: distances are negated."""
+        return value if self.higher_is_more_similar else -value
+
+    def is_invariant_to(self, transform: str) -> bool:
+        """Return whether the declared invariances imply invariance to `transform`."""
+        return transform in with_implied(self.invariant_to)
+
+
+class MetricInfo(BaseModel):
+    """A metric as boards and bundles describe it: what it declares, and what follows from its code.
+
+    Attributes:
+        label: the name, with the parameters that differ from their defaults.
+        identity: name and version, else name and hash of the source.
+        interface: how it is written: easy (a function of two matrices), fast (prepares, then compares many), functional
+            (continues the network, or reads its head).
+        summary: the first line of its docstring.
+        origin: the module that defines it, or the file's name for one that no package holds.
+        parameters: all of them, defaults included.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str = Field(min_length=1, max_length=200)
+    identity: str = Field(min_length=1, max_length=300)
+    interface: str
+    summary: str
+    origin: str
+    parameters: dict[str, Any]
+    declaration: Declaration
+
+
+def with_implied(invariances: Iterable[str]) -> frozenset[str]:
+    """Return the invariances, and those that follow from them.
+
+    >>> sorted(with_implied(["orthogonal", "translation"]))
+    ['orthogonal', 'permutation', 'translation']
+    """
+    declared = set(invariances)
+    return frozenset(declared.union(*(IMPLIED_INVARIANCES.get(name, ()) for name in declared)))
