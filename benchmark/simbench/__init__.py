@@ -1,4 +1,4 @@
-"""simbench puts representational similarity indices to the test.
+"""Benchmark of representational similarity indices.
 
 >>> import numpy as np, simbench
 >>> x = np.random.default_rng(0).normal(size=(50, 4))

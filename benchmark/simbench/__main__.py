@@ -1,4 +1,4 @@
-"""`python -m simbench` is `simbench`."""
+"""Run the command line as `python -m simbench`."""
 
 from simbench.cli.main import main
 

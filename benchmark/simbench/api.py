@@ -1,4 +1,4 @@
-"""The functions for notebooks and scripts that need no suite."""
+"""Score two arrays without a suite: the function for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simbench.representations.representation import Representation
 
 
 def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **parameters: Any) -> float:
-    """The value of one metric on two representations of the same inputs.
+    """Return the value of one metric on two representations of the same inputs.
 
     Args:
         x: `(inputs, features)` as a NumPy array, a torch tensor or a `Representation`; 3-D `(inputs, tokens, features)`
@@ -25,7 +25,7 @@ def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **p
         parameters: the metric's parameters.
 
     Raises:
-        SimbenchError: the metric, a parameter or an array is not as it should be; the message says why.
+        SimbenchError: the metric, a parameter or an array is not valid; the message says why.
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).normal(size=(50, 4))
@@ -43,17 +43,17 @@ def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **p
 
 def _metric(metric: str | Callable[..., Any] | Metric) -> Metric:
     if isinstance(metric, str):
-        found = resolve_metrics([metric])
-        if len(found) != 1:
-            names = ", ".join(one.name for one in found)
+        resolved = resolve_metrics([metric])
+        if len(resolved) != 1:
+            names = ", ".join(candidate.name for candidate in resolved)
             raise SimbenchError(f"{metric} defines several metrics ({names}); name one of them")
-        return found[0]
+        return resolved[0]
     registered = as_metric(metric)
     if registered is not None:
         return registered
     if not callable(metric):
         raise SimbenchError(f"a metric is a name or a function of two matrices; got {type(metric).__name__}")
-    # A value has no direction: only a test that orders values needs to be told which way is similar.
+    # The direction does not matter to a single value: only tests that order values read it.
     return Metric(
         getattr(metric, "__name__", type(metric).__name__),
         metric,

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What `simbench` tells the shell."""
+    """Exit codes of `simbench`."""
 
     OK = 0
     VERDICT_FAILED = 1
@@ -18,33 +18,41 @@ class ExitCode(IntEnum):
 
 
 class SimbenchError(Exception):
-    """Something the user can mend; the command line prints its message without a traceback."""
+    """Error that the user can mend; the command line prints its message without a traceback."""
 
     exit_code = ExitCode.USAGE
 
 
 class SuiteError(SimbenchError):
-    """All problems of one suite file, each a line `file:line:column: what; nearest valid thing`."""
+    """All problems of one suite file, each one line: `file:line:column: problem; nearest valid name`."""
 
     def __init__(self, problems: Iterable[str]) -> None:
+        """Join the problems into one message, a line each."""
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
 
 class UnknownNameError(SimbenchError):
-    """A name that no component, layer or key has; says the nearest valid one."""
+    """Unknown name of a component, layer or key; the message gives the nearest valid one."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        """Compose the message.
+
+        Args:
+            kind: the word for what is named, such as `metric`.
+            name: the unknown name.
+            valid: the names that are known.
+        """
         self.kind, self.name, self.valid = kind, name, tuple(valid)
         super().__init__(f'unknown {kind} "{name}"{suggestion(name, self.valid)}')
 
 
 class NotApplicable(Exception):  # noqa: N818 - a value with a reason, not a failure
-    """Raised where a metric or a test cannot be applied to what it was given: becomes a `skip` with this reason."""
+    """Reason why a metric or a test cannot be applied to its inputs; raising it results in a `skip`, not an error."""
 
 
 def suggestion(name: str, valid: Iterable[str]) -> str:
-    """The tail of an error message: the nearest valid name, or all of them when they are few.
+    """Return the end of an error message: the nearest valid name, or the first dozen of them if none is near.
 
     >>> suggestion("distanse", ["distance", "kind"])
     '; did you mean "distance"?'

@@ -1,4 +1,4 @@
-"""A component's parameters are the keyword-only arguments of its function: declared once, checked strictly."""
+"""Parameters of a component: the keyword-only arguments of its function, declared once and checked strictly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simbench.errors import SimbenchError, suggestion
 
 @functools.lru_cache(maxsize=512)
 def parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
-    """A strict pydantic model of the keyword-only arguments of `function`.
+    """Return a strict pydantic model of the keyword-only arguments of `function`.
 
     >>> def svcca(x, y, *, variance: float = 0.99): ...
     >>> parameters_model(svcca)(variance=0.9).variance
@@ -40,7 +40,7 @@ def parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
 
 
 def _type_hints(function: Callable[..., Any], names: Collection[str]) -> dict[str, Any]:
-    """The evaluated annotations of these arguments only: that of a tensor or a module would import torch."""
+    """Evaluate the annotations of these arguments only: evaluating that of a tensor or a module would import torch."""
     function = inspect.unwrap(function)
     annotations = getattr(function, "__annotations__", {})
     chosen = types.SimpleNamespace(__annotations__={name: annotations[name] for name in names if name in annotations})
@@ -50,9 +50,15 @@ def _type_hints(function: Callable[..., Any], names: Collection[str]) -> dict[st
 def checked_parameters(
     function: Callable[..., Any], given: Mapping[str, Any], *, beside: Collection[str] = ()
 ) -> dict[str, Any]:
-    """All parameters of `function`, defaults filled in; raises `ParameterError` naming every bad one.
+    """Return all parameters of `function`, with defaults filled in.
 
-    `beside` them there are other names, which somebody else checks: they may be what was meant.
+    Args:
+        function: the component.
+        given: the parameters by name.
+        beside: further names that are checked elsewhere; the message may suggest them.
+
+    Raises:
+        ParameterError: a parameter is unknown, missing or of a wrong type; the error names every such parameter.
     """
     model = parameters_model(function)
     try:
@@ -71,8 +77,9 @@ def checked_parameters(
 
 
 class ParameterError(SimbenchError):
-    """Every bad parameter of one component, with what is wrong with it."""
+    """All invalid parameters of one component, each with a message."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
+        """Join the messages; `problems` holds them by parameter."""
         self.problems = dict(problems)
         super().__init__("; ".join(self.problems.values()))

@@ -1,4 +1,4 @@
-"""Names for what a test asks for: models, representations and comparisons, before any of them exists."""
+"""Names of models, representations and comparisons, as tests ask for them before any of them exists."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Named:
-    """A transform, a reparametrisation or a generator by name, with its parameters in a fixed order."""
+    """Transform, reparametrisation or generator by name, with its parameters in a fixed order."""
 
     name: str
     parameters: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(cls, name: str, **parameters: Any) -> Named:
-        """
+        """Return the reference to the component `name` with these parameters.
+
         >>> Named.of("orthogonal", seed=1)
         Named(name='orthogonal', parameters=(('seed', 1),))
         """
-        # a suite may give a list, which has no hash
+        # A suite may give a list, which has no hash.
         hashable = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
         return cls(name, tuple(sorted(hashable.items())))
 
     def __str__(self) -> str:
+        """Return the name and, in brackets, the parameters but for the seed."""
         inside = ", ".join(f"{key}={value}" for key, value in self.parameters if key != "seed")
         return f"{self.name}({inside})" if inside else self.name
 
@@ -37,6 +39,7 @@ class ModelRef:
     generator: Named | None = None
 
     def __str__(self) -> str:
+        """Return `group/seed`."""
         return f"{self.generator or self.group}/{self.seed}"
 
 
@@ -50,32 +53,34 @@ class RepresentationRef:
     reparametrisation: Named | None = None
 
     def under(self, transform: Named) -> RepresentationRef:
-        """This representation, transformed."""
+        """Return the reference to this representation under a transform."""
         return replace(self, transform=transform)
 
     def reparametrised(self, reparametrisation: Named) -> RepresentationRef:
-        """The same layer of the reparametrised model."""
+        """Return the reference to the same layer of the reparametrised model."""
         return replace(self, reparametrisation=reparametrisation)
 
     def __str__(self) -> str:
+        """Return the model, the layer and what was done to them."""
         steps = "".join(f" under {step}" for step in (self.reparametrisation, self.transform) if step)
         return f"{self.model} {self.layer}{steps}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """An ordered pair of representations; for directed metrics `a` is the sender and `b` the receiver."""
+    """Ordered pair of representations; for directed metrics `a` is the sender and `b` the receiver."""
 
     a: RepresentationRef
     b: RepresentationRef
 
     def __str__(self) -> str:
+        """Return `a → b`."""
         return f"{self.a} → {self.b}"
 
 
 @dataclass(frozen=True)
 class ModelGroup:
-    """What a test knows of the models of one name: their seeds, their ordered layers, and the layer the head reads."""
+    """Models of one name as a test sees them: their seeds, their ordered layers, and the layer that the head reads."""
 
     name: str
     seeds: tuple[int, ...]
@@ -84,5 +89,5 @@ class ModelGroup:
 
     @property
     def models(self) -> tuple[ModelRef, ...]:
-        """One reference per seed."""
+        """References to the models of the group, one per seed."""
         return tuple(ModelRef(self.name, seed) for seed in self.seeds)

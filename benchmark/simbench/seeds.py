@@ -1,4 +1,4 @@
-"""Everything random takes a seed derived from named axes, never from global state."""
+"""Derive every random seed from named axes, never from global state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 
 def seed_for(**axes: str | int | float) -> int:
-    """A seed in [0, 2³¹) that depends on all the named axes and on nothing else.
+    """Return a seed in [0, 2³¹) that depends on all the named axes and on nothing else.
 
     The order in which the axes are named does not matter:
 

@@ -1,4 +1,4 @@
-"""Time a computation without the imports in it: a process pays for them once, whoever comes first."""
+"""Time a computation without the imports in it, which each process executes only once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 
 @dataclass
 class Elapsed:
-    """Seconds that a block took; 0 until it ends."""
+    """Duration of a block in seconds; 0 until the block ends."""
 
     seconds: float = 0.0
 
 
 @contextmanager
 def without_imports() -> Iterator[Elapsed]:
-    """Wall-clock seconds of the block, less those that its import statements took.
+    """Measure the wall-clock seconds of the block, less those that its import statements took.
 
-    A metric that reads scipy or numba inside its function would else owe seconds for its first pair in each worker, and
-    a metric that comes later nothing. What `importlib.import_module` itself executes is counted; what that imports in
-    its turn is not.
+    Otherwise a metric that imports scipy or numba in its function would be charged seconds for its first pair in each
+    worker, and the next metric nothing. Code that `importlib.import_module` executes is counted; the import statements
+    in that code are not.
 
     >>> with without_imports() as elapsed:
     ...     import json

@@ -135,7 +135,7 @@ def test_files_of_the_same_name_in_two_folders_are_compared(invoke, arrays, tmp_
         ("x.npy", "objects.pt", "holds more than tensors"),
         ("x.npy", "text.npy", "an array of numbers is needed"),
         ("x.npy", "deep.npy", "deep.npy: a real array of at most 4 dimensions is needed"),
-        ("x.npy", "folder", "x.npy is no folder"),
+        ("x.npy", "folder", "x.npy is not a folder"),
         ("folder", "folder", "no array files with the same name"),
     ],
 )

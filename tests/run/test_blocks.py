@@ -84,5 +84,5 @@ def test_the_blocks_of_a_bundle_that_kills_its_worker_are_tried_alone(monkeypatc
 
 @pytest.mark.parametrize("text", ["", "2 parsecs", "-1GB", "0", "1.5GB"])
 def test_what_is_no_size_is_said_so(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no size"):
+    with pytest.raises(typer.BadParameter, match="is not a size"):
         byte_size(text)

@@ -1,1 +1,1 @@
-"""The command line: one module per verb, shared options, exit codes. Nothing heavy is imported before a verb runs."""
+"""Command line: one module per verb, shared options, exit codes. Nothing heavy is imported before a verb runs."""

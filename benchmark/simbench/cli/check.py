@@ -1,4 +1,4 @@
-"""`simbench check`: a suite file is validated; a metric's declared properties are measured."""
+"""`simbench check`: validate a suite, or measure the declared properties of a metric."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def command(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Validate a suite, or measure what a metric declares."""
+    """Validate a suite, or measure the declared properties of a metric."""
     from simbench.cli.output import print_json, stdout_reserved
 
     with stdout_reserved(json):
@@ -42,7 +42,7 @@ def command(
 
 
 def _subject(target: str) -> Any:
-    """A suite, or a list of metrics."""
+    """Load the suite, or the list of metrics, that the target names."""
     from simbench.metrics.resolve import resolve_metrics
     from simbench.registry import METRICS
     from simbench.suite.load import bundled_suites, load_suite

@@ -1,4 +1,4 @@
-"""`simbench compare`: how the grades of two runs differ, paired over models, with intervals."""
+"""`simbench compare`: differences of grades between two runs, paired over models, with intervals."""
 
 from __future__ import annotations
 

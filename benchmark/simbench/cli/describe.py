@@ -1,4 +1,4 @@
-"""`simbench describe`: everything that is declared of one component or suite."""
+"""`simbench describe`: all declarations of one component or suite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A component, a suite, or a metric as file.py[:attr].")],
     json: JsonOption = False,
 ) -> None:
-    """Show all that is declared of a component or a suite."""
+    """Show all declarations of a component or a suite."""
     from simbench.cli.output import print_json, results_console, stdout_reserved
 
     with stdout_reserved(json):
@@ -66,7 +66,7 @@ def _show(entry: Entry, console: Console) -> None:
 
 
 def _facts(entry: Entry) -> list[tuple[str, str]]:
-    """The declared properties in words, then the measured ones; empty ones are left out."""
+    """List the declared properties in words, then the measured ones; leave out empty ones."""
     from simbench.catalogue.metric_facts import direction_and_range
 
     facts = dict(entry.facts)
@@ -79,14 +79,14 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
         elif key == "measured" and value is not None:
             shown += _measured(value)
         elif key == "triangle_inequality" and facts["higher_is_more_similar"]:
-            continue  # no question of a similarity
+            continue  # a property of distances only
         elif value not in ("", None, [], {}):
             shown.append((key.replace("_", " "), _in_words(value)))
     return shown
 
 
 def _measured(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was measured, under names that tell it from what was declared."""
+    """List the measured properties, under names that distinguish them from declared ones."""
     shown = [
         ("measured invariances", _in_words(found["invariant_to"]) or "none"),
         ("measured symmetry", _in_words(found["symmetric"])),
@@ -104,7 +104,8 @@ def _measured(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _in_words(value: Any) -> str:
-    """
+    """Return a value as text.
+
     >>> _in_words(True), _in_words(["a", "b"]), _in_words({"cnn": 5})
     ('yes', 'a, b', 'cnn (5)')
     """

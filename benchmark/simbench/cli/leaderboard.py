@@ -1,4 +1,4 @@
-"""`simbench leaderboard merge`: several people's bundles of one suite as one board."""
+"""`simbench leaderboard merge`: merge several people's bundles of one suite into one board."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Annotated
 import typer
 
 
-class Action(StrEnum):
-    """What can be done with boards."""
+class LeaderboardAction(StrEnum):
+    """Actions of `simbench leaderboard`."""
 
     merge = "merge"
 
 
 def command(
-    action: Annotated[Action, typer.Argument(metavar="merge", help="Combine bundles.")],
+    action: Annotated[LeaderboardAction, typer.Argument(metavar="merge", help="Combine bundles.")],
     bundles: Annotated[
         list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles of one suite and version.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("leaderboard"),
 ) -> None:
-    """Combine bundles into one leaderboard; each is checked first, and each metric's origin is kept."""
+    """Combine bundles into one leaderboard; check each first, and keep each metric's origin."""
     from simbench.bundles.archive import write_files
     from simbench.cli.output import progress_console
     from simbench.errors import SimbenchError
@@ -31,7 +31,7 @@ def command(
     from simbench.verify.verification import open_bundle
 
     names = [path.name for path in bundles]
-    # Bundles of one name in different folders are told apart by their paths.
+    # Bundles of one name in different folders are distinguished by their paths.
     origins = [name if names.count(name) == 1 else path.as_posix() for name, path in zip(names, bundles, strict=True)]
     if len(set(origins)) != len(origins):
         raise SimbenchError("a bundle is given twice")

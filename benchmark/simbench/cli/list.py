@@ -1,4 +1,4 @@
-"""`simbench list`: what there is of one kind, and where it comes from."""
+"""`simbench list`: all components of one kind, or all suites, and where they are defined."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def command(
     ],
     json: JsonOption = False,
 ) -> None:
-    """List what there is of one kind, and where it comes from."""
+    """List all components of one kind, or all suites, and where they are defined."""
     from simbench.catalogue import entries as catalogue
     from simbench.cli.output import print_json, stdout_reserved
 
@@ -36,7 +36,7 @@ def command(
 
 
 def _about(entry: Entry) -> Text:
-    """What the entry is; of a metric its formula, properties and reference too, on lines of their own."""
+    """Return the summary of an entry and, for a metric, lines with its formula, properties and reference."""
     from rich.text import Text
 
     from simbench.catalogue.metric_facts import properties

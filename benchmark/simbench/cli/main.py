@@ -1,7 +1,7 @@
-"""The `simbench` command.
+"""Entry point of the command line.
 
-Each verb is a module of this folder with a function `command`: its signature is the verb's options, its docstring the
-help. The modules are light, so that `simbench --help` is quick; what a verb needs it imports in its body.
+Each verb is a module of this folder with a function `command`: its signature declares the verb's options, its docstring
+is the help. The modules are light, so that `simbench --help` is quick; `command` imports what it needs in its body.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import typer
 
 from simbench.errors import ExitCode, SimbenchError
 
+# Verbs in the order in which people use them.
 VERBS = (
     *("run", "plan", "list", "describe", "check", "new", "score"),
     *("compare", "publish", "plot", "verify", "leaderboard", "suite"),
 )
-"""In the order in which people use them."""
 
 
 def _version(wanted: bool) -> None:
@@ -37,11 +37,11 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Put representational similarity indices to the test, and publish the leaderboard."""
+    """Test representational similarity indices, and publish the leaderboard."""
 
 
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with what the user can mend as one line per problem on standard error, and no traceback."""
+    """Wrap a command so that errors which the user can mend are printed to standard error without a traceback."""
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> None:
@@ -59,8 +59,8 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def build_app() -> typer.Typer:
-    """The application with all its verbs."""
-    # Plain help and plain usage errors: they start in half the time of framed ones, and a log file keeps them readable.
+    """Build the application with all its verbs."""
+    # Plain help and usage errors start in half the time of framed ones, and are readable in a log file.
     app = typer.Typer(
         name="simbench",
         no_args_is_help=True,
@@ -79,7 +79,7 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point of the `simbench` script."""
+    """Run the command line."""
     try:
         build_app()(prog_name="simbench")
     except KeyboardInterrupt:

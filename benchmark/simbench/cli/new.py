@@ -1,4 +1,4 @@
-"""`simbench new`: a file to start from, which passes `simbench check` untouched."""
+"""`simbench new`: write a file to start from, which passes `simbench check` unchanged."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from simbench.errors import SimbenchError
 
 
 class Scaffold(StrEnum):
-    """What can be started."""
+    """Kinds of files that `simbench new` writes."""
 
     metric = "metric"
     suite = "suite"
 
 
 METRIC = '''\
-"""What {name} measures, and the paper it comes from."""
+"""The similarity that {name} measures, and the paper that defines it."""
 
 import simbench
 
@@ -35,7 +35,7 @@ import simbench
     reference="",
 )
 def {name}(x, y):
-    """The similarity of two (rows, features) matrices whose rows are the same inputs. Put your own definition here."""
+    """Return the similarity of two (rows, features) matrices of the same inputs: put your definition here."""
     x = x.double() - x.double().mean(dim=0)
     y = y.double() - y.double().mean(dim=0)
     return (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())
@@ -43,8 +43,8 @@ def {name}(x, y):
 
 SUITE = """\
 suite: {name}
-version: 1                        # raise it when results stop being comparable
-about: What this suite asks of a similarity index, and the paper it comes from.
+version: 1                        # raise it when results are no longer comparable
+about: The properties that this suite tests, and the paper that proposes them.
 probe: {{dataset: digits, split: test, inputs: 300, fit: {{split: train, inputs: 1000}}}}
 models:
   mlp:
@@ -54,7 +54,7 @@ models:
 metrics: default                  # or a list: [cka, {{name: svcca, variance: 0.99}}, my_metric.py]
 tests:
   - id: identity
-    kind: identity                # within a network, nothing is more similar to a layer than itself
+    kind: identity                # within a network, every layer is most similar to itself
     models: [mlp]
     pass_if: ">= 0.95"
   - id: invariance

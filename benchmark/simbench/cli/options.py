@@ -1,4 +1,4 @@
-"""Options that several verbs share: one name, one meaning, one help text."""
+"""Options that several verbs share, each with one name, one meaning and one help text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 
 class Device(StrEnum):
-    """Where tensors live."""
+    """Devices to compute on."""
 
     auto = "auto"
     cpu = "cpu"
@@ -19,14 +19,14 @@ class Device(StrEnum):
 
 
 class Engine(StrEnum):
-    """What executes the work."""
+    """Engines that run the tasks."""
 
     processes = "processes"
     serial = "serial"
 
 
 class FailOn(StrEnum):
-    """Which verdicts make the exit code 1."""
+    """Verdicts for which the exit code is 1."""
 
     never = "never"
     fail = "fail"
@@ -34,14 +34,14 @@ class FailOn(StrEnum):
 
 
 def byte_size(text: str) -> int:
-    """`500MB`, `4GB` or a plain number of bytes; units are powers of 1024.
+    """Parse `500MB`, `4GB` or a plain number of bytes; units are powers of 1024.
 
     >>> byte_size("4GB"), byte_size("1000")
     (4294967296, 1000)
     """
     match = re.fullmatch(r"(\d+)\s*([KMGT]?)i?B?", str(text).strip(), flags=re.IGNORECASE)
     if match is None or int(match[1]) == 0:
-        raise typer.BadParameter(f'"{text}" is no size; give a number of bytes, such as 500MB or 4GB')
+        raise typer.BadParameter(f'"{text}" is not a size; give a number of bytes, such as 500MB or 4GB')
     return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
 
 
@@ -75,7 +75,7 @@ OnlyOption = Annotated[
 ]
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU if there is one."),
+    typer.Option("--device", metavar="auto|cpu|cuda", help="Device to compute on; auto takes a GPU if there is one."),
 ]
 JobsOption = Annotated[
     int | None,
@@ -86,14 +86,14 @@ JobsOption = Annotated[
 EngineOption = Annotated[
     Engine, typer.Option("--engine", metavar="processes|serial", help="Worker processes, or everything in this one.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Compute again what the store already holds.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Compute scores again that the store already has.")]
 FailOnOption = Annotated[
     FailOn,
     typer.Option(
         "--fail-on",
         metavar="never|fail|worse",
-        help="`fail`: exit 1 if any metric fails any test it was graded on; `worse`: if one does not pass what it "
-        "passed in the --baseline.",
+        help="`fail`: exit 1 if any metric fails any test it was graded on; `worse`: if one does not pass a test that "
+        "it passed in the --baseline.",
     ),
 ]
 BaselineOption = Annotated[
@@ -101,7 +101,7 @@ BaselineOption = Annotated[
     typer.Option(
         "--baseline",
         metavar="FILE",
-        help="A saved run (`simbench run SUITE --json > FILE`) that this one is held against.",
+        help="A saved run (`simbench run SUITE --json > FILE`) to compare this one with.",
         show_default=False,
     ),
 ]
@@ -114,13 +114,11 @@ MemoryLimitOption = Annotated[
         "--memory-limit",
         metavar="BYTES",
         parser=byte_size,
-        help="What the metrics of one worker may hold beside what they compare, such as 500MB or 4GB [default: 2GB].",
+        help="Memory for the metrics of one worker, besides the representations: 500MB or 4GB [default: 2GB].",
         show_default=False,
     ),
 ]
 StoreOption = Annotated[
     Path | None,
-    typer.Option(
-        "--store", metavar="FOLDER", help="The folder of models, representations and scores.", show_default=False
-    ),
+    typer.Option("--store", metavar="FOLDER", help="Folder of models, representations and scores.", show_default=False),
 ]

@@ -1,4 +1,4 @@
-"""What verbs print: results on standard output, everything else on standard error."""
+"""Output of verbs: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ WIDTH_OF_A_FILE = 200
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output; NaN and Infinity are not JSON, so they are a mistake here."""
+    """Print one JSON document on standard output; raise `ValueError` for NaN and Infinity, which are not JSON."""
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def results_console() -> Console:
-    """The console for results. In a pipe or a file nothing is squeezed into 80 columns, unless COLUMNS asks for it."""
+    """Return the console for results; in a pipe or a file it is wide, unless COLUMNS gives a width."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE)
 
 
 def progress_console() -> Console:
-    """The console for progress and remarks."""
+    """Return the console for progress and remarks."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -36,9 +36,9 @@ def progress_console() -> Console:
 
 @contextmanager
 def stdout_reserved(reserved: bool = True) -> Iterator[None]:
-    """Send to standard error whatever is printed in the block, also by worker processes and by the user's own metrics.
+    """Redirect to standard error whatever is printed in the block, also by worker processes and by users' metrics.
 
-    Holds `--json` to its promise. Does nothing when `reserved` is false.
+    So `--json` prints one document and nothing else on standard output. If `reserved` is false, nothing is redirected.
     """
     if not reserved:
         yield

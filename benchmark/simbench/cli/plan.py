@@ -1,4 +1,4 @@
-"""`simbench plan`: what a run would do, what is in the store already, and why the rest is not."""
+"""`simbench plan`: show what a run would do, what the store already has, and why the rest is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def command(
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what a run would do, and what is cached already. Runs nothing."""
+    """Show what a run would do and what is cached already, without running anything."""
     from simbench.cli.output import print_json, results_console, stdout_reserved
     from simbench.metrics.resolve import gather_metrics
     from simbench.plan.plan import make_plan
@@ -59,7 +59,7 @@ def _document(plan: Plan, status: PlanStatus) -> dict[str, Any]:
 
 
 def _comparisons(plan: Plan, test: SanityTest) -> dict[str, int]:
-    """The most comparisons that a test asks of any metric of layers, and of any metric at the head."""
+    """Return the largest number of comparisons that a test asks of a metric of layers, and of one of the head."""
     counts = {"layers": 0, "head": 0}
     for planned in plan.board:
         level = planned.metric.level

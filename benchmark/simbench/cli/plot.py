@@ -1,7 +1,8 @@
-"""`simbench plot`: pictures for papers, from the scores in the store, a run's document or a bundle."""
+"""`simbench plot`: draw figures for papers, from the scores in the store, a run's document or a bundle."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from simbench.board.evidence import Evidence
 
 
-class PictureFormat(StrEnum):
-    """How pictures are written."""
+class FigureFormat(StrEnum):
+    """File formats of figures."""
 
     png = "png"
     svg = "svg"
@@ -44,7 +45,7 @@ def command(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("figures"),
     format: Annotated[
-        list[PictureFormat] | None,
+        list[FigureFormat] | None,
         typer.Option("--format", metavar="png|svg|pdf", help="Repeatable [default: png].", show_default=False),
     ] = None,
     store: StoreOption = None,
@@ -62,12 +63,12 @@ def command(
             raise
         raise SimbenchError("plot needs matplotlib: pip install 'simbench-leaderboard[plot]'") from None
 
-    board, evidence = _found(source, store, metric or ())
+    board, evidence = _read_board(source, store, metric or ())
     if evidence is None:
         remark = "warning: this document has no scores, so there are no heat maps; run the suite again to have them"
         progress_console().print(remark, markup=False, highlight=False, soft_wrap=True)
     for name, draw in gallery(board, evidence, metric or (), test or ()).items():
-        for form in format or [PictureFormat.png]:
+        for form in format or [FigureFormat.png]:
             path = out / f"{file_name(board.suite)}-{name}.{form.value}"
             picture = rendered(draw, form.value)
             with replacing(path) as temporary:
@@ -75,8 +76,8 @@ def command(
             print(path)
 
 
-def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> tuple[Board, Evidence | None]:
-    """The board of a run's document, of a bundle, or of a suite; and the scores behind it, where there are any."""
+def _read_board(source: str, store: Path | None, metrics: Sequence[str]) -> tuple[Board, Evidence | None]:
+    """Return the board of a run's document, a bundle or a suite, with the scores behind it if there are any."""
     from simbench.board.document import evidence_in
     from simbench.board.evidence import evidence_of
     from simbench.cli.source import board_and_document, place_of
@@ -87,19 +88,19 @@ def _found(source: str, store: Path | None, metrics: list[str] | tuple[()]) -> t
         board, document = board_and_document(path)
         return board, evidence_in(document)
     if path.suffix == ".zip" or path.is_dir():
-        return _bundled(path)
+        return _read_bundle(path)
     from simbench.run.session import stored_results
 
-    # A metric that the suite does not name is given by where it stands, as to `run`; its label is checked later.
-    given = [one for one in metrics if one.endswith(".py") or ":" in one]
-    if given:
-        raise SimbenchError(f'--metric takes the label of a metric of the board, not "{given[0]}"')
+    # `run` also takes the file of a metric; here it is an error. Labels are checked later.
+    files = [name for name in metrics if name.endswith(".py") or ":" in name]
+    if files:
+        raise SimbenchError(f'--metric takes the label of a metric of the board, not "{files[0]}"')
     board, scores = stored_results(source, store=store)
     return board, evidence_of(board, scores)
 
 
-def _bundled(path: Path) -> tuple[Board, Evidence]:
-    """What follows from the scores of a bundle; what it claims is not drawn."""
+def _read_bundle(path: Path) -> tuple[Board, Evidence]:
+    """Return the board that follows from the scores of a bundle, whatever board the bundle claims, and the scores."""
     from simbench.board.evidence import evidence_of
     from simbench.verify.published import published_board
     from simbench.verify.verification import open_bundle

@@ -20,7 +20,7 @@ LONGEST_DETAIL = 32
 
 @contextmanager
 def listener(console: Console) -> Iterator[Listener]:
-    """A listener for the events of one run, made for what `console` writes to."""
+    """Yield a listener for the events of one run: bars if `console` is a terminal, lines otherwise."""
     if not console.is_terminal:
         yield Lines(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
         return
@@ -29,13 +29,15 @@ def listener(console: Console) -> Iterator[Listener]:
 
 
 class Bars:
-    """One bar per stage."""
+    """Listener that shows one bar per stage."""
 
     def __init__(self, progress: Progress) -> None:
+        """Start without bars; `progress` shows them."""
         self._progress = progress
         self._tasks: dict[Stage, TaskID] = {}
 
     def __call__(self, event: Event) -> None:
+        """Show an event."""
         match event:
             case StageStarted(stage, total, cached):
                 detail = f"{cached} cached" if cached else ""
@@ -50,38 +52,40 @@ class Bars:
 
 
 @dataclass
-class _Tally:
-    """How far a stage has come, and when that was last said."""
+class _StageProgress:
+    """Progress of a stage, and the time when it was last printed."""
 
     total: int
     done: float
     started: float
-    said: float
+    printed: float
 
 
 class Lines:
-    """A line when a stage starts and ends, and at most one every few seconds between."""
+    """Listener that writes a line when a stage starts and ends, and at most one every few seconds in between."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """Start without stages; `write` receives lines, `clock` returns seconds."""
         self._write = write
         self._clock = clock
-        self._tallies: dict[Stage, _Tally] = {}
+        self._stages: dict[Stage, _StageProgress] = {}
 
     def __call__(self, event: Event) -> None:
+        """Write a line if the event calls for one."""
         now = self._clock()
         match event:
             case StageStarted(stage, total, cached):
-                self._tallies[stage] = _Tally(total, cached, now, now)
+                self._stages[stage] = _StageProgress(total, cached, now, now)
                 self._write(f"{stage}: {total} to do, {cached} of them cached" if cached else f"{stage}: {total} to do")
-            case Advanced(stage, units, detail) if stage in self._tallies:
-                tally = self._tallies[stage]
-                tally.done += units
-                if now - tally.said >= SECONDS_BETWEEN_LINES:
-                    tally.said = now
-                    elapsed = _duration(now - tally.started)
-                    self._write(f"{stage}: {tally.done:.0f}/{tally.total} {elapsed} {detail}".rstrip())
-            case StageFinished(stage, failed) if stage in self._tallies:
-                elapsed = _duration(now - self._tallies.pop(stage).started)
+            case Advanced(stage, units, detail) if stage in self._stages:
+                progress = self._stages[stage]
+                progress.done += units
+                if now - progress.printed >= SECONDS_BETWEEN_LINES:
+                    progress.printed = now
+                    elapsed = _duration(now - progress.started)
+                    self._write(f"{stage}: {progress.done:.0f}/{progress.total} {elapsed} {detail}".rstrip())
+            case StageFinished(stage, failed) if stage in self._stages:
+                elapsed = _duration(now - self._stages.pop(stage).started)
                 self._write(f"{stage}: done in {elapsed}" + (f", {failed} failed" if failed else ""))
             case Warned(message):
                 self._write(f"warning: {message}")
@@ -103,7 +107,8 @@ def _progress(console: Console) -> Progress:
 
 
 def _duration(seconds: float) -> str:
-    """
+    """Return a duration as text.
+
     >>> _duration(9.87), _duration(75)
     ('9.9 s', '1:15')
     """

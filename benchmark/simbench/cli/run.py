@@ -1,4 +1,4 @@
-"""`simbench run`: obtain what a suite needs, score every metric, print the leaderboard."""
+"""`simbench run`: obtain the models of a suite, score every metric, print the leaderboard."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def command(
     memory_limit: MemoryLimitOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Score metrics against a suite; computes only what is missing."""
+    """Score metrics against a suite; compute only what is missing."""
     import typer
 
     from simbench.cli.output import print_json, progress_console, results_console, stdout_reserved
@@ -52,7 +52,7 @@ def command(
     from simbench.registry import broken_plugins
     from simbench.run.session import run
 
-    held_against = _baseline(baseline, fail_on, suite)
+    baseline_board = _baseline(baseline, fail_on, suite)
     progress = progress_console()
     with stdout_reserved(json), listener(progress) as listen:
         result = run(
@@ -84,10 +84,10 @@ def command(
     if fail_on is FailOn.fail:
         for line in result.failures():
             progress.print(f"failed: {line}", markup=False, highlight=False, soft_wrap=True)
-    if held_against is not None:
+    if baseline_board is not None:
         from simbench.board.comparison import worsened
 
-        lines = worsened(held_against, result.board)
+        lines = worsened(baseline_board, result.board)
         for line in lines:
             progress.print(f"worse: {line}", markup=False, highlight=False, soft_wrap=True)
         if lines and fail_on is FailOn.worse and code is ExitCode.OK:
@@ -96,7 +96,7 @@ def command(
 
 
 def _baseline(path: Path | None, fail_on: FailOn, suite: str) -> Board | None:
-    """The board of a saved run of this suite; what is wrong with it is said before anything is computed."""
+    """Read the board of a saved run of this suite, and check it before anything is computed."""
     from simbench.errors import SimbenchError
     from simbench.suite.load import load_suite
 
@@ -113,12 +113,12 @@ def _baseline(path: Path | None, fail_on: FailOn, suite: str) -> Board | None:
         raise SimbenchError(f"--baseline {path} is a run of {board.suite}@{board.version}, not of {loaded.title}")
     check_same_tests(board.tests, [column_of(test) for test in loaded.tests])
     if not board.rows:
-        raise SimbenchError(f"--baseline {path} has no metrics: there is nothing to hold this run against")
+        raise SimbenchError(f"--baseline {path} has no metrics: there is nothing to compare this run with")
     return board
 
 
 def _done(work: object, seconds: float) -> str:
-    """One line: what was computed and what was there already."""
+    """Return one line that says what was computed and what was cached."""
     from simbench.run.session import Work
 
     assert isinstance(work, Work)

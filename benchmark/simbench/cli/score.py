@@ -1,4 +1,4 @@
-"""`simbench score`: metrics on two arrays, or on two folders of arrays."""
+"""`simbench score`: score metrics on two arrays, or on two folders of arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Scored(NamedTuple):
-    """One metric's score on one pair; `name` is the files' common name when folders are compared."""
+    """Score of one metric on one pair; `name` is the files' common name if folders are compared."""
 
     name: str | None
     metric: Metric
@@ -46,7 +46,7 @@ def command(
 
 
 def _metrics(references: list[str] | None) -> list[Metric]:
-    """The metrics asked for; else the default ones that two arrays are enough for."""
+    """Return the metrics asked for, or else the default metrics that need only two arrays."""
     from simbench.metrics.resolve import resolve_metrics
     from simbench.registry import METRICS
 
@@ -56,7 +56,7 @@ def _metrics(references: list[str] | None) -> list[Metric]:
 
 
 def _pairs(a: str, b: str) -> list[tuple[str | None, str, str]]:
-    """What to compare: the two files, or the files of the same name in two folders."""
+    """Return the pairs to compare: the two files, or the files of the same name in two folders."""
     from simbench.representations.array_files import array_files
 
     folders = Path(a), Path(b)
@@ -64,7 +64,7 @@ def _pairs(a: str, b: str) -> list[tuple[str | None, str, str]]:
         return [(None, a, b)]
     for folder in folders:
         if not folder.is_dir():
-            raise SimbenchError(f"{folder} is no folder; give two files or two folders")
+            raise SimbenchError(f"{folder} is not a folder; give two files or two folders")
     first, second = (array_files(folder) for folder in folders)
     common = [name for name in first if name in second]
     if not common:

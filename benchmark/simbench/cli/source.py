@@ -1,4 +1,4 @@
-"""Where a board may be read from: a run by its id or its JSON file, a published folder, a bundle."""
+"""Read a board from a run (its id or its JSON file), a published folder or a bundle."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def recorded_board(source: str, store: Path | None = None) -> Board:
-    """The board of a run or of a published leaderboard, or the one that follows from a bundle's scores.
+    """Return the board of a run or of a published leaderboard, or the one that follows from a bundle's scores.
 
     Raises:
-        SimbenchError: there is nothing of that name, or it is none of these.
+        SimbenchError: the source is none of these.
     """
     path = place_of(source, store)
     if path.suffix == ".zip":
@@ -34,7 +34,7 @@ def recorded_board(source: str, store: Path | None = None) -> Board:
 
 
 def place_of(source: str, store: Path | None = None) -> Path:
-    """The JSON file of a run in the store that has this id, else the source as a path."""
+    """Return the JSON file of the run in the store that has this id, or else the source as a path."""
     from simbench.results.store import Store
 
     run = Store(store).root / "runs" / f"{source}.json"
@@ -42,7 +42,7 @@ def place_of(source: str, store: Path | None = None) -> Path:
 
 
 def board_and_document(path: Path) -> tuple[Board, dict[str, Any]]:
-    """What the JSON document of a run or of a published leaderboard says; `SimbenchError` if it is none."""
+    """Read the JSON document of a run or of a published leaderboard; raise `SimbenchError` if the file is none."""
     from simbench.board.document import from_document
 
     try:

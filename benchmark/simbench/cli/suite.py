@@ -1,4 +1,4 @@
-"""`simbench suite schema`: the JSON Schema of suite files, for editors."""
+"""`simbench suite schema`: print the JSON Schema of suite files, for editors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 
-class Action(StrEnum):
-    """What can be asked about suite files."""
+class SuiteAction(StrEnum):
+    """Actions of `simbench suite`."""
 
     schema = "schema"
 
 
-def command(action: Annotated[Action, typer.Argument(metavar="schema", help="Print the JSON Schema.")]) -> None:
+def command(action: Annotated[SuiteAction, typer.Argument(metavar="schema", help="Print the JSON Schema.")]) -> None:
     """Print the JSON Schema of suite files, for editors."""
     from simbench.cli.output import print_json, stdout_reserved
     from simbench.suite.json_schema import suite_schema

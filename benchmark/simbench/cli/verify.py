@@ -1,4 +1,4 @@
-"""`simbench verify`: what of a bundle can be believed, level by level."""
+"""`simbench verify`: check the claims of a bundle, level by level."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ def command(
         typer.Argument(metavar="BUNDLE_OR_FOLDER", help="A bundle, or a published folder.", show_default=False),
     ],
     rescore: Annotated[
-        bool, typer.Option("--rescore", help="Take a part of the scores again, on models of the store or the bundle.")
+        bool,
+        typer.Option("--rescore", help="Compute a part of the scores again, on models of the store or the bundle."),
     ] = False,
     retrain: Annotated[
-        bool, typer.Option("--retrain", help="Take a part of the scores again, on models trained here from scratch.")
+        bool, typer.Option("--retrain", help="Compute a part of the scores again, on models trained here from scratch.")
     ] = False,
     sample: Annotated[
-        float, typer.Option("--sample", metavar="SHARE", help="The share of each metric's scores to take again.")
+        float, typer.Option("--sample", metavar="SHARE", help="The share of each metric's scores to compute again.")
     ] = 0.1,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", help="Of the sample [default: unforeseeable].", show_default=False),
+        typer.Option("--seed", metavar="N", help="Seed of the sample [default: unpredictable].", show_default=False),
     ] = None,
     metric: Annotated[
         list[str] | None,
@@ -43,7 +44,7 @@ def command(
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check a bundle: checksums, keys, grades, ranks and, if asked to, scores; runs nothing that is in it."""
+    """Check a bundle: checksums, keys, grades, ranks and, if asked to, scores; run no code of the bundle."""
     from simbench.cli.output import print_json, progress_console, stdout_reserved
     from simbench.cli.progress import listener
     from simbench.verify.report import lines

@@ -1,4 +1,4 @@
-"""A dataset from one npz file of one's own."""
+"""Dataset from the arrays of one npz file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 
 @dataset("arrays", version=1, files=["path"])
 def arrays(cache: Path, *, path: str) -> Dataset:
-    """Arrays train_inputs, train_targets, test_inputs, test_targets from the npz file at `path`.
+    """Load the arrays train_inputs, train_targets, test_inputs and test_targets from the npz file at `path`.
 
     Inputs are `(n, ...)`, the same shape in both splits; targets are integers from 0 on, `(n,)`.
     """

@@ -1,4 +1,4 @@
-"""Arrays that take seconds to make are made once; a file that fails its checksum is made again."""
+"""Cache arrays that take seconds to generate; a file that fails its checksum is generated again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def cached_arrays(path: Path, generate: Callable[[], Arrays]) -> Arrays:
-    """The arrays stored at `path`, or else those of `generate()`, which are then stored there.
+    """Return the arrays stored at `path`, or else those of `generate()`, which are then stored there.
 
     A file that is damaged is replaced, with a warning.
     """
@@ -31,7 +31,7 @@ def cached_arrays(path: Path, generate: Callable[[], Arrays]) -> Arrays:
 
 
 def _read(path: Path) -> Arrays | None:
-    """The arrays, or None when the file is damaged."""
+    """Return the stored arrays; None if the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:

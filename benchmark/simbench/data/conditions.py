@@ -1,7 +1,7 @@
-"""Controlled conditions: what a suite may do to the data that a model is trained on, and to the probe.
+"""Controlled conditions: changes that a suite may make to the training data of a model and to the probe.
 
 Each is a pure function of its inputs and a seed. Conditions follow the vision tests of ReSi (Klabunde et al. 2025):
-random labels, a shortcut that tells the label, noise of growing strength.
+random labels, a shortcut that gives the label away, noise of growing strength.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ if TYPE_CHECKING:
 Inputs = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
+# Divisor of an axis that gives the cells of the shortcut: one value on a signal of length 40, one pixel up to 31×31.
 CELLS_PER_AXIS = {1: 40, 2: 16}
-"""A cell of the shortcut is one value wide on a signal of length 40, one pixel on images up to 31×31."""
+# Distance of a mark's values from the range of the data, as a multiple of that range.
+#
+# Within the range, a convolutional network trained on digits with right marks hardly followed them (.15 of held-out
+# inputs with a random mark; .72 with this reach; an MLP .36 and .86), so that groups would not have differed.
 MARK_REACH = 1.0
-"""How far a mark's values lie beyond those of the data, as a multiple of their range.
-
-Within the range, a convolutional network that always had a right mark on digits hardly followed it (.15 of held-out
-inputs with a random mark; .72 with this reach; an MLP .36 and .86), so that groups would not have differed.
-"""
 
 
 def conditioned(dataset: Dataset, conditions: Conditions, seed: int) -> Dataset:
-    """The dataset with the training split that a model of this seed is to see; the held-out split stays as it is.
+    """Apply the conditions to the training split, for the model of this seed; the held-out split stays as it is.
 
-    First the subset is taken, then labels are drawn anew, then the shortcut is put in: it tells the label that is
-    trained on. Augmentation comes with the batches (`cropped_and_flipped`, `noisy`).
+    First the subset is taken, then labels are drawn anew, then the shortcut is added: it gives the label that is
+    trained on. Augmentation is applied to batches (`cropped_and_flipped`, `noisy`).
 
     Raises:
         SimbenchError: the dataset is smaller than the subset, its inputs cannot carry a shortcut or noise, or they are
@@ -65,7 +64,7 @@ def conditioned(dataset: Dataset, conditions: Conditions, seed: int) -> Dataset:
 
 
 def subset(split: Split, size: int, name: str) -> Split:
-    """The first `size` inputs of one random order: the same for all models; smaller subsets lie in larger ones."""
+    """Take the first `size` inputs of a random order that all models share; smaller subsets lie in larger ones."""
     if size > len(split):
         raise SimbenchError(f"subset: {size} training inputs are asked for; {name} has {len(split)}")
     order = np.random.RandomState(seed_for(purpose="subset")).permutation(len(split))[:size]
@@ -73,7 +72,7 @@ def subset(split: Split, size: int, name: str) -> Split:
 
 
 def with_label_noise(targets: Labels, share: float, classes: int, seed: int) -> Labels:
-    """A share of the labels, drawn anew from all classes; one in `classes` of those stays what it was.
+    """Draw a share of the labels anew from all classes; one in `classes` of those stays what it was.
 
     >>> with_label_noise(np.zeros(8, dtype=np.int64), 0.5, classes=1000, seed=0).tolist()
     [0, 804, 754, 0, 0, 0, 277, 599]
@@ -86,11 +85,11 @@ def with_label_noise(targets: Labels, share: float, classes: int, seed: int) -> 
 
 
 def with_shortcut(split: Split, rate: float, dataset: Dataset, seed: int) -> Split:
-    """A mark on every input that tells its label for a share `rate` of them, and a random label for the rest.
+    """Mark every input: a share `rate` of them with their own label, the others with a random one.
 
-    The random label is drawn from all classes: at rate 0 the mark is there and says nothing. A mark is the binary code
-    of the label + 1, in cells at the start of a signal or in a corner of an image; 0 is darker and 1 brighter than all
-    of the dataset's training inputs (`MARK_REACH`). Whatever is there is overwritten.
+    The random label is drawn from all classes: at rate 0 all inputs are marked, but marks tell nothing. A mark is the
+    binary code of the label + 1, in cells at the start of a signal or in a corner of an image; 0 is darker and 1
+    brighter than all of the dataset's training inputs (`MARK_REACH`). The mark overwrites the input.
 
     Raises:
         SimbenchError: the inputs are neither signals `(channels, length)` nor images `(channels, height, width)`, or
@@ -104,7 +103,7 @@ def with_shortcut(split: Split, rate: float, dataset: Dataset, seed: int) -> Spl
 
 
 def noisy(inputs: Tensor, largest_variance: float, generator: Generator) -> Tensor:
-    """Gaussian noise added to each input `(n, ...)`, of a variance drawn for it from [0, `largest_variance`].
+    """Add Gaussian noise to each input `(n, ...)`, with a variance drawn for it from [0, `largest_variance`].
 
     Args:
         inputs: on any device.
@@ -120,11 +119,11 @@ def noisy(inputs: Tensor, largest_variance: float, generator: Generator) -> Tens
 
 
 def cropped_and_flipped(images: Tensor, padding: int, generator: Generator) -> Tensor:
-    """Each image padded with zeros and cut back to its size at a place of its own; half of them, at random, mirrored.
+    """Pad each image with zeros and crop it to its size at a random place; mirror a random half of the images.
 
     Args:
         images: `(n, channels, height, width)`, on any device.
-        padding: pixels on each side: how far an image moves at most.
+        padding: pixels on each side, the largest shift of an image.
         generator: of the CPU, so that a GPU sees the same crops.
     """
     import torch
@@ -138,12 +137,12 @@ def cropped_and_flipped(images: Tensor, padding: int, generator: Generator) -> T
     which, rows, columns = (
         index.to(images.device) for index in (torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :])
     )
-    # indices apart from each other put what they choose first, before the channels
+    # Indices that are not next to each other put the axes that they index first, before the channels.
     return padded[which, :, rows, columns].movedim(-1, 1)
 
 
 def _chosen(count: int, share: float, random: np.random.RandomState) -> NDArray[np.intp]:
-    """A share of the indices below `count`, rounded to the nearest number."""
+    """Draw a share of the indices below `count`, rounded to the nearest number."""
     return random.permutation(count)[: round(share * count)]
 
 
@@ -170,7 +169,7 @@ def _marked(inputs: Inputs, told: Labels, dataset: Dataset) -> Inputs:
 
 
 def _codes(classes: int, axes: int) -> NDArray[np.bool_]:
-    """The bits of label + 1 (so that no code is blank): `(classes, cells)`, or in a near square `(classes, r, c)`."""
+    """Return the bits of label + 1, so that no code is blank: `(classes, cells)` or nearly square `(classes, r, c)`."""
     bits = int(classes).bit_length()
     columns = bits if axes == 1 else math.isqrt(bits - 1) + 1
     rows = -(-bits // columns)

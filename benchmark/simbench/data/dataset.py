@@ -1,7 +1,7 @@
-"""What a dataset is: two splits of arrays, and a registered function that gives them.
+"""Datasets: two splits of arrays, and the registered functions that return them.
 
-A source is a function `(cache, *, parameters) -> Dataset`. It imports what it needs when it is called, so that
-listing and planning import neither torch nor scikit-learn.
+A source is a function `(cache, *, parameters) -> Dataset`. It imports heavy modules when it is called, so that listing
+and planning import neither torch nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Split:
     targets: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Bring both to their dtypes; `ValueError` when they do not belong together."""
+        """Convert both to their dtypes; raise `ValueError` if their lengths differ or inputs have no features."""
         object.__setattr__(self, "inputs", np.ascontiguousarray(self.inputs, dtype=np.float32))
         object.__setattr__(self, "targets", np.ascontiguousarray(self.targets, dtype=np.int64))
         if self.inputs.ndim < 2 or self.targets.shape != self.inputs.shape[:1]:
@@ -39,19 +39,20 @@ class Split:
             )
 
     def __len__(self) -> int:
+        """Return the number of inputs."""
         return len(self.targets)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a dataset before it is loaded: the shape of one input and how many there are in each split."""
+    """Outline of a dataset, known before it is loaded: the shape of one input and the sizes of the splits."""
 
     input_shape: tuple[int, ...]
     train: int
     test: int
 
     def lacks(self, asked: int, name: str, split: str) -> str | None:
-        """What is wrong with a probe that asks for so many inputs of a split of the dataset called `name`, if anything.
+        """Return the error message of a probe that asks for more inputs than a split has; None if it has enough.
 
         >>> Outline((1, 8, 8), train=1297, test=500).lacks(1000, "digits", "test")
         'probe asks for 1000 inputs; digits has 500 in its test split'
@@ -64,33 +65,33 @@ class Outline:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a held-out split of one classification task with labels 0 … `classes` − 1."""
+    """Training and held-out split of one classification task with labels 0 … `classes` − 1."""
 
     name: str
     train: Split
     test: Split
     classes: int
     tokens: bool = False
-    """Whether inputs are whole numbers that name things, to which noise cannot be added."""
+    """Whether inputs are token ids, to which noise cannot be added."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one input, without the batch axis."""
+        """Shape of one input, without the batch axis."""
         return tuple(self.train.inputs.shape[1:])
 
     @property
     def outline(self) -> Outline:
-        """The shape of one input and the sizes of the splits."""
+        """Shape of one input and sizes of the splits."""
         return Outline(self.input_shape, len(self.train), len(self.test))
 
     def split(self, name: str) -> Split:
-        """The split called `train` or `test`."""
+        """Return the split called `train` or `test`."""
         return {"train": self.train, "test": self.test}[name]
 
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A registered dataset: its function and what listings say of it."""
+    """Registered dataset: its function and its description in listings."""
 
     name: str
     function: Callable[..., Dataset]
@@ -101,21 +102,21 @@ class DatasetSource:
 
     @property
     def summary(self) -> str:
-        """The first line of the function's docstring."""
+        """First line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters, defaults filled in; `ParameterError` names every bad one."""
+        """Return all parameters, with defaults filled in; raise `ParameterError` if one is invalid."""
         return checked_parameters(self.function, parameters)
 
     def outline(self, parameters: Mapping[str, Any]) -> Outline | None:
-        """What is known without loading anything; None where that is nothing."""
+        """Return the outline of the dataset without loading it; None if it is unknown."""
         return self.outlined(**self.checked(parameters)) if callable(self.outlined) else self.outlined
 
     def identity(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """What a key depends on, without loading anything: name, version, parameters.
+        """Return the part of a key that stands for the dataset, without loading it: name, version, parameters.
 
-        A parameter that is a file counts by its content, so that no path enters a key.
+        A parameter that is a file is represented by its content, so that no path enters a key.
         """
         checked = self.checked(parameters)
         for name in self.files & checked.keys():
@@ -134,14 +135,14 @@ def dataset(
     files: Collection[str] = (),
     outline: Outline | Callable[..., Outline] | None = None,
 ) -> Callable[[F], F]:
-    """Register a function `(cache: Path, *, parameters) -> Dataset`; returns it unchanged.
+    """Register a function `(cache: Path, *, parameters) -> Dataset`, and return it unchanged.
 
     Args:
-        name: how suites call it.
-        version: raise it when the data change; without one, the hash of the source file stands for it.
+        name: the name of the dataset in suites.
+        version: to be raised when the data change; without one, the hash of the source file stands for it.
         files: names of the parameters that are paths of files.
-        outline: shape and sizes, or a function of all parameters that gives them; with it, a suite that asks for more
-            inputs than there are, or for models that cannot read them, is refused before anything is run.
+        outline: shape and sizes, or a function of all parameters that returns them. Given an outline, simbench rejects
+            a suite that asks for too many inputs, or has models that cannot read them, before it runs anything.
     """
 
     def decorate(function: F) -> F:
@@ -153,7 +154,7 @@ def dataset(
 
 
 def load_dataset(name: str, parameters: Mapping[str, Any], cache: Path) -> Dataset:
-    """The dataset called `name`.
+    """Load the dataset called `name`.
 
     Args:
         name: a registered dataset.
@@ -163,14 +164,14 @@ def load_dataset(name: str, parameters: Mapping[str, Any], cache: Path) -> Datas
     Raises:
         UnknownNameError: no dataset has this name.
         ParameterError: a parameter is unknown or has a wrong type.
-        SimbenchError: it cannot be had here; says what to do.
+        SimbenchError: the data cannot be obtained here; the message says what to do.
     """
     source = DATASETS.get(name)
     return source.function(cache, **source.checked(parameters))
 
 
 def fingerprint(data: Dataset) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of all arrays."""
+    """Return the SHA-256 over names, dtypes, shapes and bytes of all arrays."""
     return arrays_digest(
         {
             "train_inputs": data.train.inputs,
@@ -182,7 +183,7 @@ def fingerprint(data: Dataset) -> str:
 
 
 def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes, whatever the order of the names.
+    """Return the SHA-256 over names, dtypes, shapes and bytes, in any order of the names.
 
     >>> one = np.ones(2)
     >>> arrays_digest({"a": one}) == arrays_digest({"a": one.astype(np.float32)})
@@ -197,7 +198,7 @@ def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def existing_file(path: str) -> Path:
-    """The path of a file that is there, else `SimbenchError`."""
+    """Return the path of an existing file; raise `SimbenchError` if there is none."""
     if not Path(path).expanduser().is_file():
         raise SimbenchError(f"no such file: {path}")
     return Path(path).expanduser()

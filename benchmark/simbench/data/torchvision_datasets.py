@@ -1,4 +1,4 @@
-"""Image datasets of torchvision, downloaded into the cache where there is a network."""
+"""Image datasets of torchvision, downloaded into the cache if there is a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simbench.errors import SimbenchError
 
 @dataclass(frozen=True)
 class Download:
-    """How torchvision names a dataset, and what to put where when it cannot be downloaded."""
+    """Name of a dataset in torchvision, and the files that a user may provide if it cannot be downloaded."""
 
     class_name: str
     classes: int
@@ -41,31 +41,31 @@ DOWNLOADS = {
 
 @dataset("cifar10", version=1, outline=Outline((3, 32, 32), 50_000, 10_000))
 def cifar10(cache: Path) -> Dataset:
-    """Colour photographs of 32×32 pixels in [0, 1], 10 classes: 50,000 to train on, 10,000 held out."""
+    """Load CIFAR-10: photographs of 32×32 pixels in [0, 1], 10 classes: 50,000 to train on, 10,000 held out."""
     return _load("cifar10", cache)
 
 
 @dataset("cifar100", version=1, outline=Outline((3, 32, 32), 50_000, 10_000))
 def cifar100(cache: Path) -> Dataset:
-    """Colour photographs of 32×32 pixels in [0, 1], 100 classes: 50,000 to train on, 10,000 held out."""
+    """Load CIFAR-100: photographs of 32×32 pixels in [0, 1], 100 classes: 50,000 to train on, 10,000 held out."""
     return _load("cifar100", cache)
 
 
 @dataset("mnist", version=1, outline=Outline((1, 28, 28), 60_000, 10_000))
 def mnist(cache: Path) -> Dataset:
-    """Handwritten digits of 28×28 pixels in [0, 1]: 60,000 to train on, 10,000 held out."""
+    """Load MNIST: handwritten digits of 28×28 pixels in [0, 1]: 60,000 to train on, 10,000 held out."""
     return _load("mnist", cache)
 
 
 @dataset("fashion_mnist", version=1, outline=Outline((1, 28, 28), 60_000, 10_000))
 def fashion_mnist(cache: Path) -> Dataset:
-    """Clothes of 28×28 pixels in [0, 1], 10 classes: 60,000 to train on, 10,000 held out."""
+    """Load Fashion-MNIST: clothes of 28×28 pixels in [0, 1], 10 classes: 60,000 to train on, 10,000 held out."""
     return _load("fashion_mnist", cache)
 
 
 @dataset("svhn", version=1, outline=Outline((3, 32, 32), 73_257, 26_032))
 def svhn(cache: Path) -> Dataset:
-    """House numbers of 32×32 pixels in [0, 1], 10 classes: 73,257 to train on, 26,032 held out."""
+    """Load SVHN: house numbers of 32×32 pixels in [0, 1], 10 classes: 73,257 to train on, 26,032 held out."""
     return _load("svhn", cache)
 
 
@@ -82,7 +82,7 @@ def _split(name: str, download: Download, root: Path, split: str) -> Split:
     source = getattr(torchvision.datasets, download.class_name)
     which = {"split": split} if download.splits_by_name else {"train": split == "train"}
     try:
-        # standard output may be a JSON document, and torchvision prints
+        # torchvision prints, but standard output may be a JSON document.
         with redirect_stdout(sys.stderr):
             read = source(root, download=True, **which)
     # URLError, timeouts and full disks are OSErrors; torchvision raises RuntimeError after its last mirror
@@ -97,7 +97,7 @@ def _split(name: str, download: Download, root: Path, split: str) -> Split:
 
 
 def _images(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """`(n, channels, height, width)` in [0, 1] from bytes in any of torchvision's three shapes."""
+    """Convert bytes in any of torchvision's three shapes to `(n, channels, height, width)` in [0, 1]."""
     if pixels.ndim == 3:
         pixels = pixels[:, None]
     elif pixels.shape[-1] == 3 and pixels.shape[1] != 3:

@@ -1,1 +1,1 @@
-"""From a suite to a frozen plan: what would run, under which keys, and what is there already. Imports no torch."""
+"""Plan of a run: what a suite asks for, under which keys, and what the store already has. Imports no torch."""

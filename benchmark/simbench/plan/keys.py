@@ -1,10 +1,10 @@
-"""Content-addressed keys: a hash of everything a result depends on, and of nothing else.
+"""Content-addressed keys: hashes of everything a result depends on, and of nothing else.
 
 | artifact | depends on | left out |
 | --- | --- | --- |
 | model | canonical spec, trainer version, data, seed | device, workers, paths |
 | activations | model key, layer, reparametrisation, probe inputs | batch size |
-| representation | what its activations depend on, spatial rule, transform | |
+| representation | all that its activations depend on, spatial rule, transform | |
 | score | metric identity and parameters, both representation keys (sorted for symmetric metrics) | everything else |
 
 Keys hold no absolute path, so a store can be shared. The scheme has a version; a test pins golden values.
@@ -27,7 +27,7 @@ KEY_LENGTH = 24
 
 
 def digest(kind: str, content: Mapping[str, Any]) -> str:
-    """The key of `content`: the same for the same content in any order of its keys.
+    """Return the key of `content`, which does not depend on the order of the mapping.
 
     >>> digest("model", {"seed": 1, "width": 24}) == digest("model", {"width": 24, "seed": 1})
     True
@@ -37,6 +37,6 @@ def digest(kind: str, content: Mapping[str, Any]) -> str:
 
 
 def score_key(metric: str, parameters: Mapping[str, Any], a: str, b: str, *, symmetric: bool) -> str:
-    """The key of one score; the order of `a` and `b` does not matter to a symmetric metric."""
+    """Return the key of one score; for a symmetric metric it does not depend on the order of `a` and `b`."""
     first, second = sorted((a, b)) if symmetric else (a, b)
     return digest("score", {"metric": metric, "parameters": dict(parameters), "a": first, "b": second})

@@ -1,4 +1,4 @@
-"""A plan: the union of what all tests of a suite ask for, under content-addressed keys. Nothing is run."""
+"""Plans: the union of what all tests of a suite ask for, under content-addressed keys. Planning runs nothing."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """One model to train, load or construct."""
+    """Model to train, load or generate."""
 
     ref: ModelRef
     key: str
     spec: ModelSpec | None
     """None for synthetic models."""
     teacher: ModelRef | None = None
-    """The model whose logits it is trained on, if any."""
+    """Model whose logits are the targets of the training, if any."""
 
 
 @dataclass(frozen=True)
 class PlannedActivations:
-    """One layer of one model, possibly reparametrised, on one set of inputs: what extraction stores."""
+    """Activations to store: one layer of one model, possibly reparametrised, on one set of inputs."""
 
     model: ModelRef
     layer: str
@@ -61,9 +61,9 @@ class PlannedActivations:
 
 @dataclass(frozen=True)
 class PlannedMetric:
-    """One metric and all the comparisons it is asked for, by score key; symmetric pairs once.
+    """Metric and all its comparisons by score key; of a symmetric metric, one order of each pair.
 
-    One that is not `on_board` is a reference variable: tests need its values, and it is not itself put to the test.
+    A metric that is not `on_board` is a reference variable: tests need its values, but it is not itself tested.
     """
 
     metric: Metric
@@ -73,7 +73,7 @@ class PlannedMetric:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a run does, before it does it."""
+    """Everything that a run is going to do."""
 
     suite: Suite
     groups: Mapping[str, ModelGroup]
@@ -83,23 +83,23 @@ class Plan:
     metrics: Sequence[PlannedMetric]
     _representation_keys: dict[tuple[RepresentationRef, bool], str] = field(default_factory=dict, compare=False)
     _score_keys: dict[tuple[str, str], dict[Comparison, str]] = field(default_factory=dict, compare=False)
-    """Keys are hashed once: grading asks for each of them many times."""
+    """Memoised, since grading asks for each key many times."""
     _comparisons: dict[tuple[str, str], tuple[Comparison, ...]] = field(default_factory=dict, compare=False)
-    """By test and metric: expansion, grading and the evidence all ask."""
+    """Memoised by test and metric, since expansion, grading and the evidence all ask for them."""
 
     def groups_of(self, test: SanityTest) -> list[ModelGroup]:
-        """The model groups a test names."""
+        """Return the model groups that a test names."""
         return [self.groups[name] for name in test.models]
 
     def comparisons(self, test: SanityTest, metric: Metric) -> tuple[Comparison, ...]:
-        """What a test asks of a metric."""
+        """Return the comparisons that a test asks of a metric."""
         known = (test.id, metric.label)
         if known not in self._comparisons:
             self._comparisons[known] = test.expand(self.groups_of(test), metric)
         return self._comparisons[known]
 
     def nothing_to_ask(self, test: SanityTest) -> str | None:
-        """Why a test asks nothing of any metric on the board, in most of their cases; None where it asks something."""
+        """Return the commonest reason why a test asks nothing of any metric on the board; None if it asks something."""
         metrics = [planned.metric for planned in self.board]
         if not metrics or any(self.comparisons(test, metric) for metric in metrics):
             return None
@@ -108,28 +108,28 @@ class Plan:
 
     @property
     def board(self) -> list[PlannedMetric]:
-        """The metrics that are put to the test."""
+        """Metrics that are tested, without those that are only reference variables."""
         return [planned for planned in self.metrics if planned.on_board]
 
     def reference_variable(self, named: Named) -> Metric:
-        """Return the functional metric of a test's reference variable; the board's own where it has that one."""
+        """Return the functional metric of a reference variable, the board's own object where it has one."""
         wanted = METRICS.get(named.name).with_parameters(dict(named.parameters))
         return next((one.metric for one in self.metrics if one.metric.label == wanted.label), wanted)
 
     @cached_property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
-        """What `probe` and `fit` mean: dataset, split and number."""
+        """Dataset, split and number of inputs of `probe` and of `fit`."""
         return {side: input_spec(self.suite, side) for side in ("probe", "fit")}
 
     def planned_activations(
         self, model: ModelRef, layer: str, reparametrisation: Named | None, inputs: str
     ) -> PlannedActivations:
-        """What extraction is to store for one layer of a model."""
+        """Return the activations to store for one layer of a model."""
         content = self._activations_content(RepresentationRef(model, layer, None, reparametrisation), inputs)
         return PlannedActivations(model, layer, reparametrisation, inputs, digest("activations", content))
 
     def representation_key(self, ref: RepresentationRef, *, with_fit: bool) -> str:
-        """The key of a representation: of its activations, the spatial rule and the transform."""
+        """Return the key of a representation: that of its activations, the spatial rule and the transform."""
         known = self._representation_keys
         if (ref, with_fit) not in known:
             sides = ("probe", "fit") if with_fit else ("probe",)
@@ -150,7 +150,7 @@ class Plan:
         }
 
     def score_key(self, metric: Metric, comparison: Comparison) -> str:
-        """The key of one score."""
+        """Return the key of one score."""
         known = self._score_keys.setdefault((metric.identity, metric.label), {})
         if comparison not in known:
             with_fit = needs_fit(metric)
@@ -165,7 +165,7 @@ class Plan:
 
 
 def needs_fit(metric: Metric) -> bool:
-    """Whether a metric learns something on the fitting inputs."""
+    """Tell whether a metric learns something on the fitting inputs."""
     return "fit" in metric.needs
 
 
@@ -189,7 +189,7 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
             if ref.model.generator is None:
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
                     places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
-        # Of the two orders of a symmetric pair the one that was asked for first is kept.
+        # Of the two orders of a symmetric pair, keep the one that was asked for first.
         scores = {skeleton.score_key(metric, c): c for c in reversed(obtained)}
         planned.append(PlannedMetric(metric, scores, on_board=position < on_board))
     used = {ref.model for ref in _representations(asked)} | {model for model, *_ in places}
@@ -220,7 +220,7 @@ def _asked_of(skeleton: Plan, metrics: Sequence[Metric]) -> list[tuple[Metric, d
 
 
 def model_group(suite: Suite, name: str) -> ModelGroup:
-    """What the tests may know of a model group, without building a network."""
+    """Return a model group as the tests see it, without building a network."""
     spec = suite.models[name]
     layers = layers_of_model(suite, name)
     if layers is None:
@@ -230,7 +230,7 @@ def model_group(suite: Suite, name: str) -> ModelGroup:
 
 
 def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
-    """Which inputs `probe` or `fit` means: dataset, split, number, and its shortcut. Activations' keys depend on it."""
+    """Return what `probe` or `fit` means, as keys hold it: dataset, split, number of inputs and shortcut."""
     probe = suite.probe
     side = probe.fit if inputs == "fit" else probe
     content = {"dataset": _data_spec(probe.dataset), "split": side.split, "inputs": side.inputs}
@@ -250,14 +250,14 @@ def _representations(comparisons: Iterable[Comparison]) -> list[RepresentationRe
 
 
 def _shared(models: Mapping[ModelRef, PlannedModel]) -> dict[ModelRef, ModelRef]:
-    """For each model the first that is the same: groups may have models in common, which are obtained once."""
+    """Map each model to the first identical one: groups may have models in common, which are obtained once."""
     first: dict[tuple[str, tuple[str, ...]], ModelRef] = {}
     layers = {ref: tuple(one.spec.layers or ()) if one.spec is not None else () for ref, one in models.items()}
     return {ref: first.setdefault((one.key, layers[ref]), ref) for ref, one in models.items()}
 
 
 def _obtained_from(shared: Mapping[ModelRef, ModelRef], comparison: Comparison) -> Comparison:
-    """A comparison in terms of the models that are obtained."""
+    """Return the comparison with its models replaced by those that are obtained."""
     a, b = (replace(side, model=shared.get(side.model, side.model)) for side in (comparison.a, comparison.b))
     return Comparison(a, b)
 
@@ -286,7 +286,7 @@ def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
 
 
 def _teacher(suite: Suite, spec: ModelSpec) -> PlannedModel | None:
-    """The model whose logits these learn: the first seed of the group they name."""
+    """Return the teacher of a model: the first seed of the group that the model names."""
     if spec.teacher is None:
         return None
     taught = suite.models[spec.teacher]
@@ -304,7 +304,7 @@ def _data_spec(component: Component) -> dict[str, Any]:
 
 
 def _conditions(declared: Mapping[str, Any]) -> dict[str, Any]:
-    """What conditions add to a key: nothing where there are none."""
+    """Return what conditions add to a key; nothing if there are none."""
     return {"conditions": {**declared, "version": CONDITIONS_VERSION}} if declared else {}
 
 

@@ -1,4 +1,4 @@
-"""What of a plan is there already, what is missing, and why."""
+"""Status of a plan: which artifacts the store has, which are missing, and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ State = Literal["cached", "missing", "failed"]
 
 @dataclass(frozen=True)
 class ItemStatus:
-    """One artifact of the plan."""
+    """Status of one artifact of the plan."""
 
     name: str
     key: str
@@ -26,7 +26,7 @@ class ItemStatus:
 
 @dataclass(frozen=True)
 class MetricStatus:
-    """One metric's scores: how many are asked for, how many are there, and how many failed last time and why."""
+    """Status of one metric: how many scores are asked for, are in the store, and failed last time, and why."""
 
     metric: str
     total: int
@@ -37,14 +37,14 @@ class MetricStatus:
 
 @dataclass(frozen=True)
 class PlanStatus:
-    """A plan against a store."""
+    """Status of all artifacts of a plan in a store."""
 
     models: tuple[ItemStatus, ...]
     activations: Counter[str]
     metrics: tuple[MetricStatus, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the status as plain data."""
         return {
             "models": [vars(model) for model in self.models],
             "activations": {"cached": self.activations["cached"], "missing": self.activations["missing"]},
@@ -64,7 +64,7 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
 
 
 def model_status(model: PlannedModel, store: Store) -> ItemStatus:
-    """Whether a model is there. One that is loaded from elsewhere never is in the store, and needs not be."""
+    """Return the status of a model; one that is loaded from a file is never in the store, and counts as cached."""
     name, key = str(model.ref), model.key
     if model.spec is not None and model.spec.load is not None:
         return ItemStatus(name, key, "cached", f"loaded from {model.spec.load}")
@@ -77,7 +77,7 @@ def model_status(model: PlannedModel, store: Store) -> ItemStatus:
 
 
 def metric_status(label: str, wanted: Mapping[str, object], known: Mapping[str, ScoreRecord]) -> MetricStatus:
-    """How many of a metric's scores are there."""
+    """Return the status of a metric's scores."""
     settled = sum(1 for key in wanted if key in known and known[key].settled)
     failures = [known[key] for key in wanted if key in known and not known[key].settled]
     if failures:

@@ -1,1 +1,1 @@
-"""Static pictures for papers, from a board and its table of scores. Needs matplotlib: the extra `plot`."""
+"""Static figures for papers, from a board and its table of scores; needs matplotlib, the extra `plot`."""

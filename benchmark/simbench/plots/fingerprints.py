@@ -1,4 +1,4 @@
-"""What a metric is invariant to, as measured: its grade under every transform, one panel per metric."""
+"""Fingerprints: the grade of a metric under every transform, one panel per metric."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, new_figure
 
 ACROSS = 4
 BAR = 0.155
+# Colour and hatching of a bar by state; failures are hollow, to be recognised in greyscale.
 FILLS = {"passed": (LOOKS["passed"]["color"], ""), "failed": ("white", "//////"), "partly": ("white", "......")}
-"""Colour and hatching of a bar by state: a failure is hollow, so that it also shows in grey."""
 
 
 def transform_columns(board: Board) -> list[BoardColumn]:
-    """The columns of tests that have one per transform or reparametrisation."""
+    """Return the columns of tests that have one per transform or reparametrisation."""
     return [column for column in board.columns if column.parent is not None and column.kind.endswith("invariance")]
 
 
 def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:
-    """Bars of the grade under each transform, for several metrics side by side."""
+    """Draw bars of the grade under each transform, for several metrics side by side."""
     columns = transform_columns(board)
     across = min(ACROSS, len(metrics))
     down = -(-len(metrics) // across)
@@ -48,7 +48,7 @@ def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:
 
 
 def name_of(column: BoardColumn, columns: Sequence[BoardColumn]) -> str:
-    """The transform, with its test where two tests have one of the same name."""
+    """Return the name of a transform, with its test if two tests have a transform of this name."""
     short = column.id.removeprefix(f"{column.parent}/")
     alike = [one for one in columns if one.id.removeprefix(f"{one.parent}/") == short]
     return (short if len(alike) == 1 else f"{short} ({column.parent})").replace("_", " ")
@@ -76,7 +76,7 @@ def _panel(axes: Axes, ranked: RankedRow, columns: Sequence[BoardColumn]) -> Non
             height, verdict.grade, height=0.62, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=0.7, zorder=2
         )
         if verdict.grade == 0:
-            # A bar of no length is no bar: zero is shown by a stroke.
+            # A bar of length zero is invisible: zero is shown by a stroke.
             axes.plot([0, 0], [height - 0.31, height + 0.31], color=VERMILLION, linewidth=2.5, zorder=3, clip_on=False)
         if verdict.interval is not None:
             axes.plot(verdict.interval, [height, height], color=INK, linewidth=0.8, zorder=4)

@@ -1,4 +1,4 @@
-"""All pictures that a board and its scores allow, by file name."""
+"""All figures that a board and its scores allow, by file name."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from simbench.plots.heat_maps import heat_maps
 from simbench.plots.ranks import rank_plot
 from simbench.plots.style import Draw
 
+# Most heat maps or fingerprints in one figure; more are drawn on further figures.
 MOST_PANELS = 16
-"""Of heat maps and fingerprints in one picture; more go to a second one."""
 
 
 def gallery(
     board: Board, evidence: Evidence | None, metrics: Collection[str] = (), tests: Collection[str] = ()
 ) -> dict[str, Draw]:
-    """Pictures by name, each drawn when called.
+    """Return functions that draw the figures, by name.
 
     Args:
-        board: the leaderboard. Ranks are shown as they are on it, whatever is left out of a picture.
+        board: the leaderboard. Figures show its ranks, even if they show only some of its metrics and tests.
         evidence: the scores behind it; without them there are no heat maps.
         metrics: labels of the metrics to show, in this order; all by default.
         tests: ids of the tests to show; all by default.
@@ -42,7 +42,7 @@ def gallery(
         pictures |= _paged("invariance", shown, partial(fingerprints, shown))
     if evidence is None:
         return pictures
-    # What a test with columns asks is shown by those.
+    # A test with columns is shown by its columns.
     with_columns = {column.parent for column in board.columns}
     for test in (one for one in shown.tests if one.id not in with_columns):
         for grid, block in grids(evidence, test.id):
@@ -54,7 +54,7 @@ def gallery(
 
 
 def file_name(name: str) -> str:
-    """A name that any file system takes.
+    """Return a name that is valid on any file system.
 
     >>> file_name("a/../b c")
     'a_.._b_c'
@@ -63,7 +63,7 @@ def file_name(name: str) -> str:
 
 
 def _paged(name: str, board: Board, draw: Callable[[Sequence[RankedRow]], Figure]) -> Mapping[str, Draw]:
-    """One picture, or several of at most `MOST_PANELS` metrics."""
+    """Divide a figure into several of at most `MOST_PANELS` metrics."""
     pages = [board.rows[start : start + MOST_PANELS] for start in range(0, len(board.rows), MOST_PANELS)]
     if len(pages) == 1:
         return {name: partial(draw, pages[0])}
@@ -71,7 +71,7 @@ def _paged(name: str, board: Board, draw: Callable[[Sequence[RankedRow]], Figure
 
 
 def _chosen(board: Board, metrics: Collection[str], tests: Collection[str]) -> Board:
-    """The board with some of its rows and tests."""
+    """Return the board with some of its rows and tests."""
     by_label = {ranked.row.metric.label: ranked for ranked in board.rows}
     known = {test.id for test in board.tests}
     for kind, names, valid in (("metric", metrics, by_label), ("test", tests, known)):

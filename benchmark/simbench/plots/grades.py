@@ -1,4 +1,4 @@
-"""Every metric's grade on every test, with its interval, and the grade that a pass takes."""
+"""Grades of every metric on every test, with intervals and the grade that passes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRAPPED = 16
 
 
 def grades(board: Board) -> Figure:
-    """One panel per test, one line per metric in the order of the board; unranked metrics below the dashed line."""
+    """Draw one panel per test and one line per metric in the board's order, unranked metrics below the dashed line."""
     tests, rows = board.tests, board.rows
     label = 0.085 * max((len(shortened(ranked.row.metric.label, 34)) for ranked in rows), default=8)
     figure = new_figure(label + PANEL * len(tests) + 0.3, ROW * len(rows) + 1.25)
@@ -37,7 +37,7 @@ def grades(board: Board) -> Figure:
 
 
 def threshold(test: BoardColumn) -> float | None:
-    """The grade that a pass takes.
+    """Return the lowest grade that passes.
 
     >>> threshold(BoardColumn("identity", "identity", ">= 0.95", ""))
     0.95
@@ -47,10 +47,10 @@ def threshold(test: BoardColumn) -> float | None:
 
 
 def title_of(name: str) -> str:
-    """The name of a test or a column, broken so that neighbours do not collide.
+    r"""Return the name of a test or a column, with line breaks so that neighbouring titles do not overlap.
 
     >>> title_of("distribution_invariance")
-    'distribution\\ninvariance'
+    'distribution\ninvariance'
     """
     return name.replace("_", "\n", 1) if len(name) > WRAPPED else name
 
@@ -71,7 +71,7 @@ def _panel(axes: Axes, test: BoardColumn, rows: Sequence[RankedRow]) -> None:
 
 
 def draw_verdict(axes: Axes, height: float, ranked: RankedRow, test: BoardColumn) -> None:
-    """A grade with its interval at a height, or the word that says why there is none."""
+    """Draw a grade with its interval at a height, or the word that says why there is none."""
     verdict = cell(ranked.row, test)
     if verdict.grade is None:
         axes.text(

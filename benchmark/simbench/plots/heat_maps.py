@@ -1,7 +1,7 @@
-"""The picture that this field always draws: layer against layer, one map per metric, side by side.
+"""Heat maps of the scores of layer against layer, one map per metric, side by side.
 
-Within one network the diagonal should be the largest entry of each column; so it should, up to near layers, across two
-trainings of one architecture. The entries that broke a test's rule are marked.
+Within one network the diagonal should be the largest entry of each column; across two trainings of one architecture it
+should be so up to neighbouring layers. Entries that violate a test's rule are marked.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from simbench.plots.style import INK, LIGHT, new_figure, shortened, wrapped
 
 ACROSS = 4
 PANEL = 1.72
+# Readable by the colour-blind; the lightness rises evenly, so that it also prints in greyscale.
 COLOURS = "viridis"
-"""Made for colour-blind readers; its lightness rises evenly, so that it also prints in grey."""
 
 
 def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], grid: Grid, block: EvidenceBlock) -> Figure:
-    """The maps of several metrics on one test, each the mean over the pairs of models of the grid.
+    """Draw the maps of several metrics on one test, each the mean over the pairs of models of the grid.
 
     Args:
         test: a whole test.
-        metrics: one panel each, in this order; all of them were asked what the block holds.
-        grid: where the test's comparisons fall.
+        metrics: one panel each, in this order; all of them have scores on the block's comparisons.
+        grid: the cells of the test's comparisons.
         block: the scores.
     """
     across = min(ACROSS, len(metrics))
@@ -70,7 +70,7 @@ def _panel(axes: Axes, found: HeatMap, pairs: int, ranked: RankedRow, test: Boar
     share = (found.mean - low) / ((high - low) or 1.0)
     axes.imshow(share if higher else 1 - share, cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
     for row, column in zip(*np.nonzero(found.broken), strict=True):
-        # White on black: seen on the darkest and the lightest entry alike.
+        # White on black, visible on the darkest and on the lightest entry.
         axes.text(
             column, row, "×" if pairs == 1 else str(found.broken[row, column]), ha="center", va="center_baseline",
             fontsize=9 if pairs == 1 else 6.5, color="white", fontweight="bold", clip_on=False,

@@ -1,7 +1,7 @@
-"""Who stands where, and who cannot be told apart: mean ranks over the tests, after Demšar (2006).
+"""Mean ranks of the metrics over the tests and groups of ties, after Demšar (2006).
 
-Where the board has intervals and tie groups of its own (a bootstrap over tests and models), those are drawn. Else a
-group is a run of metrics whose mean ranks differ by less than Nemenyi's critical difference, q √(k (k + 1) / 6N) for k
+The board's own intervals and tie groups (a bootstrap over tests and models) are drawn if it has them. Otherwise a group
+is a run of metrics whose mean ranks differ by less than Nemenyi's critical difference, q √(k (k + 1) / 6N) for k
 metrics and N tests, which treats tests as independent and grades as exact.
 """
 
@@ -23,7 +23,7 @@ ALPHA = 0.05
 
 
 def rank_plot(board: Board) -> Figure:
-    """Mean ranks, best above, the rank on every single test behind them, and bars that join what is not told apart."""
+    """Draw mean ranks, best on top, over the ranks on single tests, and bars that join groups of ties."""
     rows = [ranked for ranked in board.rows if ranked.mean_rank is not None]
     groups, how = tie_runs(board, rows)
     limit = None if any(ranked.tie_groups for ranked in rows) else critical_difference(len(rows), len(board.tests))
@@ -45,12 +45,12 @@ def rank_plot(board: Board) -> Figure:
 
 
 def ranks_by_test(board: Board, rows: Sequence[RankedRow]) -> list[list[float]]:
-    """Per test, the rank of each of these metrics among them."""
+    """Rank these metrics on each test."""
     return [average_ranks([ranked.row.verdicts[test.id].grade or 0.0 for ranked in rows]) for test in board.tests]
 
 
 def critical_difference(metrics: int, tests: int) -> float:
-    """Nemenyi's critical difference of mean ranks at 5 %; Demšar (2006), Table 5, has q = 2.728 for five metrics.
+    """Return Nemenyi's critical difference of mean ranks at 5 %; Demšar (2006), Table 5: q = 2.728 for five metrics.
 
     >>> round(critical_difference(5, 10), 3)
     1.929
@@ -62,7 +62,7 @@ def critical_difference(metrics: int, tests: int) -> float:
 
 
 def tie_runs(board: Board, rows: Sequence[RankedRow]) -> tuple[list[range], str]:
-    """Runs of two and more neighbours that are not told apart, and in words by which rule."""
+    """Return runs of two or more neighbours that are tied, and the rule in words."""
     if len(rows) < 2 or not board.tests:
         return [], "fewer than two ranked metrics"
     if any(ranked.tie_groups for ranked in rows):
@@ -77,7 +77,7 @@ def tie_runs(board: Board, rows: Sequence[RankedRow]) -> tuple[list[range], str]
 
 
 def joined(means: Sequence[float], limit: float) -> list[range]:
-    """The longest runs of ordered values that span less than a limit.
+    """Return the longest runs of ordered values that span less than a limit.
 
     >>> joined([1.0, 2.0, 2.5, 9.0], 1.2)
     [range(0, 2), range(1, 3)]
@@ -108,13 +108,13 @@ def _ranks(axes: Axes, board: Board, rows: Sequence[RankedRow]) -> None:
 
 
 def _scale(axes: Axes, limit: float) -> None:
-    """The critical difference as a length, above everything."""
+    """Draw the critical difference as a length, on top."""
     axes.errorbar(1 + limit / 2, -0.85, xerr=limit / 2, color=INK, linewidth=1.0, capsize=2.5, clip_on=False)
     axes.text(1 + limit + 0.15, -0.85, f"critical difference {limit:.1f}", va="center", fontsize=6.5)
 
 
 def _bars(axes: Axes, groups: Sequence[range]) -> None:
-    """One vertical bar per group, side by side: overlapping groups stay apart."""
+    """Draw one vertical bar per group, side by side, so that overlapping groups can be distinguished."""
     axes.set_axis_off()
     lanes: list[int] = []
     places: list[int] = []

@@ -1,4 +1,4 @@
-"""What all pictures share: type, colours that the colour-blind and a grey printer tell apart, and bytes that repeat."""
+"""Style of all figures: fonts, colours that are distinct to the colour-blind and in greyscale, repeatable bytes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from simbench.verdicts.verdict import Verdict
 Format = Literal["png", "svg", "pdf"]
 Draw = Callable[[], Figure]
 
+# Okabe and Ito's colours, which are distinct to the colour-blind, too. Shapes and hatching mean the same.
 BLUE, VERMILLION, ORANGE, GREY, LIGHT, INK = "#0072B2", "#D55E00", "#E69F00", "#767676", "#D9D9D9", "#1A1A1A"
-"""Okabe and Ito's colours: kept apart by the colour-blind, too. Shapes and hatching repeat what they say."""
+# Markers of a graded cell by its state.
 LOOKS = {
     "passed": {"color": BLUE, "marker": "o", "markerfacecolor": BLUE},
     "failed": {"color": VERMILLION, "marker": "D", "markerfacecolor": "white"},
     "partly": {"color": ORANGE, "marker": "s", "markerfacecolor": "white"},
 }
-"""How a graded cell is drawn, by its state."""
 WORDS = {"passed": "passed", "failed": "failed", "partly": "not all of it could be compared"}
 LARGEST_TITLE = 60
 
 RC: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters, and bytes, on every machine
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs, and bytes, on every machine
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -55,26 +55,26 @@ RC: dict[str, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "simbench",
     "pdf.fonttype": 42,
-    "text.parse_math": False,  # labels are other people's: a dollar sign in one is a dollar sign
+    "text.parse_math": False,  # a dollar sign in a label is no mathematics
     "savefig.dpi": 200,
 }
+# Without dates and versions, the same board gives the same bytes.
 METADATA: dict[Format, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-"""No dates and no versions: the same board gives the same bytes."""
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """matplotlib as if nobody had configured it, then as above."""
+    """Reset matplotlib to its defaults and apply `RC` within the block."""
     with matplotlib.rc_context(), style.context(["default", RC]):
         yield
 
 
 def rendered(draw: Draw, form: Format) -> bytes:
-    """The bytes of a picture."""
+    """Return the bytes of a figure."""
     with house_style():
         buffer = io.BytesIO()
         draw().savefig(buffer, format=form, metadata=METADATA[form])
@@ -82,17 +82,17 @@ def rendered(draw: Draw, form: Format) -> bytes:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches; belongs to no window."""
+    """Return an empty figure of a size in inches, which belongs to no window."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def looks(verdict: Verdict) -> dict[str, Any]:
-    """How a graded verdict is drawn."""
+    """Return the markers of a graded verdict."""
     return dict(LOOKS[state(verdict)])
 
 
 def legend_of_states(figure: Figure, axes: Axes, states: set[str]) -> None:
-    """Below everything, what the signs in use mean."""
+    """Draw the legend of the markers in use, at the bottom."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -105,7 +105,8 @@ def legend_of_states(figure: Figure, axes: Axes, states: set[str]) -> None:
 
 
 def shortened(text: str, length: int = LARGEST_TITLE) -> str:
-    """
+    """Return the text, shortened to a length.
+
     >>> shortened("a rather long name", 9)
     'a rather…'
     """
@@ -113,8 +114,9 @@ def shortened(text: str, length: int = LARGEST_TITLE) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """
+    r"""Return the text in lines of at most `width` characters.
+
     >>> wrapped("one two three", 8)
-    'one two\\nthree'
+    'one two\nthree'
     """
     return "\n".join(textwrap.wrap(text, width))

@@ -1,4 +1,4 @@
-"""Arrays from files: npy, npz, pt and pth, safetensors. Nothing that could run code is ever unpickled."""
+"""Read arrays from files: npy, npz, pt and pth, safetensors. Nothing that could run code is ever unpickled."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from simbench.errors import SimbenchError, UnknownNameError
 
 
 def load_array(reference: str) -> Tensor:
-    """The array at `path` or, where a file holds several, `path:name`.
+    """Load the array at `path` or, from a file of several arrays, `path:name`.
 
     Raises:
-        SimbenchError: there is no such file or array, or it cannot be read; one line.
+        SimbenchError: there is no such file or array, or it cannot be read.
     """
     path, name = _split(reference)
     reader = READERS.get(path.suffix.lower())
@@ -29,21 +29,21 @@ def load_array(reference: str) -> Tensor:
         content = reader(path, name)
     except SimbenchError:
         raise
-    except Exception as error:  # a damaged file may make its reader raise anything
+    except Exception as error:  # reading a damaged file may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if "pickle" in reason:  # NumPy's advice to load it unsafely is none that we pass on
+        if "pickle" in reason:  # NumPy would advise to load it unsafely
             reason = "not an array of numbers, or damaged"
         raise SimbenchError(f"{path}: cannot be read: {reason}") from None
     return _plain(content, reference)
 
 
 def array_files(folder: Path) -> dict[str, Path]:
-    """The readable files of a folder, by name."""
+    """Return the readable files of a folder by name."""
     return {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS and path.is_file()}
 
 
 def _split(reference: str) -> tuple[Path, str | None]:
-    """Path and name; a colon that belongs to an existing path is no separator."""
+    """Split a reference into path and name; a colon that is part of an existing path does not separate them."""
     path, separator, name = reference.rpartition(":")
     if not separator or Path(reference).exists():
         return Path(reference), None
@@ -67,7 +67,7 @@ def _read_torch(path: Path, name: str | None) -> Any:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch's own message is a page about pickle
+        # torch's own message is long, and about pickle.
         if "weights_only" in str(error) or "Weights only" in str(error):
             raise SimbenchError(f"{path} holds more than tensors, so it is not unpickled; save tensors alone") from None
         raise
@@ -98,7 +98,7 @@ def _choose(path: Path, name: str | None, names: list[str]) -> str:
 
 
 def _plain(content: Any, reference: str) -> Tensor:
-    """A detached tensor on the CPU, of at least single precision."""
+    """Return a detached tensor on the CPU, of at least single precision."""
     try:
         tensor = as_tensor(content).cpu()
     except TypeError:
@@ -107,7 +107,7 @@ def _plain(content: Any, reference: str) -> Tensor:
 
 
 def as_tensor(array: Any) -> Tensor:
-    """A tensor of anything that NumPy or torch takes for an array; reversed and foreign-endian arrays are copied.
+    """Convert anything that NumPy or torch accepts as an array; reversed and foreign-endian arrays are copied.
 
     >>> as_tensor(np.arange(3)[::-1])
     tensor([2, 1, 0])

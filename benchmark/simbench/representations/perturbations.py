@@ -1,7 +1,7 @@
-"""Transforms that lose something: noise in place of content, components and rows left out, outliers put in.
+"""Transforms that lose information: noise in place of content, components and rows left out, outliers added.
 
-None of them is function-preserving. Each does to the fitting inputs what it does to the probe, so that a metric that
-learns a map learns it on what it is then judged by; the model stays, and continues from whatever it is given.
+None of them is function-preserving. Each changes the fitting inputs as it changes the probe, so that a metric that
+learns a map learns it on such representations as it is evaluated on; the model stays as it is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
 
 @transform("noise", version=1, function_preserving=False)
 def noise(representation: Representation, generator: Generator, *, ratio: float = 1.0) -> Representation:
-    """Adds white noise, `ratio` times as strong per feature as the feature's own standard deviation."""
+    """Add white noise, `ratio` times as strong per feature as the feature's own standard deviation."""
 
     def noisy(activations: Tensor) -> Tensor:
         return activations + ratio * _deviation(activations, representation) * _normal_like(activations, generator)
@@ -38,7 +38,7 @@ def noise(representation: Representation, generator: Generator, *, ratio: float 
 
 @transform("iid_noise", version=1, function_preserving=False)
 def iid_noise(representation: Representation, generator: Generator) -> Representation:
-    """Independent Gaussian noise with each feature's mean and standard deviation: nothing of the inputs is left."""
+    """Replace the activations by Gaussian noise with each feature's mean and deviation, independent of the inputs."""
 
     def drawn(activations: Tensor) -> Tensor:
         mean = activations.mean(dim=_all_but(representation), keepdim=True)
@@ -49,10 +49,10 @@ def iid_noise(representation: Representation, generator: Generator) -> Represent
 
 @transform("class_noise", version=1, function_preserving=False)
 def class_noise(representation: Representation, generator: Generator, *, ratio: float = 0.5) -> Representation:
-    """A random centre per label plus noise, `ratio` times as strong: the label and nothing else of the input.
+    """Replace the activations by a random centre per label plus noise, `ratio` times as strong.
 
-    After Smith et al. (2025): what is stitched from such a sender to a trained receiver has all of the label and none
-    of the image.
+    After Smith et al. (2025): a map stitched from such a sender to a trained receiver gets all of the label and nothing
+    else of the image.
     """
     if representation.targets is None or representation.classes is None:
         raise NotApplicable("class_noise needs the labels of the probe inputs")
@@ -73,7 +73,7 @@ def class_noise(representation: Representation, generator: Generator, *, ratio: 
 
 @transform("top_components", version=1, function_preserving=False)
 def top_components(representation: Representation, generator: Generator, *, share: float = 0.5) -> Representation:
-    """Keeps the largest `share` of the principal components (at least one), found on the probe, and the mean.
+    """Keep the mean and the largest `share` of the principal components of the probe (at least one).
 
     Ding, Denain and Steinhardt (2021) delete the low-variance ones first; nothing is random here.
     """
@@ -81,7 +81,7 @@ def top_components(representation: Representation, generator: Generator, *, shar
     rows = representation.activations.movedim(axis, -1).reshape(-1, representation.features).double()
     mean = rows.mean(dim=0)
     vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors
-    # 0.1 · 30 is a little more than 3 in floating point
+    # In floating point, 0.1 · 30 is a little more than 3.
     count = math.ceil(round(share * representation.features, 9))
     kept = vectors[:, -count:]
     projection = kept @ kept.T
@@ -91,7 +91,7 @@ def top_components(representation: Representation, generator: Generator, *, shar
 
 @transform("row_subset", version=1, function_preserving=False)
 def row_subset(representation: Representation, generator: Generator, *, inputs: int = 10) -> Representation:
-    """Keeps `inputs` randomly chosen probe inputs, in their order; the same ones for the same seed."""
+    """Keep `inputs` randomly chosen probe inputs, in their order; the same ones for the same seed."""
     available = len(representation.activations)
     if inputs > available:
         raise NotApplicable(f"row_subset asks for {inputs} of {available} probe inputs")
@@ -114,7 +114,7 @@ def row_subset(representation: Representation, generator: Generator, *, inputs: 
 def outlier_rows(
     representation: Representation, generator: Generator, *, share: float = 0.01, distance: float = 10.0
 ) -> Representation:
-    """Moves a `share` of the inputs (at least one) together, `distance` times the root mean square norm away.
+    """Move a `share` of the inputs (at least one) together, by `distance` times the root mean square norm.
 
     After Davari et al. (2022), who move a subset of the points along one direction and leave the rest alone.
     """
@@ -135,14 +135,14 @@ def outlier_rows(
 
 @transform("block_rotation", version=1, function_preserving=True)
 def block_rotation(representation: Representation, generator: Generator, *, size: PositiveInt = 4) -> Representation:
-    """Rotates consecutive blocks of `size` features, each by a Haar orthogonal matrix of its own."""
+    """Rotate consecutive blocks of `size` features, each by a Haar orthogonal matrix of its own."""
     sizes = [min(size, representation.features - start) for start in range(0, representation.features, size)]
     blocks = [haar_orthogonal(one, generator) for one in sizes]
     return mapped(representation, torch.block_diag(*blocks))  # type: ignore[no-untyped-call]
 
 
 def _on_both_sides(representation: Representation, change: Callable[[Tensor], Tensor]) -> Representation:
-    """The probe's activations changed in float64 and given back in their dtype, then those of the fitting inputs."""
+    """Change the activations of the probe and of the fitting inputs in float64, and return them in their dtype."""
 
     def changed(side: Representation) -> Representation:
         return side.with_activations(change(side.activations.double()).to(side.activations.dtype))
@@ -152,15 +152,15 @@ def _on_both_sides(representation: Representation, change: Callable[[Tensor], Te
 
 
 def _all_but(representation: Representation) -> list[int]:
-    """Every axis but that of the features."""
+    """Return all axes but that of the features."""
     return [axis for axis in range(representation.activations.ndim) if axis != representation.feature_axis]
 
 
 def _deviation(activations: Tensor, representation: Representation) -> Tensor:
-    """The standard deviation of every feature, shaped to be multiplied with the activations."""
+    """Return the standard deviation of every feature, shaped to be multiplied with the activations."""
     return activations.std(dim=_all_but(representation), keepdim=True, correction=0)
 
 
 def _normal_like(activations: Tensor, generator: Generator) -> Tensor:
-    """Standard normal numbers of the shape of `activations`, float64; the same on every device."""
+    """Draw standard normal numbers of the shape of `activations`, float64, the same on every device."""
     return torch.randn(activations.shape, generator=generator, dtype=torch.float64).to(activations.device)

@@ -1,4 +1,4 @@
-"""The `Representation`: what a metric may look at."""
+"""Representations: the objects that metrics compare."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SpatialMode = Literal["positions", "pool", "flatten", "all"]
 
 @dataclass(frozen=True)
 class SpatialRule:
-    """How activations with positions become a matrix; one rule for a whole suite.
+    """Rule by which activations with positions become a matrix, the same for a whole suite.
 
     * `positions`: rows are (input, position) pairs. `rows // inputs` relative positions are drawn per input, the same
       for every layer, and each layer is read at the nearest of its own positions, so that layers of different spatial
       size keep corresponding rows.
     * `pool`: rows are inputs, features are averaged over positions.
     * `flatten`: rows are inputs, every (feature, position) pair is a column.
-    * `all`: rows are all (input, position) pairs: for what has been drawn already.
+    * `all`: rows are all (input, position) pairs, for positions that have been drawn already.
     """
 
     mode: SpatialMode = "positions"
@@ -34,39 +34,39 @@ class SpatialRule:
 
 @dataclass(frozen=True)
 class Head:
-    """A linear read-out: logits = embedding @ unembedding.T + bias. Shapes (labels, features) and (labels,)."""
+    """Linear read-out: logits = embedding @ unembedding.T + bias. Shapes (labels, features) and (labels,)."""
 
     unembedding: Tensor
     bias: Tensor
 
 
 class RepresentedModel(Protocol):
-    """What a representation knows of its model."""
+    """Interface of a model that a representation gives to model-based metrics."""
 
     def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """The logits when `activations` replace the output of `layer`."""
+        """Return the logits if `activations` replace the output of `layer`."""
         ...
 
     def head(self) -> Head | None:
-        """The linear read-out at the end, if there is one."""
+        """Return the linear read-out at the end, if there is one."""
         ...
 
 
 @dataclass(frozen=True)
 class Representation:
-    """The activations of one layer on the probe inputs.
+    """Activations of one layer on the probe inputs.
 
     Attributes:
         activations: `(n, d)`, or with positions `(n, c, l)`, `(n, c, h, w)` (layout `channels_first`), `(n, t, d)`
             (layout `tokens`).
-        layout: which axis holds the features.
+        layout: the axis that holds the features.
         layer: the layer's name.
-        model: the model, as long as it can continue from this layer; None for arrays from elsewhere.
+        model: the model, if it can continue from this layer; None for arrays from elsewhere.
         inputs: the probe inputs, for models whose continuation needs them.
         targets: labels of the probe inputs, `(n,)`.
         classes: the number of labels.
         fit: the same layer on the fitting inputs, for metrics that learn a map.
-        spatial: how `matrix` treats positions.
+        spatial: the rule by which positions become rows of `matrix`.
         at_head: whether the model's head reads this layer, so that its logits are `head(activations)`.
     """
 
@@ -83,7 +83,7 @@ class Representation:
 
     @classmethod
     def from_array(cls, array: object, layer: str = "") -> Representation:
-        """A representation brought as an array: 2-D `(n, d)`, 3-D `(n, t, d)`, 4-D `(n, c, h, w)`; model unknown."""
+        """Wrap an array as a representation without a model: 2-D `(n, d)`, 3-D `(n, t, d)` or 4-D `(n, c, h, w)`."""
         # torch takes no view with a negative stride; a copy has none.
         tensor = array.detach() if isinstance(array, Tensor) else torch.as_tensor(np.array(array))
         layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
@@ -98,17 +98,17 @@ class Representation:
 
     @property
     def feature_axis(self) -> int:
-        """The axis of `activations` that holds the features."""
+        """Axis of `activations` that holds the features."""
         return self.activations.ndim - 1 if self.layout == "tokens" else 1
 
     @property
     def features(self) -> int:
-        """The number of features: units, channels or the width of a token."""
+        """Number of features: units, channels or the width of a token."""
         return self.activations.shape[self.feature_axis]
 
     @cached_property
     def matrix(self) -> Tensor:
-        """`(rows, features)` under the suite's spatial rule, in the dtype of the activations."""
+        """Matrix `(rows, features)` under the suite's spatial rule, in the dtype of the activations."""
         if self.activations.ndim == 2:
             return self.activations
         inputs, features = self.activations.shape[0], self.features
@@ -127,7 +127,7 @@ class Representation:
 
     @cached_property
     def logits(self) -> Tensor:
-        """`(n, labels)`: what the model puts out when it continues from these activations."""
+        """Logits `(n, labels)` of the model continuing from these activations."""
         if self.model is None:
             raise ValueError(f"{self.layer or 'the representation'} has no model")
         with torch.no_grad():
@@ -135,11 +135,11 @@ class Representation:
 
     @cached_property
     def log_probabilities(self) -> Tensor:
-        """`(n, labels)`, float64: log-softmax of the logits."""
+        """Log-softmax of the logits, `(n, labels)`, float64."""
         return torch.log_softmax(self.logits.double(), dim=1)
 
     def offers(self, need: str) -> bool:
-        """Whether a metric that needs `model`, `head`, `fit`, `targets` or a `sequence` (of tokens) finds it here."""
+        """Tell whether this representation has a `model`, `head`, `fit`, `targets` or a `sequence` of tokens."""
         return {
             "model": self.model is not None,
             "head": self.model is not None and self.at_head,
@@ -149,12 +149,12 @@ class Representation:
         }[need]
 
     def with_activations(self, activations: Tensor) -> Representation:
-        """The same place with other activations."""
+        """Return this representation with other activations."""
         return replace(self, activations=activations)
 
 
 def relative_positions(inputs: int, axes: int, rows: int | None) -> Tensor:
-    """`(inputs, k, axes)` in [0, 1): k = max(1, rows // inputs) positions per input, the same for all layers."""
+    """Draw k = max(1, rows // inputs) positions per input, the same for all layers: `(inputs, k, axes)` in [0, 1)."""
     per_input = max(1, (rows or inputs) // inputs)
     generator = torch.Generator().manual_seed(seed_for(purpose="positions", inputs=inputs, axes=axes, rows=per_input))
     return torch.rand(inputs, per_input, axes, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Activations on disk: safetensors with a checksum in the header, written atomically, verified when read."""
+"""Activations on disk: safetensors with a checksum in the header, written atomically and verified when read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "activations"
 
 
 class DamagedError(Exception):
-    """A stored array that does not match its checksum, or cannot be read at all: to be recomputed."""
+    """Stored array that does not match its checksum or cannot be read, and is to be computed again."""
 
 
 def save_activations(path: Path, activations: Tensor, notes: Mapping[str, str]) -> None:
@@ -28,7 +28,7 @@ def save_activations(path: Path, activations: Tensor, notes: Mapping[str, str]) 
 
 
 def load_activations(path: Path) -> Tensor:
-    """Read one tensor; raises `DamagedError` where the file is not what was written."""
+    """Read one tensor; raise `DamagedError` if the file is not what was written."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             recorded = (file.metadata() or {}).get("sha256")
@@ -43,5 +43,5 @@ def load_activations(path: Path) -> Tensor:
 
 
 def checksum(tensor: Tensor) -> str:
-    """SHA-256 of the tensor's bytes."""
+    """Return the SHA-256 of the tensor's bytes."""
     return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy().data).hexdigest()

@@ -26,13 +26,13 @@ else:
     torch = lazy_import("torch")
 
 LARGEST_CONDITION_NUMBER = 10.0
+# Type of a largest condition number; a map that is more ill-conditioned cannot be undone in single precision.
 Condition = Annotated[float, Field(ge=1, le=1e6)]
-"""A largest condition number. What is more ill-conditioned cannot be undone in single precision."""
 
 
 @dataclass(frozen=True)
 class Transform:
-    """A registered transform and what is known of it."""
+    """Registered transform with its declarations."""
 
     name: str
     function: Callable[..., Representation]
@@ -43,17 +43,17 @@ class Transform:
 
     @property
     def identity(self) -> str:
-        """Name and version, else name and the hash of the source: what a representation's key depends on."""
+        """Name and version (or the hash of the source), on which a representation's key depends."""
         return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
 
     def declared(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters that differ from their defaults; `ParameterError` names every bad one."""
+        """Return the parameters that differ from their defaults; raise `ParameterError` if one is invalid."""
         defaults = checked_parameters(self.function, {})
         checked = checked_parameters(self.function, parameters)
         return {key: value for key, value in checked.items() if key not in defaults or defaults[key] != value}
 
     def __call__(self, representation: Representation, *, seed: int, **parameters: Any) -> Representation:
-        """The transformed representation; the seed, and what is transformed, decide the map."""
+        """Return the transformed representation; the map depends on the seed and on the representation."""
         generator = torch.Generator().manual_seed(seed)
         return self.function(representation, generator, **parameters)
 
@@ -79,20 +79,20 @@ def transform(name: str, *, function_preserving: bool, version: int | None = Non
 
 @transform("permutation", version=1, function_preserving=True)
 def permutation(representation: Representation, generator: Generator) -> Representation:
-    """Reorders the features."""
+    """Permute the features."""
     order = torch.randperm(representation.features, generator=generator)
     return mapped(representation, torch.eye(representation.features, dtype=torch.float64)[order])
 
 
 @transform("orthogonal", version=1, function_preserving=True)
 def orthogonal(representation: Representation, generator: Generator) -> Representation:
-    """Rotates (and may reflect) the features by a Haar-distributed orthogonal matrix."""
+    """Multiply the features by a Haar-distributed orthogonal matrix."""
     return mapped(representation, haar_orthogonal(representation.features, generator))
 
 
 @transform("isotropic_scaling", version=1, function_preserving=True)
 def isotropic_scaling(representation: Representation, generator: Generator) -> Representation:
-    """Multiplies everything by one factor, log-uniform in [0.1, 10]."""
+    """Multiply all activations by one factor, log-uniform in [0.1, 10]."""
     factor = log_uniform(1, 10.0, generator)
     return mapped(representation, factor * torch.eye(representation.features, dtype=torch.float64))
 
@@ -101,21 +101,21 @@ def isotropic_scaling(representation: Representation, generator: Generator) -> R
 def diagonal_scaling(
     representation: Representation, generator: Generator, *, condition: Condition = LARGEST_CONDITION_NUMBER
 ) -> Representation:
-    """Multiplies each feature by a positive factor of its own, log-uniform, at most `condition` apart."""
+    """Multiply each feature by a positive factor of its own, log-uniform, at most `condition` apart."""
     factors = log_uniform(representation.features, condition**0.5, generator)
     return mapped(representation, torch.diag(factors))
 
 
 @transform("sign_flip", version=1, function_preserving=True)
 def sign_flip(representation: Representation, generator: Generator) -> Representation:
-    """Flips the sign of about half of the features."""
+    """Flip the sign of about half of the features."""
     signs = torch.randint(0, 2, (representation.features,), generator=generator).double() * 2 - 1
     return mapped(representation, torch.diag(signs))
 
 
 @transform("translation", version=1, function_preserving=True)
 def translation(representation: Representation, generator: Generator) -> Representation:
-    """Adds one random vector, of the size of the activations' root mean square, to every row."""
+    """Add one random vector, of the size of the activations' root mean square, to every row."""
     size = representation.activations.double().square().mean().sqrt().item()
     offset = size * torch.randn(representation.features, generator=generator, dtype=torch.float64)
     return mapped(representation, torch.eye(representation.features, dtype=torch.float64), offset)
@@ -125,7 +125,7 @@ def translation(representation: Representation, generator: Generator) -> Represe
 def invertible_linear(
     representation: Representation, generator: Generator, *, condition: Condition = LARGEST_CONDITION_NUMBER
 ) -> Representation:
-    """Mixes the features by a matrix of log-uniform singular values, with a condition number of at most `condition`."""
+    """Multiply the features by a matrix of log-uniform singular values, condition number at most `condition`."""
     return mapped(representation, random_invertible(representation.features, generator, condition))
 
 
@@ -133,19 +133,19 @@ def invertible_linear(
 def affine(
     representation: Representation, generator: Generator, *, condition: Condition = LARGEST_CONDITION_NUMBER
 ) -> Representation:
-    """An invertible linear map, whose condition number is at most `condition`, followed by a translation."""
+    """Apply an invertible linear map with a condition number of at most `condition`, then a translation."""
     return translation(invertible_linear(representation, generator, condition=condition), generator)
 
 
 @transform("copy", version=1, function_preserving=True)
 def copy(representation: Representation, generator: Generator) -> Representation:
-    """The representation as it is, under a key of its own: what is compared with a copy is scored a second time."""
+    """Return the representation unchanged but under another key, so that its comparisons are scored a second time."""
     return representation
 
 
 @transform("row_shuffle", version=1, function_preserving=False)
 def row_shuffle(representation: Representation, generator: Generator) -> Representation:
-    """Assigns the activations to other inputs: the same values, no correspondence left."""
+    """Assign the activations to other inputs: the same values without correspondence."""
     order = torch.randperm(representation.activations.shape[0], generator=generator)
     shuffled = representation.with_activations(representation.activations[order.to(representation.activations.device)])
     fit = representation.fit
@@ -153,7 +153,7 @@ def row_shuffle(representation: Representation, generator: Generator) -> Represe
 
 
 def mapped(representation: Representation, matrix: Tensor, offset: Tensor | None = None) -> Representation:
-    """The features `z` of every row and position become `matrix @ z + offset`; the model undoes it.
+    """Map the features `z` of every row and position to `matrix @ z + offset`, which the model undoes.
 
     `matrix` is `(d, d)` and invertible, `offset` `(d,)`. Computed in float64, returned in the representation's dtype.
     """
@@ -172,7 +172,7 @@ def mapped(representation: Representation, matrix: Tensor, offset: Tensor | None
 
 
 def apply_linear(activations: Tensor, matrix: Tensor, offset: Tensor | None, axis: int) -> Tensor:
-    """`matrix @ z + offset` along `axis`, in float64, in the dtype of the activations."""
+    """Compute `matrix @ z + offset` along `axis` in float64; return it in the dtype of the activations."""
     moved = activations.movedim(axis, -1).to(matrix.dtype) @ matrix.T
     if offset is not None:
         moved = moved + offset
@@ -181,7 +181,7 @@ def apply_linear(activations: Tensor, matrix: Tensor, offset: Tensor | None, axi
 
 @dataclass(frozen=True)
 class UndoingModel:
-    """A model under a transform of one layer: it maps the activations back, then continues as before."""
+    """Model under a transform of one layer, which it undoes before it continues."""
 
     base: RepresentedModel
     inverse: Tensor
@@ -189,7 +189,7 @@ class UndoingModel:
     axis: int
 
     def undo(self, activations: Tensor) -> Tensor:
-        """The activations that the base model expects; differentiable."""
+        """Return the activations that the base model expects, differentiably."""
         inverse = self.inverse.to(activations.device, activations.dtype)
         if self.offset is not None:
             shape = [1] * activations.ndim
@@ -198,11 +198,11 @@ class UndoingModel:
         return (activations.movedim(self.axis, -1) @ inverse.T).movedim(-1, self.axis)
 
     def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """The logits when `activations`, in the transformed coordinates, replace the output of `layer`."""
+        """Return the logits if `activations`, in the transformed coordinates, replace the output of `layer`."""
         return self.base.continue_from(layer, self.undo(activations), inputs)
 
     def head(self) -> Head | None:
-        """The base model's head in the transformed coordinates: W T⁻¹, b − W T⁻¹ offset."""
+        """Return the base model's head in the transformed coordinates: W T⁻¹, b − W T⁻¹ offset."""
         from simbench.representations.representation import Head
 
         base = self.base.head()
@@ -216,7 +216,7 @@ class UndoingModel:
 
 
 def haar_orthogonal(size: int, generator: Generator) -> Tensor:
-    """A Haar-distributed orthogonal matrix `(size, size)`, float64: QR of a Gaussian, R with a positive diagonal."""
+    """Draw a Haar orthogonal matrix `(size, size)`, float64: QR of a Gaussian, R with a positive diagonal."""
     q, r = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
     signs = torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
     rotation: Tensor = q * signs
@@ -224,12 +224,12 @@ def haar_orthogonal(size: int, generator: Generator) -> Tensor:
 
 
 def log_uniform(count: int, largest: float, generator: Generator) -> Tensor:
-    """`count` factors, log-uniform in [1 / largest, largest], float64."""
+    """Draw `count` factors, log-uniform in [1 / largest, largest], float64."""
     uniform = torch.rand(count, generator=generator, dtype=torch.float64) * 2 - 1
     return torch.as_tensor(largest, dtype=torch.float64) ** uniform
 
 
 def random_invertible(size: int, generator: Generator, condition: float = LARGEST_CONDITION_NUMBER) -> Tensor:
-    """`(size, size)`, float64: U diag(s) Vᵀ with Haar U, V and log-uniform s, condition number at most `condition`."""
+    """Draw U diag(s) Vᵀ with Haar U, V and log-uniform s, condition number at most `condition`; float64."""
     left, right = haar_orthogonal(size, generator), haar_orthogonal(size, generator)
     return left @ torch.diag(log_uniform(size, condition**0.5, generator)) @ right

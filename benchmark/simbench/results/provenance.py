@@ -1,4 +1,4 @@
-"""Where and how numbers were computed: commit, versions, machine, threads, device."""
+"""Provenance of scores: commit, versions, machine, threads, device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("simbench-leaderboard", "torch", "torchvision", "numpy", "scipy", "s
 
 
 def collect(*, device: str, device_name: str, jobs: int, engine: str) -> dict[str, Any]:
-    """The facts that a number may depend on beyond its key."""
+    """Collect the facts that a score may depend on beyond its key."""
     return {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": _dirty(),
@@ -34,7 +34,7 @@ def collect(*, device: str, device_name: str, jobs: int, engine: str) -> dict[st
 
 
 def identifier(facts: dict[str, Any]) -> str:
-    """A short id: the same facts have the same one."""
+    """Return a short id of the facts: equal facts have equal ids."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -46,7 +46,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout that this package runs from; None when it is an installed copy."""
+    """Return git's answer about the checkout that this package runs from; None for an installed copy."""
     here = Path(__file__).resolve().parent
     try:
         done = subprocess.run(
@@ -59,13 +59,13 @@ def _git(*arguments: str) -> str | None:
 
 
 def _dirty() -> bool | None:
-    """Whether the package or the suites differ from the commit; None without a checkout."""
+    """Tell whether the package or the suites differ from the commit; None without a checkout."""
     changed = _git("status", "--porcelain", "--", ":/benchmark", ":/suites")
     return None if changed is None else bool(changed)
 
 
 def cpu_name() -> str:
-    """What the operating system calls the processor."""
+    """Return the operating system's name for the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""A score record: a stored fact about one metric on one comparison, never edited."""
+"""Score records: stored values of one metric on one comparison, never edited."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RecordStatus = Literal["ok", "skip", "error"]
 
 
 class ScoreRecord(BaseModel):
-    """One score, what it was computed from, and in which run."""
+    """Score of one metric on one comparison, with the keys it was computed from and its provenance."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -42,7 +42,7 @@ class ScoreRecord(BaseModel):
     Former stores call them `companions`.
     """
     seconds: float
-    """The metric's, without loading models, activations and libraries: its block's time over the block's scores."""
+    """Seconds of the metric alone, without loading models, activations or libraries: the mean over its block."""
     suite: str
     provenance: str
 
@@ -61,12 +61,12 @@ class ScoreRecord(BaseModel):
 
     @property
     def settled(self) -> bool:
-        """Whether this record need not be computed again: failures never satisfy a look-up."""
+        """Whether the record need not be computed again: an error or a missing value must be."""
         return self.status != "error"
 
 
 class Block(BaseModel):
-    """The scores that one task computed together; one immutable file."""
+    """Scores that one task computed together, stored as one immutable file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

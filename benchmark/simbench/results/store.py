@@ -1,7 +1,7 @@
-"""The content-addressed store: where models, activations, scores and runs lie.
+"""Content-addressed store of models, activations, scores and runs.
 
-One immutable file per finished block of scores and no shared file that is ever appended to, so several runs may use one
-store at once, and what a killed run had finished is there for the next one.
+Each finished block of scores is one immutable file, and no shared file is ever appended to. So several runs may use one
+store at once, and the next run finds all that a killed run had finished.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENVIRONMENT_VARIABLE = "SIMBENCH_STORE"
 
 
 def default_root() -> Path:
-    """`$SIMBENCH_STORE`, else the user's cache folder."""
+    """Return `$SIMBENCH_STORE`, else a folder in the user's cache."""
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
@@ -34,30 +34,31 @@ def default_root() -> Path:
 
 
 class Store:
-    """Paths and records under one root folder."""
+    """Folders, files and records under one root folder."""
 
     def __init__(self, root: Path | None = None) -> None:
+        """Open the store at `root`, which need not exist; `default_root()` by default."""
         self.root = (root or default_root()).resolve()
 
     @property
     def data(self) -> Path:
-        """Cached datasets."""
+        """Folder of cached datasets."""
         return self.root / "data"
 
     def model(self, key: str) -> Path:
-        """The folder of one model's checkpoint."""
+        """Return the folder of one model's checkpoint."""
         return self.root / "models" / key
 
     def has_model(self, key: str) -> bool:
-        """Whether a checkpoint is complete: its description is written last."""
+        """Tell whether a checkpoint is complete: its description is written last."""
         return (self.model(key) / "model.json").is_file()
 
     def activations(self, key: str) -> Path:
-        """The file of one layer's activations."""
+        """Return the file of one layer's activations."""
         return self.root / "activations" / key[:2] / f"{key}.safetensors"
 
     def failure(self, kind: str, key: str) -> str | None:
-        """Why an artifact could not be made last time, if that is known. Never counts as cached."""
+        """Return why an artifact could not be made last time, if that is known; a failure never counts as cached."""
         path = self._failure(kind, key)
         return path.read_text(encoding="utf-8") if path.is_file() else None
 
@@ -66,14 +67,14 @@ class Store:
         write_text(self._failure(kind, key), reason)
 
     def forget_failure(self, kind: str, key: str) -> None:
-        """The artifact was made after all."""
+        """Delete the record of a failure, once the artifact has been made."""
         self._failure(kind, key).unlink(missing_ok=True)
 
     def _failure(self, kind: str, key: str) -> Path:
         return self.root / "failures" / kind / f"{key}.txt"
 
     def scores(self, metric: str) -> dict[str, ScoreRecord]:
-        """All records of a metric (its identity) by score key; the newest counts, a settled one before a failure."""
+        """Return the records of a metric (its identity) by score key; a settled one counts first, then the newest."""
         blocks = [block for path in self._blocks(metric) if (block := _read_block(path)) is not None]
         found: dict[str, ScoreRecord] = {}
         for block in sorted(blocks, key=lambda block: block.created):
@@ -96,19 +97,19 @@ class Store:
         return sorted(self._folder(metric).glob("*.json"))
 
     def write_run(self, run_id: str, document: dict[str, Any]) -> Path:
-        """Store what a run concluded, under its id."""
+        """Store the results of a run under its id."""
         path = self.root / "runs" / f"{run_id}.json"
         write_text(path, pydantic_core.to_json(document, indent=1).decode())
         return path
 
     def write_provenance(self, identifier: str, document: dict[str, Any]) -> None:
-        """Store where and how scores were computed; the same facts have the same id."""
+        """Store the provenance of scores under its id; equal facts have equal ids."""
         path = self.root / "provenance" / f"{identifier}.json"
         if not path.is_file():
             write_text(path, pydantic_core.to_json(document, indent=1).decode())
 
     def provenance(self, identifier: str) -> dict[str, Any]:
-        """The facts stored under an id; empty if they are not there, or damaged."""
+        """Return the provenance stored under an id; empty if the file is missing or damaged."""
         path = self.root / "provenance" / f"{identifier}.json"
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -117,7 +118,7 @@ class Store:
 
 
 def _read_block(path: Path) -> Block | None:
-    """A block, or None for a file that is no whole block: what it held is computed again."""
+    """Read a block; None if the file is damaged, so that its scores are computed again."""
     try:
         return Block.model_validate_json(path.read_bytes())
     except (ValidationError, OSError):

@@ -1,8 +1,8 @@
-"""Executing a plan: engines, progress events, isolation of failures.
+"""Execution of a plan: engines, progress events, isolation of failures.
 
 Calling the subpackage runs a suite: `simbench.run("quick")` is `simbench.run.session.run("quick")`. A subpackage
-becomes an attribute of its parent as soon as anything in it is imported, so a function of the same name would sometimes
-be hidden by it; a module that can be called is never hidden.
+becomes an attribute of its parent as soon as anything in it is imported, so it would sometimes hide a function of the
+same name; a callable module avoids that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _CallableModule(ModuleType):
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """What notebooks show as the signature."""
+        """Signature that notebooks show."""
         from simbench.run.session import run
 
         return inspect.signature(run)

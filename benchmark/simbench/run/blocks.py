@@ -1,6 +1,7 @@
-"""Cut a metric's missing scores into blocks, the unit of progress and of what a kill can lose, and bundle these.
+"""Split a metric's missing scores into blocks, and group blocks into bundles.
 
-A bundle is what one worker does in one go: blocks whose metrics share what they prepare.
+A block is the unit of progress, and the most that a killed run loses. A bundle is the work that one worker does in one
+go: blocks whose metrics share prepared values.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ def blocks_of(
     unavailable: Mapping[RepresentationRef, Score],
     provenance: str,
 ) -> Iterator[ScoreBlock]:
-    """Blocks of one metric.
+    """Split the missing scores of one metric into blocks.
 
-    A metric that trains maps into a network gets all senders of one receiving layer (whatever its transform) at once,
-    to be trained together; one that solves for them, all senders of one receiving network, whose layers are targets.
-    Any other metric gets as many comparisons as a block may hold, so that it prepares each representation once.
+    A metric that trains maps into a network gets all senders of one receiving layer (under any transform) in one block,
+    to train them together; one that solves for the maps gets all senders of one receiving network, whose layers are
+    targets. Any other metric gets as many comparisons as a block may hold, to prepare each representation once.
     """
     for scores in _grouped(metric, missing):
         refs = dict.fromkeys(side for comparison in scores.values() for side in (comparison.a, comparison.b))
@@ -37,10 +38,10 @@ def blocks_of(
 
 
 def bundles_of(blocks: Iterable[ScoreBlock]) -> list[tuple[ScoreBlock, ...]]:
-    """The blocks in bundles, heavy ones first and each alone; the short ones fill the gaps at the end.
+    """Group blocks into bundles, heavy blocks first and each alone, so that short bundles fill the gaps at the end.
 
-    Light metrics of one family prepare the same things: the first blocks of all of them go together, the second ones
-    (mostly of the same comparisons, too), and so on.
+    Light metrics of one family prepare the same values: their first blocks form one bundle, their second blocks
+    (mostly of the same comparisons, too) another one, and so on.
     """
     heavy: list[tuple[ScoreBlock, ...]] = []
     light: dict[tuple[str, int], list[ScoreBlock]] = {}
@@ -66,7 +67,7 @@ def _grouped(metric: Metric, missing: Mapping[str, Comparison]) -> Iterator[dict
 
 
 def _shared(metric: Metric, comparison: Comparison) -> tuple[object, ...]:
-    """What the comparisons of one block have in common."""
+    """Return the property that the comparisons of one block have in common."""
     if not needs_fit(metric):
         return ()
     receiver = comparison.b

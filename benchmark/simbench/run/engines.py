@@ -1,7 +1,7 @@
 """Engines: run independent tasks, one after the other or in worker processes, and report each as it ends.
 
-A task that raises gives a failed outcome. A worker that dies takes no other task with it: the tasks that were under way
-are tried once more, each in a process of its own, and only the one that dies again has failed.
+A task that raises has a failed outcome. If a worker dies, the tasks that were running are tried once more, each in a
+process of its own, and only a task whose process dies again has failed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EngineName = Literal["processes", "serial"]
 
 @dataclass(frozen=True)
 class Task:
-    """A function and its arguments, to be run anywhere. The function may call `report(units)`."""
+    """Function with its arguments, to be run in any process; the function may call `report(units)`."""
 
     name: str
     function: Callable[..., Any]
@@ -40,34 +40,34 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: with a value, or with a reason (and the traceback, for the log)."""
+    """Outcome of a task: a value, or the reason of its failure (and the traceback, for the log)."""
 
     task: Task
     value: Any = None
     reason: str | None = None
     details: str = ""
     skipped: bool = False
-    """Whether the reason is that the task does not apply here, rather than a failure."""
+    """Whether the task does not apply here, which is no failure."""
 
 
+# Callback that receives a task's name and the units of work just done.
 Report = Callable[[str, float], None]
-"""Called with a task's name and the units of work just done."""
 
 
 class Engine(Protocol):
-    """Runs tasks; yields their outcomes in the order in which they end."""
+    """Interface of an engine, which runs tasks and yields their outcomes in the order in which they end."""
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
         """Run all tasks."""
         ...
 
     def close(self) -> None:
-        """Stop whatever still runs."""
+        """Stop all tasks that still run."""
         ...
 
 
 def make_engine(name: str, jobs: int) -> Engine:
-    """The engine called `name`."""
+    """Return the engine called `name`."""
     if name == "serial":
         return SerialEngine()
     if name == "processes":
@@ -76,35 +76,36 @@ def make_engine(name: str, jobs: int) -> Engine:
 
 
 def default_jobs() -> int:
-    """One worker per core that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class SerialEngine:
-    """Everything in this process, one task after the other, with one torch thread; for debugging."""
+    """Engine for debugging: all tasks in this process, one after the other, with one torch thread."""
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
-        """Run all tasks here."""
+        """Run all tasks in this process."""
         for task in tasks:
             with steady_arithmetic(), _reporting(partial(report, task.name)):
                 ended = _attempt(task.function, task.arguments)
             yield Outcome(task, *ended)
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no task runs when `run` has returned."""
 
 
 class ProcessEngine:
-    """Worker processes of one torch thread each, started once and kept between calls of `run`."""
+    """Engine of worker processes with one torch thread each, started once and kept between calls of `run`."""
 
     def __init__(self, jobs: int) -> None:
+        """Prepare an engine of `jobs` workers; none starts before there are tasks."""
         self.jobs = jobs
         self._context = _context()
         self._pool: ProcessPoolExecutor | None = None
         self._queue: Any = None
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
-        """Run all tasks in the pool; suspects of a worker's death are tried again, alone."""
+        """Run all tasks in the pool; try those again, each alone, that were running when a worker died."""
         waiting = list(tasks)
         under_way: dict[Future[Any], Task] = {}
         suspects: list[Task] = []
@@ -150,7 +151,7 @@ class ProcessEngine:
             return self._pool.submit(_execute, payload)
 
     def _alone(self, task: Task, report: Report) -> Outcome:
-        """Second and last try, in a pool of one, so that nobody else can be blamed."""
+        """Run a task for the second and last time, in a pool of its own, so that only it can cause a death."""
         single = ProcessEngine(1)
         try:
             future = single._submit(task)
@@ -187,7 +188,7 @@ def _outcome(task: Task, future: Future[Any]) -> Outcome:
 
 
 def _context() -> BaseContext:
-    """`forkserver` with torch loaded once, or `spawn`. Plain fork deadlocks with OpenMP threads."""
+    """Return `forkserver` with torch loaded once, or `spawn`; plain fork deadlocks with OpenMP threads."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -197,7 +198,7 @@ def _context() -> BaseContext:
 
 @contextmanager
 def _main_module_hidden() -> Iterator[None]:
-    """Keep new processes from importing the user's script again: tasks travel by value and need no `__main__`."""
+    """Prevent new processes from importing the user's script: tasks are pickled by value and need no `__main__`."""
     main = sys.modules["__main__"]
     saved: dict[str, Any] = {
         name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
@@ -215,13 +216,13 @@ _send: Callable[[float], None] | None = None
 
 
 def report_progress(units: float) -> None:
-    """Tell the driver that the current task did `units` of work; nothing happens outside a task."""
+    """Report `units` of work of the current task to the driver; outside a task, do nothing."""
     if _send is not None:
         _send(units)
 
 
 def _start_worker(queue: Any) -> None:
-    """Set up a worker: the driver alone handles Ctrl-C, and no worker outlives its driver."""
+    """Set up a worker: only the driver handles Ctrl-C, and the worker ends with its driver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _queue
     _queue = queue
@@ -231,8 +232,8 @@ def _start_worker(queue: Any) -> None:
 
 
 _queue: Any = None
+# Tuple (value, reason, details, skipped) with which a task ends.
 Ended = tuple[Any, str | None, str, bool]
-"""(value, reason, details, skipped)"""
 
 
 def _die_with(parent: Any) -> None:
@@ -248,7 +249,7 @@ def _execute(payload: bytes) -> Ended:
 
 @contextmanager
 def steady_arithmetic() -> Iterator[None]:
-    """One torch thread, and no TF32 on a GPU: the same numbers whoever else uses the machine."""
+    """Use one torch thread and no TF32 on a GPU, so that scores do not depend on the load of the machine."""
     import torch
 
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
@@ -272,7 +273,7 @@ def _reporting(send: Callable[[float], None]) -> Iterator[None]:
 
 
 def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Ended:
-    """An exception becomes a reason, and so does `sys.exit` in somebody else's code; Ctrl-C passes through."""
+    """Call a function and turn an exception, or `sys.exit` in a component's code, into a reason; let Ctrl-C through."""
     try:
         return function(*arguments), None, "", False
     except NotApplicable as reason:

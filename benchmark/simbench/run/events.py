@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it. The command line turns events into bars or lines; a notebook may ignore them."""
+"""Events of a run. The command line shows them as bars or lines; a notebook may ignore them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Stage = Literal["models", "representations", "scores"]
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage begins: `total` units of work (epochs for models, scores for scores), `cached` of them done already."""
+    """Start of a stage of `total` units of work (epochs of models, scores), of which `cached` are done already."""
 
     stage: Stage
     total: int
@@ -20,7 +20,7 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class Advanced:
-    """`units` more are done; `detail` says what was just worked on (a model, a metric)."""
+    """Progress of a stage by `units`; `detail` names the model or the metric that was just worked on."""
 
     stage: Stage
     units: float
@@ -29,7 +29,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class StageFinished:
-    """A stage ended; `failed` units have no result."""
+    """End of a stage; `failed` units have no result."""
 
     stage: Stage
     failed: int
@@ -37,7 +37,7 @@ class StageFinished:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know, and that did not stop the run."""
+    """Warning to the user that did not stop the run."""
 
     message: str
 
@@ -47,4 +47,4 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """A listener that does nothing."""
+    """Ignore an event."""

@@ -1,4 +1,4 @@
-"""What a task needs to work: datasets, models and representations, found in the store and kept while a worker lives."""
+"""Materials of a task: datasets, models and representations, read from the store and kept while a worker lives."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """The last `size` things made, by key: what a worker keeps between tasks."""
+    """Cache of the last `size` objects by key, which a worker keeps between tasks."""
 
     def __init__(self, size: int) -> None:
+        """Make an empty cache that holds at most `size` objects."""
         self._size = size
         self._kept: OrderedDict[Hashable, T] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was made under this key, or what `make` makes now."""
+        """Return the object of this key, made by `make` if it is not in the cache."""
         if key not in self._kept:
             self._kept[key] = make()
         self._kept.move_to_end(key)
@@ -55,7 +56,7 @@ _tensors: Recent[Tensor] = Recent(32)
 
 @dataclass(frozen=True)
 class Inputs:
-    """The probe or fitting inputs: `(n, …)` and their labels `(n,)`."""
+    """Probe or fitting inputs `(n, …)` and their labels `(n,)`."""
 
     inputs: Tensor
     targets: Tensor
@@ -64,12 +65,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Materials:
-    """Everything a worker may need of a plan; small, so that it travels with every task."""
+    """Everything that a worker may need of a plan; small, since it is sent with every task."""
 
     suite: Suite
     models: Mapping[ModelRef, PlannedModel]
     activation_keys: Mapping[tuple[str, str, Named | None, str], str]
-    """By the key of the model: groups may share models."""
+    """Keys of the activations by the key of the model, since groups may share models."""
     embedding_layers: Mapping[str, str | None]
     store_root: Path
     device: str
@@ -77,7 +78,7 @@ class Materials:
 
     @classmethod
     def of(cls, plan: Plan, store: Store, device: str, memory_limit: int = DEFAULT) -> Materials:
-        """The materials of a plan."""
+        """Return the materials of a plan."""
         keys = {
             (plan.models[one.model].key, one.layer, one.reparametrisation, one.inputs): key
             for key, one in plan.activations.items()
@@ -87,29 +88,29 @@ class Materials:
 
     @property
     def store(self) -> Store:
-        """The store."""
+        """Store of the run."""
         return Store(self.store_root)
 
     def load_plugins(self) -> None:
-        """Import what the suite's `plugins` name: a worker knows only the built-in components."""
+        """Import the suite's `plugins`, since a worker starts with the built-in components only."""
         for reference in self.suite.plugins:
             import_reference(reference)
 
     def dataset(self, component: Component) -> Dataset:
-        """A dataset by its declaration."""
+        """Return a dataset by its declaration."""
         cache = self.store.data
         key = (cache, component.model_dump_json())
         return _datasets.get(key, lambda: load_dataset(component.name, component.parameters, cache))
 
     def inputs(self, side: str) -> Inputs:
-        """The inputs that `probe` or `fit` names, on the device."""
+        """Return the inputs that `probe` or `fit` names, on the device."""
         probe = self.suite.probe
         split, count = (probe.fit.split, probe.fit.inputs) if side == "fit" else (probe.split, probe.inputs)
         key = (self.store.data, probe.dataset.model_dump_json(), split, count, probe.shortcut, self.device)
         return _inputs.get(key, lambda: _draw(self.dataset(probe.dataset), split, count, probe.shortcut, self.device))
 
     def model(self, ref: ModelRef, reparametrisation: Named | None = None) -> Model:
-        """A trained or loaded model on the device, possibly reparametrised; one object per model and worker."""
+        """Return a trained or loaded model on the device, possibly reparametrised; one object per model and worker."""
         key = (self.store_root, self.models[ref].key, self.device)
         model = _models.get((*key, None), lambda: self._model(ref))
         if reparametrisation is None:
@@ -117,14 +118,14 @@ class Materials:
         return _models.get((*key, reparametrisation), lambda: _reparametrised(model, reparametrisation))
 
     def representation(self, ref: RepresentationRef, *, with_fit: bool) -> Representation:
-        """What a reference stands for: stored activations, or synthetic ones, under the reference's transform."""
+        """Return the representation of a reference: stored or synthetic activations, under its transform."""
         found = self._synthetic(ref) if ref.model.generator is not None else self._stored(ref, with_fit)
         if ref.transform is None:
             return found
         return TRANSFORMS.get(ref.transform.name)(found, **dict(ref.transform.parameters))
 
     def build_arguments(self, ref: ModelRef) -> tuple[Any, dict[str, Any], tuple[int, ...], int]:
-        """(architecture, parameters, input shape, classes) of a model."""
+        """Return (architecture, parameters, input shape, classes) of a model."""
         spec = self.models[ref].spec
         assert spec is not None
         architecture = ARCHITECTURES.get(spec.architecture.name)
@@ -134,7 +135,7 @@ class Materials:
 
     @property
     def spatial(self) -> SpatialRule:
-        """The suite's one spatial rule."""
+        """Spatial rule of the suite."""
         return SpatialRule(self.suite.probe.spatial, self.suite.probe.rows)
 
     def _model(self, ref: ModelRef) -> Model:
@@ -186,7 +187,7 @@ def _reparametrised(model: Model, how: Named) -> Model:
 
 
 def _draw(dataset: Dataset, split: str, count: int, shortcut: float | None, device: str) -> Inputs:
-    """`count` inputs of a split, drawn once by a seed of their own and kept in the split's order, marked if need be."""
+    """Draw `count` inputs of a split by a seed of their own, keep the split's order, and mark them if asked to."""
     chosen = dataset.split(split)
     if (too_many := dataset.outline.lacks(count, dataset.name, split)) is not None:
         raise SimbenchError(too_many)

@@ -1,4 +1,4 @@
-"""A run, from a suite to a leaderboard: models, representations, scores, verdicts. Only what is missing is done."""
+"""Run a suite: models, representations, scores, leaderboard. Only what is missing in the store is computed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """How much of a run was done, and how much was there already."""
+    """Numbers of artifacts that a run made, and that it found in the store."""
 
     trained: int
     models_cached: int
@@ -43,7 +43,7 @@ class Work:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run ends with: the leaderboard, what was done, and where everything lies."""
+    """Result of a run: the leaderboard, the work done, and the files written."""
 
     board: Board
     work: Work
@@ -54,18 +54,18 @@ class RunResult:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was asked for was computed: no error, nothing missing."""
+        """Whether everything that was asked for was computed, without an error."""
         statuses = {verdict.status for ranked in self.board.rows for verdict in ranked.row.verdicts.values()}
         return not self.work.failures and not statuses & {"error", "missing"}
 
     def exit_code(self, fail_on: str = "never") -> ExitCode:
-        """What the shell is told; `fail_on` is `never`, or `fail`: any verdict that did not pass."""
+        """Return the exit code; with `fail_on="fail"`, it also tells whether a metric failed a test."""
         if not self.complete:
             return ExitCode.INCOMPLETE
         return ExitCode.VERDICT_FAILED if fail_on == "fail" and self.failures() else ExitCode.OK
 
     def failures(self) -> list[str]:
-        """A line for every metric that did not pass all that it was graded on, and for every test that graded none."""
+        """Return a line for every metric that fails a test that grades it, and for every test that grades no metric."""
         lines = []
         for ranked in self.board.rows:
             verdicts = {test.id: ranked.row.verdicts[test.id] for test in self.board.tests}
@@ -78,17 +78,18 @@ class RunResult:
         return lines
 
     def __repr__(self) -> str:
-        """One line; `_repr_html_` and rich show the board."""
+        """Return one line; `_repr_html_` and rich show the board."""
         board, name = self.board, type(self).__name__
         state = "complete" if self.complete else "incomplete"
         size = f"{_counted(len(board.tests), 'test')} of {_counted(len(board.rows), 'metric')}"
         return f"<{name} {board.suite}@{board.version}: {size}, {state}; {self.path}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """The leaderboard document, as plain data."""
+        """Return the leaderboard document as plain data."""
         return to_document(self.board)
 
     def __rich__(self) -> RenderableType:
+        """Return the board as a table for rich."""
         from simbench.publish.terminal import table
 
         return table(self.board)
@@ -113,23 +114,23 @@ def run(
     memory_limit: int | None = None,
     listener: Listener = ignore,
 ) -> RunResult:
-    """Score every metric of a suite, and those given beside them, against the suite's tests; resumes by default.
+    """Score every metric of a suite, and further ones, against the suite's tests; resume by default.
 
     Args:
         suite: the name of a bundled suite, the path of a YAML file, or a loaded suite.
         metrics: metrics to score besides the suite's own: names, `file.py[:attr]`, `pkg.mod:attr`, or functions
             decorated with `@simbench.metric`.
-        suite_metrics: whether the suite's own metrics are scored, too.
+        suite_metrics: whether to score the suite's own metrics.
         only: ids of the tests to run; all by default.
         device: `auto`, `cpu` or `cuda`.
         jobs: worker processes; one per core by default.
         engine: `processes` or `serial`.
-        force: score again what is in the store (trained models are kept).
+        force: whether to compute scores again that are in the store (trained models are kept).
         store: folder of the store; `$SIMBENCH_STORE` or the user's cache by default.
-        memory_limit: bytes that the metrics of one worker may hold, beside what they compare; 2 GiB by default.
+        memory_limit: bytes that the metrics of one worker may hold besides the representations; 2 GiB by default.
         listener: called with the events of `simbench.run.events`.
     """
-    from simbench.run.steps import Steps  # torch is wanted only now
+    from simbench.run.steps import Steps  # imports torch, which `publish` and `plan` do not need
 
     started = time.perf_counter()
     place = Store(Path(store) if store is not None else None)
@@ -158,7 +159,7 @@ def run(
 def prepare(
     suite: str | Suite, metrics: Sequence[MetricLike] = (), only: Sequence[str] = (), *, suite_metrics: bool = True
 ) -> Plan:
-    """Load a suite, gather its metrics (or none of them) and those given, and plan."""
+    """Load a suite, gather the given metrics and, unless `suite_metrics` is false, its own, and make a plan."""
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     if not suite_metrics and not metrics:
         raise SimbenchError("without the suite's metrics there is nothing to score: give one by --metric")
@@ -167,14 +168,14 @@ def prepare(
 
 
 def stored_board(suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None) -> Board:
-    """The leaderboard of a suite from what is in the store; nothing is computed but the verdicts."""
+    """Return the leaderboard of a suite from the scores in the store; only verdicts are computed."""
     return stored_results(suite, metrics=metrics, store=store)[0]
 
 
 def stored_results(
     suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None
 ) -> tuple[Board, list[ScoreRow]]:
-    """The same with the scores behind it."""
+    """Return the leaderboard of a suite from the scores in the store, with the scores behind it."""
     place = Store(Path(store) if store is not None else None)
     plan = prepare(suite, metrics)
     records = stored_records(plan, place)
@@ -182,7 +183,7 @@ def stored_results(
 
 
 def stored_records(plan: Plan, store: Store) -> dict[str, dict[str, ScoreRecord]]:
-    """Per metric label, the records of the plan's scores that are in the store."""
+    """Return the records of the plan's scores that are in the store, by metric label."""
     found: dict[str, dict[str, ScoreRecord]] = {}
     for planned in plan.metrics:
         known = store.scores(planned.metric.identity)
@@ -195,7 +196,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def choose_device(device: str) -> tuple[str, str]:
-    """(`cpu` or `cuda`, its name); one clear line where CUDA is asked for and not there."""
+    """Return (`cpu` or `cuda`, its name); raise `SimbenchError` if CUDA is asked for but not available."""
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
@@ -209,12 +210,12 @@ def choose_device(device: str) -> tuple[str, str]:
 
 
 def _board_provenance(store: Store, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, Any]:
-    """Where the scores were computed: the facts of every run that any of them came from."""
+    """Return the provenance of a board: that of every run that any of its scores came from."""
     made_in = sorted({record.provenance for known in records.values() for record in known.values()})
     return {"runs": {run: store.provenance(run) for run in made_in}}
 
 
 def _recorded(document: Mapping[str, Any], store: Store) -> Path:
-    """Write a run's conclusion, and what stands behind it, beside its scores."""
+    """Write a run's document into the store, under a new id."""
     run_id = f"{document['suite']}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     return store.write_run(run_id, dict(document))

@@ -1,4 +1,4 @@
-"""The steps of a run: obtain the models, read their layers, score what is missing."""
+"""Steps of a run: obtain the models, read their layers, score what is missing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from simbench.run.events import Advanced, Listener, StageFinished, StageStarted,
 from simbench.run.materials import Materials
 from simbench.run.tasks import ScoreBlock, extract, failed_records, score_blocks, train_model
 
+# Tuple (model, layer, reparametrisation, inputs) that names activations.
 Place = tuple[Any, ...]
-"""(model, layer, reparametrisation, inputs): where activations are read."""
+# Scores to compute: for each metric, comparisons by score key.
 Missing = list[tuple[Metric, dict[str, Comparison]]]
-"""Per metric, the scores to compute, by key."""
 
 
 def _references(missing: Missing) -> set[RepresentationRef]:
@@ -29,7 +29,7 @@ def _references(missing: Missing) -> set[RepresentationRef]:
 
 
 class Steps:
-    """The steps of one run; each does what is missing, and reports what failed without stopping the rest."""
+    """Steps of one run, each of which does what is missing and reports failures without stopping the rest."""
 
     def __init__(
         self,
@@ -41,6 +41,17 @@ class Steps:
         provenance: str,
         memory_limit: int = DEFAULT,
     ) -> None:
+        """Prepare the steps of a plan.
+
+        Args:
+            plan: the plan.
+            store: the store to read from and to write to.
+            engine: the engine that runs the tasks.
+            listener: the receiver of the events.
+            device: `cpu` or `cuda`.
+            provenance: the id of the run's provenance.
+            memory_limit: bytes that the metrics of one worker may hold besides the representations.
+        """
         self.plan, self.store, self.engine, self.listener = plan, store, engine, listener
         self.provenance = provenance
         self.materials = Materials.of(plan, store, device, memory_limit)
@@ -48,7 +59,7 @@ class Steps:
         self.failures: list[str] = []
 
     def missing_scores(self, *, force: bool) -> Missing:
-        """Per metric, the scores that the store does not hold (or, with `force`, all of them)."""
+        """Return the scores that the store does not have (or, with `force`, all of them), by metric."""
         missing: Missing = []
         for planned in self.plan.metrics:
             known = {} if force else self.store.scores(planned.metric.identity)
@@ -59,7 +70,7 @@ class Steps:
         return missing
 
     def obtain_models(self, missing_scores: Missing) -> tuple[int, dict[ModelRef, str]]:
-        """Train what missing scores need; returns how many were, and the models that could not be had."""
+        """Train the models that missing scores need; return their number, and the reasons of those that failed."""
         wanted = [one for one in self.plan.models.values() if one.spec is not None and one.spec.train is not None]
         needed = {ref.model for ref in _references(missing_scores)}
         missing = [one for one in wanted if one.ref in needed and not self._has_model(one)]
@@ -83,7 +94,7 @@ class Steps:
         return len(missing) - len(failed), failed
 
     def extract(self, missing: Missing, failed_models: Mapping[ModelRef, str]) -> dict[Place, Score]:
-        """Store the activations that are missing; returns those that could not be had, and why."""
+        """Store the activations that are missing; return those that are unavailable, each with a skip or an error."""
         unavailable: dict[Place, Score] = {}
         groups: dict[Place, list[PlannedActivations]] = {}
         needed = {(ref.model, ref.layer, ref.reparametrisation) for ref in _references(missing)}
@@ -112,7 +123,7 @@ class Steps:
         return unavailable
 
     def score(self, missing: Missing, unavailable: Mapping[Place, Score]) -> int:
-        """Score what is missing, block by block; returns the number of new scores."""
+        """Score the missing comparisons block by block; return the number of new scores."""
         blocks: list[ScoreBlock] = []
         for metric, wanted in missing:
             refs = _references([(metric, wanted)])
@@ -126,7 +137,7 @@ class Steps:
         return missing_total
 
     def _score_bundles(self, bundles: Sequence[Sequence[ScoreBlock]]) -> int:
-        """Score bundles; where one fails, its blocks are tried alone. Returns how many scores could not be had."""
+        """Score bundles; try the blocks of a failed bundle again, each alone. Return the number of failed scores."""
         failures = 0
         apart: list[Sequence[ScoreBlock]] = []
         tasks = [Task(str(number), score_blocks, (self.materials, bundle)) for number, bundle in enumerate(bundles)]
@@ -146,7 +157,7 @@ class Steps:
         return failures + (self._score_bundles(apart) if apart else 0)
 
     def _prepare_data(self) -> None:
-        """Have the datasets in the cache before workers start, so that each is made once."""
+        """Put the datasets into the cache before workers start, so that each is made only once."""
         for side in dict.fromkeys(one.inputs for one in self.plan.activations.values()):
             self.materials.inputs(side)
         for one in self.plan.models.values():
@@ -154,7 +165,7 @@ class Steps:
                 self.materials.dataset(one.spec.train.dataset)
 
     def _has_model(self, one: PlannedModel) -> bool:
-        """Whether a checkpoint is there and whole; a damaged one is made again, with a warning."""
+        """Tell whether a checkpoint exists and is intact; warn of a damaged one, which is trained again."""
         if not self.store.has_model(one.key):
             return False
         try:
@@ -165,7 +176,7 @@ class Steps:
         return True
 
     def _is_stored(self, one: PlannedActivations) -> bool:
-        """Whether activations are there and whole; damaged ones are made again, with a warning."""
+        """Tell whether activations exist and are intact; warn of damaged ones, which are made again."""
         path = self.store.activations(one.key)
         try:
             load_activations(path)

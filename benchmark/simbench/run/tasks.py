@@ -1,4 +1,4 @@
-"""The three tasks of a run: train a model, extract its layers, score a block of comparisons."""
+"""Tasks of a run: train a model, extract its layers, score a block of comparisons."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from simbench.run.engines import report_progress
 from simbench.run.materials import Materials
 from simbench.timing import without_imports
 
+# Largest change of a log-probability under a map of the weights that counts as a reparametrisation.
 LARGEST_LOG_PROBABILITY_CHANGE = 1e-4
-"""A reparametrisation that moves any log-probability by more is not one: its premise does not hold."""
+# Rounding is allowed to change more: so many units in the last place of the largest log-probability.
 ROUNDINGS = 16
-"""Unless that is rounding: so many units in the last place of the largest log-probability, in single precision."""
 
 
 def train_model(materials: Materials, planned: PlannedModel) -> None:
@@ -61,7 +61,7 @@ def train_model(materials: Materials, planned: PlannedModel) -> None:
 
 
 def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
-    """Read layers of one model (under one reparametrisation) on one set of inputs, in one pass, and store them."""
+    """Read layers of one model (under one reparametrisation) on one set of inputs in one pass, and store them."""
     materials.load_plugins()
     first = wanted[0]
     model = materials.model(first.model, first.reparametrisation)
@@ -82,7 +82,7 @@ def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
 
 
 def _largest_change(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
-    """By how much a log-probability changed at most, and what rounding the logits changes."""
+    """Return the largest change of a log-probability, and the change due to rounding of the logits."""
     ells = [logits.double().log_softmax(1) for logits in (before, after)]
     return (ells[0] - ells[1]).abs().max().item(), ells[0].abs().max().item() * torch.finfo(before.dtype).eps
 
@@ -95,12 +95,12 @@ class ScoreBlock:
     scores: Mapping[str, Comparison]
     representation_keys: Mapping[RepresentationRef, str]
     unavailable: Mapping[RepresentationRef, Score]
-    """What is said of comparisons with a representation that could not be had: a skip or an error."""
+    """Score of comparisons with an unavailable representation: a skip or an error."""
     provenance: str
 
 
 def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[list[ScoreRecord]]:
-    """Score blocks one after the other; what their metrics prepare alike is prepared once, and forgotten at the end."""
+    """Score blocks one after the other; values that their metrics share are memoised until the last block is done."""
     materials.load_plugins()
 
     @cache
@@ -114,9 +114,9 @@ def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[lis
 def score_block(
     materials: Materials, block: ScoreBlock, obtain: Callable[[RepresentationRef, bool], Representation]
 ) -> list[ScoreRecord]:
-    """Score a block, store it as one file, and return its records; `obtain` gives a representation, with its fit.
+    """Score a block, store it as one file, and return its records; `obtain` returns a representation, with its fit.
 
-    Their `seconds` are what the metric took of the block, shared out evenly: neither loading nor importing.
+    Their `seconds` are the metric's time on the block, divided evenly, without loading and importing.
     """
     found: dict[RepresentationRef, Representation] = {}
     failures = dict(block.unavailable)
@@ -145,7 +145,7 @@ def score_block(
 
 
 def _without(comparison: Comparison, failures: Mapping[RepresentationRef, Score]) -> Score:
-    """The score of a comparison one side of which could not be had; an error outranks a skip."""
+    """Return the score of a comparison with an unavailable side; an error outranks a skip."""
     sides = [failures[side] for side in (comparison.a, comparison.b) if side in failures]
     return next((side for side in sides if side.status == "error"), sides[0])
 
@@ -175,7 +175,7 @@ def _record(
 
 
 def failed_records(materials: Materials, block: ScoreBlock, reason: str) -> list[ScoreRecord]:
-    """Records of a block that could not be scored at all, so that the failure is visible and tried again."""
+    """Return the records of a block that could not be scored at all, so that the failure is visible and tried again."""
     return [
         _record(materials, block, key, comparison, Score.error(reason), 0.0) for key, comparison in block.scores.items()
     ]

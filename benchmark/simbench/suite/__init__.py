@@ -1,1 +1,1 @@
-"""The YAML suites: typed strict models, and loading with errors that name file, line and column."""
+"""Suites in YAML: typed strict models, and loading with errors that name file, line and column."""

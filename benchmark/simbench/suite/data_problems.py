@@ -1,7 +1,7 @@
-"""Whether the data of a suite suffice and fit: enough inputs for the probe, and of a shape that its models read.
+"""Check that the datasets of a suite have enough inputs for the probe, and inputs of a shape that its models read.
 
-Nothing is loaded: what is not known of a dataset beforehand is left to the run. Like `names.py`, these checks read the
-raw document, so that one mistake hides no other.
+No data are loaded: what is not known of a dataset before it is loaded is checked by the run. Like `names.py`, these
+checks read the raw document, so that one mistake hides no other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROBE: Location = ("probe", "dataset")
 
 
 def data_problems(document: Document) -> Iterator[Problem]:
-    """A probe that asks for more inputs than there are, and models that cannot read what they are shown."""
+    """Find a probe that asks for too many inputs, and models that cannot read inputs of the probe's shape."""
     probe = _outline(PROBE, document)
     models = document.at(("models",))
     if probe is None or not isinstance(models, dict) or not models:
@@ -40,10 +40,10 @@ def data_problems(document: Document) -> Iterator[Problem]:
 def _number_problems(probe: Outline, document: Document) -> Iterator[Problem]:
     component = component_at(PROBE, document)
     assert component is not None
-    # a key that no probe has may be the misspelt number
+    # An unknown key may be a misspelt `inputs`.
     misspelt = not document.at(("probe",)).keys() <= Probe.model_fields.keys()
     usual = 0 if misspelt else Probe.model_fields["inputs"].default
-    # metrics that learn nothing never ask for the fitting inputs: only a number that is given is one too many
+    # Only metrics that learn a map read the fitting inputs, so the default number of these is no mistake.
     for place, fields, default in ((("probe",), Probe, usual), (("probe", "fit"), FitProbe, 0)):
         split = document.at((*place, "split")) or fields.model_fields["split"].default
         asked = document.at((*place, "inputs")) or default
@@ -54,7 +54,7 @@ def _number_problems(probe: Outline, document: Document) -> Iterator[Problem]:
 
 
 def _shape_problems(trained: Location, shown: Location, to_what: str, document: Document) -> Iterator[Problem]:
-    """A group of models that is trained on inputs of one shape, and cannot read the others that it is shown."""
+    """Find a model group that is trained on inputs of one shape and cannot read the inputs that it is shown."""
     own, other = _outline(trained, document), _outline(shown, document)
     group = trained[:2]
     component = component_at((*group, "architecture"), document)
@@ -73,7 +73,7 @@ def _shape_problems(trained: Location, shown: Location, to_what: str, document: 
 
 
 def _outline(place: Location, document: Document) -> Outline | None:
-    """What is known of the dataset that is named at a place, if it is one."""
+    """Return the outline of the dataset that is named at a place; None if it is unknown."""
     component = component_at(place, document)
     if component is None or component.name not in DATASETS:
         return None

@@ -1,7 +1,7 @@
-"""Groups of models that are like another one: `noisy: {like: base, train: {label_noise: 0.5}}`.
+"""Inheritance between groups of models: `noisy: {like: base, train: {label_noise: 0.5}}`.
 
-Such a group has everything that the other declares, but for what it declares itself: mappings are merged key by key,
-everything else is replaced, as with `extends`. How a group was written enters no key.
+Such a group inherits all declarations of the other group that it does not make itself: mappings are merged key by key,
+everything else is replaced, as with `extends`. Keys do not depend on whether a group was written with `like`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ GROUP = re.compile(r"models\.([^.:;, \[]+)")
 
 
 def with_groups_filled_in(document: Document) -> Document:
-    """The document without `like`: every group holds what it takes from others, which stays where they say it.
+    """Resolve `like`: return the document with every group complete; inherited keys keep their original positions.
 
-    A group that is like one that is not there, or like itself, is a problem of the document, and incomplete in it.
+    A group that is like an unknown group or like itself is a problem of the document, and incomplete in it.
     """
     groups = document.at(("models",))
     if not isinstance(groups, dict):
@@ -34,7 +34,7 @@ def with_groups_filled_in(document: Document) -> Document:
 
 
 def told_once(problems: Iterable[Problem], document: Document) -> list[Problem]:
-    """Of problems that stand at one place and differ only in the group they name: that of the group declared there."""
+    """Keep one of the problems that differ only in the group that they name: that of the group declared there."""
     told: dict[tuple[Position, str], list[Problem]] = {}
     for problem in problems:
         told.setdefault((problem.position, GROUP.sub("models", problem.text)), []).append(problem)
@@ -50,7 +50,7 @@ def _lines_below_its_group(problem: Problem, document: Document) -> float:
 
 
 def _filled_in(document: Document, name: str, chain: tuple[str, ...]) -> Document:
-    """The document with this group filled in, after the one that it is like."""
+    """Return the document with this group complete, after completing the group that it is like."""
     place: Location = ("models", name)
     group = document.at(place)
     if not isinstance(group, dict) or LIKE not in group:
@@ -77,9 +77,9 @@ def _without_rest(document: Document, name: str, *problems: Problem) -> Document
 
 
 def _as_if_written(document: Document, other: str, name: str) -> Document:
-    """A document in which group `name` declares what `other` does, at the places where `other` does."""
+    """Return a document in which group `name` declares all that `other` does, at the positions of `other`."""
     groups = document.data["models"]
-    # the names of all groups keep their order when this is merged
+    # All groups are listed, so that they keep their order when this is merged.
     written = {known: copy.deepcopy(groups[other]) if known == name else {} for known in groups}
     keys, values = (_moved(positions, other, name) for positions in (document.keys, document.values))
     return Document({"models": written}, keys, values)

@@ -1,4 +1,4 @@
-"""The JSON Schema of suite files: editors complete and check keys with it."""
+"""JSON Schema of suite files, with which editors complete and check keys."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def suite_schema() -> dict[str, Any]:
-    """A schema that knows the keys of every registered test kind.
+    """Return the schema, with the keys of every registered test kind.
 
-    Names of datasets, architectures and metrics are free: a plugin that the suite lists may bring them.
+    Any name of a dataset, an architecture or a metric is valid, since a plugin of the suite may register it.
     """
     schema = Suite.model_json_schema()
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
@@ -31,7 +31,7 @@ def suite_schema() -> dict[str, Any]:
     schema["properties"]["extends"] = {"type": "string", "description": "The suite, by name or path, to build on."}
     metrics = schema["properties"]["metrics"]
     schema["properties"]["metrics"] = {"anyOf": [{"type": "string"}, metrics]}
-    # What a suite extends may bring any of the keys.
+    # A suite that extends another one may inherit any key.
     extending = schema.pop("required", [])
     schema["anyOf"] = [{"required": ["extends"]}, {"required": extending}]
     _allow_likeness(schema)
@@ -40,7 +40,7 @@ def suite_schema() -> dict[str, Any]:
 
 
 def _allow_likeness(schema: dict[str, Any]) -> None:
-    """A group of models that is like another one declares only what differs, down to the parameters of a component."""
+    """Allow `like`: such a group of models declares only what differs, down to the parameters of a component."""
     definitions = schema["$defs"]
     for name in ("ModelSpec", "Training", "Component"):
         changes = copy.deepcopy(definitions[name])
@@ -56,7 +56,7 @@ def _allow_likeness(schema: dict[str, Any]) -> None:
 
 
 def _refer_to_changes(node: Any) -> None:
-    """Let references to a training or a component, anywhere in the node, be to one without required keys."""
+    """Redirect references to a training or a component, anywhere in the node, to the one without required keys."""
     if isinstance(node, dict):
         if node.get("$ref") in ("#/$defs/Training", "#/$defs/Component"):
             node["$ref"] += "Changes"
@@ -68,7 +68,7 @@ def _refer_to_changes(node: Any) -> None:
 
 
 def _allow_names(node: Any) -> None:
-    """A component may be given as its bare name wherever it may be given with parameters."""
+    """Allow a component to be given by its bare name wherever it may be given with parameters."""
     if isinstance(node, dict):
         if node.get("$ref") in ("#/$defs/Component", "#/$defs/ComponentChanges"):
             node["anyOf"] = [{"type": "string"}, {"$ref": node.pop("$ref")}]

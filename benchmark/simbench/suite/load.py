@@ -1,4 +1,4 @@
-"""Load a suite: every problem of the file at once, each as `file:line:column: what; nearest valid thing`."""
+"""Load a suite; report all problems of the file at once, each as `file:line:column: problem; nearest valid name`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from simbench.suite.yaml_nodes import Document, Location, Problem, merged, read_
 
 
 def bundled_suites() -> dict[str, Path]:
-    """The suites that ship with simbench, by name: in a checkout from its `suites/`, in a wheel from the package."""
+    """Return the suites that ship with simbench, by name: from `suites/` in a checkout, from the package in a wheel."""
     packaged = Path(str(files("simbench"))) / "suites"
     folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "suites"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_suite(reference: str, folder: Path = Path()) -> Path:
-    """The file of a suite given as a path (from `folder`) or as the name of a bundled suite."""
+    """Return the file of a suite, given as a path (relative to `folder`) or as the name of a bundled suite."""
     path = folder / reference
     if path.is_file():
         return path
@@ -38,14 +38,14 @@ def find_suite(reference: str, folder: Path = Path()) -> Path:
 
 
 def load_suite(reference: str) -> Suite:
-    """Read, merge with what it `extends`, and check a suite; raises `SuiteError` with all problems."""
+    """Read a suite, merge it with the one that it extends, and check it; raise `SuiteError` with all problems."""
     document = with_groups_filled_in(_extended(find_suite(reference), ()))
     _anchor(document, _plugin_places(document))
     problems = [*document.problems, *imported_plugins(document)]
     _anchor(document, _file_places(document))
     data = dict(document.data)
     if isinstance(data.get("tests"), list) and data["tests"]:
-        # A bad test is reported once, by itself; a stand-in keeps the rest of the file checkable.
+        # A bad test is reported once; a placeholder lets pydantic check the rest of the file.
         data["tests"] = _checked_tests(document, problems) or [None]
     suite = validated(Suite, data, (), document, problems)
     problems.extend(name_problems(document))
@@ -58,7 +58,7 @@ def load_suite(reference: str) -> Suite:
 
 
 def layers_of_model(suite: Suite, name: str) -> tuple[str, ...] | None:
-    """The ordered layers of a model group; None where they are only known once the network is built."""
+    """Return the ordered layers of a model group; None if they are only known once the network is built."""
     spec = suite.models[name]
     if spec.layers is not None:
         return tuple(spec.layers)
@@ -66,7 +66,7 @@ def layers_of_model(suite: Suite, name: str) -> tuple[str, ...] | None:
 
 
 def _extended(path: Path, chain: Sequence[Path]) -> Document:
-    """The document with everything it extends underneath it."""
+    """Read a document, merged over the one that it extends."""
     document = read_document(path)
     base = document.data.pop("extends", None)
     if base is None:
@@ -84,7 +84,7 @@ def _extended(path: Path, chain: Sequence[Path]) -> Document:
 
 
 def _anchor(document: Document, places: Iterable[Location]) -> None:
-    """Let the files that a suite names be found from anywhere: they lie beside the file that names them."""
+    """Make references to files absolute: they are relative to the file that holds the reference."""
     for location in places:
         reference = document.at(location)
         if isinstance(reference, str):
@@ -100,7 +100,7 @@ def _plugin_places(document: Document) -> list[Location]:
 
 
 def _file_places(document: Document) -> Iterator[Location]:
-    """Where else a suite may name a file: metrics, weights, and datasets that are read from a file."""
+    """Yield the places other than `plugins` that may name a file: metrics, weights, and datasets read from files."""
     models = document.at(("models",))
     yield from (("models", name, "load") for name in (models if isinstance(models, dict) else ()))
     for location in metric_places(document):
@@ -112,7 +112,7 @@ def _file_places(document: Document) -> Iterator[Location]:
 
 
 def _checked_tests(document: Document, problems: list[Problem]) -> list[DeclaredTest]:
-    """The tests, each validated by its own kind."""
+    """Return the valid tests, each validated by its kind; add the problems of the others."""
     tests: list[DeclaredTest] = []
     for index, raw in enumerate(document.data["tests"]):
         location: Location = ("tests", index)
@@ -138,6 +138,6 @@ def _kind_problem(index: int, document: Document) -> Problem:
 
 
 def _in_file_order(problems: Sequence[Problem], document: Document) -> list[Problem]:
-    """From top to bottom; those of a file that is extended come last."""
+    """Sort problems by their place in the file; those of an extended file come last."""
     own = document.position(()).file
     return sorted(problems, key=lambda one: (one.position.file != own, *vars(one.position).values()))

@@ -1,4 +1,4 @@
-"""The names in a suite: whether the registries, and the other parts of the suite, know them.
+"""Check the names in a suite against the registries and against each other.
 
 These checks read the raw document, so that one mistake hides no other.
 """
@@ -16,14 +16,14 @@ from simbench.suite.yaml_nodes import Document, Location, Problem
 
 
 def imported_plugins(document: Document) -> Iterator[Problem]:
-    """Import what `plugins:` lists; a suite that names a plugin cannot do without it."""
+    """Import the modules that `plugins:` lists; one that cannot be imported is a problem."""
     for index, reference in enumerate(_strings(document.at(("plugins",)))):
         if reference is not None:
             yield from _imported(reference, ("plugins", index), document)
 
 
 def name_problems(document: Document) -> Iterator[Problem]:
-    """Names and parameters that are not known."""
+    """Find unknown names and invalid parameters."""
     yield from _component(DATASETS, ("probe", "dataset"), document)
     for name in _models(document):
         yield from _component(ARCHITECTURES, ("models", name, "architecture"), document)
@@ -35,14 +35,14 @@ def name_problems(document: Document) -> Iterator[Problem]:
 
 
 def dataset_places(document: Document) -> Iterator[Location]:
-    """Where a suite may name a dataset."""
+    """Yield the places where a suite may name a dataset."""
     yield ("probe", "dataset")
     for name in _models(document):
         yield ("models", name, "train", "dataset")
 
 
 def metric_places(document: Document) -> Iterator[Location]:
-    """Where a suite names a metric: each entry of the list, or the one name in its place."""
+    """Yield the places where a suite names a metric: each entry of the list, or the single name in its place."""
     declared = document.at(("metrics",))
     if isinstance(declared, list):
         yield from (("metrics", index) for index in range(len(declared)))
@@ -51,7 +51,7 @@ def metric_places(document: Document) -> Iterator[Location]:
 
 
 def component_at(location: Location, document: Document) -> Component | None:
-    """The component declared at a place; None where there is none, or none that can be read."""
+    """Return the component declared at a place; None if there is none that can be read."""
     raw = document.at(location)
     if isinstance(raw, str):
         return Component(name=raw)
@@ -61,7 +61,7 @@ def component_at(location: Location, document: Document) -> Component | None:
 
 
 def is_location(name: str) -> bool:
-    """Whether a reference says where a metric stands rather than what it is called.
+    """Tell whether a reference is the location of a metric, in a file or a module, rather than a registered name.
 
     >>> [is_location(name) for name in ("cka", "mine.py", "mine.py:cka2", "lab.metrics:cka2")]
     [False, True, True, True]
@@ -75,7 +75,7 @@ def _models(document: Document) -> list[str]:
 
 
 def _strings(raw: Any) -> list[str | None]:
-    """A list of names; None stands for what is no name (said elsewhere)."""
+    """Return a list of names, with None for an entry of another type (reported elsewhere)."""
     return [item if isinstance(item, str) else None for item in raw] if isinstance(raw, list) else []
 
 
@@ -102,7 +102,7 @@ def _component(registry: Registry[Any], location: Location, document: Document) 
 
 
 def _check_parameters(component: Any, given: Mapping[str, Any]) -> None:
-    """`ParameterError` names the bad ones. A metric may also be wrapped, which it knows more about itself."""
+    """Raise `ParameterError` if parameters are invalid; a metric knows best, since it also takes those of wrappers."""
     if hasattr(component, "with_parameters"):
         component.with_parameters(given)
     else:
@@ -121,9 +121,9 @@ def _metric_problems(document: Document) -> Iterator[Problem]:
 
 
 def _architecture_layers(name: str, document: Document) -> tuple[tuple[str, ...] | None, str | None]:
-    """The layers that the architecture of a model group names, and the one its head reads; None for what it does not.
+    """Return the layers that a model group's architecture declares and the one that its head reads; None if undeclared.
 
-    None for both where the architecture is itself in error, or only a part of it is known.
+    Both are None if the architecture is itself invalid, or only a part of it is known.
     """
     component = component_at(("models", name, "architecture"), document)
     if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
@@ -136,7 +136,7 @@ def _architecture_layers(name: str, document: Document) -> tuple[tuple[str, ...]
 
 
 def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
-    """Layers that an architecture does not have, and a missing list where only the suite can name them."""
+    """Find layers that an architecture does not have, and a missing list of layers where only the suite can give it."""
     component = component_at(("models", name, "architecture"), document)
     if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
         return
@@ -151,7 +151,7 @@ def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
 
 
 def _teacher_problems(name: str, document: Document) -> Iterator[Problem]:
-    """A teacher that is no group of the suite, or that learns from a teacher itself."""
+    """Find a teacher that is no group of the suite, or that has a teacher itself."""
     place: Location = ("models", name, "train", "distil", "teacher")
     teacher = document.at(place)
     if not isinstance(teacher, str):
@@ -193,7 +193,7 @@ def _test_problems(document: Document) -> Iterator[Problem]:
 
 
 def _bound_problems(bounds: Any, at: Location, document: Document) -> Iterator[Problem]:
-    """Metrics that are bounded, or bound others, and are not there."""
+    """Find unknown metrics among those that are bounded and those that bound them."""
     for name in bounds if isinstance(bounds, dict) else ():
         if name not in METRICS:
             error = UnknownNameError("metric", str(name), METRICS.names())
@@ -204,7 +204,7 @@ def _bound_problems(bounds: Any, at: Location, document: Document) -> Iterator[P
 
 
 def _no_distance(name: str | None, at: Location, document: Document) -> Iterator[Problem]:
-    """What other metrics are held against grows with the difference between two models."""
+    """Find a similarity where a distance is needed: a value that grows with the difference between two models."""
     if name is not None and name in METRICS and METRICS.get(name).higher_is_more_similar:
         yield Problem(document.position(at), f'metric "{name}" is a similarity; a distance is needed here')
 
@@ -220,9 +220,9 @@ def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iter
 
 
 def _layers_of(name: str, document: Document) -> tuple[str, ...] | None:
-    """What a test may ask of a model group: the layers it lists, else its architecture's, and what its head reads.
+    """Return the layers of a model group that tests may name: those listed, else the architecture's; and the head's.
 
-    None where the layers are not known.
+    None if the layers are not known.
     """
     listed = document.at(("models", name, "layers"))
     known, embedding = _architecture_layers(name, document)

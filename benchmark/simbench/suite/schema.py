@@ -1,4 +1,4 @@
-"""Typed, strict models of a suite file. Unknown keys are errors; `load.py` says where they stand."""
+"""Typed, strict models of a suite file. Unknown keys are errors, whose positions `load.py` reports."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
 
 
 class Strict(BaseModel):
-    """Unknown keys and wrong types are errors; values are never changed after loading."""
+    """Base of all models: unknown keys and wrong types are errors, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Component(BaseModel):
-    """A registered component by name, with its parameters: `mnist1d` or `{name: conv1d, width: 24}`."""
+    """Registered component by name, with its parameters: `mnist1d` or `{name: conv1d, width: 24}`."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     name: str
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Everything but the name."""
+        """All keys but the name."""
         return dict(self.model_extra or {})
 
 
@@ -44,19 +44,19 @@ def _shortest(component: Component) -> str | dict[str, Any]:
 
 
 ComponentChoice = Annotated[Component, BeforeValidator(_named)]
+# Serialised as the bare name if there are no parameters.
 ShortComponentChoice = Annotated[ComponentChoice, PlainSerializer(_shortest)]
-"""One that is written as its bare name again where it has no parameters."""
 
 
 class FitProbe(Strict):
-    """The inputs, from the training split, on which metrics that learn a map learn it."""
+    """Inputs, from the training split, on which metrics that learn a map learn it."""
 
     split: Literal["train", "test"] = "train"
     inputs: int = Field(default=1000, ge=10)
 
 
 class Probe(Strict):
-    """The inputs on which representations are read, and how positions become rows."""
+    """Inputs on which representations are read, and the rule by which positions become rows."""
 
     dataset: ComponentChoice
     split: Literal["train", "test"] = "test"
@@ -65,42 +65,42 @@ class Probe(Strict):
     rows: int | None = Field(default=None, ge=3)
     fit: FitProbe = FitProbe()
     shortcut: float | None = Field(default=None, ge=0, le=1)
-    """As in training: the share of the inputs, those of `fit` too, whose mark tells the label; at 0 it says nothing."""
+    """Share of the inputs, also those of `fit`, whose mark gives the label, as in training; at 0, marks are random."""
 
 
 class Conditions(Strict):
-    """What is done to the training data. Only what differs from the default enters a model's key."""
+    """Changes to the training data. Only those that differ from the default enter a model's key."""
 
     label_noise: float = Field(default=0.0, ge=0, le=1)
-    """Share of the training labels that are drawn anew from all classes; which ones depends on the model's seed."""
+    """Share of the training labels that are drawn anew from all classes; the model's seed decides which ones."""
     shortcut: float | None = Field(default=None, ge=0, le=1)
-    """Share of the training inputs whose mark tells the label; on the others it tells a random one. None: no mark."""
+    """Share of the training inputs whose mark gives the label; the others' marks give a random one. None: no marks."""
     augmentation: float = Field(default=0.0, ge=0)
     """Largest variance of the Gaussian noise added to an input, as a multiple of the training inputs' own variance."""
     crop_and_flip: int = Field(default=0, ge=0)
-    """Images are padded by that many zeros a side and cut back at a random place, and half of them mirrored."""
+    """Zeros added on each side of an image before it is cropped to its size at random; half are mirrored, too."""
     subset: int | None = Field(default=None, ge=2)
-    """How many of the training inputs are used: the same ones for every model; smaller subsets lie in larger ones."""
+    """Number of training inputs used, the same ones for every model; smaller subsets are contained in larger ones."""
     batches: Literal["own", "shared"] = "own"
-    """Whether the batches come in an order of the seed's own or in one for all: then only initialisation differs."""
+    """Order of the batches: one per seed, or one for all seeds, so that models differ only in their initialisation."""
 
     @property
     def declared(self) -> dict[str, Any]:
-        """Those that differ from their defaults."""
+        """Conditions that differ from their defaults."""
         return self.model_dump(include=set(Conditions.model_fields), exclude_defaults=True)
 
 
 class Distillation(Strict):
-    """What is learned in place of the labels: the logits of a teacher, on the same inputs."""
+    """Distillation: the model learns a teacher's logits on the same inputs in place of the labels."""
 
     teacher: str
-    """A group of models that has no teacher itself; its first seed teaches all students."""
+    """Group of models without a teacher; the model of its first seed teaches all students."""
     loss: Literal["kl", "l1"] = "kl"
     """KL(teacher ‖ student), or the mean absolute difference of all logits."""
 
 
 class Training(Conditions):
-    """How a model is trained; 0 epochs leave it as it was initialised. Every field is part of the model's key."""
+    """Training recipe of a model; 0 epochs leave it as it was initialised. Every field is part of the model's key."""
 
     dataset: ComponentChoice
     distil: Distillation | None = None
@@ -110,12 +110,12 @@ class Training(Conditions):
     weight_decay: float = Field(default=0.01, ge=0)
     batch_size: int = Field(default=128, ge=2)
     schedule: Literal["constant", "cosine", "steps"] = "cosine"
-    """Of the learning rate: `cosine` falls to 0; `steps` has a tenth of it from half of all steps on, a hundredth from
-    three quarters on."""
+    """Schedule of the learning rate: `cosine` decays to 0; `steps` divides it by 10 after half of all steps, and again
+    after three quarters."""
 
 
 class ModelSpec(Strict):
-    """One named group of models: an architecture, trained from several seeds or loaded."""
+    """Named group of models: an architecture, trained from several seeds or loaded from a file."""
 
     architecture: ComponentChoice
     train: Training | None = None
@@ -125,7 +125,7 @@ class ModelSpec(Strict):
 
     @property
     def teacher(self) -> str | None:
-        """The group whose logits these models learn, if any."""
+        """Group whose logits these models learn, if any."""
         return self.train.distil.teacher if self.train is not None and self.train.distil is not None else None
 
     @field_validator("seeds")
@@ -143,17 +143,17 @@ class ModelSpec(Strict):
 
 
 class DeclaredTest(Strict):
-    """What every test declares; a test kind adds its own keys."""
+    """Declarations that all tests have in common; a test kind adds its own keys."""
 
     generates_its_models: ClassVar[bool] = False
-    """Whether the kind brings models of its own, so that `models` may be empty."""
+    """Whether the kind generates its own models, so that `models` may be empty."""
     of_layers_only: ClassVar[bool] = False
     """Whether the kind asks nothing of metrics that are defined at the head only."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     kind: str
     models: list[str] = []
-    """Groups of models, each once."""
+    """Names of groups of models, each at most once."""
     pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern)
 
     @model_validator(mode="after")
@@ -165,14 +165,14 @@ class DeclaredTest(Strict):
         return self
 
     def passes(self, grade: float) -> bool:
-        """Whether a grade meets `pass_if`."""
+        """Tell whether a grade meets `pass_if`."""
         match = PASS_IF.match(self.pass_if)
         assert match is not None, self.pass_if
         return bool(COMPARISONS[match[1]](grade, float(match[2])))
 
 
 class Suite(Strict):
-    """A whole suite file."""
+    """Suite: a whole suite file."""
 
     suite: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     version: int = Field(ge=1)
@@ -181,11 +181,11 @@ class Suite(Strict):
     probe: Probe
     models: dict[str, ModelSpec] = {}
     metrics: Annotated[list[ComponentChoice], BeforeValidator(_listed), Field(min_length=1)] = [Component(name=DEFAULT)]
-    """Names with parameters, or files; `default` stands for all default metrics that the list does not name itself."""
+    """Names with parameters, or files; `default` adds all default metrics that the list does not contain."""
     tests: list[Any] = Field(min_length=1)
-    """Instances of the test kinds' own models, which extend `DeclaredTest`."""
+    """Instances of the test kinds' models, which extend `DeclaredTest`."""
 
     @property
     def title(self) -> str:
-        """`name@version`."""
+        """Name and version, as `name@version`."""
         return f"{self.suite}@{self.version}"

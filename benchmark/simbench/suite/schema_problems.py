@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a part of a suite, each in one line with its position and the nearest valid key."""
+"""Translate pydantic's errors on a part of a suite to lines with a position and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from simbench.suite.yaml_nodes import Document, Location, Problem
 
 M = TypeVar("M", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
+# Keys of a file that loading resolves, so that the models do not have them.
 KEYS_OF_LOADING: dict[type[BaseModel], list[str]] = {Suite: ["extends"], ModelSpec: [LIKE]}
-"""Keys that a file may hold and that loading resolves: no model has them."""
 
 
 def validated(model: type[M], data: Any, location: Location, document: Document, problems: list[Problem]) -> M | None:
-    """An instance of `model`, or None and its problems."""
+    """Return an instance of `model`, or None after adding to `problems`."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -30,7 +30,8 @@ def validated(model: type[M], data: Any, location: Location, document: Document,
 
 
 def path_of(location: Location) -> str:
-    """
+    """Return a location as a path.
+
     >>> path_of(("tests", 1, "layers"))
     'tests[1].layers'
     """
@@ -39,9 +40,9 @@ def path_of(location: Location) -> str:
 
 
 def _described(model: type[BaseModel], error: ValidationError, location: Location, document: Document) -> list[Problem]:
-    """One problem for each of pydantic's; those of the branches of one union are alternatives, and make one.
+    """Return one problem per error of pydantic; errors of the branches of one union are alternatives, and make one.
 
-    What a place lacks, alone or among its keys, is no problem where the document is incomplete.
+    A missing value or key is no problem where the document is incomplete.
     """
     unknown_and_missing: list[Problem] = []
     wrong: dict[Location, list[str]] = {}
@@ -67,7 +68,7 @@ def _described(model: type[BaseModel], error: ValidationError, location: Locatio
 
 
 def _message(problem: ErrorDetails) -> str:
-    """pydantic's message in our words where its own speak of Python, or hide the nearest valid value."""
+    """Return pydantic's message, reworded if it speaks of Python types or does not suggest the nearest valid value."""
     if problem["type"] in ("model_type", "dict_type"):
         return "a mapping is needed"
     message = problem["msg"].removeprefix("Value error, ")
@@ -79,7 +80,7 @@ def _message(problem: ErrorDetails) -> str:
 
 
 def _without_branches(parts: tuple[int | str, ...], data: Any, *, last_is_absent: bool) -> Location:
-    """pydantic's location without the parts that name a branch of a union: they are keys of nothing in the data."""
+    """Return pydantic's location without the parts that name a branch of a union, which are no keys of the data."""
     found: list[int | str] = []
     for position, part in enumerate(parts):
         absent = last_is_absent and position == len(parts) - 1
@@ -92,7 +93,7 @@ def _without_branches(parts: tuple[int | str, ...], data: Any, *, last_is_absent
 
 
 def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys that are valid at a place, for the suggestion."""
+    """Return the keys that are valid at a place, for the suggestion."""
     annotation: Any = model
     for part in location:
         annotation = _inside(annotation, part)
@@ -103,7 +104,7 @@ def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
 
 
 def _inside(annotation: Any, part: str | int) -> Any:
-    """The annotation one step further in."""
+    """Return the annotation of a key or an item of an annotated value."""
     for branch in _branches(annotation):
         if _is_model(branch) and part in branch.model_fields:
             return branch.model_fields[part].annotation
@@ -113,7 +114,7 @@ def _inside(annotation: Any, part: str | int) -> Any:
 
 
 def _branches(annotation: Any) -> list[Any]:
-    """What `A | B | None` or `Annotated[A, ...]` may stand for."""
+    """Return the alternatives of `A | B | None` or `Annotated[A, ...]`."""
     if typing.get_origin(annotation) in (dict, list) or isinstance(annotation, type):
         return [annotation]
     return [branch for inner in getattr(annotation, "__args__", ()) for branch in _branches(inner)]

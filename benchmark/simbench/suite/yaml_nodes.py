@@ -1,4 +1,4 @@
-"""YAML with positions: a document as plain data, and where each of its keys and values stands."""
+"""Read YAML as plain data with the position of every key and value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MERGED_TAG = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats (`1e-3`) and booleans (`on` and `yes` are words), which PyYAML reads otherwise."""
+    """Loader with YAML 1.2's floats (`1e-3`) and booleans (`on` and `yes` are words), which PyYAML reads otherwise."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -33,31 +33,33 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a file, counted from 1."""
+    """Line and column in a file, counted from 1."""
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
+        """Return `file:line:column`."""
         return f"{self.file}:{self.line}:{self.column}"
 
 
 class Problem(NamedTuple):
-    """What is wrong, and where."""
+    """Mistake in a suite file, with its position."""
 
     position: Position
     text: str
 
     def __str__(self) -> str:
+        """Return the position and the message."""
         return f"{self.position}: {self.text}"
 
 
 @dataclass(frozen=True)
 class Document:
-    """A mapping read from YAML, with the positions of every key and every value, and what was wrong already in it.
+    """Mapping read from YAML, with the positions of all keys and values, and the problems found while reading.
 
-    At the places that are `incomplete`, something is missing that stands elsewhere and was not found.
+    At the places that are `incomplete`, a part is missing because the group that it is inherited from is invalid.
     """
 
     data: dict[str, Any]
@@ -67,7 +69,7 @@ class Document:
     incomplete: frozenset[Location] = frozenset()
 
     def at(self, location: Location) -> Any:
-        """The value at `location`; None where there is none."""
+        """Return the value at `location`; None if there is none."""
         value: Any = self.data
         for part in location:
             try:
@@ -77,7 +79,7 @@ class Document:
         return value
 
     def position(self, location: Location, *, of_key: bool = False) -> Position:
-        """Where `location` stands; the nearest enclosing place if it is not in the file (a missing key)."""
+        """Return the position of `location`, or of the nearest enclosing place if it is not in the file."""
         while location:
             found = self.keys.get(location) if of_key else None
             found = found or self.values.get(location)
@@ -88,7 +90,7 @@ class Document:
 
 
 def read_document(path: Path) -> Document:
-    """Read one YAML mapping; raises `SuiteError` for what is no YAML or no mapping."""
+    """Read one YAML mapping; raise `SuiteError` if the file is not valid YAML or holds no mapping."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
     except yaml.MarkedYAMLError as error:
@@ -108,9 +110,9 @@ def read_document(path: Path) -> Document:
 
 
 def merged(base: Document, over: Document) -> Document:
-    """`over` on top of `base`: mappings are merged key by key, everything else is replaced.
+    """Merge `over` into `base`: mappings are merged key by key, everything else is replaced.
 
-    A component under another `name` is replaced too: the parameters of the one are not those of the other.
+    A component with another `name` is replaced as a whole, since its parameters differ.
     """
     keys, values = dict(base.keys), dict(base.values)
     data = _merge(base.data, over.data, (), keys, values)
@@ -143,7 +145,7 @@ def _other_name(base: dict[str, Any], over: dict[str, Any]) -> bool:
 
 
 class _Reader:
-    """Turns nodes into plain data and remembers positions."""
+    """Reader that turns nodes into plain data and records positions and problems."""
 
     def __init__(self, file: str) -> None:
         self.file = file

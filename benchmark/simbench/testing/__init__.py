@@ -1,4 +1,4 @@
-"""The conformance kit: what a metric declares of itself, measured. For plugin authors and for our own tests."""
+"""Conformance kit: measure the declared properties of a metric, for plugin authors and for our own tests."""
 
 from simbench.testing.conformance import Finding, check_metric
 

@@ -1,4 +1,4 @@
-"""A metric on the bench: its scores of the inputs, and what counts as a difference between two of its values."""
+"""Bench for a metric: its scores on the inputs, and the tolerance for differences of its values."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# Values count as equal if they differ by less, relative to themselves and to the metric's scale.
 TOLERANCE = 1e-6
-"""Values are equal that differ by less, relative to themselves and to the metric's scale."""
+# Tolerance where a transformed input was rounded to single precision.
 SINGLE_TOLERANCE = 1e-4
-"""The same where a transformed input was rounded to single precision."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A metric by its plain function and by its fast interface, and the inputs to measure it on."""
+    """Metric by its matrix interface and by its batched interface, and the inputs to measure it on."""
 
     plain: Metric
     fast: Metric
@@ -37,7 +37,7 @@ class Bench:
     seed: int
 
     def score(self, a: Representation, b: Representation) -> Score:
-        """The plain function's score."""
+        """Return the plain function's score."""
         return score_pairs(self.plain, [a, b], [(0, 1)])[0]
 
     @cached_property
@@ -50,26 +50,26 @@ class Bench:
         return {}
 
     def between(self, first: int, second: int) -> Score:
-        """The plain function's score of two of the sides, found once."""
+        """Return the plain function's score of two of the sides, memoised."""
         if (first, second) not in self._known:
             self._known[first, second] = self.score(self.sides[first], self.sides[second])
         return self._known[first, second]
 
     @cached_property
     def scores(self) -> list[tuple[Case, Score]]:
-        """The plain function's score of each case."""
+        """Plain function's score of each case."""
         return [(case, self.between(2 * k, 2 * k + 1)) for k, case in enumerate(self.cases)]
 
     @cached_property
     def own(self) -> list[tuple[Case, Score]]:
-        """The plain function's score of each case's first side with itself."""
+        """Plain function's score of each case's first side with itself."""
         return [(case, self.between(2 * k, 2 * k)) for k, case in enumerate(self.cases)]
 
     @cached_property
     def scale(self) -> float:
-        """How far apart the metric puts a representation with itself, with its counterpart and with its shuffled rows.
+        """Range of three values: of a representation with itself, with its counterpart and with shuffled rows.
 
-        1 where that cannot be said, as of a metric that is the same for all three.
+        1 if the range is 0 or unknown.
         """
         case = self.cases[0]
         shuffled = TRANSFORMS.get("row_shuffle")(case.a, seed=self.seed)
@@ -78,25 +78,25 @@ class Bench:
         return (max(known) - min(known) if known else 0.0) or 1.0
 
     def usable(self) -> Iterator[tuple[Case, float]]:
-        """The cases that have a value, and that value."""
+        """Yield the cases that have a value, with that value."""
         for case, score in self.scores:
             if score.status == "ok" and score.value is not None:
                 yield case, score.value
 
     def slack(self, *values: float) -> float:
-        """What does not count as a difference."""
+        """Return the largest difference of these values that is tolerated."""
         return TOLERANCE * max(self.scale, *(abs(value) for value in values))
 
     def gap(self, value: float, score: Score) -> float:
-        """The difference relative to the value and to the metric's scale; infinite where there is no other value."""
+        """Return the difference relative to the value and the metric's scale; infinite if there is no other value."""
         if score.value is None:
             return math.inf
         return abs(value - score.value) / max(self.scale, abs(value))
 
     def changed(self, case: Case, sides: Sequence[tuple[Representation, Representation]]) -> list[float] | None:
-        """The gaps between a case's value and those of changed sides, in units of the tolerance; None without a value.
+        """Return the gaps between a case's value and those of changed sides, in tolerances; None without a value.
 
-        By the interface that the runner takes, in one batch, so that each representation is prepared once.
+        Values are computed by the interface that the runner uses, in one batch, so that each side is prepared once.
         """
         made = [case.a, case.b]
         for a, b in sides:

@@ -1,8 +1,8 @@
-"""Measure what a metric declares: range, symmetry, invariances; and what every metric owes: see the functions below.
+"""Measure the declared properties of a metric (range, symmetry, invariances) and those that every metric must have.
 
-A declaration that does not hold is a finding with `ok=False`. What is merely of interest (an invariance that holds on
-all inputs but was not declared, the value for independent data) is a finding with `ok=True`. Where the metric gave no
-value to look at, nothing was measured: `ok=None`, with the reason.
+A declaration that does not hold is a finding with `ok=False`. Information (an invariance that holds on all inputs but
+is not declared, the value for independent data) is a finding with `ok=True`. If the metric returned no value, nothing
+was measured: `ok=None`, with the reason.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ NULL_DRAWS, NULL_ROWS, NULL_WIDTH = 5, 100, 20
 
 @dataclass(frozen=True)
 class Finding:
-    """One property of a metric: what was declared of it, what was measured, and whether the two agree.
+    """One property of a metric, as declared and as measured, and whether the two agree.
 
-    `ok` is None where nothing was measured; `detail` says why.
+    `ok` is None if nothing was measured; `detail` says why.
     """
 
     property: str
@@ -60,7 +60,7 @@ def check_metric(metric: Metric, *, seed: int = 0) -> list[Finding]:
 
 
 def finite(bench: Bench) -> Iterator[Finding]:
-    """A finite number on every input, or a skip with a reason; at least on the ordinary input a number."""
+    """Check for a finite number on every input, or a skip with a reason; the ordinary input must not be skipped."""
     for position, (case, score) in enumerate(bench.scores):
         ok = score.status == "ok" or (score.status == "skip" and position > 0)
         measured = f"{score.value:.6g}" if score.value is not None else f"{score.status}: {score.reason}"
@@ -68,7 +68,7 @@ def finite(bench: Bench) -> Iterator[Finding]:
 
 
 def identity(bench: Bench) -> Iterator[Finding]:
-    """Nothing is more similar to a representation than itself; a distance from itself is the least possible."""
+    """Check that no representation is more similar to one than itself, and that a distance to itself is minimal."""
     low = bench.plain.value_range[0]
     if not any(bench.usable()):
         yield _unmeasured("identity", "the extreme", bench)
@@ -88,7 +88,7 @@ def identity(bench: Bench) -> Iterator[Finding]:
 
 
 def exactness(bench: Bench) -> Iterator[Finding]:
-    """How far a self-comparison is from the end of the range, at worst, where the range ends."""
+    """Report the largest distance of a self-comparison from the end of the range, if the range is bounded."""
     end = bench.plain.value_range[1 if bench.plain.higher_is_more_similar else 0]
     away = [(abs(own.value - end), case.name) for case, own in bench.own if own.value is not None]
     if away and math.isfinite(end):
@@ -99,7 +99,7 @@ def exactness(bench: Bench) -> Iterator[Finding]:
 
 
 def value_range(bench: Bench) -> Iterator[Finding]:
-    """All values lie in the declared range."""
+    """Check that all values lie in the declared range."""
     low, high = bench.plain.value_range
     values = [score.value for _, score in (*bench.scores, *bench.own) if score.value is not None]
     if values:
@@ -110,7 +110,7 @@ def value_range(bench: Bench) -> Iterator[Finding]:
 
 
 def symmetry(bench: Bench) -> Iterator[Finding]:
-    """Exchanging the arguments leaves the value, where that is declared."""
+    """Check that exchanging the arguments does not change the value, if that is declared."""
     back = [(score.value, bench.between(2 * k + 1, 2 * k)) for k, (_, score) in enumerate(bench.scores)]
     gaps = [bench.gap(value, reversed_) for value, reversed_ in back if value is not None]
     declared = bench.plain.symmetric
@@ -123,10 +123,10 @@ def symmetry(bench: Bench) -> Iterator[Finding]:
 
 
 def invariances(bench: Bench) -> Iterator[Finding]:
-    """The declared transforms of either argument leave the value on all inputs, and no other transform does.
+    """Check that declared transforms of either argument do not change any value; report others that do not, either.
 
-    A transform that is not declared is not tried again once it has changed a value. At the head the model follows the
-    transform, and a common shift of all unembeddings is added: all that leaves the distribution as it is.
+    A transform that is not declared is not tried again once it has changed a value. At the head, the model follows the
+    transform, and a common shift of all unembeddings is added: the whole change preserves the distribution.
     """
     worst = {name: {"first": (0.0, ""), "second": (0.0, "")} for name in INVARIANCES}
     tried = 0
@@ -162,7 +162,7 @@ def _largest(gaps: Mapping[str, tuple[float, str]]) -> float:
 
 
 def triangle(bench: Bench) -> Iterator[Finding]:
-    """No way is longer than a detour, where that is declared; measured of all distances that are not heavy."""
+    """Check the triangle inequality, if it is declared; measure it for all distances that are not heavy."""
     declared = bench.plain.triangle_inequality
     if bench.plain.higher_is_more_similar or (bench.plain.cost == "heavy" and not declared):
         return
@@ -178,7 +178,7 @@ def triangle(bench: Bench) -> Iterator[Finding]:
 
 
 def row_order(bench: Bench) -> Iterator[Finding]:
-    """Reordering the rows of both sides alike leaves the value; a seeded choice of rows may change it."""
+    """Check that a common permutation of the rows does not change the value; a metric that draws rows by a seed may."""
     seeded = "seed" in bench.plain.parameters
     gaps: list[float] = []
     for case, _ in bench.usable():
@@ -193,7 +193,7 @@ def row_order(bench: Bench) -> Iterator[Finding]:
 
 
 def determinism(bench: Bench) -> Iterator[Finding]:
-    """The same inputs give the same value, whatever the state of the global random generators."""
+    """Check that equal inputs have equal values, in any state of the global random generators."""
     again, elsewhere = "determinism", "independence of global random state"
     for case, value in list(bench.usable())[:1]:
         yield _same(again, value, bench.score(case.a, case.b))
@@ -205,7 +205,7 @@ def determinism(bench: Bench) -> Iterator[Finding]:
 
 
 def purity(bench: Bench) -> Iterator[Finding]:
-    """The inputs are not modified, by either interface: after all other checks they are what they were made as."""
+    """Check that neither interface modified the inputs, after all other checks."""
     made = cases(bench.seed, sequences="sequence" in bench.plain.needs)
     changed = [
         before.name
@@ -214,7 +214,7 @@ def purity(bench: Bench) -> Iterator[Finding]:
     ]
     if changed or any(bench.usable()):
         yield Finding("inputs are not modified", "yes", _yes(not changed), not changed, ", ".join(changed))
-    else:  # a metric that gave up at once had no occasion
+    else:  # a metric that never returned a value may not have reached the inputs
         yield _unmeasured("inputs are not modified", "yes", bench)
 
 
@@ -223,7 +223,7 @@ def _equal(before: Representation, after: Representation) -> bool:
 
 
 def fast_interface(bench: Bench) -> Iterator[Finding]:
-    """`prepare` and `compare_many` give what the plain function gives, for all pairs in one batch."""
+    """Check that `prepare` and `compare_many` agree with the plain function, for all pairs in one batch."""
     if bench.fast.prepare is None and bench.fast.compare_many is None:
         return
     pairs = [(i, j) for i in range(len(bench.sides)) for j in (i, i ^ 1)]  # each with itself and with its counterpart
@@ -240,7 +240,7 @@ def fast_interface(bench: Bench) -> Iterator[Finding]:
 
 
 def null_level(bench: Bench) -> Iterator[Finding]:
-    """What the metric says of unrelated representations: no declaration to hold it against, but good to know."""
+    """Report the value for unrelated representations, of which nothing is declared."""
     values = null_values(bench.fast, seed=bench.seed)
     if not values:
         yield _unmeasured("value for unrelated representations", "not declared", bench)
@@ -251,7 +251,7 @@ def null_level(bench: Bench) -> Iterator[Finding]:
 
 
 def null_values(metric: Metric, *, seed: int = 0) -> list[float]:
-    """The values for some pairs of independent normal matrices, as far as there are any."""
+    """Return the values for a few pairs of independent normal matrices, without pairs that have none."""
     seeds = [seed_for(purpose="null level", draw=draw, seed=seed) for draw in range(NULL_DRAWS)]
     drawn = [unrelated(each, rows=NULL_ROWS, width=NULL_WIDTH) for each in seeds]
     if "sequence" in metric.needs:
@@ -294,7 +294,7 @@ def _same(name: str, value: float, again: Score) -> Finding:
 
 
 def _unmeasured(name: str, declared: str, bench: Bench) -> Finding:
-    """Neither a pass nor a failure: no value was there to look at, for the reason that the metric gave."""
+    """Return a finding that neither passes nor fails, since the metric returned no value, with the metric's reason."""
     reasons = (score.reason for _, score in bench.scores if score.reason is not None)
     reason = "no value" if any(bench.usable()) else next(reasons, "no value")
     return Finding(name, declared, NOT_MEASURED, None, reason)
@@ -306,7 +306,7 @@ def _yes(holds: bool) -> str:
 
 @contextmanager
 def _global_seeds(seed: int) -> Iterator[None]:
-    """Other states of the global generators of Python, numpy and torch within the block."""
+    """Set the global generators of Python, numpy and torch within the block, and restore them."""
     python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)

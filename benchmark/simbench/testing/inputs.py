@@ -1,7 +1,7 @@
-"""Seeded pairs of representations that strain a metric: low rank, wide, duplicated and dead units, single precision.
+"""Seeded pairs of representations that are hard for metrics: low rank, wide, duplicated and dead units, float32.
 
-Both sides of a pair see the same latent variables, so that their similarity is neither perfect nor absent (those of
-`unrelated` see nothing in common), and carry a linear softmax model, fitting inputs and targets: all a metric may need.
+Both sides of a pair depend on the same latent variables, so that they are neither equal nor unrelated (but those of
+`unrelated` are independent), and have a linear softmax model, fitting inputs and targets: all that a metric may need.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOKENS = 8
 
 @dataclass(frozen=True)
 class LinearReadout:
-    """A model whose only known layer is the embedding: logits = activations @ unembedding.T + bias.
+    """Model whose only known layer is the embedding: logits = activations @ unembedding.T + bias.
 
     Shapes: unembedding (labels, features), bias (labels,).
     """
@@ -38,11 +38,11 @@ class LinearReadout:
     bias: Tensor
 
     def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """The logits, (rows, labels)."""
+        """Return the logits, (rows, labels)."""
         return activations @ self.unembedding.to(activations).T + self.bias.to(activations)
 
     def head(self) -> Head:
-        """The read-out itself."""
+        """Return the read-out itself."""
         from simbench.representations.representation import Head
 
         return Head(self.unembedding, self.bias)
@@ -50,7 +50,7 @@ class LinearReadout:
 
 @dataclass(frozen=True)
 class Case:
-    """A pair of representations of the same inputs, and the name of what is special about it."""
+    """Pair of representations of the same inputs, named by its special property."""
 
     name: str
     a: Representation
@@ -58,7 +58,7 @@ class Case:
 
 
 def cases(seed: int, *, sequences: bool = False) -> list[Case]:
-    """The pairs on which a metric is measured; the first one is the ordinary one. With `sequences`, rows are tokens."""
+    """Return the pairs on which a metric is measured, an ordinary one first; with `sequences`, rows are tokens."""
     made = [
         _case("random", seed),
         _case("low rank", seed, noise=0.0),
@@ -72,9 +72,9 @@ def cases(seed: int, *, sequences: bool = False) -> list[Case]:
 
 
 def unrelated(seed: int, *, rows: int = 100, width: int = 20) -> Case:
-    """Two matrices of independent standard normal numbers; the second one's model has learnt the common targets."""
+    """Draw two independent standard normal matrices; the model of the second one predicts the common targets."""
     generator = torch.Generator().manual_seed(seed_for(purpose="unrelated", rows=rows, width=width, seed=seed))
-    labels = max(LABELS, width + 4)  # more than dimensions, or no label set would determine an embedding
+    labels = max(LABELS, width + 4)  # more labels than dimensions, so that label sets determine embeddings
     sides = [_normal(generator, rows + FIT_ROWS, width) for _ in range(2)]
     models = [LinearReadout(_normal(generator, labels, width), _normal(generator, labels)) for _ in range(2)]
     targets = models[1].continue_from("", sides[1]).argmax(dim=1)
@@ -83,12 +83,12 @@ def unrelated(seed: int, *, rows: int = 100, width: int = 20) -> Case:
 
 
 def in_sequences(case: Case) -> Case:
-    """Every eight rows as the tokens of one input, and nothing else of what the sides had."""
+    """Turn every eight rows into the tokens of one input; drop models, targets and fitting inputs."""
     return replace(case, a=_sequence(case.a), b=_sequence(case.b))
 
 
 def common_shift(representation: Representation, seed: int) -> Representation:
-    """The same model with one random vector added to all unembeddings: the same distribution, other logits."""
+    """Add one random vector to all unembeddings of the model, which changes logits but not the distribution."""
     head = representation.model.head() if representation.model is not None else None
     if head is None:
         return representation
@@ -119,14 +119,14 @@ def _case(
         offset = _normal(generator, width)
         own = latents @ mixing + noise * _normal(generator, rows + FIT_ROWS, width) + offset
         activations = change(torch.cat([common, own], dim=1)).to(dtype or torch.float64)
-        common = 2 * own[:, :shared]  # units of this side that the next one has too
+        common = 2 * own[:, :shared]  # units of this side that the next one shares
         model = _readout(activations, latents, labelling + _normal(generator, LABELS, LATENT) / 2)
         sides.append(represented(activations, model, targets, rows))
     return Case(name, *sides)
 
 
 def represented(activations: Tensor, model: LinearReadout, targets: Tensor, rows: int) -> Representation:
-    """The first `rows` rows as the probe, the others as its fitting inputs."""
+    """Build a representation with the first `rows` rows as the probe and the others as its fitting inputs."""
     from simbench.representations.representation import Representation
 
     whole = Representation(
@@ -145,7 +145,7 @@ def _sequence(representation: Representation) -> Representation:
 
 
 def _readout(activations: Tensor, latents: Tensor, labelling: Tensor) -> LinearReadout:
-    """The read-out that predicts `latents @ labelling.T` from the activations with the least squared error."""
+    """Fit the read-out that predicts `latents @ labelling.T` from the activations with the least squared error."""
     mean = activations.double().mean(dim=0)
     inverse: Tensor = torch.linalg.pinv(activations.double() - mean, rtol=1e-6)
     unembedding = (inverse @ (latents @ labelling.T)).T
@@ -153,7 +153,7 @@ def _readout(activations: Tensor, latents: Tensor, labelling: Tensor) -> LinearR
 
 
 def _with_dead_units(x: Tensor) -> Tensor:
-    """The first unit stuck at 0.7, and one more stuck at 0."""
+    """Set the first unit to 0.7 everywhere, and append one that is 0 everywhere."""
     unit = x[:, :1]
     return torch.cat([torch.full_like(unit, 0.7), x[:, 1:], torch.zeros_like(unit)], dim=1)
 

@@ -1,4 +1,4 @@
-"""Measure what `simbench describe` says of a metric beside what it declares: invariances, null level, cost."""
+"""Measure the properties of a metric that `simbench describe` shows: invariances, null level, cost."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from simbench.testing.inputs import in_sequences, unrelated
 from simbench.testing.triangles import detours
 
 ROWS, WIDTH, CASES = 500, 32, 3
+# A measurement that takes more seconds is made once, any other one three times, and the quickest counts.
 LONG = 2.0
-"""Seconds: what takes longer is timed once, all else three times, of which the quickest counts."""
 
 
 def measure(metric: Metric) -> Measured:
-    """All that is measured of a metric at its default parameters."""
+    """Measure a metric at its default parameters."""
     findings = {finding.property: finding.measured for finding in check_metric(metric)}
     tried = not metric.higher_is_more_similar and "triangle inequality" in findings
     found = detours(metric, TOLERANCE) if tried else None
@@ -39,7 +39,7 @@ def measure(metric: Metric) -> Measured:
 
 
 def seconds_per_pair(metric: Metric) -> float | None:
-    """CPU time per pair when all pairs of six matrices are scored together; None where one of them has no value."""
+    """Return the CPU time per pair of scoring all pairs of six matrices together; None if a pair has no value."""
     cases = [unrelated(seed, rows=ROWS, width=WIDTH) for seed in range(CASES)]
     if "sequence" in metric.needs:
         cases = [in_sequences(case) for case in cases]
@@ -56,7 +56,7 @@ def seconds_per_pair(metric: Metric) -> float | None:
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:
-    """To as many significant digits.
+    """Round to a number of significant digits.
 
     >>> rounded(0.00123456), rounded(1234567.0)
     (0.001235, 1235000.0)

@@ -1,8 +1,8 @@
-"""Triples of representations on which the triangle inequality is hard to keep: the third lies between the other two.
+"""Triples of representations that may violate the triangle inequality: the third lies between the other two.
 
-Halfway between x and y a squared distance is a quarter of what it is from x to y, so that the detour over the middle is
-half as long as the way. Every draw of x and y has six middles: the midpoint, an uneven mixture, half of the rows of
-each, the units of both side by side, a part of the units of x, and something unrelated.
+At the midpoint of x and y, a squared distance is a quarter of that from x to y, so that the detour over the midpoint is
+half as long as the direct distance. Every draw of x and y has six middles: the midpoint, an uneven mixture, half of the
+rows of each, the units of both side by side, a part of the units of x, and an unrelated matrix.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ MIDDLES = ("midpoint", "mixture", "half of the rows", "side by side", "part", "r
 
 @dataclass(frozen=True)
 class Detours:
-    """How many triples had values, how many violate the inequality, and the largest excess of the way over a detour.
+    """Numbers of triples with values and of violations, and the largest excess of a distance over a detour.
 
-    `excess` is relative to the way, 0 where there is none.
+    `excess` is relative to the distance, and 0 if there is no violation.
     """
 
     triples: int
@@ -44,7 +44,7 @@ class Detours:
 
 
 def detours(metric: Metric, tolerance: float, *, seed: int = 0, draws: int = DRAWS) -> Detours:
-    """How often d(x, y) > d(x, middle) + d(middle, y), by more than `tolerance` of it, over `draws` × six triples."""
+    """Count how often d(x, y) (1 − `tolerance`) > d(x, middle) + d(middle, y), over `draws` × six triples."""
     sides: list[Representation] = []
     pairs: list[tuple[int, int]] = []
     for drawn in _draws(seed, draws, sequences="sequence" in metric.needs):
@@ -64,7 +64,7 @@ def detours(metric: Metric, tolerance: float, *, seed: int = 0, draws: int = DRA
 
 
 def _draws(seed: int, draws: int, *, sequences: bool) -> Iterator[list[Representation]]:
-    """x, y and the middles in the order of `MIDDLES`, for each draw."""
+    """Yield x, y and the middles in the order of `MIDDLES`, for each draw."""
     for draw in range(draws):
         generator = torch.Generator().manual_seed(seed_for(purpose="triangles", draw=draw, seed=seed))
         made = _matrices(generator, KINDS[draw % len(KINDS)])
@@ -81,7 +81,7 @@ def _draws(seed: int, draws: int, *, sequences: bool) -> Iterator[list[Represent
 
 
 def _matrices(generator: torch.Generator, kind: str) -> list[Tensor]:
-    """x, y and the middles; y has nothing to do with x, or half of its variance, another size, or is x cubed."""
+    """Draw x, y and the middles; y is unrelated to x, shares half of its variance, has another scale, or is x cubed."""
     shape = (ROWS + FIT_ROWS, WIDTH)
     x, y, other = (_normal(generator, *shape) + _normal(generator, WIDTH) for _ in range(3))
     if kind == "linear":
