@@ -96,7 +96,7 @@ def test_nothing_but_the_file_is_left(path: Path) -> None:
 
 def test_nothing_is_left_of_what_cannot_be_written(path: Path) -> None:
     save_activations(path, torch.ones(3), {})
-    with pytest.raises(Exception, match="(?i)str"):
+    with pytest.raises(Exception, match=r"(?i)str"):
         save_activations(path, torch.zeros(3), {"layer": 3})  # type: ignore[dict-item]
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert torch.equal(load_activations(path), torch.ones(3))
