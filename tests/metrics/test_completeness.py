@@ -63,7 +63,7 @@ REFERENCES = {
     "subspace_match_auc": "matching/subspace_match: test_the_area_is_the_integral_of_the_share",
     "linear_regression": "regression/linear: test_in_sample_it_is_the_r2_of_least_squares",
     "linear_predictivity": "regression/linear: test_it_is_ridge_regression_with_the_penalty_of_generalised_cross_validation",
-    "pls_predictivity": "regression/linear: test_the_fast_door_is_the_regression_of_scikit_learn",
+    "pls_predictivity": "regression/linear: test_the_batched_interface_is_the_regression_of_scikit_learn",
     "gulp": "cca/subspaces: test_gulp_is_its_definition_by_covariances",
     "decoding_similarity": "cca/subspaces: test_decoding_similarity_is_the_cosine_of_what_the_readouts_say",
     "subspace_angles": "cca/subspaces: test_principal_angles_are_those_of_scipy",

@@ -49,7 +49,7 @@ def test_plain_function_gives_the_golden_value(case: str, name: str, direction: 
 
 
 @pytest.mark.parametrize(("case", "name", "direction", "value"), EXPECTED)
-def test_fast_door_gives_the_golden_value(case: str, name: str, direction: str, value: float) -> None:
+def test_batched_interface_gives_the_golden_value(case: str, name: str, direction: str, value: float) -> None:
     (score,) = score_pairs(METRICS.get(name), arrays(case, direction), [(0, 1)])
     assert score.status == "ok", score.reason
     assert_golden(score.value, value)

@@ -49,7 +49,7 @@ def test_everything_declared_is_kept() -> None:
     assert Path(given.origin.file) == Path(__file__)
 
 
-def test_a_class_may_carry_the_fast_door() -> None:
+def test_a_class_may_carry_the_batched_interface() -> None:
     @metric("with_class", higher_is_more_similar=True)
     class WithClass:
         def __call__(self, x: Tensor, y: Tensor, *, power: float = 2.0) -> float:

@@ -173,7 +173,7 @@ def test_symmetric_operators_are_as_far_apart_as_their_sorted_eigenvalues() -> N
 
 
 @pytest.mark.parametrize("compare", COMPARISONS)
-def test_the_fast_door_gives_the_same_for_many_pairs(compare: str) -> None:
+def test_the_batched_interface_gives_the_same_for_many_pairs(compare: str) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(10, 12, 5)), rng.normal(size=(10, 12, 3))
     metric = METRICS.get("dsa").with_parameters({"compare": compare, "rank": 4})

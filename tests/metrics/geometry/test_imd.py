@@ -155,7 +155,7 @@ def test_blocks_make_no_difference(probes: int, monkeypatch: pytest.MonkeyPatch)
     assert value(x, y, probes=probes) == pytest.approx(whole, rel=1e-9)
 
 
-def test_the_fast_door_gives_the_same_for_many_pairs() -> None:
+def test_the_batched_interface_gives_the_same_for_many_pairs() -> None:
     x, y = pair(40, 6, 9)
     sides = [Representation(torch.as_tensor(side)) for side in (x, y)]
     scores = score_pairs(METRICS.get("imd"), sides, [(0, 1), (1, 0), (1, 1)])

@@ -158,7 +158,7 @@ def test_another_seed_deals_the_rows_otherwise(seed: int) -> None:
 
 @pytest.mark.parametrize("shape", [(60, 40, 30), (200, 120, 110), (40, 60, 5)])
 @pytest.mark.parametrize("components", [1, 3, 25])
-def test_the_fast_door_is_the_regression_of_scikit_learn(shape: tuple[int, int, int], components: int) -> None:
+def test_the_batched_interface_is_the_regression_of_scikit_learn(shape: tuple[int, int, int], components: int) -> None:
     x, y = pair(*shape)
     expected = value(pls_predictivity, x, y, components=components, folds=3)
     assert fast("pls_predictivity", x, y, components=components, folds=3) == pytest.approx(expected, abs=1e-8)
