@@ -84,7 +84,7 @@ def falling(level: float) -> Any:
 @pytest.mark.parametrize(
     ("level", "beyond", "first"), [(0.6, 1.0, 0.5), (0.75, 1.0, 0.5), (0.02, 0.0, None), (0.03, 1.0, 0.02)]
 )
-def test_the_auxiliary_says_where_deletion_exceeds_the_level_of_seeds(
+def test_auxiliary_values_say_where_deletion_exceeds_the_level_of_seeds(
     level: float, beyond: float, first: float | None, group: ModelGroup
 ) -> None:
     auxiliary = make().grade([group], AT_LAYERS, falling(level)).auxiliary
@@ -92,7 +92,7 @@ def test_the_auxiliary_says_where_deletion_exceeds_the_level_of_seeds(
     assert auxiliary.get("kept_at_seed_level") == first
 
 
-def test_of_several_curves_the_auxiliary_is_the_median(group: ModelGroup) -> None:
+def test_the_auxiliary_value_of_several_curves_is_the_median(group: ModelGroup) -> None:
     def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
         share = kept(comparison)
         return Similarity(

@@ -137,7 +137,7 @@ def test_networks_of_different_groups_are_not_compared(group: ModelGroup) -> Non
     }
 
 
-def test_auxiliary_look_at_whole_columns_only(group: ModelGroup) -> None:
+def test_auxiliary_values_use_whole_columns_only(group: ModelGroup) -> None:
     def scores(comparison: Comparison) -> Similarity:
         gap = abs(group.layers.index(comparison.a.layer) - group.layers.index(comparison.b.layer))
         if gap == 1 and comparison.b.layer == "block1":

@@ -74,7 +74,7 @@ def test_an_index_without_a_scale_tells_nothing_apart() -> None:
     assert make(margin=0.0).grade([], AT_LAYERS, lambda c: Similarity(values[role(c)])).grade == 0.0
 
 
-def test_auxiliary_are_medians_at_the_largest_closeness() -> None:
+def test_auxiliary_values_are_medians_at_the_largest_closeness() -> None:
     def scores(comparison: Comparison) -> Similarity:
         rho = dict(comparison.a.model.generator.parameters)["rho"] if comparison.a.model.generator else 0.0
         return Similarity({"own": 1.0, "equivalent": rho, "dissimilar": -rho, "unrelated": 0.0}[role(comparison)])
@@ -131,7 +131,7 @@ def test_a_pair_is_one_generator_with_one_parameter_changed(generator: str) -> N
         assert (len(changed), first.name, dissimilar.a.model.seed) == (1, second.name, dissimilar.b.model.seed)
 
 
-def test_auxiliary_say_what_each_generator_gave() -> None:
+def test_auxiliary_values_are_given_for_each_generator() -> None:
     values = {"own": 1.0, "equivalent": 0.75, "dissimilar": 0.25, "unrelated": 0.0}
     auxiliary = make(generators=EVERY[2:]).grade([], AT_HEAD, lambda c: Similarity(values[role(c)])).auxiliary
     assert auxiliary == {

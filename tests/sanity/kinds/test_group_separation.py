@@ -59,7 +59,7 @@ def by_the_book(index: Index, groups: list[ModelGroup]) -> dict[str, tuple[float
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("count", [2, 3])
-def test_grade_and_auxiliary_are_those_of_the_protocol(seed: int, count: int, group: ModelGroup) -> None:
+def test_grade_and_auxiliary_values_are_those_of_the_protocol(seed: int, count: int, group: ModelGroup) -> None:
     index, groups = random_index(seed), conditions(group, count)
     verdict = grade(index, groups)
     expected = by_the_book(index, groups)

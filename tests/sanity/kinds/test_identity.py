@@ -119,7 +119,7 @@ def test_the_mean_rank_of_self_counts_ties_against_it(group: ModelGroup) -> None
     assert rank_of(1.0, 1.0) == 5.0
 
 
-def test_auxiliary_look_at_what_was_scored_only(group: ModelGroup) -> None:
+def test_auxiliary_values_use_only_what_was_scored(group: ModelGroup) -> None:
     def scores(comparison: Comparison) -> Similarity:
         if comparison.b.layer == "block1":
             raise Ungradable("skip", "no")

@@ -53,7 +53,7 @@ def brute_force(group: ModelGroup, table: dict[tuple[int, str, str], float]) -> 
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_grade_and_auxiliary_are_those_of_the_obvious_loops(seed: int, group: ModelGroup) -> None:
+def test_grade_and_auxiliary_values_are_those_of_the_obvious_loops(seed: int, group: ModelGroup) -> None:
     table = random_table(group, seed)
     verdict = make().grade([group], AT_LAYERS, by_table(table))
     grade, correlation = brute_force(group, table)

@@ -352,7 +352,7 @@ def graded(margins: Sequence[float]) -> Any:
 
 
 @pytest.mark.parametrize(("margins", "grade"), [([-0.4, 0.1], 0.0), ([0.2, 0.4], 0.3), ([0.3, 1.5], 0.9)])
-def test_grade_and_interval_are_cut_to_the_range_of_grades(margins: list[float], grade: float) -> None:
+def test_grade_and_interval_are_clipped_to_the_range_of_grades(margins: list[float], grade: float) -> None:
     verdict = graded(margins)
     assert verdict.grade == pytest.approx(grade)
     assert 0.0 <= verdict.interval[0] <= verdict.grade <= verdict.interval[1] <= 1.0
@@ -394,7 +394,7 @@ def test_a_statistic_says_what_it_is_without_each_model_and_not_what_models_earn
     assert verdict.without_a_model() == verdict.without
 
 
-def test_what_a_grade_is_cut_from_is_kept() -> None:
+def test_the_statistic_before_clipping_is_kept() -> None:
     verdict = graded([-0.4, 0.1])
     assert (verdict.grade, verdict.statistic, verdict.unclipped) == (0.0, pytest.approx(-0.15), pytest.approx(-0.15))
     assert verdict.without == pytest.approx({"net/0": 0.1, "net/1": -0.4})
