@@ -13,6 +13,7 @@ from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, PlannedMetric
 from simbench.references import Comparison, Named
 from simbench.results.record import ScoreRecord
+from simbench.results.store import Store
 from simbench.sanity.kind import SanityTest, Scores, Similarity, Ungradable
 from simbench.verdicts.verdict import Verdict
 
@@ -28,6 +29,21 @@ def grade(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]], provenan
         rows=rows,
         provenance=provenance,
     )
+
+
+def stored_records(plan: Plan, store: Store) -> dict[str, dict[str, ScoreRecord]]:
+    """Return, per metric label, the records of the plan's scores that are in the store."""
+    kept: dict[str, dict[str, ScoreRecord]] = {}
+    for planned in plan.metrics:
+        known = store.scores(planned.metric.identity)
+        kept[planned.metric.label] = {key: known[key] for key in planned.scores if key in known}
+    return kept
+
+
+def runs_behind(store: Store, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, dict[str, Any]]:
+    """Return where the scores were computed: what is known of every run that any of them came from, by its id."""
+    runs = sorted({record.provenance for known in records.values() for record in known.values()})
+    return {run: store.provenance(run) for run in runs}
 
 
 def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> Row:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from simbench.grading import lookup
+from simbench.grading import lookup, stored_records
 from simbench.references import Comparison, RepresentationRef
 from simbench.results.store import Store
-from simbench.run.session import RunResult, prepare, run, stored_records
+from simbench.run.session import RunResult, prepare, run
 from simbench.suite.load import load_suite
 from simbench.suite.schema import ModelSpec, Suite
 from simbench.verdicts.verdict import Verdict

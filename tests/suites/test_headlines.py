@@ -8,10 +8,10 @@ import pytest
 import torch
 from tests.suites.reduced import grade
 
-from simbench.grading import lookup
+from simbench.grading import lookup, stored_records
 from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 from simbench.results.store import Store
-from simbench.run.session import RunResult, prepare, run, stored_records
+from simbench.run.session import RunResult, prepare, run
 from simbench.suite.load import bundled_suites, load_suite
 from simbench.suite.schema import Suite
 

@@ -13,12 +13,11 @@ from simbench.bundles.archive import MANIFEST
 from simbench.bundles.contents import MODEL_FILES, json_bytes, manifest_for
 from simbench.bundles.metric_record import MetricRecord, record_of, recorded_metric
 from simbench.bundles.portable_suite import portable, suite_bytes
-from simbench.grading import grade
+from simbench.grading import grade, runs_behind, stored_records
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, make_plan
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
-from simbench.run.session import stored_records
 from simbench.suite.schema import Suite
 
 Records = Mapping[str, Mapping[str, ScoreRecord]]
@@ -31,12 +30,11 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w.~])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\
 def bundle_of(plan: Plan, store: Store, *, with_models: bool = False) -> dict[str, bytes]:
     """The bundle of a plan from what is in the store; `with_models` adds the trained weights."""
     records = stored_records(plan, store)
-    runs = sorted({record.provenance for known in records.values() for record in known.values()})
     return pack(
         plan.suite,
         [planned.metric for planned in plan.board],
         records,
-        {run: store.provenance(run) for run in runs},
+        runs_behind(store, records),
         models=_weights(plan, store) if with_models else {},
     )
 

@@ -14,12 +14,11 @@ from simbench.board.board import Board
 from simbench.board.document import to_document
 from simbench.board.scores import ScoreRow
 from simbench.errors import ExitCode, SimbenchError
-from simbench.grading import grade, score_table
+from simbench.grading import grade, runs_behind, score_table, stored_records
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.resolve import MetricLike, gather_given, gather_metrics
 from simbench.plan.plan import Plan, make_plan
 from simbench.results.provenance import collect, cpu_name, identifier
-from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.run.engines import default_jobs, make_engine
 from simbench.run.events import Listener, ignore
@@ -151,7 +150,7 @@ def run(
     records = stored_records(plan, place)
     asked = sum(len(planned.scores) for planned in plan.metrics)
     work = Work(trained, steps.models_cached, scored, asked - scored, tuple(steps.failures))
-    board = grade(plan, records, _board_provenance(place, records))
+    board = grade(plan, records, {"runs": runs_behind(place, records)})
     path = _recorded(to_document(board, score_table(plan, records)), place)
     return RunResult(board, work, path, place.root, time.perf_counter() - started)
 
@@ -179,16 +178,7 @@ def stored_results(
     place = Store(Path(store) if store is not None else None)
     plan = prepare(suite, metrics)
     records = stored_records(plan, place)
-    return grade(plan, records, _board_provenance(place, records)), score_table(plan, records)
-
-
-def stored_records(plan: Plan, store: Store) -> dict[str, dict[str, ScoreRecord]]:
-    """Return the records of the plan's scores that are in the store, by metric label."""
-    found: dict[str, dict[str, ScoreRecord]] = {}
-    for planned in plan.metrics:
-        known = store.scores(planned.metric.identity)
-        found[planned.metric.label] = {key: known[key] for key in planned.scores if key in known}
-    return found
+    return grade(plan, records, {"runs": runs_behind(place, records)}), score_table(plan, records)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -207,12 +197,6 @@ def choose_device(device: str) -> tuple[str, str]:
     if device == "cpu" or not available:
         return "cpu", cpu_name()
     return "cuda", torch.cuda.get_device_name()
-
-
-def _board_provenance(store: Store, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, Any]:
-    """Return the provenance of a board: that of every run that any of its scores came from."""
-    made_in = sorted({record.provenance for known in records.values() for record in known.values()})
-    return {"runs": {run: store.provenance(run) for run in made_in}}
 
 
 def _recorded(document: Mapping[str, Any], store: Store) -> Path:

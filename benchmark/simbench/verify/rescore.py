@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simbench.bundles.contents import MODEL_FILES, Contents
 from simbench.bundles.metric_record import MetricRecord
@@ -23,11 +23,13 @@ from simbench.references import Comparison, ModelRef
 from simbench.registry import METRICS
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
-from simbench.run.events import Listener, ignore
 from simbench.suite.schema import Component
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Finding, Level, Step, Tally, step_of, with_tallies
 from simbench.verify.sampling import TOLERANCES, deviation, draw, numbers, spread
+
+if TYPE_CHECKING:
+    from simbench.run.events import Listener
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Request:
     store: Store
     jobs: int | None = None
     engine: str = "processes"
-    listener: Listener = ignore
+    listener: Listener | None = None
 
     @property
     def retrain(self) -> bool:
@@ -143,6 +145,7 @@ def _taken_again(
     if not any(wanted.values()):
         return {label: {} for label in wanted}
     # Looked up here: a run imports torch, which planning and grading do without.
+    from simbench.run.events import ignore
     from simbench.run.session import run
 
     with tempfile.TemporaryDirectory(prefix="simbench-verify-") as folder:
@@ -156,7 +159,7 @@ def _taken_again(
             device="cpu",
             jobs=request.jobs,
             engine=request.engine,
-            listener=request.listener,
+            listener=request.listener or ignore,
         )
         found = {one.metric.label: scratch.scores(one.metric.identity) for one in plan.metrics}
     return {label: {key: found[label][key] for key in keys} for label, keys in wanted.items()}

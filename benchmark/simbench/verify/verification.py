@@ -5,17 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simbench.bundles.archive import BadBundleError, read_files
 from simbench.bundles.contents import Contents, parse
 from simbench.errors import SimbenchError
 from simbench.metrics.resolve import resolve_metrics
 from simbench.results.store import Store
-from simbench.run.events import Listener, ignore
 from simbench.verify.published import bundle_in, check_published
 from simbench.verify.regrade import check_files, check_grades
 from simbench.verify.report import Level, Report, Step, with_findings
 from simbench.verify.rescore import Request, check_scores
+
+if TYPE_CHECKING:
+    from simbench.run.events import Listener
 
 
 def verify(
@@ -29,7 +32,7 @@ def verify(
     metrics: Sequence[str] = (),
     jobs: int | None = None,
     engine: str = "processes",
-    listener: Listener = ignore,
+    listener: Listener | None = None,
 ) -> Report:
     """Check a bundle.
 
@@ -92,7 +95,7 @@ def _taken(
     store: Store,
     jobs: int | None,
     engine: str,
-    listener: Listener,
+    listener: Listener | None,
 ) -> Step:
     if not asked:
         return Step(level, "not asked")
