@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simbench.data.dataset import DatasetSource
     from simbench.metrics.metric import Metric
     from simbench.models.architecture import Architecture
+    from simbench.models.loading import Loader
     from simbench.models.reparametrise import Reparametrisation
     from simbench.models.synthetic.base import ModelGenerator
     from simbench.representations.transforms import Transform
@@ -211,6 +212,8 @@ DATASETS: Registry[DatasetSource] = Registry("dataset", "simbench.data")
 ARCHITECTURES: Registry[Architecture] = Registry("architecture", "simbench.models.architectures")
 GENERATORS: Registry[ModelGenerator] = Registry("generator", "simbench.models.synthetic")
 REPARAMETRISATIONS: Registry[Reparametrisation] = Registry("reparametrisation", "simbench.models")
+LOADERS: Registry[Loader] = Registry("loader", "simbench.models")
+ENGINES: Registry[Registered] = Registry("engine", "simbench.run")
 
 # Every registry, in the order in which components are listed.
 REGISTRIES: tuple[Registry[Any], ...] = (
@@ -221,6 +224,8 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     ARCHITECTURES,
     GENERATORS,
     REPARAMETRISATIONS,
+    LOADERS,
+    ENGINES,
 )
 
 # The reason of each installed plugin that could not be imported.

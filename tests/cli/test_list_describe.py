@@ -11,7 +11,10 @@ import pytest
 from simbench.errors import ExitCode
 from simbench.registry import METRICS
 
-KINDS = ("metrics", "tests", "transforms", "datasets", "architectures", "suites")
+KINDS = (
+    *("metrics", "tests", "transforms", "datasets", "architectures", "generators", "reparametrisations", "loaders"),
+    *("engines", "suites"),
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from simbench.bundles.archive import BadBundleError
 from simbench.errors import ExitCode, SimbenchError
-from simbench.files import file_digest
 from simbench.metrics.metric import Metric
+from simbench.models.loading import has_published_weights, weights_in_key
 from simbench.parameters import ParameterError
 from simbench.plan.plan import model_group
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
@@ -67,7 +67,7 @@ def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
                 f'dataset "{component.name}" is read from a file of yours: nobody else could check a bundle of it'
             )
     models = {
-        name: spec.model_copy(update={"load": _digest(spec.load)}) if spec.load else spec
+        name: spec.model_copy(update={"load": _portable(spec.load, spec.architecture.name)}) if spec.load else spec
         for name, spec in suite.models.items()
     }
     named = [Component(name=metric.name, **dict(metric.parameters)) for metric in metrics]
@@ -134,10 +134,9 @@ def _differences(place: str, one: Any, other: Any) -> list[str]:
     return [] if one == other else [place]
 
 
-def _digest(load: str) -> str:
-    """The hash that stands in a model's key for the file of its weights; the name of published weights as it is."""
-    path = Path(load).expanduser()
-    return file_digest(path) if path.is_file() else load
+def _portable(load: str, architecture: str) -> str:
+    """Return the hash that stands in a model's key for a file of weights; the name of published weights as it is."""
+    return load if has_published_weights(load, architecture) else weights_in_key(load, architecture)
 
 
 def _test(raw: Any) -> BaseModel:

@@ -18,7 +18,11 @@ from simbench.parameters import parameters_model
 from simbench.registry import (
     ARCHITECTURES,
     DATASETS,
+    ENGINES,
+    GENERATORS,
+    LOADERS,
     METRICS,
+    REPARAMETRISATIONS,
     TEST_KINDS,
     TRANSFORMS,
     Origin,
@@ -101,7 +105,7 @@ def _entry(kind: str, name: str, component: Any, origin: Origin, implementation:
 
 def _parameters(implementation: Any) -> Iterator[Parameter]:
     """A function's keyword-only arguments, or a test kind's own keys."""
-    if not inspect.isclass(implementation):
+    if not hasattr(implementation, "model_fields"):
         try:
             implementation = parameters_model(implementation)
         except NameError:  # annotations that only a type checker sees
@@ -184,6 +188,22 @@ def _architecture_facts(architecture: Any) -> dict[str, Any]:
     return {"layers": list(layers) if layers is not None else None}
 
 
+def _generator_facts(generator: Any) -> dict[str, Any]:
+    return {"pair": generator.pair}
+
+
+def _reparametrisation_facts(reparametrisation: Any) -> dict[str, Any]:
+    return {"changes": reparametrisation.changes}
+
+
+def _loader_facts(loader: Any) -> dict[str, Any]:
+    return {"suffixes": list(loader.suffixes), "architectures": sorted(loader.architectures)}
+
+
+def _engine_facts(engine: Any) -> dict[str, Any]:
+    return {}
+
+
 def _suites() -> Iterator[Entry]:
     from simbench.suite.load import bundled_suites, load_suite
 
@@ -208,4 +228,8 @@ _REGISTRIES: dict[ListedKind, tuple[Registry[Any], Callable[[Any], dict[str, Any
     ListedKind.transforms: (TRANSFORMS, _transform_facts),
     ListedKind.datasets: (DATASETS, _dataset_facts),
     ListedKind.architectures: (ARCHITECTURES, _architecture_facts),
+    ListedKind.generators: (GENERATORS, _generator_facts),
+    ListedKind.reparametrisations: (REPARAMETRISATIONS, _reparametrisation_facts),
+    ListedKind.loaders: (LOADERS, _loader_facts),
+    ListedKind.engines: (ENGINES, _engine_facts),
 }

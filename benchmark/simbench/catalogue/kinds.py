@@ -13,4 +13,8 @@ class ListedKind(StrEnum):
     transforms = "transforms"
     datasets = "datasets"
     architectures = "architectures"
+    generators = "generators"
+    reparametrisations = "reparametrisations"
+    loaders = "loaders"
+    engines = "engines"
     suites = "suites"

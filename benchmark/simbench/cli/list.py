@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(
     kind: Annotated[
         ListedKind,
-        typer.Argument(metavar="KIND", help="metrics, tests, transforms, datasets, architectures or suites."),
+        typer.Argument(metavar="KIND", help=f"{', '.join(ListedKind)}."),
     ],
     json: JsonOption = False,
 ) -> None:

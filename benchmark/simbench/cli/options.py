@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from simbench.errors import UnknownNameError
+from simbench.registry import ENGINES
+
 
 class Device(StrEnum):
     """Devices to compute on."""
@@ -16,13 +19,6 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
-
-
-class Engine(StrEnum):
-    """Engines that run the tasks."""
-
-    processes = "processes"
-    serial = "serial"
 
 
 class FailOn(StrEnum):
@@ -43,6 +39,15 @@ def byte_size(text: str) -> int:
     if match is None or int(match[1]) == 0:
         raise typer.BadParameter(f'"{text}" is not a size; give a number of bytes, such as 500MB or 4GB')
     return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+
+
+def engine_name(name: str) -> str:
+    """Return the name of a registered engine; refuse any other with the nearest."""
+    try:
+        ENGINES.get(name)
+    except UnknownNameError as error:
+        raise typer.BadParameter(str(error)) from None
+    return name
 
 
 SuiteArgument = Annotated[
@@ -84,7 +89,13 @@ JobsOption = Annotated[
     ),
 ]
 EngineOption = Annotated[
-    Engine, typer.Option("--engine", metavar="processes|serial", help="Worker processes, or everything in this one.")
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        parser=engine_name,
+        help="`processes`: worker processes; `serial`: everything in this one; or an engine of a plugin.",
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Compute scores again that the store already has.")]
 FailOnOption = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from simbench.cli.options import Engine, EngineOption, JobsOption, JsonOption, StoreOption
+from simbench.cli.options import EngineOption, JobsOption, JsonOption, StoreOption
 
 
 def command(
@@ -40,7 +40,7 @@ def command(
         ),
     ] = None,
     jobs: JobsOption = None,
-    engine: EngineOption = Engine.processes,
+    engine: EngineOption = "processes",
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -60,7 +60,7 @@ def command(
             store=store,
             metrics=metric or (),
             jobs=jobs,
-            engine=engine.value,
+            engine=engine,
             listener=listen,
         )
     if json:

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.files import file_digest
 from simbench.models.architecture import TRAINER_VERSION
+from simbench.models.loading import weights_in_key
 from simbench.plan.keys import (
     CONDITIONS_VERSION,
     digest,
@@ -277,8 +276,7 @@ def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
         content["data"] = _data_spec(spec.train.dataset)
         content["trainer"] = TRAINER_VERSION
     else:
-        path = Path(str(spec.load)).expanduser()
-        content["load"] = file_digest(path) if path.is_file() else str(spec.load)
+        content["load"] = weights_in_key(str(spec.load), architecture.name)
     teacher = _teacher(suite, spec)
     if teacher is not None and spec.train is not None and spec.train.distil is not None:
         content["distil"] = {"teacher": teacher.key, "loss": spec.train.distil.loss}

@@ -14,6 +14,8 @@ from typing import Any
 
 
 class _CallableModule(ModuleType):
+    """A module that runs a suite when it is called."""
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from simbench.run.session import run
 
@@ -26,5 +28,8 @@ class _CallableModule(ModuleType):
 
         return inspect.signature(run)
 
+
+# The modules that register the built-in engines, in the order in which these are listed.
+BUILTIN_MODULES = ("engines",)
 
 sys.modules[__name__].__class__ = _CallableModule

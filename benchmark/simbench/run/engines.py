@@ -1,5 +1,7 @@
 """Engines: run independent tasks, one after the other or in worker processes, and report each as it ends.
 
+A third party registers an engine of its own with `@engine(...)` and runs each task with `run_task`.
+
 A task that raises has a failed outcome. If a worker dies, the tasks that were running are tried once more, each in a
 process of its own, and only a task whose process dies again has failed.
 """
@@ -19,19 +21,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import BaseContext
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cloudpickle
 
-from simbench.errors import NotApplicable, SimbenchError, UnknownNameError
+from simbench.errors import NotApplicable, SimbenchError
+from simbench.registry import ENGINES, Registered, origin_of
 
 POLL_SECONDS = 0.1
-EngineName = Literal["processes", "serial"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """Function with its arguments, to be run in any process; the function may call `report(units)`."""
+    """A function and its arguments, to be run anywhere. The function may call `report_progress(units)`."""
 
     name: str
     function: Callable[..., Any]
@@ -40,25 +42,32 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a task: a value, or the reason of its failure (and the traceback, for the log)."""
+    """End of a task: a value, or a reason (and the traceback, for the log).
+
+    Attributes:
+        task: the task.
+        value: what its function returned.
+        reason: why there is no value.
+        details: the traceback, for the log.
+        skipped: whether the reason is that the task does not apply here, rather than a failure.
+    """
 
     task: Task
     value: Any = None
     reason: str | None = None
     details: str = ""
     skipped: bool = False
-    """Whether the task does not apply here, which is no failure."""
 
 
-# Callback that receives a task's name and the units of work just done.
+# Called with a task's name and the units of work just done.
 Report = Callable[[str, float], None]
 
 
 class Engine(Protocol):
-    """Interface of an engine, which runs tasks and yields their outcomes in the order in which they end."""
+    """An executor of tasks."""
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
-        """Run all tasks."""
+        """Run all tasks; yield their outcomes in the order in which they end."""
         ...
 
     def close(self) -> None:
@@ -66,39 +75,47 @@ class Engine(Protocol):
         ...
 
 
+F = TypeVar("F", bound=Callable[[int], Engine])
+
+
+def engine(name: str) -> Callable[[F], F]:
+    """Register a class or function `(jobs) -> Engine` as an engine; return it unchanged.
+
+    An engine changes no result, so it has no version and is part of no key.
+    """
+
+    def decorate(factory: F) -> F:
+        registered = Registered(name, factory, None, origin_of(factory))
+        ENGINES.register(name, registered, registered.origin)
+        return factory
+
+    return decorate
+
+
 def make_engine(name: str, jobs: int) -> Engine:
-    """Return the engine called `name`."""
-    if name == "serial":
-        return SerialEngine()
-    if name == "processes":
-        return ProcessEngine(jobs)
-    raise UnknownNameError("engine", name, ("processes", "serial"))
+    """Make the engine called `name`, with up to `jobs` workers."""
+    made: Engine = ENGINES.get(name).function(jobs)
+    return made
 
 
 def default_jobs() -> int:
-    """Return the number of cores that this process may use."""
+    """Return one worker per core that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class SerialEngine:
-    """Engine for debugging: all tasks in this process, one after the other, with one torch thread."""
-
-    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
-        """Run all tasks in this process."""
-        for task in tasks:
-            with steady_arithmetic(), _reporting(partial(report, task.name)):
-                ended = _attempt(task.function, task.arguments)
-            yield Outcome(task, *ended)
-
-    def close(self) -> None:
-        """Do nothing: no task runs when `run` has returned."""
+def run_task(task: Task, report: Report) -> Outcome:
+    """Run a task in this process, with one torch thread; an exception becomes a failed outcome."""
+    with steady_arithmetic(), _reporting(partial(report, task.name)):
+        ended = _attempt(task.function, task.arguments)
+    return Outcome(task, *ended)
 
 
+@engine("processes")
 class ProcessEngine:
     """Engine of worker processes with one torch thread each, started once and kept between calls of `run`."""
 
     def __init__(self, jobs: int) -> None:
-        """Prepare an engine of `jobs` workers; none starts before there are tasks."""
+        """Prepare for `jobs` workers; they start with the first task."""
         self.jobs = jobs
         self._context = _context()
         self._pool: ProcessPoolExecutor | None = None
@@ -151,7 +168,7 @@ class ProcessEngine:
             return self._pool.submit(_execute, payload)
 
     def _alone(self, task: Task, report: Report) -> Outcome:
-        """Run a task for the second and last time, in a pool of its own, so that only it can cause a death."""
+        """Try a task a second and last time, in a pool of one, so that no other task can be to blame."""
         single = ProcessEngine(1)
         try:
             future = single._submit(task)
@@ -180,6 +197,22 @@ class ProcessEngine:
             worker.join(timeout=5)
 
 
+@engine("serial")
+class SerialEngine:
+    """One task after the other in this process, with one torch thread; for debugging."""
+
+    def __init__(self, jobs: int = 1) -> None:
+        """Ignore `jobs`: this process is the only worker."""
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
+        """Run all tasks in this process."""
+        for task in tasks:
+            yield run_task(task, report)
+
+    def close(self) -> None:
+        """Do nothing: no task is under way."""
+
+
 def _outcome(task: Task, future: Future[Any]) -> Outcome:
     error = future.exception()
     if error is not None:
@@ -188,7 +221,7 @@ def _outcome(task: Task, future: Future[Any]) -> Outcome:
 
 
 def _context() -> BaseContext:
-    """Return `forkserver` with torch loaded once, or `spawn`; plain fork deadlocks with OpenMP threads."""
+    """Return `forkserver` with torch loaded once, or `spawn`: plain fork deadlocks with OpenMP threads."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -232,7 +265,7 @@ def _start_worker(queue: Any) -> None:
 
 
 _queue: Any = None
-# Tuple (value, reason, details, skipped) with which a task ends.
+# (value, reason, details, skipped)
 Ended = tuple[Any, str | None, str, bool]
 
 
@@ -249,7 +282,7 @@ def _execute(payload: bytes) -> Ended:
 
 @contextmanager
 def steady_arithmetic() -> Iterator[None]:
-    """Use one torch thread and no TF32 on a GPU, so that scores do not depend on the load of the machine."""
+    """Use one torch thread, and no TF32 on a GPU: the same numbers whoever else uses the machine."""
     import torch
 
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
@@ -273,7 +306,7 @@ def _reporting(send: Callable[[float], None]) -> Iterator[None]:
 
 
 def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Ended:
-    """Call a function and turn an exception, or `sys.exit` in a component's code, into a reason; let Ctrl-C through."""
+    """Turn an exception into a reason, also `sys.exit` in somebody else's code; let Ctrl-C through."""
     try:
         return function(*arguments), None, "", False
     except NotApplicable as reason:

@@ -18,6 +18,7 @@ from simbench.bundles.contents import MODEL_FILES, Contents
 from simbench.bundles.metric_record import MetricRecord
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import Metric
+from simbench.models.loading import has_published_weights
 from simbench.plan.plan import Plan, PlannedMetric, make_plan
 from simbench.references import Comparison, ModelRef
 from simbench.registry import METRICS
@@ -134,7 +135,7 @@ def _obtainable(plan: Plan, contents: Contents, ref: ModelRef, request: Request)
     assert model.spec is not None
     if model.spec.train is None:
         # Only published weights have a name; weights of the author's own are known by a hash, and not here.
-        return model.spec.architecture.name == "torchvision" and len(str(model.spec.load)) < 64
+        return has_published_weights(str(model.spec.load), model.spec.architecture.name)
     return request.retrain or request.store.has_model(model.key) or model.key in contents.model_keys
 
 
