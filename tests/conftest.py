@@ -1,28 +1,70 @@
-"""What all tests share."""
+"""Settings, markers and the store that all tests share."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 
+# Fixtures that give every test that uses them, directly or through another fixture, the marker of their own name.
+MARKING_FIXTURES = ("trains", "process", "browser")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by what its fixtures do."""
+    for name in MARKING_FIXTURES:
+        if name in getattr(item, "fixturenames", ()):
+            item.add_marker(name)
+
+
+@pytest.fixture(scope="session")
+def trains() -> None:
+    """Mark every test whose fixtures ask for this one: a fixture that trains networks does."""
+
+
+@pytest.fixture(scope="session")
+def process() -> None:
+    """Mark every test whose fixtures ask for this one: a fixture that starts processes does."""
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all workers of this session share (the documented recipe of pytest-xdist)."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_store(shared_folder: Path, trains: None) -> Path:
+    """Return the store of this session, in which each network is trained once: see `tests.shared_runs`."""
+    return shared_folder / "store"
+
+
+@pytest.fixture(scope="session")
+def shared_data(shared_folder: Path) -> Path:
+    """Return the folder of datasets of this session: each is generated once."""
+    return shared_folder / "store" / "data"
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
-    """Small matrices are slower on several threads, and the machine is shared."""
+    """Compute on one thread: small matrices are slower on several, and the machine is shared."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def no_width_asked_for() -> None:
-    """Tests read what a pipe is given; pytest-xdist tells its workers the width of a terminal."""
+def no_terminal_width() -> None:
+    """Forget the width of a terminal that pytest-xdist tells its workers: tests read what a pipe is given."""
     os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def interruptible() -> None:
-    """What a test starts can be interrupted, also where the tests run in the background of a shell."""
+    """Let child processes be interrupted, also where the tests run in the background of a shell."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, profile, reduced, run_here, verdict
+from tests.shared_runs import run_shared
+from tests.suites.reduced import grade, profile, reduced, verdict
 
 from simbench.run.session import RunResult, prepare
 
@@ -15,10 +16,9 @@ SUITE = reduced("convergent", (*ONE_TO_ONE, "linear_regression", "match_mutual_i
 
 @pytest.fixture(scope="module")
 def result(shared_store: Path) -> RunResult:
-    return run_here(SUITE, shared_store, ["correspondence", "matching"])
+    return run_shared(SUITE, shared_store, ["correspondence", "matching"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ONE_TO_ONE)
 def test_units_are_most_alike_in_the_first_layer_least_in_a_middle_one_and_more_again_in_the_last(
     result: RunResult, shared_store: Path, metric: str
@@ -30,7 +30,6 @@ def test_units_are_most_alike_in_the_first_layer_least_in_a_middle_one_and_more_
     assert found[-1] > found[lowest] + 0.1
 
 
-@pytest.mark.slow
 def test_permuted_units_are_found_one_to_one_and_rotated_ones_only_by_regression(result: RunResult) -> None:
     for metric in (*ONE_TO_ONE, "linear_regression"):
         assert grade(result, metric, "matching") == 1.0
@@ -39,7 +38,6 @@ def test_permuted_units_are_found_one_to_one_and_rotated_ones_only_by_regression
     assert verdict(result, "linear_regression", "matching").auxiliary["kept_orthogonal"] == pytest.approx(1.0)
 
 
-@pytest.mark.slow
 def test_mutual_information_hangs_on_exact_zeros(result: RunResult) -> None:
     """Noise of one per cent takes the zeros of the ReLUs out of the bin that isolates them."""
     assert grade(result, "match_mutual_information", "matching/permutation") == 1.0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.shared_runs import run_shared
 from tests.suites.reduced import grade, reduced, verdict
 
-from simbench.run.session import RunResult, run
+from simbench.run.session import RunResult
 from simbench.suite.load import load_suite
 
 METRICS = ("disagreement", "cca", "identifiability_llv", "identifiability_fg", "logit_distance_relative", "d_rep")
@@ -19,19 +22,16 @@ def test_students_of_a_seed_start_alike_and_not_as_their_teacher() -> None:
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    suite = reduced("distillation", METRICS, seeds=1)
-    return run(suite, only=["distillation"], store=tmp_path_factory.mktemp("distillation"), jobs=2)
+def result(shared_store: Path) -> RunResult:
+    return run_shared(reduced("distillation", METRICS, seeds=1), shared_store, ["distillation"])
 
 
-@pytest.mark.slow
 def test_the_student_that_answers_as_its_teacher_is_the_less_similar_one(result: RunResult) -> None:
     assert grade(result, "disagreement", "distillation") == 0.0
     for metric in METRICS[1:]:
         assert grade(result, metric, "distillation") == 1.0
 
 
-@pytest.mark.slow
 def test_the_student_of_logits_has_the_teachers_embedding_up_to_a_linear_map(result: RunResult) -> None:
     auxiliary = verdict(result, "cca", "distillation").auxiliary
     assert auxiliary["median_of_logit_students"] > 0.998

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.shared_runs import run_shared
 from tests.suites.reduced import grade
 
 from simbench.grading import lookup, stored_records
@@ -29,43 +30,37 @@ def two_seeds_of_sanity() -> Suite:
 
 
 @pytest.fixture(scope="module")
-def sanity(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    store = tmp_path_factory.mktemp("sanity")
-    return run(two_seeds_of_sanity(), only=["identity", "correspondence"], store=store, jobs=2)
+def sanity(shared_store: Path) -> RunResult:
+    return run_shared(two_seeds_of_sanity(), shared_store, ["identity", "correspondence"])
 
 
-@pytest.mark.slow
 def test_the_headline_is_scored_with_the_three_metrics_it_is_about(sanity: RunResult) -> None:
     assert sorted(ranked.row.metric.label for ranked in sanity.board.rows) == EXPECTED
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2"])
 def test_cka_and_direct_matching_know_a_layer_from_the_others(sanity: RunResult, metric: str) -> None:
     assert grade(sanity, metric, "identity") >= 0.95
 
 
-@pytest.mark.slow
 def test_task_loss_matching_does_not(sanity: RunResult) -> None:
     assert grade(sanity, "stitch_task(epochs=8)", "identity") <= 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2"])
 def test_cka_and_direct_matching_find_the_corresponding_layer_of_another_seed(sanity: RunResult, metric: str) -> None:
     assert grade(sanity, metric, "correspondence") >= 0.95
 
 
-@pytest.mark.slow
 def test_task_loss_matching_prefers_distant_layers_too_often(sanity: RunResult) -> None:
     assert grade(sanity, "stitch_task(epochs=8)", "correspondence") <= 0.85
 
 
-def test_models_close_in_kl_may_be_unrelated_and_only_some_metrics_see_it(tmp_path: Path) -> None:
+def test_models_close_in_kl_may_be_unrelated_and_only_some_metrics_see_it(shared_store: Path) -> None:
     suite = load_suite("sanity")
-    run(suite, only=["distribution_sensitivity"], store=tmp_path, engine="serial")
+    run_shared(suite, shared_store, ["distribution_sensitivity"])
     plan = prepare(suite, (), ["distribution_sensitivity"])
-    records = stored_records(plan, Store(tmp_path))
+    records = stored_records(plan, Store(shared_store))
     pair = Comparison(_synthetic(permuted=False), _synthetic(permuted=True))
     value = {
         planned.metric.name: lookup(plan, planned.metric, records)(pair).value
@@ -88,7 +83,8 @@ def test_every_bundled_suite_can_be_planned(name: str) -> None:
     assert all(planned.scores for planned in plan.metrics)
 
 
-@pytest.mark.slow
+@pytest.mark.trains
+@pytest.mark.process
 def test_the_quick_suite_runs_from_nothing(tmp_path: Path) -> None:
     assert torch.get_num_threads() == 1
     result = run("quick", store=tmp_path, jobs=2)

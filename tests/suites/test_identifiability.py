@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.shared_runs import run_shared
 from tests.suites.reduced import grade, verdict
 
-from simbench.run.session import RunResult, run
+from simbench.run.session import RunResult
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 
@@ -53,31 +55,27 @@ def test_the_students_of_a_seed_start_alike_and_not_as_their_teacher() -> None:
 
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+def synthetic(shared_store: Path) -> RunResult:
     asked: dict[str, dict[str, Any]] = {name: {"seeds": [0]} for name in SYNTHETIC}
     asked["graded"] = {"seeds": [0], "levels": [1, 61, 121, 181, 241]}
-    return run(reduced({}, asked), store=tmp_path_factory.mktemp("synthetic"), engine="serial")
+    return run_shared(reduced({}, asked), shared_store)
 
 
-@pytest.mark.slow
 def test_kl_does_not_know_the_pairs_that_are_close_in_kl(synthetic: RunResult) -> None:
     assert grade(synthetic, "kl", "distribution_sensitivity") == 0.0
     assert grade(synthetic, "kl", "jointly/exchanged_unembeddings") == 0.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["identifiability_fg", "logit_distance", "logit_distance_relative", "d_rep"])
 def test_the_distances_of_the_papers_know_all_pairs(synthetic: RunResult, metric: str) -> None:
     assert [grade(synthetic, metric, test) for test in SYNTHETIC] == [1.0, 1.0, 1.0]
 
 
-@pytest.mark.slow
 def test_embeddings_alone_are_enough_for_the_permuted_and_not_for_the_joint_pairs(synthetic: RunResult) -> None:
     assert grade(synthetic, "cca", "distribution_sensitivity") == 1.0
     assert grade(synthetic, "cca", "jointly") == 0.0
 
 
-@pytest.mark.slow
 def test_llv_is_so_far_from_unrelated_in_8_dimensions_that_the_margin_hides_the_pair(synthetic: RunResult) -> None:
     """Input tuples that hold two inputs of one cluster make it as large as 60 for shuffled rows."""
     found = verdict(synthetic, "identifiability_llv", "distribution_sensitivity")
@@ -85,27 +83,25 @@ def test_llv_is_so_far_from_unrelated_in_8_dimensions_that_the_margin_hides_the_
 
 
 @pytest.fixture(scope="module")
-def widths(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+def widths(shared_store: Path) -> RunResult:
     """Trained pairs of the narrowest and of the widest models."""
     suite = reduced({"narrow": [0, 1, 2], "wide": [0, 1, 2]}, {"width": {"models": ["narrow", "wide"]}})
-    return run(suite, store=tmp_path_factory.mktemp("widths"), jobs=2)
+    return run_shared(suite, shared_store)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["identifiability_llv", "identifiability_fg", "logit_distance_relative"])
 def test_wider_models_are_closer(widths: RunResult, metric: str) -> None:
     similarities = verdict(widths, metric, "width").auxiliary
     assert similarities["median_similarity_widest"] > similarities["median_similarity_narrowest"]
 
 
-@pytest.mark.slow
 def test_no_bound_of_theory_is_violated_by_trained_or_by_perturbed_pairs(widths: RunResult) -> None:
     """The suite `identifiability-bounds`, on networks that are trained already."""
     suite = load_suite("identifiability-bounds")
     models = {name: suite.models[name].model_copy(update={"seeds": [0, 1, 2]}) for name in ("narrow", "wide")}
     (bounds,) = suite.tests
     asked = bounds.model_copy(update={"models": list(models), "seeds": [0]})
-    result = run(suite.model_copy(update={"models": models, "tests": [asked]}), store=widths.store, engine="serial")
+    result = run_shared(suite.model_copy(update={"models": models, "tests": [asked]}), widths.store)
     assert result.work.trained == 0
     for metric, pairs in {"identifiability_fg": 6, "logit_correlation_loss": 12, "logit_map_loss": 12}.items():
         found = verdict(result, metric, "bounds")
@@ -114,12 +110,11 @@ def test_no_bound_of_theory_is_violated_by_trained_or_by_perturbed_pairs(widths:
 
 
 @pytest.fixture(scope="module")
-def distilled(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+def distilled(shared_store: Path) -> RunResult:
     suite = reduced({"middle": [0], "logit_students": [6], "kl_students": [6]}, {"distillation": {}})
-    return run(suite, store=tmp_path_factory.mktemp("distilled"), jobs=2)
+    return run_shared(suite, shared_store)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cca", "identifiability_llv", "identifiability_fg", "logit_distance_relative"])
 def test_the_student_of_logits_has_the_teachers_embeddings(distilled: RunResult, metric: str) -> None:
     assert grade(distilled, metric, "distillation") == 1.0

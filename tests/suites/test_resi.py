@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, reduced, run_here
+from tests.shared_runs import run_shared
+from tests.suites.reduced import grade, reduced
 
 from simbench.plan.plan import Plan
 from simbench.run.session import prepare
@@ -47,10 +48,9 @@ def test_shortcuts_are_compared_where_marks_say_nothing(name: str) -> None:
     assert len(prepare(name).models) == 15
 
 
-@pytest.mark.slow
 def test_random_labels_separate_networks_by_scale_and_outputs_before_cka_does(shared_store: Path) -> None:
     suite = reduced("resi", ["cka", "rsm_norm_difference", "jensen_shannon"], seeds=3, epochs=4)
-    result = run_here(suite, shared_store, ["labels", "layers"])
+    result = run_shared(suite, shared_store, ["labels", "layers"])
     assert result.complete
     # the premise: networks trained on other labels put out something else
     assert grade(result, "jensen_shannon", "labels") == 1.0
@@ -60,9 +60,8 @@ def test_random_labels_separate_networks_by_scale_and_outputs_before_cka_does(sh
     assert grade(result, "cka", "layers") >= 0.9
 
 
-@pytest.mark.slow
 def test_networks_that_always_had_a_right_mark_behave_alike_and_unlike_the_others(shared_store: Path) -> None:
     suite = reduced("resi-shortcuts", ["jensen_shannon"], epochs=4)
-    result = run_here(suite, shared_store, ["shortcuts"])
+    result = run_shared(suite, shared_store, ["shortcuts"])
     assert result.complete
     assert grade(result, "jensen_shannon", "shortcuts/shortcut100") == 1.0

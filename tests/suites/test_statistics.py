@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, reduced, run_here, verdict
+from tests.shared_runs import run_shared
+from tests.suites.reduced import grade, reduced, verdict
 
 from simbench.run.session import RunResult
 
@@ -14,10 +15,9 @@ SUITE = reduced("statistics", ("cka", "cka_debiased", "cca"))
 
 @pytest.fixture(scope="module")
 def result(shared_store: Path) -> RunResult:
-    return run_here(SUITE, shared_store, ["layers", "deletion", "sample_size", "noise"])
+    return run_shared(SUITE, shared_store, ["layers", "deletion", "sample_size", "noise"])
 
 
-@pytest.mark.slow
 def test_every_test_is_graded_and_says_both_correlations(result: RunResult) -> None:
     assert result.complete
     for metric in ("cka", "cca"):
@@ -25,7 +25,6 @@ def test_every_test_is_graded_and_says_both_correlations(result: RunResult) -> N
             assert set(verdict(result, metric, test).auxiliary) >= {"spearman", "kendall"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("biased", ["cka", "cca"])
 def test_independent_data_look_similar_when_there_are_few_rows_unless_the_bias_is_taken_out(
     result: RunResult, biased: str
@@ -34,12 +33,10 @@ def test_independent_data_look_similar_when_there_are_few_rows_unless_the_bias_i
     assert grade(result, biased, "sample_size/null") < 0.7
 
 
-@pytest.mark.slow
 def test_less_is_similar_the_more_noise_there_is(result: RunResult) -> None:
     assert grade(result, "cka", "noise") == 1.0
 
 
-@pytest.mark.slow
 def test_deleted_components_are_seen_as_the_probe_loses_by_them_but_not_by_cca(result: RunResult) -> None:
     assert grade(result, "cka", "deletion") >= 0.95
     # what is left spans a part of what was there: all of its canonical correlations are 1

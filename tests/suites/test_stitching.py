@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.shared_runs import run_shared
 from tests.suites.reduced import grade
 
-from simbench.run.session import RunResult, prepare, run
+from simbench.run.session import RunResult, prepare
 from simbench.suite.load import load_suite
 
 REDUCED = """\
@@ -20,33 +23,24 @@ TASK = "stitch_task(epochs=8)"
 
 
 @pytest.fixture(scope="module")
-def reduced(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    folder = tmp_path_factory.mktemp("stitching")
-    (folder / "reduced.yaml").write_text(REDUCED)
-    return run(
-        str(folder / "reduced.yaml"),
-        only=["identity", "far_pair", "noise"],
-        store=folder / "store",
-        engine="serial",
-        device="cpu",
-    )
+def reduced(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> RunResult:
+    path = tmp_path_factory.mktemp("stitching") / "reduced.yaml"
+    path.write_text(REDUCED)
+    return run_shared(str(path), shared_store, ["identity", "far_pair", "noise"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2"])
 def test_a_layer_is_known_from_the_others_but_not_by_the_task_loss(reduced: RunResult, metric: str) -> None:
     assert grade(reduced, metric, "identity") == 1.0
     assert grade(reduced, TASK, "identity") <= 0.6
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cka", "stitch_direct_r2", "stitch_direct"])
 def test_the_last_layer_replaces_the_first_by_the_task_loss_only(reduced: RunResult, metric: str) -> None:
     assert grade(reduced, metric, "far_pair") >= 0.5
     assert grade(reduced, TASK, "far_pair") <= 0.1
 
 
-@pytest.mark.slow
 def test_labels_without_content_are_stitched_and_only_the_structural_index_sees_it(reduced: RunResult) -> None:
     assert grade(reduced, "stitch_direct_r2", "noise/class_noise") >= 0.7
     assert grade(reduced, "stitch_direct", "noise/class_noise") < 0.7

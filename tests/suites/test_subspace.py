@@ -6,7 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.suites.reduced import grade, profile, reduced, run_here, verdict
+from tests.shared_runs import run_shared
+from tests.suites.reduced import grade, profile, reduced, verdict
 
 from simbench.run.session import RunResult, prepare
 from simbench.suite.load import load_suite
@@ -18,10 +19,9 @@ EPSILONS = ("(epsilon=0.15)", "(epsilon=0.2)", "", "(epsilon=0.3)", "(epsilon=0.
 
 @pytest.fixture(scope="module")
 def result(shared_store: Path) -> RunResult:
-    return run_here(SUITE, shared_store, ["correspondence", "matching", "overlap"])
+    return run_shared(SUITE, shared_store, ["correspondence", "matching", "overlap"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_a_maximum_match_is_the_share_of_common_units(result: RunResult, epsilon: str) -> None:
     found = verdict(result, f"subspace_match{epsilon}", "overlap")
@@ -32,14 +32,12 @@ def test_a_maximum_match_is_the_share_of_common_units(result: RunResult, epsilon
     assert max(found.auxiliary.values()) < 0.001  # an extended population has a whole number of units
 
 
-@pytest.mark.slow
 def test_rotated_units_are_lost_one_to_one_and_dead_or_additional_ones_do_not_count_for_cca(result: RunResult) -> None:
     assert verdict(result, "match_semi", "overlap").auxiliary["distance_from_share_rotated"] > 0.2
     assert grade(result, "cca", "overlap/rotated") == 1.0
     assert grade(result, "cca", "overlap/extended") == grade(result, "cca", "overlap/dead") == 0.0
 
 
-@pytest.mark.slow
 def test_middle_layers_of_two_seeds_do_not_match_and_more_does_the_larger_epsilon_is(
     result: RunResult, shared_store: Path
 ) -> None:
@@ -51,7 +49,6 @@ def test_middle_layers_of_two_seeds_do_not_match_and_more_does_the_larger_epsilo
     assert profile(SUITE, shared_store, "subspace_match_auc")[0] > 0.7
 
 
-@pytest.mark.slow
 def test_copies_are_recognised_whatever_mixes_their_units(result: RunResult) -> None:
     kept = verdict(result, "subspace_match", "matching").auxiliary
     assert kept["kept_orthogonal"] == pytest.approx(1.0)

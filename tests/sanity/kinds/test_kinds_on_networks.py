@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.shared_runs import run_shared
 
 from simbench.board.board import Board
 from simbench.registry import METRICS
-from simbench.run.session import run
 from simbench.verdicts.verdict import Verdict
 
 SUITE = """\
@@ -38,11 +40,11 @@ tests:
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
-    folder = tmp_path_factory.mktemp("kinds")
-    (folder / "kinds.yaml").write_text(SUITE)
+def board(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> Board:
+    path = tmp_path_factory.mktemp("kinds") / "kinds.yaml"
+    path.write_text(SUITE)
     with METRICS.isolated():
-        result = run(str(folder / "kinds.yaml"), store=folder / "store", engine="serial", device="cpu")
+        result = run_shared(str(path), shared_store)
     assert result.work.failures == ()
     return result.board
 
@@ -58,7 +60,6 @@ def grade(board: Board, metric: str, test: str) -> float:
     return found.grade
 
 
-@pytest.mark.slow
 def test_every_test_is_graded_or_skipped_with_a_reason(board: Board) -> None:
     for ranked in board.rows:
         for test, found in ranked.row.verdicts.items():
@@ -66,34 +67,29 @@ def test_every_test_is_graded_or_skipped_with_a_reason(board: Board) -> None:
             assert found.status == "ok" or found.reason
 
 
-@pytest.mark.slow
 def test_cka_sees_independent_data_as_similar_when_there_are_few_rows(board: Board) -> None:
     assert grade(board, "cka_debiased", "size/null") > 0.85
     assert grade(board, "cca", "size/null") < 0.6
     assert grade(board, "cka", "size/null") < grade(board, "cka_debiased", "size/null")
 
 
-@pytest.mark.slow
 def test_a_few_outliers_move_cka(board: Board) -> None:
     assert grade(board, "cka", "outliers") < 0.8
     assert grade(board, "match_semi", "outliers") > grade(board, "cka", "outliers")
 
 
-@pytest.mark.slow
 def test_all_fall_with_noise_and_have_nothing_in_common_with_it(board: Board) -> None:
     for metric in ("cka", "cca", "procrustes", "match_semi"):
         assert grade(board, metric, "response") == 1.0
         assert grade(board, metric, "noise/iid_noise") > 0.8
 
 
-@pytest.mark.slow
 def test_metrics_keep_what_they_declare(board: Board) -> None:
     for metric in ("cka", "cca", "procrustes", "match_semi"):
         assert grade(board, metric, "axioms") == 1.0
         assert grade(board, metric, "copies") >= 0.9
 
 
-@pytest.mark.slow
 def test_the_maximum_match_reads_as_the_share_of_common_units(board: Board) -> None:
     found = verdict(board, "subspace_match", "overlap")
     assert found.grade == 1.0
@@ -103,7 +99,6 @@ def test_the_maximum_match_reads_as_the_share_of_common_units(board: Board) -> N
     assert one_to_one["distance_from_share_rotated"] > 2 * one_to_one["distance_from_share_permuted"]
 
 
-@pytest.mark.slow
 def test_only_maps_are_asked_for_activations(board: Board) -> None:
     assert verdict(board, "cka", "native").status == "skip"
     found = verdict(board, "stitch_direct", "native")
@@ -111,12 +106,10 @@ def test_only_maps_are_asked_for_activations(board: Board) -> None:
     assert found.auxiliary["auroc_self"] == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.slow
 def test_trained_networks_have_more_in_common_than_with_an_untrained_one(board: Board) -> None:
     assert grade(board, "cka", "control") > 0.8
 
 
-@pytest.mark.slow
 def test_metrics_of_the_head_are_asked_where_there_is_a_head(board: Board) -> None:
     assert verdict(board, "kl", "overlap").status == "skip"
     assert verdict(board, "kl", "axioms").status == "ok"
