@@ -38,7 +38,7 @@ def invoke():
 
 
 @pytest.fixture
-def shell(tmp_path):
+def shell(tmp_path, process):
     """Runs a command in a process of its own."""
 
     def run(*arguments):

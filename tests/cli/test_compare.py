@@ -31,7 +31,7 @@ Invoke = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(tmp_path_factory: pytest.TempPathFactory, trains: None) -> Path:
     """A folder with a suite, the store of its run, and the run's document."""
     from simbench.run.session import run
 

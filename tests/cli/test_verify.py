@@ -32,7 +32,7 @@ Invoke = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(tmp_path_factory: pytest.TempPathFactory, trains: None) -> Path:
     """A folder with a suite and the store of its run."""
     from simbench.run.session import run
 

@@ -8,8 +8,8 @@ from simbench.data.dataset import Dataset, load_dataset
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("datasets")
+def cache(shared_data: Path) -> Path:
+    return shared_data
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Small datasets and models that several model tests share. One torch thread, as in a run's workers."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,23 +14,23 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return load_dataset("digits", {}, tmp_path_factory.mktemp("datasets"))
+def digits(shared_data: Path) -> Dataset:
+    return load_dataset("digits", {}, shared_data)
 
 
 @pytest.fixture(scope="session")
-def mnist1d(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return load_dataset("mnist1d", {}, tmp_path_factory.mktemp("datasets"))
+def mnist1d(shared_data: Path) -> Dataset:
+    return load_dataset("mnist1d", {}, shared_data)
 
 
 @pytest.fixture(scope="session")
-def radial(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return load_dataset("radial", {"train": 8000}, tmp_path_factory.mktemp("datasets"))
+def radial(shared_data: Path) -> Dataset:
+    return load_dataset("radial", {"train": 8000}, shared_data)
 
 
 @pytest.fixture(scope="session")
-def characters(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return load_dataset("characters", {}, tmp_path_factory.mktemp("datasets"))
+def characters(shared_data: Path) -> Dataset:
+    return load_dataset("characters", {}, shared_data)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +39,7 @@ def brief() -> Training:
 
 
 @pytest.fixture(scope="session")
-def trained_mlp(digits: Dataset, brief: Training) -> Trained:
+def trained_mlp(digits: Dataset, brief: Training, trains: None) -> Trained:
     return train(ARCHITECTURES.get("mlp"), {"width": 64}, brief, digits, seed=0)
 
 

@@ -24,7 +24,7 @@ tests:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Path:
+def tiny(tmp_path: Path, trains: None) -> Path:
     """The path of the tiny suite."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)

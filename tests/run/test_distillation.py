@@ -60,8 +60,8 @@ def test_a_teacher_that_cannot_be_trained_leaves_its_students_without_weights(tm
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return load_dataset("digits", {}, tmp_path_factory.mktemp("data"))
+def digits(shared_data: Path) -> Dataset:
+    return load_dataset("digits", {}, shared_data)
 
 
 def trained(digits: Dataset, teacher: Trained | None = None, **changed: object) -> Trained:
@@ -72,7 +72,7 @@ def trained(digits: Dataset, teacher: Trained | None = None, **changed: object) 
 
 
 @pytest.fixture(scope="module")
-def teacher(digits: Dataset) -> Trained:
+def teacher(digits: Dataset, trains: None) -> Trained:
     return trained(digits)
 
 

@@ -12,16 +12,23 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-pytestmark = pytest.mark.slow
+from simbench.cli.main import build_app
+from simbench.registry import METRICS
 
-SLOW_METRIC = """\
-import time
+pytestmark = pytest.mark.process
+
+# Environment variables: seconds that the slow metric sleeps; a mark by which the processes of a store are found.
+SECONDS = "SIMBENCH_TEST_SECONDS"
+MARK = "SIMBENCH_TEST_MARK"
+SLOW_METRIC = f"""\
+import os, time
 import simbench
 
-@simbench.metric("sleepy", version=1, higher_is_more_similar=True, needs={"fit"}, cost="heavy")
+@simbench.metric("sleepy", version=1, higher_is_more_similar=True, needs={{"fit"}}, cost="heavy")
 def sleepy(a, b):
-    time.sleep(0.25)
+    time.sleep(float(os.environ.get("{SECONDS}", "0")))
     return float((a.matrix * b.matrix).mean())
 """
 
@@ -33,16 +40,30 @@ def sleepy(tmp_path: Path) -> Path:
     return path
 
 
+def arguments(tiny: Path, store: Path, metric: Path) -> list[str]:
+    return ["run", str(tiny), "--metric", str(metric), "--store", str(store), "--only", "identity"]
+
+
 def start(tiny: Path, store: Path, metric: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "simbench.cli.main", "run", str(tiny), "--metric", str(metric)]
+    """Start a run in processes of its own, whose metric is slow."""
     return subprocess.Popen(
-        [*command, "--store", str(store), "--only", "identity", "--jobs", "2"],
+        [sys.executable, "-m", "simbench.cli.main", *arguments(tiny, store, metric), "--jobs", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200", SECONDS: "0.25", MARK: str(store)},
     )
+
+
+def in_this_process(tiny: Path, store: Path, metric: Path) -> tuple[str, str]:
+    """Run to the end, with nothing slow; return the table and the messages."""
+    for name in [name for name in sys.modules if name.startswith("simbench_file_")]:
+        del sys.modules[name]  # the file is read again, as by another process
+    with METRICS.isolated():
+        done = CliRunner().invoke(build_app(), [*arguments(tiny, store, metric), "--engine", "serial"])
+    assert done.exit_code == 0, done.output
+    return done.stdout, done.stderr
 
 
 def wait_for_blocks(store: Path, count: int, metric: str = "sleepy@1") -> int:
@@ -56,7 +77,7 @@ def wait_for_blocks(store: Path, count: int, metric: str = "sleepy@1") -> int:
 
 
 def processes_of(store: Path) -> list[int]:
-    """Processes whose command line or open files mention the store's driver session."""
+    """Return the processes that carry the mark of this store in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -64,19 +85,32 @@ def processes_of(store: Path) -> list[int]:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if str(store).encode() in environment:
+            if f"{MARK}={store}".encode() in environment:
                 found.append(int(entry.name))
     return found
 
 
+def wait_for_the_end_of_all(store: Path) -> None:
+    deadline = time.monotonic() + 20
+    while processes_of(store) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(store) == []
+
+
 def finish(tiny: Path, store: Path, metric: Path) -> tuple[int, int]:
-    """Run to the end; returns (new scores, cached scores)."""
-    process = start(tiny, store, metric)
-    _, messages = process.communicate(timeout=300)
-    assert process.returncode == 0, messages
+    """Run to the end; return (new scores, cached scores)."""
+    _, messages = in_this_process(tiny, store, metric)
     match = re.search(r"took (\d+) scores \((\d+) cached\)", messages)
     assert match is not None, messages
     return int(match[1]), int(match[2])
+
+
+def count_scores(tiny: Path, store: Path, metric: Path) -> int:
+    """Return the number of all scores of the run, once nothing is left to do."""
+    _, messages = in_this_process(tiny, store, metric)
+    match = re.search(r"nothing to do: \d+ models and (\d+) scores were in the store", messages)
+    assert match is not None, messages
+    return int(match[1])
 
 
 def test_kill_9_loses_at_most_the_blocks_under_way(tiny: Path, store: Path, sleepy: Path) -> None:
@@ -84,37 +118,21 @@ def test_kill_9_loses_at_most_the_blocks_under_way(tiny: Path, store: Path, slee
     wait_for_blocks(store, 2)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    time.sleep(1.5)  # what the orphaned workers had under way
+    wait_for_the_end_of_all(store)  # what the orphaned workers had under way
     stored = len(list((store / "scores" / "sleepy@1").glob("*.json")))
     new, cached = finish(tiny, store, sleepy)
     assert stored >= 2
     assert cached >= 3 * stored  # a block of this suite holds the three senders of one receiving layer
-    assert new + cached == finish_counts(tiny, store, sleepy)
+    assert new + cached == count_scores(tiny, store, sleepy)
 
 
-def finish_counts(tiny: Path, store: Path, metric: Path) -> int:
-    """All scores of the run, once nothing is left to do."""
-    process = start(tiny, store, metric)
-    _, messages = process.communicate(timeout=300)
-    match = re.search(r"nothing to do: \d+ models and (\d+) scores were in the store", messages)
-    assert match is not None, messages
-    return int(match[1])
-
-
-def test_no_worker_outlives_a_killed_driver(
-    tiny: Path, store: Path, sleepy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SIMBENCH_TEST_MARK", str(store))
+def test_no_worker_outlives_a_killed_driver(tiny: Path, store: Path, sleepy: Path) -> None:
     process = start(tiny, store, sleepy)
     wait_for_blocks(store, 1)
     assert len(processes_of(store)) > 1
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    deadline = time.monotonic() + 20
-    mine = os.getpid()
-    while [pid for pid in processes_of(store) if pid != mine] and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert [pid for pid in processes_of(store) if pid != mine] == []
+    wait_for_the_end_of_all(store)
 
 
 def test_ctrl_c_stops_at_once_says_so_and_loses_nothing_stored(tiny: Path, store: Path, sleepy: Path) -> None:
@@ -134,7 +152,7 @@ def test_two_runs_may_share_a_store_at_the_same_time(tiny: Path, store: Path, sl
     for process in both:
         _, messages = process.communicate(timeout=300)
         assert process.returncode == 0, messages
-    assert finish_counts(tiny, store, sleepy) > 0
+    assert count_scores(tiny, store, sleepy) > 0
 
 
 def test_a_ten_line_metric_appears_on_the_leaderboard(tiny: Path, store: Path, tmp_path: Path) -> None:
@@ -152,8 +170,6 @@ def test_a_ten_line_metric_appears_on_the_leaderboard(tiny: Path, store: Path, t
             '''
         )
     )
-    process = start(tiny, store, mine)
-    table, messages = process.communicate(timeout=300)
-    assert process.returncode == 0, messages
+    table, _ = in_this_process(tiny, store, mine)
     assert "mean_cosine" in table
     assert "cka" in table

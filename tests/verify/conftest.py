@@ -63,7 +63,7 @@ class Made:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(tmp_path_factory: pytest.TempPathFactory, trains: None) -> Made:
     """The tiny suite, run once for all tests of this folder."""
     return Made(tmp_path_factory.mktemp("made"))
 
