@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "submission.yml").read_text(encoding="utf-8"))
 STEPS = WORKFLOW["jobs"]["verify"]["steps"]
@@ -78,7 +79,7 @@ def test_what_is_no_bundle_fails(checkout: Path) -> None:
     assert run(VERIFY, checkout).returncode == 1
 
 
-@pytest.mark.slow
+@pytest.mark.trains
 def test_a_bundle_that_was_tampered_with_fails_and_the_others_are_still_checked(checkout: Path) -> None:
     folder = checkout / "proposed" / "submissions"
     tampered(ROOT / "leaderboard" / "quick" / "bundle.zip", folder / "quick-a.zip")
@@ -90,7 +91,7 @@ def test_a_bundle_that_was_tampered_with_fails_and_the_others_are_still_checked(
     ]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.trains
 def test_a_sound_bundle_passes_and_joins_the_board(checkout: Path) -> None:
     shutil.copy(ROOT / "leaderboard" / "quick" / "bundle.zip", checkout / "proposed" / "submissions" / "quick-a.zip")
     told = run(VERIFY, checkout)

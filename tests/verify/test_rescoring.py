@@ -67,7 +67,7 @@ def test_a_score_that_differs_is_named_with_both_values(files: Files, check: Che
 
 
 def test_a_forged_tie_break_is_found(files: Files, check: Check) -> None:
-    name = next(metric.scores for metric in parse(files).metrics if metric.name == "stitch_task")
+    name = next(metric.scores for metric in parse(files).metrics if metric.declaration.name == "stitch_task")
     stem = name.removeprefix("scores/").removesuffix(".jsonl")
     forged = consistent(edited_score(files, stem, lambda one: one.update(tiebreak=1e6)))
     assert [finding.check for finding in findings(check(forged, rescore=True, sample=1.0))] == ["score"]
