@@ -81,7 +81,8 @@ def test_a_file_without_metrics_is_answered_with_what_to_do(tmp_path):
 
 def test_a_name_that_is_taken_by_a_built_in_metric_names_both(tmp_path):
     (tmp_path / "twice.py").write_text(FILE.replace('"first"', '"cka"'))
-    with pytest.raises(SimbenchError, match=r'metric "cka" is defined twice: at .*linear\.py:\d+ and at .*twice\.py:\d+'):
+    both = r"at .*linear\.py:\d+ and at .*twice\.py:\d+"
+    with pytest.raises(SimbenchError, match=f'metric "cka" is defined twice: {both}'):
         names(tmp_path / "twice.py")
 
 
