@@ -28,7 +28,7 @@ ONLY_CORRESPONDENCE = ["across"]
 def test_planning_a_bundled_suite_imports_no_torch(suite: str) -> None:
     script = (
         "import sys\n"
-        "from simbench.metrics.resolve import gather_metrics\n"
+        "from simbench.plan.suite_metrics import gather_metrics\n"
         "from simbench.plan.plan import make_plan\n"
         "from simbench.suite.load import load_suite\n"
         f"suite = load_suite('{suite}')\n"

@@ -68,8 +68,8 @@ def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
 
 
 def _suite_as_json(suite: Suite) -> dict[str, Any]:
-    from simbench.metrics.resolve import gather_metrics
     from simbench.plan.plan import make_plan
+    from simbench.plan.suite_metrics import gather_metrics
 
     metrics = [choice.name for choice in suite.metrics]
     plan = make_plan(suite, gather_metrics(suite))

@@ -21,9 +21,9 @@ def command(
 ) -> None:
     """Show what a run would do and what is cached already, without running anything."""
     from simbench.cli.output import print_json, results_console, stdout_reserved
-    from simbench.metrics.resolve import gather_metrics
     from simbench.plan.plan import make_plan
     from simbench.plan.status import plan_status
+    from simbench.plan.suite_metrics import gather_metrics
     from simbench.results.store import Store
     from simbench.suite.load import load_suite
 

@@ -1,4 +1,4 @@
-"""Metrics by reference: a registered name, or where a user's own metric stands."""
+"""Metrics by reference: a registered name, or the location of a user's own metric."""
 
 from __future__ import annotations
 
@@ -13,76 +13,63 @@ from simbench.metrics.metric import ATTRIBUTE, Metric
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, import_reference
 from simbench.suite.names import is_location
-from simbench.suite.schema import DEFAULT, Suite
 
+# A name, a location, a `Metric`, or a function decorated with `@simbench.metric`.
 MetricLike = str | Metric | Callable[..., Any]
-"""A name, a location, a `Metric`, or a function decorated with `@simbench.metric`."""
 
 HOW_TO_REGISTER = "decorate a function with @simbench.metric(...)"
 
 
 def resolve_metrics(references: Sequence[str]) -> list[Metric]:
-    """The metrics that `references` name, each once, in order.
+    """Return the metrics that `references` name, each once, in order.
 
     A reference is a registered name, `file.py` or `pkg.mod` (every metric defined there), `file.py:attr` or
     `pkg.mod:attr`; each may be followed by parameters, as labels are: `svcca(variance=0.9)`.
     """
-    found: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}
     for reference in references:
-        name, parameters = _with_parameters(reference)
+        name, parameters = _split(reference)
         for metric in _resolve(name):
-            chosen = _set(metric, {**metric.parameters, **parameters}) if parameters else metric
-            found.setdefault(chosen.label, chosen)
-    return list(found.values())
+            chosen = set_parameters(metric, {**metric.parameters, **parameters}) if parameters else metric
+            metrics.setdefault(chosen.label, chosen)
+    return list(metrics.values())
 
 
 def as_metric(component: Any) -> Metric | None:
-    """The metric that `@metric` attached to a function or class, or the metric itself; None for anything else."""
+    """Return the metric that `@metric` attached to a function or class, or a metric itself; None for anything else."""
     if isinstance(component, Metric):
         return component
     attached = getattr(component, ATTRIBUTE, None)
     return attached if isinstance(attached, Metric) else None
 
 
-def gather_metrics(suite: Suite, given: Sequence[MetricLike] = ()) -> list[Metric]:
-    """The metrics that a suite declares, then those given, each once."""
-    named = {choice.name for choice in suite.metrics}
-    own: list[Metric] = []
-    for choice in suite.metrics:
-        if choice.name == DEFAULT:
-            own += [metric for name, metric in METRICS if metric.default and name not in named]
-        else:
-            found = resolve_metrics([choice.name])
-            own += [_set(one, choice.parameters) if choice.parameters else one for one in found]
-    return list({metric.label: metric for metric in [*own, *gather_given(given)]}.values())
-
-
 def gather_given(given: Sequence[MetricLike]) -> list[Metric]:
-    """The metrics given by name, location or as functions, each once."""
-    found = [metric for one in given for metric in _given(one)]
-    return list({metric.label: metric for metric in found}.values())
+    """Return the metrics given by name, by location or as functions, each once."""
+    metrics = [metric for reference in given for metric in _given(reference)]
+    return list({metric.label: metric for metric in metrics}.values())
 
 
-def _given(one: MetricLike) -> list[Metric]:
-    if isinstance(one, str):
-        return resolve_metrics([one])
-    metric = as_metric(one)
+def _given(reference: MetricLike) -> list[Metric]:
+    if isinstance(reference, str):
+        return resolve_metrics([reference])
+    metric = as_metric(reference)
     if metric is None:
-        raise SimbenchError(f"{one!r} is not a metric; {HOW_TO_REGISTER}")
+        raise SimbenchError(f"{reference!r} is not a metric; {HOW_TO_REGISTER}")
     return [metric]
 
 
-def _set(metric: Metric, parameters: Mapping[str, Any]) -> Metric:
+def set_parameters(metric: Metric, parameters: Mapping[str, Any]) -> Metric:
+    """Return the metric with these parameters, or wrapped; raise `SimbenchError` that names it and every bad one."""
     try:
         return metric.with_parameters(parameters)
     except ParameterError as error:
         raise SimbenchError(f"metric {metric.name}: {error}") from None
 
 
-def _with_parameters(reference: str) -> tuple[str, dict[str, Any]]:
-    """The name, and the parameters in brackets behind it: YAML, but for the `=`.
+def _split(reference: str) -> tuple[str, dict[str, Any]]:
+    """Split a reference into the name and the parameters in brackets behind it: YAML, but for the `=`.
 
-    >>> _with_parameters("cka(calibrate={permutations: 200}, minibatch=64)")
+    >>> _split("cka(calibrate={permutations: 200}, minibatch=64)")
     ('cka', {'calibrate': {'permutations': 200}, 'minibatch': 64})
     """
     match = re.fullmatch(r"([^()]+)\((.*)\)", reference)

@@ -16,8 +16,9 @@ from simbench.board.scores import ScoreRow
 from simbench.errors import ExitCode, SimbenchError
 from simbench.grading import grade, runs_behind, score_table, stored_records
 from simbench.metrics.kernels.memory import DEFAULT
-from simbench.metrics.resolve import MetricLike, gather_given, gather_metrics
+from simbench.metrics.resolve import MetricLike, gather_given
 from simbench.plan.plan import Plan, make_plan
+from simbench.plan.suite_metrics import gather_metrics
 from simbench.results.provenance import collect, cpu_name, identifier
 from simbench.results.store import Store
 from simbench.run.engines import default_jobs, make_engine
