@@ -18,6 +18,8 @@ from pydantic.dataclasses import dataclass
 Level = Literal["layers", "head"]
 # `heavy`: trains something for every score; such blocks are started first.
 Cost = Literal["light", "heavy"]
+# How a map into the receiving network is found: least squares on its activations, or training on its task.
+MapSearch = Literal["direct", "task"]
 
 # Transforms that a metric may declare itself invariant to, applied to either side on its own.
 INVARIANCES = (
@@ -86,6 +88,8 @@ class Declaration:
         reference: paper and equation.
         default: whether suites that ask for the default metrics get it.
         cost: `heavy` if something is trained for every score.
+        map: how a stitching metric finds its affine map, if `stitch_in_distribution` can find the same one: `direct` as
+            `stitch_direct`, or `task` as `stitch_task`, in as many epochs as the metric's parameter `epochs` says.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -103,6 +107,7 @@ class Declaration:
     reference: str = ""
     default: bool = False
     cost: Cost = "light"
+    map: MapSearch | None = None
 
     def similarity(self, value: float) -> float:
         """Return the value in similarity orientation: distances are negated."""

@@ -15,7 +15,6 @@ from simbench.metrics.stitching import in_distribution as stitched_distribution
 from simbench.metrics.stitching.affine_maps import DirectMatching
 from simbench.metrics.stitching.energy_detector import far_noise, outliers_of, trained_detector
 from simbench.metrics.stitching.in_distribution import auroc, stitch_in_distribution_many
-from simbench.metrics.stitching.mappings import MAPPINGS, mapping_of
 from simbench.metrics.stitching.trained_maps import Training, trained_maps
 from simbench.registry import METRICS
 from simbench.representations.representation import Layout, Representation
@@ -132,7 +131,8 @@ def test_tokens_and_images_have_detectors(layout: Layout, shape: tuple[int, ...]
     assert auroc(-native, -noise)[0] > 0.95
 
 
-def test_every_mapping_is_of_a_registered_metric_and_only_those_have_one() -> None:
-    assert set(MAPPINGS) <= set(METRICS.names())
-    assert {mapping_of(name) for name in ("cka", AUROC, "stitch_task_soft", "stitch_direct_low_rank")} == {None}
+def test_metrics_declare_their_map_where_the_detector_can_find_the_same_one() -> None:
+    declared = {name: metric.map for name, metric in METRICS if metric.map is not None}
+    direct = ("stitch_direct", "stitch_direct_agreement", "stitch_direct_r2", "stitch_direct_relerr")
+    assert declared == dict.fromkeys(direct, "direct") | dict.fromkeys(("stitch_task", "stitch_task_agreement"), "task")
     assert not METRICS.get(AUROC).default

@@ -229,7 +229,7 @@ def auroc(value: float) -> Any:
 def test_in_distribution_gives_credit_for_what_cannot_be_told_apart(
     value: float, credit: float, group: ModelGroup
 ) -> None:
-    metric = replace(AT_LAYERS, name="stitch_direct")
+    metric = replace(AT_LAYERS, map="direct")
     verdict = make("in_distribution", layers=2).grade([group], metric, auroc(value))
     assert verdict.grade == pytest.approx(credit)
     assert set(verdict.columns) == {"self", "corresponding", "far"}
@@ -237,7 +237,7 @@ def test_in_distribution_gives_credit_for_what_cannot_be_told_apart(
 
 
 def test_in_distribution_asks_for_the_metric_s_own_map(group: ModelGroup) -> None:
-    task = replace(AT_LAYERS, name="stitch_task", parameters={"epochs": 8})
+    task = replace(AT_LAYERS, map="task", parameters={"epochs": 8})
     variables = make("in_distribution").reference_variables([group], task)
     assert list(variables) == [Named.of("stitch_in_distribution", mapping="task", epochs=8)]
     verdict = make("in_distribution").grade([group], AT_LAYERS, auroc(0.5))
@@ -250,7 +250,7 @@ def test_a_detector_that_is_not_believed_leaves_the_question_open(group: ModelGr
             raise Ungradable("skip", "the detector cannot tell noise from native activations")
         return Similarity(0.5)
 
-    verdict = make("in_distribution").grade([group], replace(AT_LAYERS, name="stitch_direct"), scores)
+    verdict = make("in_distribution").grade([group], replace(AT_LAYERS, map="direct"), scores)
     assert verdict.status == "ok"
     assert verdict.passed is None
     assert "detector" in str(verdict.reason)
@@ -262,12 +262,12 @@ def test_a_map_that_has_no_score_gives_no_activations_to_judge(group: ModelGroup
             raise Ungradable("error", "did not converge")
         return Similarity(0.5)
 
-    verdict = make("in_distribution").grade([group], replace(AT_LAYERS, name="stitch_direct"), scores)
+    verdict = make("in_distribution").grade([group], replace(AT_LAYERS, map="direct"), scores)
     assert (verdict.status, verdict.passed) == ("error", None)
     assert "did not converge" in str(verdict.reason)
 
 
 def test_in_a_network_of_one_layer_nothing_is_far(group: ModelGroup) -> None:
-    metric = replace(AT_LAYERS, name="stitch_direct")
+    metric = replace(AT_LAYERS, map="direct")
     verdict = make("in_distribution").grade([replace(group, layers=("block1",))], metric, auroc(0.5))
     assert set(verdict.columns) == {"self", "corresponding"}

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeInt
 
+from simbench.declaration import MapSearch
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.stitching.affine_maps import Affine, mapped, resized
 from simbench.metrics.stitching.energy_detector import EnergyDetector, far_noise, trained_detector
-from simbench.metrics.stitching.mappings import Mapping
 from simbench.metrics.stitching.pairs import FoundMaps, direct_maps, scored, task_maps
 from simbench.metrics.stitching.trained_maps import Training
 
@@ -38,7 +38,7 @@ def stitch_in_distribution_many(
     representations: Sequence[Representation],
     pairs: Pairs,
     *,
-    mapping: Mapping = "direct",
+    mapping: MapSearch = "direct",
     epochs: NonNegativeInt = 30,
 ) -> list[Score]:
     """Of many pairs; one detector per receiver."""
@@ -72,7 +72,7 @@ def stitch_in_distribution(
     sender: Representation,
     receiver: Representation,
     *,
-    mapping: Mapping = "direct",
+    mapping: MapSearch = "direct",
     epochs: NonNegativeInt = 30,
 ) -> Score:
     """How well an energy detector tells the receiver's own activations from stitched ones: a fact about the stitch.
@@ -133,7 +133,7 @@ def _judge(receiver: Representation) -> Judge | NotApplicable:
     return judge
 
 
-def _maps(representations: Sequence[Representation], pairs: Pairs, mapping: Mapping, epochs: int) -> FoundMaps:
+def _maps(representations: Sequence[Representation], pairs: Pairs, mapping: MapSearch, epochs: int) -> FoundMaps:
     if mapping == "direct":
         return direct_maps(representations, pairs)
     return task_maps(representations, pairs, Training(epochs))

@@ -52,6 +52,7 @@ def stitch_direct_relerr_many(representations: Sequence[Representation], pairs: 
     formula="clip((acc(h) − c) / (acc(g) − c), 0, 1), h stitched by T = argmin ‖T f_i − g_j‖², c = chance",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299, direct matching, functional; normalisation ours",
     default=True,
+    map="direct",
     compare_many=stitch_direct_many,
 )
 def stitch_direct(sender: Representation, receiver: Representation) -> Score:
@@ -74,6 +75,7 @@ def stitch_direct(sender: Representation, receiver: Representation) -> Score:
     formula="1 − ‖T f_i − g_j‖² / ‖g_j − mean g_j‖² on held-out inputs, T = argmin on the fit inputs",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299, direct matching, structural; centred and held-out: ours",
     default=True,
+    map="direct",
     compare_many=stitch_direct_r2_many,
 )
 def stitch_direct_r2(sender: Representation, receiver: Representation) -> Score:
@@ -94,6 +96,7 @@ def stitch_direct_r2(sender: Representation, receiver: Representation) -> Score:
     family="stitching",
     formula="‖T f_i − g_j‖² / ‖g_j‖² on held-out inputs, T = argmin on the fit inputs",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299, direct matching, structural",
+    map="direct",
     compare_many=stitch_direct_relerr_many,
 )
 def stitch_direct_relerr(sender: Representation, receiver: Representation) -> Score:
@@ -120,6 +123,7 @@ def stitch_direct_agreement_many(representations: Sequence[Representation], pair
     family="stitching",
     formula="share of inputs with argmax h(x) = argmax g(x), h stitched by T = argmin ‖T f_i − g_j‖²",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299, direct matching; agreement with the receiver ours",
+    map="direct",
     compare_many=stitch_direct_agreement_many,
 )
 def stitch_direct_agreement(sender: Representation, receiver: Representation) -> Score:
@@ -147,6 +151,7 @@ def stitch_task_many(representations: Sequence[Representation], pairs: Pairs, **
     reference="Bansal et al. (2021); Balogh & Jelasity (2025), arXiv 2412.11299, task loss matching; scale ours",
     default=True,
     cost="heavy",
+    map="task",
     compare_many=stitch_task_many,
 )
 def stitch_task(
@@ -188,6 +193,7 @@ def stitch_task_agreement_many(representations: Sequence[Representation], pairs:
     formula="share of inputs with argmax h(x) = argmax g(x), h stitched by T = argmin E[CE(h(x), y)]",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299, task loss matching; agreement with the receiver ours",
     cost="heavy",
+    map="task",
     compare_many=stitch_task_agreement_many,
 )
 def stitch_task_agreement(

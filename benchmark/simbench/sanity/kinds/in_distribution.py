@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.metrics.stitching.mappings import mapping_of
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, Ungradable, give_credit, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
@@ -73,11 +72,10 @@ class InDistribution(SanityTest):
 
 
 def _variable_of(metric: Metric) -> Named | None:
-    mapping = mapping_of(metric.name)
-    if mapping is None:
+    if metric.map is None:
         return None
-    trained = {"epochs": metric.parameters["epochs"]} if mapping == "task" else {}
-    return Named.of("stitch_in_distribution", mapping=mapping, **trained)
+    trained = {"epochs": metric.parameters["epochs"]} if metric.map == "task" and "epochs" in metric.parameters else {}
+    return Named.of("stitch_in_distribution", mapping=metric.map, **trained)
 
 
 def _question(comparison: Comparison, column: str, variable: Named) -> Question:
