@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
+from simbench.declaration import MapSearch
 from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
@@ -34,8 +35,8 @@ class Case:
     """How many groups of models the kind compares."""
     chance: float = 0.0
     """The grade of an index that is constant."""
-    named: str = ""
-    """The metric that is asked, where the kind asks only some."""
+    map: MapSearch | None = None
+    """How the metric that is asked finds its map, where the kind asks only stitching ones."""
     of_distances: bool = False
     """Whether the kind asks distances only."""
     judged_by_variables: bool = False
@@ -166,7 +167,7 @@ CASES |= {
         {}, sound=lambda c: parameter(c, "share"), unsound=lambda c: -parameter(c, "share"), at_head=False
     ),
     "in_distribution": Case(
-        {}, sound=lambda c: 0.5, unsound=lambda c: 1.0, at_head=False, named="stitch_direct", judged_by_variables=True
+        {}, sound=lambda c: 0.5, unsound=lambda c: 1.0, at_head=False, map="direct", judged_by_variables=True
     ),
     "upper_bound": Case(
         {"bounds": {name: {"by": "logit_distance", "times": 2.0} for name in (AT_LAYERS.name, AT_HEAD.name)}},
@@ -215,7 +216,7 @@ def scores_of(index: Index) -> Scores:
 
 
 def graded_metrics(kind: str) -> list[Metric]:
-    of_layers = replace(AT_LAYERS, name=CASES[kind].named or AT_LAYERS.name)
+    of_layers = replace(AT_LAYERS, map=CASES[kind].map)
     asked = [of_layers, AT_HEAD] if CASES[kind].at_head else [of_layers]
     return [replace(metric, higher_is_more_similar=not CASES[kind].of_distances) for metric in asked]
 
