@@ -29,7 +29,7 @@ Files = dict[str, bytes]
 
 def test_the_same_scores_give_the_same_bytes(files: Files, made: Any) -> None:
     with METRICS.isolated():
-        again = bundle_of(prepare(str(made.suite)), Store(made.store))
+        again = bundle_of(prepare(str(made.suite)), Store(made.store)).files
     assert zipped(again) == zipped(files)
 
 

@@ -16,7 +16,7 @@ from simbench.errors import ExitCode, SimbenchError
 from simbench.metrics.metric import metric
 from simbench.registry import METRICS
 from simbench.run.events import Event, StageStarted, Warned
-from simbench.run.session import RunResult, run, stored_board
+from simbench.run.session import RunResult, run, stored_results
 from simbench.verdicts.verdict import Verdict
 
 
@@ -242,12 +242,12 @@ def test_the_exit_code_follows_fail_on(tiny: Path, store: Path) -> None:
 
 def test_the_leaderboard_can_be_had_from_the_store_alone(tiny: Path, store: Path) -> None:
     result = serially(tiny, store)
-    board = stored_board(str(tiny), store=store)
+    board, _ = stored_results(str(tiny), store=store)
     assert board.rows == result.board.rows
 
 
 def test_what_was_never_run_is_missing_and_no_pass(tiny: Path, store: Path) -> None:
-    board = stored_board(str(tiny), store=store)
+    board, _ = stored_results(str(tiny), store=store)
     verdicts = [ranked.row.verdicts["identity"] for ranked in board.rows]
     assert {(one.status, one.passed) for one in verdicts} == {("missing", None)}
 

@@ -58,8 +58,9 @@ class Made:
         with METRICS.isolated():
             run(str(self.suite), store=self.store, engine="serial", device="cpu")
             plan = prepare(str(self.suite))
-            self.files = bundle_of(plan, Store(self.store))
-            self.with_models = bundle_of(plan, Store(self.store), with_models=True)
+            self.packed = bundle_of(plan, Store(self.store))
+            self.files = self.packed.files
+            self.with_models = bundle_of(plan, Store(self.store), with_models=True).files
 
 
 @pytest.fixture(scope="session")

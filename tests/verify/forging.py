@@ -54,7 +54,7 @@ def part(files: dict[str, bytes], *labels: str) -> dict[str, bytes]:
     contents = parse(files)
     chosen = [recorded_metric(metric) for metric in contents.metrics if metric.label in labels]
     records = {metric.label: _records(contents)[metric.label] for metric in chosen}
-    return pack(contents.suite, chosen, records, contents.provenance)
+    return pack(contents.suite, chosen, records, contents.provenance).files
 
 
 def _plan(contents: Contents) -> Plan:

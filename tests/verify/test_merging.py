@@ -83,7 +83,7 @@ def of_another_source(files: Files, identity: str) -> Files:
         )
         for key, comparison in after.metrics[0].scores.items()
     }
-    return pack(contents.suite, [recorded_metric(metric)], {metric.label: records}, contents.provenance)
+    return pack(contents.suite, [recorded_metric(metric)], {metric.label: records}, contents.provenance).files
 
 
 def test_suites_of_two_versions_are_refused(files: Files) -> None:

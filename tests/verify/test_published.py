@@ -11,7 +11,7 @@ from tests.verify.conftest import Made
 from simbench.bundles.archive import write_files
 from simbench.bundles.contents import parse
 from simbench.errors import ExitCode
-from simbench.publish.publish import publish
+from simbench.publish.publish import publish, rendered
 from simbench.verify.published import published_board
 from simbench.verify.verification import verify
 
@@ -25,6 +25,11 @@ def published(made: Made, tmp_path: Path) -> Path:
     publish(board, tmp_path / "board", scores)
     write_files(tmp_path / "board/tiny/bundle.zip", made.files)
     return tmp_path / "board/tiny"
+
+
+def test_what_is_published_is_what_the_bundle_gives_when_it_is_read(made: Made) -> None:
+    board, scores = published_board(parse(made.files))
+    assert rendered(made.packed.board, made.packed.scores) == rendered(board, scores)
 
 
 def test_an_honest_folder_is_regraded(published: Path) -> None:

@@ -83,8 +83,10 @@ def record_of(metric: Metric, *, on_board: bool = True) -> MetricRecord:
     """Return what a bundle says of a metric."""
     if isinstance(metric, RecordedMetric):
         return metric.record
+    # In the order in which JSON with sorted keys is read back.
+    parameters = dict(sorted(metric.parameters.items()))
     return MetricRecord(
-        **dict(metric.info),
+        **{**dict(metric.info), "parameters": parameters},
         source=_pointer(metric.origin),
         scores=f"scores/{file_name(metric.label)}.jsonl",
         on_board=on_board,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simbench.board.board import Board
 from simbench.board.document import to_document
+from simbench.board.scores import ScoreRow
 from simbench.bundles.archive import MANIFEST
 from simbench.bundles.contents import MODEL_FILES, json_bytes, manifest_for
 from simbench.bundles.metric_record import MetricRecord, record_of, recorded_metric
 from simbench.bundles.portable_suite import portable, suite_bytes
-from simbench.grading import grade, runs_behind, stored_records
+from simbench.grading import grade, runs_behind, score_table, stored_records
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, make_plan
 from simbench.results.record import ScoreRecord
@@ -27,7 +29,15 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w.~])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\
 """The folders of an absolute path in a message, as in `ValueError: /home/me/lab/data.npz is empty`."""
 
 
-def bundle_of(plan: Plan, store: Store, *, with_models: bool = False) -> dict[str, bytes]:
+class Packed(NamedTuple):
+    """Files of a bundle, with the board and the table of scores that follow from them."""
+
+    files: dict[str, bytes]
+    board: Board
+    scores: list[ScoreRow]
+
+
+def bundle_of(plan: Plan, store: Store, *, with_models: bool = False) -> Packed:
     """The bundle of a plan from what is in the store; `with_models` adds the trained weights."""
     records = stored_records(plan, store)
     return pack(
@@ -45,24 +55,26 @@ def pack(
     records: Records,
     provenance: Mapping[str, Mapping[str, Any]],
     models: Mapping[str, bytes] | None = None,
-) -> dict[str, bytes]:
+) -> Packed:
     """All files of a bundle, the manifest included. The same scores give the same bytes."""
     recorded = [record_of(metric) for metric in metrics]
     clean = portable(suite, metrics)
     plan = recorded_plan(clean, recorded)
     recorded += [record_of(planned.metric, on_board=False) for planned in plan.metrics if not planned.on_board]
     kept = {label: {key: without_paths(one) for key, one in known.items()} for label, known in records.items()}
-    board = regraded(plan, kept, provenance)
+    # In the order of the file, so that the board has the same bytes for whoever reads the bundle.
+    runs = json_bytes(dict(provenance))
+    board = regraded(plan, kept, json.loads(runs))
     files: dict[str, bytes] = {
         "suite.yaml": suite_bytes(clean),
         "metrics.json": json_bytes([one.model_dump(mode="json") for one in recorded]),
-        "provenance.json": json_bytes(dict(provenance)),
+        "provenance.json": runs,
         "leaderboard.json": json_bytes(to_document(board)),
         **(models or {}),
     }
     for one in recorded:
         files[one.scores] = records_bytes(kept[one.label])
-    return {**files, MANIFEST: manifest_for(files, clean)}
+    return Packed({**files, MANIFEST: manifest_for(files, clean)}, board, score_table(plan, kept))
 
 
 def recorded_plan(suite: Suite, metrics: Sequence[MetricRecord]) -> Plan:

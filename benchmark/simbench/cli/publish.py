@@ -30,31 +30,29 @@ def command(
 ) -> None:
     """Write the leaderboard of a suite: tables, a self-contained page, and a bundle that proves them."""
     from simbench.bundles.archive import write_files
-    from simbench.bundles.contents import parse
     from simbench.bundles.pack import bundle_of
     from simbench.cli.output import progress_console
     from simbench.errors import ExitCode, SimbenchError
     from simbench.publish.publish import publish
     from simbench.results.store import Store
     from simbench.run.session import prepare, stored_results
-    from simbench.verify.published import BUNDLE, published_board
+    from simbench.verify.published import BUNDLE
 
     plan, place, remarks = prepare(suite, metric or ()), Store(store), progress_console()
     try:
-        proof = bundle_of(plan, place)
-        board, scores = published_board(parse(proof))
+        proof, board, scores = bundle_of(plan, place)
     except SimbenchError as reason:
         if bundle is not None:
             raise
-        proof = None
+        proof = {}
         board, scores = stored_results(suite, metrics=metric or (), store=store)
         remarks.print(f"no {BUNDLE}: {reason}", markup=False, highlight=False, soft_wrap=True)
     for path in publish(board, out, scores):
         print(path)
-    if proof is not None:
+    if proof:
         print(write_files(out / board.suite / BUNDLE, proof))
         if bundle is not None:
-            print(write_files(bundle, bundle_of(plan, place, with_models=True) if bundle_models else proof))
+            print(write_files(bundle, bundle_of(plan, place, with_models=True).files if bundle_models else proof))
     missing = sorted(
         {
             f"{ranked.row.metric.label}: {verdict.status} on {test.id}: {verdict.reason}"

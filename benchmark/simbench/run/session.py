@@ -167,15 +167,10 @@ def prepare(
     return make_plan(loaded, gathered, only)
 
 
-def stored_board(suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None) -> Board:
-    """Return the leaderboard of a suite from the scores in the store; only verdicts are computed."""
-    return stored_results(suite, metrics=metrics, store=store)[0]
-
-
 def stored_results(
     suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None
 ) -> tuple[Board, list[ScoreRow]]:
-    """Return the leaderboard of a suite from the scores in the store, with the scores behind it."""
+    """Return the leaderboard of a suite and its scores from the store; only verdicts are computed."""
     place = Store(Path(store) if store is not None else None)
     plan = prepare(suite, metrics)
     records = stored_records(plan, place)

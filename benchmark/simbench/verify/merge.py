@@ -70,7 +70,7 @@ def merge(bundles: Mapping[str, Contents]) -> Merged:
     metrics: list[Metric] = [recorded_metric(entry.metric) for entry in entries.values() if entry.metric.on_board]
     plan = recorded_plan(first.suite, [entry.metric for entry in entries.values()])
     board = grade(plan, records, {"runs": runs, "bundles": _origins(bundles, entries)})
-    return Merged(board, score_table(plan, records), pack(first.suite, metrics, records, runs), confirmed)
+    return Merged(board, score_table(plan, records), pack(first.suite, metrics, records, runs).files, confirmed)
 
 
 def _check_claims(origin: str, contents: Contents) -> None:
