@@ -42,9 +42,6 @@ SATURATED = "saturated"
 """How the warning of a value that is forced, in whole or in part, by there being too few rows begins."""
 
 
-def basis(representation: Representation) -> Spectrum:
-    """What `cca`, `cca_squared` and `pwcca` prepare: the spectrum of the centred matrix, cut at its rank."""
-    return spectrum(representation.matrix)
 
 
 def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list[float | Score]:
@@ -67,7 +64,7 @@ def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list
     formula="Σᵢ ρᵢ / min(r_x, r_y)",
     reference="Raghu, Gilmer, Yosinski, Sohl-Dickstein (2017), SVCCA, Section 2; Kornblith et al. (2019), Table 1",
     default=True,
-    prepare=basis,
+    prepare=spectrum,
     compare_many=cca_of_pairs,
 )
 def cca(x: Tensor, y: Tensor) -> float | Score:
@@ -103,7 +100,7 @@ def squared_cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[flo
     formula="Σᵢ ρᵢ² / min(r_x, r_y)",
     reference="Kornblith et al. (2019), Similarity of Neural Network Representations Revisited, Table 1",
     default=True,
-    prepare=basis,
+    prepare=spectrum,
     compare_many=squared_cca_of_pairs,
 )
 def cca_squared(x: Tensor, y: Tensor) -> float | Score:
@@ -121,9 +118,9 @@ def cca_squared(x: Tensor, y: Tensor) -> float | Score:
     return with_forced(float((a.left.T @ b.left).square().sum()) / min(a.rank, b.rank), a, b)
 
 
-def principal_basis(representation: Representation, *, variance: float) -> Spectrum:
+def principal_basis(x: Tensor, *, variance: float) -> Spectrum:
     """What `svcca` prepares: the fewest principal components that hold the share `variance` of the variance."""
-    return _principal(spectrum(representation.matrix), variance)
+    return _principal(spectrum(x), variance)
 
 
 @metric(
@@ -180,7 +177,7 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
     reference="Morcos, Raghu, Bengio (2018), Insights on Representational Similarity in Neural Networks with "
     "Canonical Correlation, the section on projection weighted CCA",
     default=True,
-    prepare=basis,
+    prepare=spectrum,
     compare_many=pwcca_of_pairs,
 )
 def pwcca(x: Tensor, y: Tensor) -> float | Score:

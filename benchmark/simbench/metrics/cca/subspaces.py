@@ -56,9 +56,9 @@ class Smoother:
     spectrum: Spectrum
 
 
-def smoother(representation: Representation, *, ridge: float, squared: bool) -> Smoother:
+def smoother(x: Tensor, *, ridge: float, squared: bool) -> Smoother:
     """What `gulp` prepares."""
-    return _smoother(spectrum(representation.matrix), ridge)
+    return _smoother(spectrum(x), ridge)
 
 
 def gulp_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float, squared: bool) -> list[float | Score]:
@@ -117,9 +117,9 @@ def _gulp(distance: float, squared: bool, ridge: float, x: Smoother, y: Smoother
     return with_forced(value, x.spectrum, y.spectrum) if ridge == 0 else value
 
 
-def readout(representation: Representation, *, ridge: float) -> Smoother:
+def readout(x: Tensor, *, ridge: float) -> Smoother:
     """What `decoding_similarity` prepares: the smoothing matrix for a penalty relative to the total variance."""
-    return _readout(spectrum(representation.matrix), ridge)
+    return _readout(spectrum(x), ridge)
 
 
 def decoding_similarity_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float) -> list[float | Score]:
@@ -168,9 +168,6 @@ def _alignment(product: float, ridge: float, x: Smoother, y: Smoother) -> float 
     return with_forced(value, x.spectrum, y.spectrum) if ridge == 0 else value
 
 
-def column_space(representation: Representation, *, summary: Summary) -> Spectrum:
-    """What `subspace_angles` prepares, whatever the summary."""
-    return basis(representation)
 
 
 def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summary) -> list[float | Score]:
@@ -196,7 +193,7 @@ def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summ
     formula="‖θ‖, ‖sin θ‖ or max θ, θᵢ = arccos ρᵢ for i ≤ min(r_x, r_y), and |r_x − r_y| angles of π/2",
     reference="Björck, Golub (1973), Numerical Methods for Computing Angles Between Linear Subspaces; Ye, Lim (2016), "
     "Schubert Varieties and Distances between Subspaces of Different Dimensions (unequal ranks)",
-    prepare=column_space,
+    prepare=basis,
     compare_many=angles_of_pairs,
 )
 def subspace_angles(x: Tensor, y: Tensor, *, summary: Summary = "geodesic") -> float | Score:
@@ -227,9 +224,6 @@ def _summarised(x: Spectrum, y: Spectrum, cosines: Tensor, summary: Summary) -> 
     return float(torch.linalg.vector_norm(angles.sin() if summary == "projection" else angles))
 
 
-def uncentred_basis(representation: Representation) -> Tensor:
-    """What `eigenspace_overlap` prepares: an orthonormal basis of the column space of the matrix as it is."""
-    return _uncentred_basis(representation.matrix)
 
 
 def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[float | Score]:
@@ -262,11 +256,11 @@ def eigenspace_overlap(x: Tensor, y: Tensor) -> float | Score:
     >>> round(eigenspace_overlap(x, x[:, :1]), 9)
     0.5
     """
-    a, b = _uncentred_basis(x), _uncentred_basis(y)
+    a, b = uncentred_basis(x), uncentred_basis(y)
     return _overlap(float((a.T @ b).square().sum()), a, b)
 
 
-def _uncentred_basis(x: Tensor) -> Tensor:
+def uncentred_basis(x: Tensor) -> Tensor:
     left, values, _ = torch.linalg.svd(varying(x), full_matrices=False)
     spanning: Tensor = left[:, values > rank_cut(x, float(values[0]))]
     return spanning

@@ -54,9 +54,6 @@ class GaussianKernel:
         return torch.expm1(block.neg_().add_(self.typical), out=block)
 
 
-def gaussian_kernel(representation: Representation, *, fraction: float) -> GaussianKernel:
-    """What `cka_rbf` prepares."""
-    return _gaussian_kernel(representation.matrix, fraction)
 
 
 def rbf_cka_of_pairs(prepared: Sequence[GaussianKernel], pairs: Pairs, *, fraction: float) -> Tensor:
@@ -109,7 +106,7 @@ def cka_rbf(x: Tensor, y: Tensor, *, fraction: Fraction = 0.5) -> Tensor:
     return value
 
 
-def _gaussian_kernel(x: Tensor, fraction: float) -> GaussianKernel:
+def gaussian_kernel(x: Tensor, *, fraction: float) -> GaussianKernel:
     x = same_gram(centred(x))
     squares = x.square().sum(dim=1)
     width = fraction * _median(middle_above_diagonal(_SquaredDistances(x, squares), len(x)))

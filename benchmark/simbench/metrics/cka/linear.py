@@ -37,9 +37,6 @@ class NonPositiveSelfHSICError(ValueError):
     """The debiased self-similarity of a representation is not positive, so that it cannot be normalised by it."""
 
 
-def centre(representation: Representation) -> Tensor:
-    """What both metrics prepare: the centred matrix, float64, (rows, features)."""
-    return centred(representation.matrix)
 
 
 def cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
@@ -62,7 +59,7 @@ def cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, "
     "Section 3 and Table 1",
     default=True,
-    prepare=centre,
+    prepare=centred,
     compare_many=cka_of_pairs,
 )
 def cka(x: Tensor, y: Tensor) -> Tensor:
@@ -106,7 +103,7 @@ def debiased_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[floa
     "(the unbiased estimator of HSIC); "
     "Nguyen, Raghu, Kornblith (2021), Do Wide and Deep Networks Learn the Same Things?",
     default=True,
-    prepare=centre,
+    prepare=centred,
     compare_many=debiased_cka_of_pairs,
 )
 def cka_debiased(x: Tensor, y: Tensor) -> Tensor:

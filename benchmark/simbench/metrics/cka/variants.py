@@ -56,9 +56,6 @@ CLOSE = 1e-4
 """A squared chord below which 2 − 2 cka has lost too many digits, and the difference of the Gram matrices is taken."""
 
 
-def minibatches(representation: Representation, *, batch_size: int, seed: int) -> tuple[Tensor, ...]:
-    """What `cka_minibatch` prepares: the rows in random batches, each of them centred."""
-    return _minibatches(representation.matrix, batch_size, seed)
 
 
 def minibatch_cka_of_pairs(
@@ -100,11 +97,11 @@ def cka_minibatch(x: Tensor, y: Tensor, *, batch_size: BatchSize = 256, seed: in
     >>> round(cka_minibatch(x, 2 * x + 1, batch_size=10), 9)
     1.0
     """
-    sums = _summed([_minibatches(x, batch_size, seed), _minibatches(y, batch_size, seed)], [(0, 1)])
+    sums = _summed([minibatches(x, batch_size=batch_size, seed=seed), minibatches(y, batch_size=batch_size, seed=seed)], [(0, 1)])
     return float(sums.cross[0] / (sums.scale(0) * sums.scale(1)))
 
 
-def _minibatches(x: Tensor, batch_size: int, seed: int) -> tuple[Tensor, ...]:
+def minibatches(x: Tensor, *, batch_size: int, seed: int) -> tuple[Tensor, ...]:
     """Rows in a seeded order, cut into the fewest batches that are no larger than asked for."""
     x = centred(x)
     count = max(1, min(math.ceil(len(x) / batch_size), len(x) // MINIMUM_ROWS))
@@ -234,9 +231,6 @@ class SampledUnits:
     distinct: float
 
 
-def sampled_units(representation: Representation) -> SampledUnits:
-    """What `cka_dimension_corrected` prepares."""
-    return _sampled_units(representation.matrix)
 
 
 def corrected_cka_of_pairs(prepared: Sequence[SampledUnits], pairs: Pairs) -> list[float]:
@@ -274,11 +268,11 @@ def cka_dimension_corrected(x: Tensor, y: Tensor) -> float:
     >>> [round(float(f(x, y)), 1) for f in (cka, cka_debiased, cka_dimension_corrected)]
     [0.6, 0.6, 1.0]
     """
-    a, b = _sampled_units(x), _sampled_units(y)
+    a, b = sampled_units(x), sampled_units(y)
     return _corrected(a, b, (a.matrix.T @ b.matrix).square().sum())
 
 
-def _sampled_units(x: Tensor) -> SampledUnits:
+def sampled_units(x: Tensor) -> SampledUnits:
     """Sums over pairs of different units are sums over all pairs without those over equal ones."""
     x = unit_norm(x)
     n, units = x.shape

@@ -48,9 +48,6 @@ INVERTIBLE = {"affine"}
 """A function-preserving affine map at the head leaves the log-probabilities, and so these distances, as they are."""
 
 
-def standardise(representation: Representation) -> Tensor:
-    """What `identifiability_svd` prepares: the varying columns, centred and of norm 1; float64, (rows, ≤ features)."""
-    return unit_columns(representation.matrix)
 
 
 def svd_distances_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
@@ -71,7 +68,7 @@ def svd_distances_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     formula="1 − ‖C‖∗ / √(M M′), C the cross-correlations of the units",
     reference=f"{PAPER}, Definition 4.5",
     default=True,
-    prepare=standardise,
+    prepare=unit_columns,
     compare_many=svd_distances_of_pairs,
 )
 def identifiability_svd(x: Tensor, y: Tensor) -> Tensor:

@@ -97,11 +97,6 @@ def living_times(x: Tensor, *, landmarks: int, draws: int, gamma: float | None, 
     return np.stack(found)
 
 
-def living_times_of(
-    representation: Representation, *, landmarks: int, draws: int, gamma: float | None, seed: int
-) -> Array:
-    """What `geometry_score` prepares."""
-    return living_times(representation.matrix, landmarks=landmarks, draws=draws, gamma=gamma, seed=seed)
 
 
 def geometry_score_of_pairs(prepared: Sequence[Array], pairs: Pairs, **_: Any) -> list[Score]:
@@ -129,7 +124,7 @@ def _geometry_score(a: Array, b: Array) -> Score:
     family="topology",
     formula="Σᵢ (MRLT_X(i) − MRLT_Y(i))², MRLT the mean relative living times of loops in witness complexes",
     reference="Khrulkov, Oseledets (2018), Geometry Score: A Method for Comparing Generative Adversarial Networks",
-    prepare=living_times_of,
+    prepare=living_times,
     compare_many=geometry_score_of_pairs,
 )
 def geometry_score(

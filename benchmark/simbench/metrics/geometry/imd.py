@@ -144,9 +144,6 @@ def heat(nodes: Tensor, weights: Tensor, t: Tensor) -> Tensor:
     return torch.einsum("pk,tpk->tp", weights, torch.exp(-t[:, None, None] * nodes))
 
 
-def heat_trace_of(representation: Representation, *, k: int, probes: int, seed: int) -> HeatTrace:
-    """What `imd` prepares."""
-    return heat_trace(representation.matrix, k=k, probes=probes, seed=seed)
 
 
 def imd_of_pairs(prepared: Sequence[HeatTrace], pairs: Pairs, **_: int) -> list[Score]:
@@ -180,7 +177,7 @@ def _imd(a: HeatTrace, b: HeatTrace) -> Score:
     formula="sup_t e^−2(t + 1/t) |tr e^−tL_X − tr e^−tL_Y| / n, L the normalised Laplacian of the k-NN graph",
     reference="Tsitsulin, Munkhoeva, Mottin, Karras, Bronstein, Oseledets, Müller (2020), The Shape of Data: Intrinsic "
     "Distance for Data Distributions",
-    prepare=heat_trace_of,
+    prepare=heat_trace,
     compare_many=imd_of_pairs,
 )
 def imd(

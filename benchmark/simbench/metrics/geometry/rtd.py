@@ -84,7 +84,7 @@ def scaled_distances(x: Tensor) -> Array:
     return found / scale
 
 
-def _in_batches(x: Tensor, batch: int, batches: int, seed: int) -> list[Tensor]:
+def batches_of(x: Tensor, *, batch: int, batches: int, seed: int) -> list[Tensor]:
     """`batches` seeded choices of `batch` rows of `x`, a function of the number of rows; all of them if so few."""
     x = varying(x)
     if len(x) <= batch:
@@ -93,9 +93,6 @@ def _in_batches(x: Tensor, batch: int, batches: int, seed: int) -> list[Tensor]:
     return [x[torch.randperm(len(x), generator=generator)[:batch].to(x.device)] for _ in range(batches)]
 
 
-def batches_of(representation: Representation, *, batch: int, batches: int, seed: int) -> list[Tensor]:
-    """What `rtd` prepares: the rows of every batch, (batch, features) each."""
-    return _in_batches(representation.matrix, batch, batches, seed)
 
 
 def rtd_of_pairs(prepared: Sequence[list[Tensor]], pairs: Pairs, **_: Any) -> list[Score]:
@@ -147,5 +144,5 @@ def rtd(
     >>> rtd(square, 5 - 2 * square[:, [1, 0]]).value
     0.0
     """
-    sides = [_in_batches(side, batch, batches, seed) for side in (x, y)]
+    sides = [batches_of(side, batch=batch, batches=batches, seed=seed) for side in (x, y)]
     return rtd_of_pairs(sides, [(0, 1)])[0]

@@ -35,9 +35,6 @@ def differences_of_pairs(prepared: Sequence[float], pairs: Pairs) -> list[float]
     return [abs(prepared[a] - prepared[b]) for a, b in pairs]
 
 
-def magnitude(representation: Representation) -> float:
-    """What `magnitude_difference` prepares."""
-    return _magnitude(representation.matrix)
 
 
 @metric(
@@ -63,16 +60,13 @@ def magnitude_difference(x: Tensor, y: Tensor) -> float:
     >>> magnitude_difference(x, 3 * x)  # the means are (3, 4) and (9, 12)
     10.0
     """
-    return abs(_magnitude(x) - _magnitude(y))
+    return abs(magnitude(x) - magnitude(y))
 
 
-def _magnitude(x: Tensor) -> float:
+def magnitude(x: Tensor) -> float:
     return float(torch.linalg.vector_norm(varying(x).mean(dim=0)))
 
 
-def concentricity(representation: Representation) -> float:
-    """What `concentricity_difference` prepares."""
-    return _concentricity(representation.matrix)
 
 
 @metric(
@@ -100,10 +94,10 @@ def concentricity_difference(x: Tensor, y: Tensor) -> float:
     >>> round(concentricity_difference(x, y), 9)  # 1/√2 and 1
     0.292893219
     """
-    return abs(_concentricity(x) - _concentricity(y))
+    return abs(concentricity(x) - concentricity(y))
 
 
-def _concentricity(x: Tensor) -> float:
+def concentricity(x: Tensor) -> float:
     x = varying(x)
     mean = x.mean(dim=0)
     length = torch.linalg.vector_norm(mean)
@@ -112,9 +106,6 @@ def _concentricity(x: Tensor) -> float:
     return float((_unit_rows(x) @ (mean / length)).mean())
 
 
-def uniformity(representation: Representation) -> float:
-    """What `uniformity_difference` prepares."""
-    return _uniformity(representation.matrix)
 
 
 @metric(
@@ -144,10 +135,10 @@ def uniformity_difference(x: Tensor, y: Tensor) -> float:
     >>> round(uniformity_difference(x, y), 9)  # −log((1 + e⁻⁴)/2) and 0
     0.674997253
     """
-    return abs(_uniformity(x) - _uniformity(y))
+    return abs(uniformity(x) - uniformity(y))
 
 
-def _uniformity(x: Tensor) -> float:
+def uniformity(x: Tensor) -> float:
     """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
     x = _unit_rows(varying(x))
     total, height = 0.0, max(1, block_bytes() // (4 * 8 * len(x)))
@@ -164,9 +155,6 @@ def _unit_rows(x: Tensor) -> Tensor:
     return x[kept] / norms[kept]
 
 
-def participation_ratio(representation: Representation) -> float:
-    """What `participation_ratio_difference` prepares."""
-    return _participation_ratio(representation.matrix)
 
 
 @metric(
@@ -193,10 +181,10 @@ def participation_ratio_difference(x: Tensor, y: Tensor) -> float:
     >>> round(participation_ratio_difference(x, x[:, :1]), 9)
     1.0
     """
-    return abs(_participation_ratio(x) - _participation_ratio(y))
+    return abs(participation_ratio(x) - participation_ratio(y))
 
 
-def _participation_ratio(x: Tensor) -> float:
+def participation_ratio(x: Tensor) -> float:
     x = centred(x)
     gram = x.T @ x if x.shape[1] <= len(x) else x @ x.T
     return float(gram.trace().square() / gram.square().sum())

@@ -67,9 +67,6 @@ def units(x: Tensor) -> Units:
     return Units(columns / norms, int((~alive).sum()))
 
 
-def units_of(representation: Representation, **_: object) -> Units:
-    """What the matching metrics prepare."""
-    return units(representation.matrix)
 
 
 def matched(

@@ -145,12 +145,9 @@ class FoldedUnits:
         return torch.where(norm > 0, (self.values[rows] - self.means[fold]) / torch.where(norm > 0, norm, 1.0), 0.0)
 
 
-def folded_units(representation: Representation, *, alpha: float, folds: int, seed: int) -> FoldedUnits:
-    """What `sparse_prediction` prepares."""
-    return _folded(representation.matrix, folds, seed)
 
 
-def _folded(x: Tensor, folds: int, seed: int) -> FoldedUnits:
+def folded_units(x: Tensor, *, folds: int, seed: int) -> FoldedUnits:
     alive = living(x)
     values, stored = centred(x)[:, alive], x[:, alive]
     means, norms = [], []
@@ -238,5 +235,5 @@ def sparse_prediction(
     (0.99, {'median_nonzeros': 1.0})
     """
     return prediction_of_pairs(
-        [_folded(x, folds, seed), _folded(y, folds, seed)], [(0, 1)], alpha=alpha, folds=folds, seed=seed
+        [folded_units(x, folds=folds, seed=seed), folded_units(y, folds=folds, seed=seed)], [(0, 1)], alpha=alpha, folds=folds, seed=seed
     )[0]

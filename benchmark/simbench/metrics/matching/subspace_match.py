@@ -133,9 +133,6 @@ def _match(state: SpanResiduals) -> Match:
     return Match(x, y) if x and y else Match((), ())
 
 
-def vectors_of(representation: Representation, **_: float) -> UnitVectors:
-    """What both metrics prepare: units of norm 1 and the inverse of their Gram matrix."""
-    return unit_vectors(representation.matrix)
 
 
 def _of_pairs(
@@ -173,7 +170,7 @@ def share_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs, *, epsilon: fl
     family="subspace match",
     formula="(|X*(ε)| + |Y*(ε)|) / (d + d′), (X*, Y*) the maximum ε-match",
     reference=f"{REFERENCE} (ε-approximate matches)",
-    prepare=vectors_of,
+    prepare=unit_vectors,
     compare_many=share_of_pairs,
 )
 def subspace_match(x: Tensor, y: Tensor, *, epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.25) -> float | Score:
@@ -207,7 +204,7 @@ def area_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs) -> list[float |
     family="subspace match",
     formula="∫₀¹ (|X*(ε)| + |Y*(ε)|) / (d + d′) dε = mean over units of 1 − min {ε : v in the maximum ε-match}",
     reference=f"{REFERENCE} (ε-approximate matches), integrated over ε",
-    prepare=vectors_of,
+    prepare=unit_vectors,
     compare_many=area_of_pairs,
 )
 def subspace_match_auc(x: Tensor, y: Tensor) -> float | Score:

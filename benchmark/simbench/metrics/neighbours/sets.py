@@ -112,9 +112,9 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
     return Neighbours(z, indices, cosines, sides.without_direction, int(tied))
 
 
-def nearest(representation: Representation, *, k: int) -> Neighbours:
+def nearest(x: Tensor, *, k: int) -> Neighbours:
     """What all of them prepare."""
-    return neighbours(representation.matrix, k)
+    return neighbours(x, k)
 
 
 def _of_pairs(

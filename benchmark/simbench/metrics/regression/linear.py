@@ -110,9 +110,6 @@ class Folded:
     target: Tensor
 
 
-def folded(representation: Representation, *, folds: int, measure: Measure, seed: int) -> Folded:
-    """What `linear_predictivity` prepares: one decomposition per fold."""
-    return _folded(representation.matrix, folds, measure, seed)
 
 
 def predictivity_of_pairs(
@@ -148,10 +145,10 @@ def linear_predictivity(x: Tensor, y: Tensor, *, folds: Folds = 5, measure: Meas
     >>> round(linear_predictivity(x, x @ torch.ones(3, 2) + 1), 6)
     1.0
     """
-    return _predictivity(_folded(x, folds, measure, seed), _target(x=y, measure=measure), measure)
+    return _predictivity(folded(x, folds=folds, measure=measure, seed=seed), _target(x=y, measure=measure), measure)
 
 
-def _folded(x: Tensor, folds: int, measure: Measure, seed: int) -> Folded:
+def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
     design = same_gram(centred(x))
     splits = []
     for rows, training in splits_of_rows(len(design), folds, seed):

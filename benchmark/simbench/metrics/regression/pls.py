@@ -44,9 +44,9 @@ class Sides:
     target: Tensor
 
 
-def sides(representation: Representation, *, components: int, folds: int, seed: int) -> Sides:
+def sides(x: Tensor, *, components: int, folds: int, seed: int) -> Sides:
     """What `pls_predictivity` prepares."""
-    x = centred(representation.matrix)
+    x = centred(x)
     return Sides(same_gram(x), x)
 
 

@@ -48,9 +48,9 @@ class NonPositiveDistanceVarianceError(ValueError):
     """The unbiased distance variance of a representation is not positive, so that nothing can be normalised by it."""
 
 
-def offset_distances(representation: Representation, **_: bool) -> RowDistances:
+def offset_distances(x: Tensor, **_: bool) -> RowDistances:
     """What `distance_correlation` prepares: the distances less about their mean, for centring to lose few digits."""
-    return row_distances(representation.matrix, near_mean=True)
+    return row_distances(x, near_mean=True)
 
 
 def distance_correlation_of_pairs(prepared: Sequence[RowDistances], pairs: Pairs, *, unbiased: bool) -> Tensor:
@@ -119,9 +119,6 @@ def distance_correlation(x: Tensor, y: Tensor, *, unbiased: bool = False) -> Ten
     return distance_correlation_of_pairs(sides, [(0, 1)], unbiased=unbiased)[0]
 
 
-def plain_distances(representation: Representation, **_: str) -> RowDistances:
-    """What `rsm_norm_difference` prepares: the distances themselves."""
-    return row_distances(representation.matrix)
 
 
 def norm_difference_of_pairs(
@@ -204,7 +201,7 @@ def _difference_operator(a: RowDistances, b: RowDistances) -> LinearOperator:
     formula="‖D_X − D_Y‖, Dᵢⱼ = ‖xᵢ − xⱼ‖",
     reference="Klabunde, Schumacher, Strohmaier, Lemmerich (2025), Similarity of Neural Network Models: A Survey of "
     "Functional and Representational Measures, the section on measures based on similarity matrices",
-    prepare=plain_distances,
+    prepare=row_distances,
     compare_many=norm_difference_of_pairs,
 )
 def rsm_norm_difference(x: Tensor, y: Tensor, *, norm: Literal["frobenius", "spectral"] = "frobenius") -> Tensor:

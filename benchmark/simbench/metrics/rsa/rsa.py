@@ -53,9 +53,9 @@ def _scores(values: Sequence[float], prepared: Sequence[Patterns], pairs: Pairs)
     return scores
 
 
-def pearson_patterns(representation: Representation, **_: object) -> Patterns:
+def pearson_patterns(x: Tensor, **_: object) -> Patterns:
     """What `rsa` and `rsa_pearson` prepare: rows with mean 0 over the units and norm 1."""
-    return patterns(representation.matrix, "pearson")
+    return patterns(x, "pearson")
 
 
 def spearman_of_pairs(prepared: Sequence[Patterns], pairs: Pairs) -> list[float | Score]:
@@ -121,9 +121,9 @@ def rsa_pearson(x: Tensor, y: Tensor) -> float | Score:
     return rsa_of_pairs([patterns(x, "pearson"), patterns(y, "pearson")], [(0, 1)], comparator="pearson")[0]
 
 
-def cosine_patterns(representation: Representation, **_: object) -> Patterns:
+def cosine_patterns(x: Tensor, **_: object) -> Patterns:
     """What `rsa_cosine` prepares: rows of norm 1."""
-    return patterns(representation.matrix, "cosine")
+    return patterns(x, "cosine")
 
 
 @metric(
@@ -152,9 +152,9 @@ def rsa_cosine(x: Tensor, y: Tensor, *, comparator: Comparator = "spearman") -> 
     return rsa_of_pairs([patterns(x, "cosine"), patterns(y, "cosine")], [(0, 1)], comparator=comparator)[0]
 
 
-def euclidean_patterns(representation: Representation, **_: object) -> Patterns:
+def euclidean_patterns(x: Tensor, **_: object) -> Patterns:
     """What `rsa_euclidean` prepares: the centred matrix."""
-    return patterns(representation.matrix, "euclidean")
+    return patterns(x, "euclidean")
 
 
 @metric(
@@ -183,9 +183,9 @@ def rsa_euclidean(x: Tensor, y: Tensor, *, comparator: Comparator = "spearman") 
     return rsa_of_pairs([patterns(x, "euclidean"), patterns(y, "euclidean")], [(0, 1)], comparator=comparator)[0]
 
 
-def whitened_patterns(representation: Representation, *, distance: Distance) -> Tensor:
+def whitened_patterns(x: Tensor, *, distance: Distance) -> Tensor:
     """What `rsa_whitened_cosine` prepares: the rows as their distance sees them, columns centred, of norm 1."""
-    return unit_norm(patterns(representation.matrix, distance).rows)
+    return unit_norm(patterns(x, distance).rows)
 
 
 def whitened_cosine_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, **_: object) -> Tensor:

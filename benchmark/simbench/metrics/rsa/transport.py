@@ -46,9 +46,6 @@ def cloud(x: Tensor) -> Cloud:
     return Cloud(rows, RowDistances(rows).mean())
 
 
-def cloud_of(representation: Representation) -> Cloud:
-    """What `energy_distance` prepares."""
-    return cloud(representation.matrix)
 
 
 def energy_distance_of_pairs(prepared: Sequence[Cloud], pairs: Pairs) -> Tensor:
@@ -80,7 +77,7 @@ def _energy(a: Cloud, b: Cloud) -> float:
     formula="2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ after centring, scaling and rotating Y onto X",
     reference="Székely, Rizzo (2013), Energy Statistics: A Class of Statistics Based on Distances; alignment as in "
     "Williams et al. (2021), Generalized Shape Metrics on Neural Representations, Section 2",
-    prepare=cloud_of,
+    prepare=cloud,
     compare_many=energy_distance_of_pairs,
 )
 def energy_distance(x: Tensor, y: Tensor) -> float:
@@ -96,12 +93,9 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     return _energy(cloud(x), cloud(y))
 
 
-def chosen_distances(representation: Representation, *, rows: int, seed: int) -> Tensor:
-    """What `gromov_wasserstein` prepares: the distances between the chosen rows."""
-    return _chosen_distances(representation.matrix, rows, seed)
 
 
-def _chosen_distances(x: Tensor, rows: int, seed: int) -> Tensor:
+def chosen_distances(x: Tensor, *, rows: int, seed: int) -> Tensor:
     if len(x) > rows:
         generator = torch.Generator().manual_seed(seed_for(purpose="gromov_wasserstein", rows=len(x), seed=seed))
         x = x[torch.randperm(len(x), generator=generator)[:rows].to(x.device)]
@@ -173,4 +167,4 @@ def gromov_wasserstein(
     >>> gromov_wasserstein(x, 2 - x[[2, 0, 3, 1]])
     0.0
     """
-    return _gromov_wasserstein(_chosen_distances(x, rows, seed), _chosen_distances(y, rows, seed))
+    return _gromov_wasserstein(chosen_distances(x, rows=rows, seed=seed), chosen_distances(y, rows=rows, seed=seed))

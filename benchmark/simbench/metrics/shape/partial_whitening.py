@@ -43,9 +43,6 @@ else:
 Alpha = Annotated[float, Field(ge=0, le=1)]
 
 
-def partially_whitened(representation: Representation, *, alpha: float) -> Spectrum:
-    """What `shape_linear` prepares: φ(X), scaled to norm 1, by its singular value decomposition."""
-    return _whitened(representation.matrix, alpha)
 
 
 def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: float) -> list[float | Score]:
@@ -84,12 +81,12 @@ def shape_linear(x: Tensor, y: Tensor, *, alpha: Alpha = 0.5) -> float | Score:
     >>> [round(float(shape_linear(x, stretched, alpha=alpha)), 2) for alpha in (0.0, 0.5, 1.0)]
     [0.0, 0.2, 0.45]
     """
-    a, b = _whitened(x, alpha), _whitened(y, alpha)
+    a, b = partially_whitened(x, alpha=alpha), partially_whitened(y, alpha=alpha)
     angle = angle_of_chord(procrustes(a.left * a.values, b.left * b.values))
     return _warned(float(angle), alpha, a, b)
 
 
-def _whitened(x: Tensor, alpha: float) -> Spectrum:
+def partially_whitened(x: Tensor, *, alpha: float) -> Spectrum:
     full = spectrum(x)
     values = alpha * full.values / torch.linalg.vector_norm(full.values) + (1 - alpha)
     return Spectrum(full.left, values / torch.linalg.vector_norm(values), full.right)
@@ -108,9 +105,6 @@ class Rows:
     norms: Tensor
 
 
-def rows_with_norms(representation: Representation) -> Rows:
-    """What `aligned_cosine` prepares."""
-    return _rows(representation.matrix)
 
 
 def aligned_cosine_of_pairs(prepared: Sequence[Rows], pairs: Pairs) -> Tensor:
@@ -148,11 +142,11 @@ def aligned_cosine(x: Tensor, y: Tensor) -> Tensor:
     >>> round(float(aligned_cosine(x, -2 * x[:, [1, 0]])), 9)
     1.0
     """
-    a, b = _rows(x), _rows(y)
+    a, b = rows_with_norms(x), rows_with_norms(y)
     return _mean_cosine(a, b, a.matrix.T @ b.matrix)
 
 
-def _rows(x: Tensor) -> Rows:
+def rows_with_norms(x: Tensor) -> Rows:
     x = varying(x)
     return Rows(x, torch.linalg.vector_norm(x, dim=1))
 

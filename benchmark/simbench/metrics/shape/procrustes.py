@@ -50,10 +50,10 @@ class Shape:
         return Shape(self.matrix[rows], self.factor[rows])
 
 
-def shape(representation: Representation) -> Shape:
+def shape(x: Tensor) -> Shape:
     """What both metrics prepare."""
-    matrix = same_gram(unit_norm(representation.matrix))
-    return Shape(matrix, for_products(matrix, representation.matrix.dtype))
+    matrix = same_gram(unit_norm(x))
+    return Shape(matrix, for_products(matrix, x.dtype))
 
 
 def nbs_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:

@@ -105,10 +105,10 @@ class SizedShape:
     size: float
 
 
-def sized_shape(representation: Representation) -> SizedShape:
+def sized_shape(x: Tensor) -> SizedShape:
     """What `procrustes_size_shape` prepares."""
-    size = float(torch.linalg.matrix_norm(centred(representation.matrix)))
-    return SizedShape(shape(representation), size)
+    size = float(torch.linalg.matrix_norm(centred(x)))
+    return SizedShape(shape(x), size)
 
 
 def size_shape_of_pairs(prepared: Sequence[SizedShape], pairs: Pairs) -> Tensor:
@@ -154,9 +154,6 @@ def _size_and_shape(first: Tensor, second: Tensor, chord: Tensor) -> Tensor:
     return ((first - second).square() + first * second * chord.square()).sqrt()
 
 
-def units(representation: Representation, *, centre: bool) -> Tensor:
-    """What `procrustes_permutation` prepares: the matrix in float64, centred or not."""
-    return _units(representation.matrix, centre)
 
 
 def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bool) -> Tensor:
@@ -195,11 +192,11 @@ def procrustes_permutation(x: Tensor, y: Tensor, *, centre: bool = False) -> Ten
     >>> float(procrustes_permutation(x, x[:, [1, 0]])), float(procrustes_permutation(x, x[:, [1]]))
     (0.0, 2.23...)
     """
-    x, y = _units(x, centre), _units(y, centre)
+    x, y = units(x, centre=centre), units(y, centre=centre)
     return _permuted_residual(x, y, x.T @ y)
 
 
-def _units(x: Tensor, centre: bool) -> Tensor:
+def units(x: Tensor, *, centre: bool) -> Tensor:
     return centred(x) if centre else varying(x)
 
 

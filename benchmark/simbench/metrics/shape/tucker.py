@@ -34,9 +34,6 @@ else:
 Shrinkage = Annotated[float, Field(gt=0, lt=1)]
 
 
-def units(representation: Representation) -> Tensor:
-    """What `tucker_congruence` prepares: the matrix as it is, in float64, without units that are always 0."""
-    return _units(representation.matrix)
 
 
 def tucker_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
@@ -77,12 +74,12 @@ def tucker_congruence(x: Tensor, y: Tensor) -> Tensor:
     >>> round(float(tucker_congruence(x, -2 * x[:, [1, 0]])), 9)
     1.0
     """
-    x, y = _units(x), _units(y)
+    x, y = units(x), units(y)
     u, v = _alignment(x, y, x.T @ y)
     return _congruence(x, u, y @ v)
 
 
-def _units(x: Tensor) -> Tensor:
+def units(x: Tensor) -> Tensor:
     x = varying(x)
     return x[:, x.any(dim=0)]
 
@@ -103,9 +100,6 @@ def _congruence(target: Tensor, directions: Tensor, scores: Tensor) -> Tensor:
     return torch.where(norms > 0, cosines, torch.zeros_like(cosines)).mean()
 
 
-def kernel_root(representation: Representation, *, shrinkage: float) -> Tensor:
-    """What `riemannian` prepares: the orthogonal columns of √((1 − s) n) X̃/‖X̃‖, (rows, rank)."""
-    return _kernel_root(representation.matrix, shrinkage)
 
 
 def riemannian_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, shrinkage: float) -> Tensor:
@@ -154,7 +148,7 @@ def riemannian(x: Tensor, y: Tensor, *, shrinkage: Shrinkage = 0.1) -> Tensor:
     return distance
 
 
-def _kernel_root(x: Tensor, shrinkage: float) -> Tensor:
+def kernel_root(x: Tensor, *, shrinkage: float) -> Tensor:
     full = spectrum(x)
     share = (1 - shrinkage) * len(full.left) / full.values.square().sum()
     return full.left * full.values * share.sqrt()
