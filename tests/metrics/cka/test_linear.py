@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.metrics.cka.linear import NonPositiveSelfHSICError, cka, cka_debiased
+from simbench.metrics.cka.linear import cka, cka_debiased
 from simbench.metrics.kernels import linear_algebra
+from simbench.metrics.kernels.hsic import NonPositiveSelfHSICError
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS

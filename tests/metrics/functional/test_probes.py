@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simbench.metrics.functional.probes import pooled, probe_accuracy, probe_accuracy_difference, ridge_predictions
-from simbench.metrics.regression.linear import PENALTIES
+from simbench.metrics.kernels.prediction import PENALTIES
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS, TRANSFORMS
 from simbench.representations.representation import Representation, SpatialRule

@@ -12,10 +12,11 @@ from sklearn.linear_model import Lasso
 
 from simbench.errors import NotApplicable
 from simbench.metrics.kernels.memory import limited_memory
+from simbench.metrics.kernels.prediction import splits_of_rows
 from simbench.metrics.matching import sparse as module
 from simbench.metrics.matching.correlation import match_bipartite
 from simbench.metrics.matching.sparse import is_optimal, lasso, sparse_prediction
-from simbench.metrics.regression.linear import linear_regression, splits_of_rows
+from simbench.metrics.regression.linear import linear_regression
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

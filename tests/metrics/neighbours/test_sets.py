@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
-from simbench.metrics.cka.linear import NonPositiveSelfHSICError
+from simbench.metrics.kernels.hsic import NonPositiveSelfHSICError
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.neighbours.sets import neighbours
 from simbench.metrics.scoring import score_pairs

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression, Ridge
 
 from simbench.metrics.cca.correlations import cca_squared
-from simbench.metrics.regression.linear import PENALTIES, linear_predictivity, linear_regression, splits_of_rows
+from simbench.metrics.kernels.prediction import PENALTIES, splits_of_rows
+from simbench.metrics.regression.linear import linear_predictivity, linear_regression
 from simbench.metrics.regression.pls import pls_predictivity
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS

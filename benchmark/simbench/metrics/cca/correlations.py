@@ -28,20 +28,15 @@ from simbench.metrics.kernels.linear_algebra import (
     squared_cross_norms,
     unordered,
 )
+from simbench.metrics.kernels.saturation import with_forced
 from simbench.metrics.metric import Pairs, Score, metric
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
-
-SATURATED = "saturated"
-"""How the warning of a value that is forced, in whole or in part, by there being too few rows begins."""
-
-
 
 
 def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list[float | Score]:
@@ -212,24 +207,3 @@ def _principal(full: Spectrum, variance: float) -> Spectrum:
     """The fewest leading components whose share of the variance reaches `variance`."""
     share = full.values.square().cumsum(dim=0) / full.values.square().sum()
     return full.truncated(min(int((share < variance).sum()) + 1, full.rank))
-
-
-def with_forced(value: float, a: Spectrum, b: Spectrum) -> float | Score:
-    """The value of canonical correlations, with a warning where the ranks force some of them to 1."""
-    told = forced_correlations(a, b)
-    return Score(value, warnings=told) if told else value
-
-
-def forced_correlations(a: Spectrum, b: Spectrum) -> tuple[str, ...]:
-    """The warning of two centred column spaces that have something in common whatever the data say, if they do."""
-    rows = len(a.left)
-    return forced_in_common(a.rank, b.rank, rows, rows - 1)
-
-
-def forced_in_common(one: int, other: int, rows: int, dimensions: int) -> tuple[str, ...]:
-    """The warning where subspaces of these ranks are too large for a space of `dimensions` not to intersect."""
-    fewest = min(one, other)
-    forced = min(one + other - dimensions, fewest)
-    if forced <= 0:
-        return ()
-    return (f"{SATURATED}: ranks {one} and {other} of {rows} rows force {forced} of {fewest} correlations to 1",)

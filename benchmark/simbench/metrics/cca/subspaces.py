@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca.correlations import basis, forced_in_common, with_forced
 from simbench.metrics.kernels.linear_algebra import (
     Spectrum,
     cross_products,
@@ -31,13 +30,13 @@ from simbench.metrics.kernels.linear_algebra import (
     unordered,
     varying,
 )
+from simbench.metrics.kernels.saturation import forced_in_common, with_forced
 from simbench.metrics.metric import Pairs, Score, metric
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -168,8 +167,6 @@ def _alignment(product: float, ridge: float, x: Smoother, y: Smoother) -> float 
     return with_forced(value, x.spectrum, y.spectrum) if ridge == 0 else value
 
 
-
-
 def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summary) -> list[float | Score]:
     """The summarised principal angles of many pairs of spectra."""
     unique, back = unordered(pairs)
@@ -193,7 +190,7 @@ def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summ
     formula="‖θ‖, ‖sin θ‖ or max θ, θᵢ = arccos ρᵢ for i ≤ min(r_x, r_y), and |r_x − r_y| angles of π/2",
     reference="Björck, Golub (1973), Numerical Methods for Computing Angles Between Linear Subspaces; Ye, Lim (2016), "
     "Schubert Varieties and Distances between Subspaces of Different Dimensions (unequal ranks)",
-    prepare=basis,
+    prepare=spectrum,
     compare_many=angles_of_pairs,
 )
 def subspace_angles(x: Tensor, y: Tensor, *, summary: Summary = "geodesic") -> float | Score:
@@ -224,12 +221,16 @@ def _summarised(x: Spectrum, y: Spectrum, cosines: Tensor, summary: Summary) -> 
     return float(torch.linalg.vector_norm(angles.sin() if summary == "projection" else angles))
 
 
-
-
 def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[float | Score]:
     """The overlap of many pairs of bases."""
     products = squared_cross_norms(prepared, pairs).tolist()
     return [_overlap(product, prepared[a], prepared[b]) for (a, b), product in zip(pairs, products, strict=True)]
+
+
+def uncentred_basis(x: Tensor) -> Tensor:
+    left, values, _ = torch.linalg.svd(varying(x), full_matrices=False)
+    spanning: Tensor = left[:, values > rank_cut(x, float(values[0]))]
+    return spanning
 
 
 @metric(
@@ -258,12 +259,6 @@ def eigenspace_overlap(x: Tensor, y: Tensor) -> float | Score:
     """
     a, b = uncentred_basis(x), uncentred_basis(y)
     return _overlap(float((a.T @ b).square().sum()), a, b)
-
-
-def uncentred_basis(x: Tensor) -> Tensor:
-    left, values, _ = torch.linalg.svd(varying(x), full_matrices=False)
-    spanning: Tensor = left[:, values > rank_cut(x, float(values[0]))]
-    return spanning
 
 
 def _overlap(product: float, x: Tensor, y: Tensor) -> float | Score:

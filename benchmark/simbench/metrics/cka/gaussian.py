@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -54,8 +53,6 @@ class GaussianKernel:
         return torch.expm1(block.neg_().add_(self.typical), out=block)
 
 
-
-
 def rbf_cka_of_pairs(prepared: Sequence[GaussianKernel], pairs: Pairs, *, fraction: float) -> Tensor:
     """CKA of many pairs of kernels, shape (pairs,)."""
     values = torch.empty(len(pairs), dtype=torch.float64)
@@ -68,6 +65,13 @@ def rbf_cka_of_pairs(prepared: Sequence[GaussianKernel], pairs: Pairs, *, fracti
         cosines = hsic / (norms[:, None] * norms)
         values[positions] = cosines[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]]
     return values
+
+
+def gaussian_kernel(x: Tensor, *, fraction: float) -> GaussianKernel:
+    x = same_gram(centred(x))
+    squares = x.square().sum(dim=1)
+    width = fraction * _median(middle_above_diagonal(_SquaredDistances(x, squares), len(x)))
+    return GaussianKernel(x / (2**0.5 * width), squares / (2 * width**2), min(1 / (2 * fraction**2), LARGEST))
 
 
 @metric(
@@ -104,13 +108,6 @@ def cka_rbf(x: Tensor, y: Tensor, *, fraction: Fraction = 0.5) -> Tensor:
     k, l = kernels  # noqa: E741 - as in the formula
     value: Tensor = (k * l).sum() / (torch.linalg.matrix_norm(k) * torch.linalg.matrix_norm(l))
     return value
-
-
-def gaussian_kernel(x: Tensor, *, fraction: float) -> GaussianKernel:
-    x = same_gram(centred(x))
-    squares = x.square().sum(dim=1)
-    width = fraction * _median(middle_above_diagonal(_SquaredDistances(x, squares), len(x)))
-    return GaussianKernel(x / (2**0.5 * width), squares / (2 * width**2), min(1 / (2 * fraction**2), LARGEST))
 
 
 @dataclass(frozen=True)

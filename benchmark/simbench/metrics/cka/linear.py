@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.hsic import hsic1, self_scale
 from simbench.metrics.kernels.linear_algebra import centred, squared_cross_norms
 from simbench.metrics.metric import Pairs, Score, metric
 
@@ -25,18 +26,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
 INVARIANT_TO = {"orthogonal", "isotropic_scaling", "translation"}
-MINIMUM_ROWS = 4
-
-
-class NonPositiveSelfHSICError(ValueError):
-    """The debiased self-similarity of a representation is not positive, so that it cannot be normalised by it."""
-
-
 
 
 def cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
@@ -129,24 +122,3 @@ def cross_and_own(centred_matrices: Sequence[Tensor], pairs: Pairs) -> tuple[Ten
     selves = [(k, k) for k in range(len(centred_matrices))]
     products = squared_cross_norms(centred_matrices, [*pairs, *selves])
     return products[: len(pairs)], products[len(pairs) :]
-
-
-def hsic1(product: Tensor, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741 - as in the formula
-    """HSIC₁ from ⟨K, L⟩ of centred Gram matrices and their diagonals, the squared row norms."""
-    return hsic1_of_sums(product, k @ l, k.sum() * l.sum(), len(k))
-
-
-def hsic1_of_sums(product: Tensor, of_norms: Tensor, of_sums: Tensor, n: int) -> Tensor:
-    """HSIC₁ from ⟨K, L⟩, Σᵢ ‖x̃ᵢ‖²‖ỹᵢ‖² and ‖X̃‖²‖Ỹ‖² of n rows."""
-    if n < MINIMUM_ROWS:
-        raise ValueError(f"the debiased HSIC needs at least {MINIMUM_ROWS} rows, got {n}")
-    terms = product - n / (n - 2) * of_norms.cpu() + of_sums.cpu() / ((n - 1) * (n - 2))
-    return terms / (n * (n - 3))
-
-
-def self_scale(self_hsic: Tensor, self_product: Tensor, n: int) -> Tensor:
-    """√HSIC₁(K, K), if it is positive beyond the rounding error of the differences that it is made of."""
-    rounding = n * torch.finfo(torch.float64).eps * self_product / (n * (n - 3))
-    if not bool(self_hsic > rounding):
-        raise NonPositiveSelfHSICError(f"HSIC₁ of a representation with itself is {float(self_hsic):.3g}, not positive")
-    return self_hsic.sqrt()

@@ -21,16 +21,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cka.linear import (
-    INVARIANT_TO,
-    MINIMUM_ROWS,
-    NonPositiveSelfHSICError,
-    centre,
-    cka_of_pairs,
-    cross_and_own,
-    hsic1,
-    self_scale,
-)
+from simbench.metrics.cka.linear import INVARIANT_TO, MINIMUM_ROWS, centred, cka_of_pairs, cross_and_own
+from simbench.metrics.kernels.hsic import NonPositiveSelfHSICError, hsic1, self_scale
 from simbench.metrics.kernels.linear_algebra import (
     angle_of_chord,
     centred,
@@ -47,15 +39,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
 BatchSize = Annotated[int, Field(ge=MINIMUM_ROWS)]
 CLOSE = 1e-4
 """A squared chord below which 2 − 2 cka has lost too many digits, and the difference of the Gram matrices is taken."""
-
-
 
 
 def minibatch_cka_of_pairs(
@@ -71,6 +60,15 @@ def minibatch_cka_of_pairs(
             except NonPositiveSelfHSICError as error:
                 scores[k] = Score.error(f"{type(error).__name__}: {error}")
     return [scores[k] for k in range(len(pairs))]
+
+
+def minibatches(x: Tensor, *, batch_size: int, seed: int) -> tuple[Tensor, ...]:
+    """Rows in a seeded order, cut into the fewest batches that are no larger than asked for."""
+    x = centred(x)
+    count = max(1, min(math.ceil(len(x) / batch_size), len(x) // MINIMUM_ROWS))
+    generator = torch.Generator().manual_seed(seed_for(purpose="minibatch CKA", rows=len(x), seed=seed))
+    order = torch.randperm(len(x), generator=generator).to(x.device)
+    return tuple(batch - batch.mean(dim=0) for batch in torch.tensor_split(x[order], count))
 
 
 @metric(
@@ -97,17 +95,10 @@ def cka_minibatch(x: Tensor, y: Tensor, *, batch_size: BatchSize = 256, seed: in
     >>> round(cka_minibatch(x, 2 * x + 1, batch_size=10), 9)
     1.0
     """
-    sums = _summed([minibatches(x, batch_size=batch_size, seed=seed), minibatches(y, batch_size=batch_size, seed=seed)], [(0, 1)])
+    sums = _summed(
+        [minibatches(x, batch_size=batch_size, seed=seed), minibatches(y, batch_size=batch_size, seed=seed)], [(0, 1)]
+    )
     return float(sums.cross[0] / (sums.scale(0) * sums.scale(1)))
-
-
-def minibatches(x: Tensor, *, batch_size: int, seed: int) -> tuple[Tensor, ...]:
-    """Rows in a seeded order, cut into the fewest batches that are no larger than asked for."""
-    x = centred(x)
-    count = max(1, min(math.ceil(len(x) / batch_size), len(x) // MINIMUM_ROWS))
-    generator = torch.Generator().manual_seed(seed_for(purpose="minibatch CKA", rows=len(x), seed=seed))
-    order = torch.randperm(len(x), generator=generator).to(x.device)
-    return tuple(batch - batch.mean(dim=0) for batch in torch.tensor_split(x[order], count))
 
 
 @dataclass(frozen=True)
@@ -164,7 +155,7 @@ def angular_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     formula="arccos(‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖))",
     reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
     "the relation to CKA",
-    prepare=centre,
+    prepare=centred,
     compare_many=angular_cka_of_pairs,
 )
 def cka_angular(x: Tensor, y: Tensor) -> Tensor:
@@ -203,7 +194,7 @@ def ensd_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     family="CKA",
     formula="tr(KL) tr(K) tr(L) / (‖K‖² ‖L‖²) = cka · √(PR(K) PR(L))",
     reference="Giaffar, Rullán Buxó, Aoi (2024), The Effective Number of Shared Dimensions Between Paired Datasets",
-    prepare=centre,
+    prepare=centred,
     compare_many=ensd_of_pairs,
 )
 def ensd(x: Tensor, y: Tensor) -> Tensor:
@@ -231,12 +222,27 @@ class SampledUnits:
     distinct: float
 
 
-
-
 def corrected_cka_of_pairs(prepared: Sequence[SampledUnits], pairs: Pairs) -> list[float]:
     """Dimension-corrected CKA of many pairs of prepared representations."""
     cross = squared_cross_norms([side.matrix for side in prepared], pairs)
     return [_corrected(prepared[a], prepared[b], one) for (a, b), one in zip(pairs, cross, strict=True)]
+
+
+def sampled_units(x: Tensor) -> SampledUnits:
+    """Sums over pairs of different units are sums over all pairs without those over equal ones."""
+    x = unit_norm(x)
+    n, units = x.shape
+    if n < MINIMUM_ROWS or units < 2:
+        raise ValueError(f"the dimension-corrected HSIC needs at least {MINIMUM_ROWS} rows and 2 units, got {n, units}")
+    rows, columns = x.square().sum(dim=1), x.square().sum(dim=0)
+    inner = torch.linalg.matrix_norm(x.T @ x if units <= n else x @ x.T).square()
+    product = inner - columns.square().sum()
+    by_rows = rows @ rows - x.pow(4).sum()
+    by_norms = columns.sum().square() - columns.square().sum()
+    terms = float(product - n / (n - 2) * by_rows + by_norms / ((n - 1) * (n - 2)))
+    if not terms > n * torch.finfo(torch.float64).eps * float(inner):
+        raise NonPositiveSelfHSICError("HSIC₁ over pairs of different units of a representation is not positive")
+    return SampledUnits(x, rows, terms / (n * (n - 3)) / (units * (units - 1)))
 
 
 @metric(
@@ -270,23 +276,6 @@ def cka_dimension_corrected(x: Tensor, y: Tensor) -> float:
     """
     a, b = sampled_units(x), sampled_units(y)
     return _corrected(a, b, (a.matrix.T @ b.matrix).square().sum())
-
-
-def sampled_units(x: Tensor) -> SampledUnits:
-    """Sums over pairs of different units are sums over all pairs without those over equal ones."""
-    x = unit_norm(x)
-    n, units = x.shape
-    if n < MINIMUM_ROWS or units < 2:
-        raise ValueError(f"the dimension-corrected HSIC needs at least {MINIMUM_ROWS} rows and 2 units, got {n, units}")
-    rows, columns = x.square().sum(dim=1), x.square().sum(dim=0)
-    inner = torch.linalg.matrix_norm(x.T @ x if units <= n else x @ x.T).square()
-    product = inner - columns.square().sum()
-    by_rows = rows @ rows - x.pow(4).sum()
-    by_norms = columns.sum().square() - columns.square().sum()
-    terms = float(product - n / (n - 2) * by_rows + by_norms / ((n - 1) * (n - 2)))
-    if not terms > n * torch.finfo(torch.float64).eps * float(inner):
-        raise NonPositiveSelfHSICError("HSIC₁ over pairs of different units of a representation is not positive")
-    return SampledUnits(x, rows, terms / (n * (n - 3)) / (units * (units - 1)))
 
 
 def _corrected(x: SampledUnits, y: SampledUnits, product: Tensor) -> float:

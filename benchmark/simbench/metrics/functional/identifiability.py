@@ -48,8 +48,6 @@ INVERTIBLE = {"affine"}
 """A function-preserving affine map at the head leaves the log-probabilities, and so these distances, as they are."""
 
 
-
-
 def svd_distances_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """1 − ‖C‖∗ / √(M · M′) of many pairs of standardised matrices, shape (pairs,)."""
     widths = torch.tensor([float(side.shape[1]) for side in prepared], dtype=torch.float64).sqrt()

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.cca.correlations import with_forced
 from simbench.metrics.functional.logit_distances import PAPER, Count, centred_logits, map_errors
 from simbench.metrics.kernels.linear_algebra import spectrum
 from simbench.metrics.kernels.model_outputs import log_probabilities
+from simbench.metrics.kernels.saturation import with_forced
 from simbench.metrics.metric import Score, metric
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.geometry.summary_statistics import differences_of_pairs
+from simbench.metrics.kernels.differences import differences_of_pairs
 from simbench.metrics.kernels.model_outputs import log_probabilities, predictions
 from simbench.metrics.metric import metric
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.functional.outputs import accuracy_of
-from simbench.metrics.geometry.summary_statistics import differences_of_pairs
+from simbench.metrics.kernels.differences import differences_of_pairs
 from simbench.metrics.kernels.linear_algebra import spectrum
+from simbench.metrics.kernels.prediction import ridge_penalty
 from simbench.metrics.metric import metric
-from simbench.metrics.regression.linear import ridge_penalty
 
 if TYPE_CHECKING:
     import torch

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -95,8 +94,6 @@ def living_times(x: Tensor, *, landmarks: int, draws: int, gamma: float | None, 
             largest = float(nearness.max()) * (GAMMA_PER_ROW * rows if gamma is None else gamma)
             found.append(relative_living_times(witnessed_loops(order, nearness, largest), largest))
     return np.stack(found)
-
-
 
 
 def geometry_score_of_pairs(prepared: Sequence[Array], pairs: Pairs, **_: Any) -> list[Score]:

@@ -23,15 +23,14 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.distance_matrices import row_distances
 from simbench.metrics.kernels.linear_algebra import unordered
 from simbench.metrics.kernels.memory import block_bytes
+from simbench.metrics.kernels.nearest import GRID, Neighbourhood
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.neighbours.sets import GRID, Neighbourhood
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -142,8 +141,6 @@ def heat_trace(x: Tensor, *, k: int, probes: int, seed: int) -> HeatTrace:
 def heat(nodes: Tensor, weights: Tensor, t: Tensor) -> Tensor:
     """vᵀe^−tL v at every time and of every probe, (times, probes)."""
     return torch.einsum("pk,tpk->tp", weights, torch.exp(-t[:, None, None] * nodes))
-
-
 
 
 def imd_of_pairs(prepared: Sequence[HeatTrace], pairs: Pairs, **_: int) -> list[Score]:

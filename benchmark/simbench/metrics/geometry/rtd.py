@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -91,8 +90,6 @@ def batches_of(x: Tensor, *, batch: int, batches: int, seed: int) -> list[Tensor
         return [x]
     generator = torch.Generator().manual_seed(seed_for(purpose="rtd", rows=len(x), seed=seed))
     return [x[torch.randperm(len(x), generator=generator)[:batch].to(x.device)] for _ in range(batches)]
-
-
 
 
 def rtd_of_pairs(prepared: Sequence[list[Tensor]], pairs: Pairs, **_: Any) -> list[Score]:

@@ -10,31 +10,27 @@ Nothing is centred but the covariance, so a translation changes all others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.differences import differences_of_pairs
 from simbench.metrics.kernels.linear_algebra import centred, varying
 from simbench.metrics.kernels.memory import block_bytes
-from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.metric import metric
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
 UNBOUNDED = (0.0, float("inf"))
 
 
-def differences_of_pairs(prepared: Sequence[float], pairs: Pairs) -> list[float]:
-    """|a − b| for many pairs of numbers."""
-    return [abs(prepared[a] - prepared[b]) for a, b in pairs]
-
-
+def magnitude(x: Tensor) -> float:
+    return float(torch.linalg.vector_norm(varying(x).mean(dim=0)))
 
 
 @metric(
@@ -63,10 +59,13 @@ def magnitude_difference(x: Tensor, y: Tensor) -> float:
     return abs(magnitude(x) - magnitude(y))
 
 
-def magnitude(x: Tensor) -> float:
-    return float(torch.linalg.vector_norm(varying(x).mean(dim=0)))
-
-
+def concentricity(x: Tensor) -> float:
+    x = varying(x)
+    mean = x.mean(dim=0)
+    length = torch.linalg.vector_norm(mean)
+    if not bool(length > len(x) * torch.finfo(torch.float64).eps * x.abs().max()):
+        raise NotApplicable("the mean row is zero and has no direction")
+    return float((_unit_rows(x) @ (mean / length)).mean())
 
 
 @metric(
@@ -97,15 +96,15 @@ def concentricity_difference(x: Tensor, y: Tensor) -> float:
     return abs(concentricity(x) - concentricity(y))
 
 
-def concentricity(x: Tensor) -> float:
-    x = varying(x)
-    mean = x.mean(dim=0)
-    length = torch.linalg.vector_norm(mean)
-    if not bool(length > len(x) * torch.finfo(torch.float64).eps * x.abs().max()):
-        raise NotApplicable("the mean row is zero and has no direction")
-    return float((_unit_rows(x) @ (mean / length)).mean())
-
-
+def uniformity(x: Tensor) -> float:
+    """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
+    x = _unit_rows(varying(x))
+    total, height = 0.0, max(1, block_bytes() // (4 * 8 * len(x)))
+    for start in range(0, len(x), height):
+        inner = x[start : start + height] @ x.T
+        inner.diagonal(start).fill_(1)
+        total += float(inner.sub_(1).mul_(4).exp_().sum())
+    return float(torch.tensor(total / len(x) ** 2, dtype=torch.float64).log())
 
 
 @metric(
@@ -138,23 +137,16 @@ def uniformity_difference(x: Tensor, y: Tensor) -> float:
     return abs(uniformity(x) - uniformity(y))
 
 
-def uniformity(x: Tensor) -> float:
-    """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
-    x = _unit_rows(varying(x))
-    total, height = 0.0, max(1, block_bytes() // (4 * 8 * len(x)))
-    for start in range(0, len(x), height):
-        inner = x[start : start + height] @ x.T
-        inner.diagonal(start).fill_(1)
-        total += float(inner.sub_(1).mul_(4).exp_().sum())
-    return float(torch.tensor(total / len(x) ** 2, dtype=torch.float64).log())
-
-
 def _unit_rows(x: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     kept = norms[:, 0] > 0
     return x[kept] / norms[kept]
 
 
+def participation_ratio(x: Tensor) -> float:
+    x = centred(x)
+    gram = x.T @ x if x.shape[1] <= len(x) else x @ x.T
+    return float(gram.trace().square() / gram.square().sum())
 
 
 @metric(
@@ -182,9 +174,3 @@ def participation_ratio_difference(x: Tensor, y: Tensor) -> float:
     1.0
     """
     return abs(participation_ratio(x) - participation_ratio(y))
-
-
-def participation_ratio(x: Tensor) -> float:
-    x = centred(x)
-    gram = x.T @ x if x.shape[1] <= len(x) else x @ x.T
-    return float(gram.trace().square() / gram.square().sum())

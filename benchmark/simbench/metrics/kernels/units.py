@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -65,8 +64,6 @@ def units(x: Tensor) -> Units:
     columns = centred(x)[:, alive]
     norms: Tensor = torch.linalg.vector_norm(columns, dim=0)
     return Units(columns / norms, int((~alive).sum()))
-
-
 
 
 def matched(

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca.correlations import forced_correlations
 from simbench.metrics.kernels.linear_algebra import Spectrum, centred, spectrum, unordered
 from simbench.metrics.kernels.memoisation import shared
+from simbench.metrics.kernels.saturation import forced_correlations
 from simbench.metrics.kernels.units import Array, Units, dead_units, living, units
 from simbench.metrics.matching.mutual_information import exchanged_rows
 from simbench.metrics.metric import Pairs, Score, metric

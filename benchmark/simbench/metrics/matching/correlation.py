@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from simbench.metrics.kernels.units import Array, Dead, Units, matched, transport_library, units, units_of
+from simbench.metrics.kernels.units import Array, Dead, Units, matched, transport_library, units
 from simbench.metrics.metric import Pairs, Score, metric
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def bipartite_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: boo
     family="matching",
     formula="max_P Σᵢⱼ Pᵢⱼ Cᵢⱼ / max(d, d′), P a one-to-one assignment of units",
     reference=f"{CONVERGENT} (alignment by correlation)",
-    prepare=units_of,
+    prepare=units,
     compare_many=bipartite_of_pairs,
 )
 def match_bipartite(x: Tensor, y: Tensor, *, absolute: bool = False, dead: Dead = "drop") -> float | Score:
@@ -97,7 +97,7 @@ def semi_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: bool, de
     family="matching",
     formula="meanᵢ maxⱼ Cᵢⱼ",
     reference=f"{CONVERGENT} (alignment by correlation)",
-    prepare=units_of,
+    prepare=units,
     compare_many=semi_of_pairs,
 )
 def match_semi(x: Tensor, y: Tensor, *, absolute: bool = False, dead: Dead = "drop") -> float | Score:
@@ -135,7 +135,7 @@ def threshold_of_pairs(
     family="matching",
     formula="share of units i with maxⱼ Cᵢⱼ ≥ 0.5",
     reference=f"{CONVERGENT} (alignment by correlation), with a cut in place of the mean",
-    prepare=units_of,
+    prepare=units,
     compare_many=threshold_of_pairs,
 )
 def match_threshold(
@@ -186,7 +186,7 @@ def _transported(correlations: Array, a: Units, b: Units) -> float:
     formula="max_P Σᵢⱼ Pᵢⱼ Cᵢⱼ, P ≥ 0 with row sums 1/d and column sums 1/d′",
     reference="Khosla, Williams (2024), Soft Matching Distance: A Metric on Neural Representations That Captures "
     "Single-Neuron Tuning (the correlation instead of the distance)",
-    prepare=units_of,
+    prepare=units,
     compare_many=soft_matching_of_pairs,
 )
 def soft_matching(x: Tensor, y: Tensor) -> float | Score:
@@ -233,7 +233,7 @@ def _partly_transported(correlations: Array, mass: float) -> float:
     formula="max_P Σᵢⱼ Pᵢⱼ Cᵢⱼ / m, P ≥ 0 with row sums ≤ 1/d, column sums ≤ 1/d′ and total mass m",
     reference="Kapoor, Williams, Khosla (2026), partial soft matching, arXiv 2602.19331; Chapel, Alaya, Gasso (2020), "
     "Partial Optimal Transport with Applications on Positive-Unlabeled Learning (the linear programme)",
-    prepare=units_of,
+    prepare=units,
     compare_many=partial_soft_matching_of_pairs,
 )
 def partial_soft_matching(x: Tensor, y: Tensor, *, mass: Annotated[float, Field(gt=0, le=1)] = 0.9) -> float | Score:

@@ -27,15 +27,14 @@ from pydantic import Field
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import centred, grouped
 from simbench.metrics.kernels.memory import block_bytes
+from simbench.metrics.kernels.prediction import Folds, splits_of_rows
 from simbench.metrics.kernels.units import dead_units, living
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.regression.linear import Folds, splits_of_rows
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -145,8 +144,6 @@ class FoldedUnits:
         return torch.where(norm > 0, (self.values[rows] - self.means[fold]) / torch.where(norm > 0, norm, 1.0), 0.0)
 
 
-
-
 def folded_units(x: Tensor, *, folds: int, seed: int) -> FoldedUnits:
     alive = living(x)
     values, stored = centred(x)[:, alive], x[:, alive]
@@ -235,5 +232,9 @@ def sparse_prediction(
     (0.99, {'median_nonzeros': 1.0})
     """
     return prediction_of_pairs(
-        [folded_units(x, folds=folds, seed=seed), folded_units(y, folds=folds, seed=seed)], [(0, 1)], alpha=alpha, folds=folds, seed=seed
+        [folded_units(x, folds=folds, seed=seed), folded_units(y, folds=folds, seed=seed)],
+        [(0, 1)],
+        alpha=alpha,
+        folds=folds,
+        seed=seed,
     )[0]

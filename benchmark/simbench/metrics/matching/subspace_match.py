@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -131,8 +130,6 @@ def _minimal(state: SpanResiduals, side: int, unit: int, epsilon: float) -> Matc
 def _match(state: SpanResiduals) -> Match:
     x, y = (tuple(torch.nonzero(left).flatten().tolist()) for left in state.left)
     return Match(x, y) if x and y else Match((), ())
-
-
 
 
 def _of_pairs(

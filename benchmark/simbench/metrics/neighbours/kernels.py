@@ -12,20 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cka.linear import NonPositiveSelfHSICError
 from simbench.metrics.kernels.distance_matrices import RESIDENT
+from simbench.metrics.kernels.hsic import NonPositiveSelfHSICError
 from simbench.metrics.kernels.linear_algebra import unordered
 from simbench.metrics.kernels.memory import block_bytes, working_bytes
+from simbench.metrics.kernels.nearest import Neighbourhood
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.neighbours.sets import (
-    INVARIANT_TO,
-    Neighbourhood,
-    Neighbours,
-    matches,
-    nearest,
-    neighbours,
-    scored,
-)
+from simbench.metrics.neighbours.sets import INVARIANT_TO, Neighbours, matches, nearest, neighbours, scored
 
 if TYPE_CHECKING:
     import torch

@@ -16,15 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import unordered
 from simbench.metrics.kernels.memoisation import shared
 from simbench.metrics.kernels.memory import block_bytes
+from simbench.metrics.kernels.nearest import GRID, Neighbourhood
 from simbench.metrics.kernels.rdm import patterns
 from simbench.metrics.metric import Pairs, Score, metric
 
@@ -32,16 +31,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
 INVARIANT_TO = {"orthogonal", "isotropic_scaling"}
-GRID = 2.0**40
-"""Cosines that differ by less than 1 / GRID are ties: their difference is rounding."""
-
-Neighbourhood = Annotated[int, Field(ge=1)]
-"""The parameter `k`, the number of neighbours."""
 
 
 @dataclass(frozen=True)

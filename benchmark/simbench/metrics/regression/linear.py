@@ -8,14 +8,11 @@ Both are directed: from X to Y. In each fold both sides are centred by the means
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Literal
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca.correlations import SATURATED, basis
 from simbench.metrics.kernels.linear_algebra import (
     Spectrum,
     centred,
@@ -24,21 +21,18 @@ from simbench.metrics.kernels.linear_algebra import (
     spectrum,
     squared_cross_norms,
 )
+from simbench.metrics.kernels.prediction import Folds, median_correlation, ridge_penalty, splits_of_rows
+from simbench.metrics.kernels.saturation import SATURATED
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
-Folds = Annotated[int, Field(ge=2)]
 Measure = Literal["r2", "pearson"]
-PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-16, 5))
-"""Candidate ridge penalties, 1e-8 to 1e2 in half decades, relative to the largest squared singular value of X."""
 
 
 def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | Score]:
@@ -62,7 +56,7 @@ def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> li
     family="regression",
     formula="‖Q_xᵀỸ‖² / ‖Ỹ‖²",
     reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, Table 1",
-    prepare=basis,
+    prepare=spectrum,
     compare_many=linear_regression_of_pairs,
 )
 def linear_regression(x: Tensor, y: Tensor) -> float | Score:
@@ -110,13 +104,24 @@ class Folded:
     target: Tensor
 
 
-
-
 def predictivity_of_pairs(
     prepared: Sequence[Folded], pairs: Pairs, *, folds: int, measure: Measure, seed: int
 ) -> list[float]:
     """The cross-validated ridge predictivity of many directed pairs."""
     return [_predictivity(prepared[a], prepared[b].target, measure) for a, b in pairs]
+
+
+def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
+    design = same_gram(centred(x))
+    splits = []
+    for rows, training in splits_of_rows(len(design), folds, seed):
+        mean = design[training].mean(dim=0)
+        _, values, right = torch.linalg.svd(design[training] - mean, full_matrices=False)
+        # Below the root of the machine precision a direction is out of reach of the smallest penalty.
+        smallest = max(rank_cut(x, float(values[0])), torch.finfo(torch.float64).eps ** 0.5 * float(values[0]))
+        right = right[values > smallest].T
+        splits.append(Split(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
+    return Folded(design, tuple(splits), _target(x, measure))
 
 
 @metric(
@@ -148,32 +153,9 @@ def linear_predictivity(x: Tensor, y: Tensor, *, folds: Folds = 5, measure: Meas
     return _predictivity(folded(x, folds=folds, measure=measure, seed=seed), _target(x=y, measure=measure), measure)
 
 
-def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
-    design = same_gram(centred(x))
-    splits = []
-    for rows, training in splits_of_rows(len(design), folds, seed):
-        mean = design[training].mean(dim=0)
-        _, values, right = torch.linalg.svd(design[training] - mean, full_matrices=False)
-        # Below the root of the machine precision a direction is out of reach of the smallest penalty.
-        smallest = max(rank_cut(x, float(values[0])), torch.finfo(torch.float64).eps ** 0.5 * float(values[0]))
-        right = right[values > smallest].T
-        splits.append(Split(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
-    return Folded(design, tuple(splits), _target(x, measure))
-
-
 def _target(x: Tensor, measure: Measure) -> Tensor:
     """Only a correlation depends on the units themselves and not on their Gram matrix alone."""
     return same_gram(centred(x)) if measure == "r2" else centred(x)
-
-
-def splits_of_rows(rows: int, folds: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The rows of each fold and all others, dealt at random."""
-    generator = torch.Generator().manual_seed(seed_for(purpose="folds", rows=rows, seed=seed))
-    order = torch.randperm(rows, generator=generator)
-    for fold in torch.tensor_split(order, min(folds, rows)):
-        training = torch.ones(rows, dtype=torch.bool)
-        training[fold] = False
-        yield fold, training.nonzero().flatten()
 
 
 def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:
@@ -195,31 +177,3 @@ def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:
         if measure == "pearson":
             correlations.append(median_correlation(predicted, held_out))
     return sum(correlations) / len(correlations) if correlations else 1 - residual / spread
-
-
-def ridge_penalty(values: Tensor, cross: Tensor, variance: float, count: int) -> float:
-    """The candidate with the least residual sum of squares per squared residual degree of freedom.
-
-    X = U diag(values) Vᵀ and Y are centred and have `count` rows, cross = VᵀXᵀY, variance = ‖Y‖².
-    """
-    if len(values) == 0:
-        return 1.0
-    squares = values.square()
-    explained = cross.square().sum(dim=1) / squares
-    penalties = squares[0] * torch.tensor(PENALTIES, dtype=torch.float64, device=squares.device)
-    shrinkage = penalties[:, None] / (squares + penalties[:, None])
-    free = count - 1 - len(squares)
-    outside = max(variance - float(explained.sum()), 0.0) if free > 0 else 0.0
-    criterion = (outside + shrinkage.square() @ explained) / (free + shrinkage.sum(dim=1)).square()
-    return float(penalties[criterion.argmin()])
-
-
-def median_correlation(predicted: Tensor, observed: Tensor) -> float:
-    """The median over units that vary; a constant prediction correlates with nothing."""
-    predicted, observed = (side - side.mean(dim=0) for side in (predicted, observed))
-    scale = torch.linalg.vector_norm(observed, dim=0)
-    varies = scale > len(observed) * torch.finfo(torch.float64).eps * scale.amax()
-    norms = torch.linalg.vector_norm(predicted, dim=0) * scale
-    products = (predicted * observed).sum(dim=0)
-    found = torch.where(norms > 0, products / norms, torch.zeros_like(norms))[varies]
-    return float(found.quantile(0.5)) if len(found) else 0.0

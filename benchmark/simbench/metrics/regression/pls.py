@@ -20,14 +20,13 @@ from pydantic import Field
 
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import centred, grouped, same_gram
+from simbench.metrics.kernels.prediction import Folds, median_correlation, splits_of_rows
 from simbench.metrics.metric import Pairs, metric
-from simbench.metrics.regression.linear import Folds, median_correlation, splits_of_rows
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -117,8 +116,6 @@ def distance_correlation(x: Tensor, y: Tensor, *, unbiased: bool = False) -> Ten
     """
     sides = [row_distances(side, near_mean=True) for side in (x, y)]
     return distance_correlation_of_pairs(sides, [(0, 1)], unbiased=unbiased)[0]
-
-
 
 
 def norm_difference_of_pairs(

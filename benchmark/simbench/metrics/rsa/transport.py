@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
@@ -44,8 +43,6 @@ def cloud(x: Tensor) -> Cloud:
     """The rows of `x` as a `Cloud`; `NotApplicable` without variance."""
     rows = same_gram(unit_norm(x)) * math.sqrt(len(x))
     return Cloud(rows, RowDistances(rows).mean())
-
-
 
 
 def energy_distance_of_pairs(prepared: Sequence[Cloud], pairs: Pairs) -> Tensor:
@@ -91,8 +88,6 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     True
     """
     return _energy(cloud(x), cloud(y))
-
-
 
 
 def chosen_distances(x: Tensor, *, rows: int, seed: int) -> Tensor:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cca.correlations import with_forced
 from simbench.metrics.kernels.linear_algebra import (
     Spectrum,
     angle_of_chord,
@@ -29,6 +28,7 @@ from simbench.metrics.kernels.linear_algebra import (
     unordered,
     varying,
 )
+from simbench.metrics.kernels.saturation import with_forced
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.metrics.shape.procrustes import Shape, procrustes, procrustes_of_pairs
 
@@ -36,13 +36,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
 Alpha = Annotated[float, Field(ge=0, le=1)]
-
-
 
 
 def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: float) -> list[float | Score]:
@@ -52,6 +49,12 @@ def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: 
     shapes = [Shape(matrix, matrix) for matrix in matrices]
     angles = angle_of_chord(procrustes_of_pairs(shapes, pairs)).tolist()
     return [_warned(angle, alpha, prepared[a], prepared[b]) for (a, b), angle in zip(pairs, angles, strict=True)]
+
+
+def partially_whitened(x: Tensor, *, alpha: float) -> Spectrum:
+    full = spectrum(x)
+    values = alpha * full.values / torch.linalg.vector_norm(full.values) + (1 - alpha)
+    return Spectrum(full.left, values / torch.linalg.vector_norm(values), full.right)
 
 
 @metric(
@@ -86,12 +89,6 @@ def shape_linear(x: Tensor, y: Tensor, *, alpha: Alpha = 0.5) -> float | Score:
     return _warned(float(angle), alpha, a, b)
 
 
-def partially_whitened(x: Tensor, *, alpha: float) -> Spectrum:
-    full = spectrum(x)
-    values = alpha * full.values / torch.linalg.vector_norm(full.values) + (1 - alpha)
-    return Spectrum(full.left, values / torch.linalg.vector_norm(values), full.right)
-
-
 def _warned(angle: float, alpha: float, *sides: Spectrum) -> float | Score:
     """Only full whitening forgets all but the basis."""
     return with_forced(angle, *sides) if alpha == 0 else angle
@@ -105,8 +102,6 @@ class Rows:
     norms: Tensor
 
 
-
-
 def aligned_cosine_of_pairs(prepared: Sequence[Rows], pairs: Pairs) -> Tensor:
     """The aligned cosine of many pairs of prepared matrices, shape (pairs,)."""
     unique, back = unordered(pairs)
@@ -116,6 +111,11 @@ def aligned_cosine_of_pairs(prepared: Sequence[Rows], pairs: Pairs) -> Tensor:
             a, b = unique[position]
             values[position] = _mean_cosine(prepared[a], prepared[b], product)
     return values[back]
+
+
+def rows_with_norms(x: Tensor) -> Rows:
+    x = varying(x)
+    return Rows(x, torch.linalg.vector_norm(x, dim=1))
 
 
 @metric(
@@ -144,11 +144,6 @@ def aligned_cosine(x: Tensor, y: Tensor) -> Tensor:
     """
     a, b = rows_with_norms(x), rows_with_norms(y)
     return _mean_cosine(a, b, a.matrix.T @ b.matrix)
-
-
-def rows_with_norms(x: Tensor) -> Rows:
-    x = varying(x)
-    return Rows(x, torch.linalg.vector_norm(x, dim=1))
 
 
 def _mean_cosine(x: Rows, y: Rows, product: Tensor) -> Tensor:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch, optimize = lazy_import("torch"), lazy_import("scipy.optimize")
 
@@ -154,8 +153,6 @@ def _size_and_shape(first: Tensor, second: Tensor, chord: Tensor) -> Tensor:
     return ((first - second).square() + first * second * chord.square()).sqrt()
 
 
-
-
 def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bool) -> Tensor:
     """The permutation Procrustes distance of many pairs of prepared matrices, shape (pairs,)."""
     unique, back = unordered(pairs)
@@ -165,6 +162,10 @@ def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bo
             a, b = unique[position]
             values[position] = _permuted_residual(prepared[a], prepared[b], product)
     return values[back]
+
+
+def units(x: Tensor, *, centre: bool) -> Tensor:
+    return centred(x) if centre else varying(x)
 
 
 @metric(
@@ -194,10 +195,6 @@ def procrustes_permutation(x: Tensor, y: Tensor, *, centre: bool = False) -> Ten
     """
     x, y = units(x, centre=centre), units(y, centre=centre)
     return _permuted_residual(x, y, x.T @ y)
-
-
-def units(x: Tensor, *, centre: bool) -> Tensor:
-    return centred(x) if centre else varying(x)
 
 
 def _permuted_residual(x: Tensor, y: Tensor, product: Tensor) -> Tensor:

@@ -27,13 +27,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from simbench.representations.representation import Representation
 else:
     torch = lazy_import("torch")
 
 Shrinkage = Annotated[float, Field(gt=0, lt=1)]
-
-
 
 
 def tucker_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
@@ -47,6 +44,11 @@ def tucker_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
             found[position, 0] = _congruence(prepared[a], u, prepared[b] @ v)
             found[position, 1] = _congruence(prepared[b], v, prepared[a] @ u)
     return found[back, [int(a > b) for a, b in pairs]]
+
+
+def units(x: Tensor) -> Tensor:
+    x = varying(x)
+    return x[:, x.any(dim=0)]
 
 
 @metric(
@@ -79,11 +81,6 @@ def tucker_congruence(x: Tensor, y: Tensor) -> Tensor:
     return _congruence(x, u, y @ v)
 
 
-def units(x: Tensor) -> Tensor:
-    x = varying(x)
-    return x[:, x.any(dim=0)]
-
-
 def _alignment(x: Tensor, y: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
     """U and V of xᵀy = U S Vᵀ, without the directions that the sides do not share: there any rotation is as good."""
     u, values, vt = torch.linalg.svd(product, full_matrices=False)
@@ -100,13 +97,17 @@ def _congruence(target: Tensor, directions: Tensor, scores: Tensor) -> Tensor:
     return torch.where(norms > 0, cosines, torch.zeros_like(cosines)).mean()
 
 
-
-
 def riemannian_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, shrinkage: float) -> Tensor:
     """The Riemannian distance of many pairs of kernels, shape (pairs,)."""
     unique, back = unordered(pairs)
     values = [_riemannian(prepared[a], prepared[b], shrinkage) for a, b in unique]
     return torch.stack(values).cpu()[back]
+
+
+def kernel_root(x: Tensor, *, shrinkage: float) -> Tensor:
+    full = spectrum(x)
+    share = (1 - shrinkage) * len(full.left) / full.values.square().sum()
+    return full.left * full.values * share.sqrt()
 
 
 @metric(
@@ -146,12 +147,6 @@ def riemannian(x: Tensor, y: Tensor, *, shrinkage: Shrinkage = 0.1) -> Tensor:
     eigenvalues: Tensor = torch.linalg.eigvalsh((whitened + whitened.T) / 2)
     distance: Tensor = torch.linalg.vector_norm(eigenvalues.log())
     return distance
-
-
-def kernel_root(x: Tensor, *, shrinkage: float) -> Tensor:
-    full = spectrum(x)
-    share = (1 - shrinkage) * len(full.left) / full.values.square().sum()
-    return full.left * full.values * share.sqrt()
 
 
 def _riemannian(x: Tensor, y: Tensor, shrinkage: float) -> Tensor:

@@ -38,8 +38,8 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.cca.correlations import SATURATED
 from simbench.metrics.kernels.linear_algebra import grouped
+from simbench.metrics.kernels.saturation import SATURATED
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, with_inputs, wrapped

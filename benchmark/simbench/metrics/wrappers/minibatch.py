@@ -28,7 +28,7 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable, SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.cka.linear import hsic1_of_sums, self_scale
+from simbench.metrics.kernels.hsic import hsic1_of_sums, self_scale
 from simbench.metrics.kernels.linear_algebra import rounding_cut, unordered
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, wrapped
