@@ -26,6 +26,7 @@ from simbench.parameters import checked_parameters
 if TYPE_CHECKING:
     from simbench.data.dataset import DatasetSource
     from simbench.metrics.metric import Metric
+    from simbench.metrics.wrappers.base import WrapperKind
     from simbench.models.architecture import Architecture
     from simbench.models.loading import Loader
     from simbench.models.reparametrise import Reparametrisation
@@ -210,6 +211,7 @@ TEST_KINDS: Registry[type[DeclaredTest]] = Registry("test kind", "simbench.sanit
 TRANSFORMS: Registry[Transform] = Registry("transform", "simbench.representations")
 DATASETS: Registry[DatasetSource] = Registry("dataset", "simbench.data")
 ARCHITECTURES: Registry[Architecture] = Registry("architecture", "simbench.models.architectures")
+WRAPPERS: Registry[WrapperKind] = Registry("wrapper", "simbench.metrics.wrappers")
 GENERATORS: Registry[ModelGenerator] = Registry("generator", "simbench.models.synthetic")
 REPARAMETRISATIONS: Registry[Reparametrisation] = Registry("reparametrisation", "simbench.models")
 LOADERS: Registry[Loader] = Registry("loader", "simbench.models")
@@ -218,6 +220,7 @@ ENGINES: Registry[Registered] = Registry("engine", "simbench.run")
 # Every registry, in the order in which components are listed.
 REGISTRIES: tuple[Registry[Any], ...] = (
     METRICS,
+    WRAPPERS,
     TEST_KINDS,
     TRANSFORMS,
     DATASETS,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from simbench.errors import NotApplicable
-from simbench.metrics.metric import Metric, Pairs, Score
+from simbench.metrics.metric import Metric, Pairs, Score, of_representation
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation, SpatialRule
@@ -61,7 +61,7 @@ def test_a_metric_that_exits_is_an_error_and_ctrl_c_is_none(interface: str) -> N
     def with_interface(function: Callable[..., Any]) -> Metric:
         if interface == "plain":
             return simple(function)
-        prepare = function if interface == "prepare" else lambda representation: representation.matrix
+        prepare = function if interface == "prepare" else lambda matrix: matrix
         return simple(prepare=prepare, compare_many=function)
 
     scores = score_pairs(with_interface(leaves), ordinary(), ALL)
@@ -205,7 +205,11 @@ def test_each_representation_is_prepared_once() -> None:
         count.append(representation.layer)
         return 0.0
 
-    score_pairs(simple(prepare=prepare, compare_many=lambda prepared, pairs: [0.0] * len(pairs)), ordinary(), ALL)
+    score_pairs(
+        simple(prepare=of_representation(prepare), compare_many=lambda prepared, pairs: [0.0] * len(pairs)),
+        ordinary(),
+        ALL,
+    )
     assert count == ["layer 0", "layer 1", "layer 2"]
 
 
@@ -215,7 +219,9 @@ def test_a_preparation_that_fails_spoils_only_its_own_pairs() -> None:
             raise ValueError("no")
         return 1.0
 
-    metric = simple(prepare=prepare, compare_many=lambda prepared, pairs: [prepared[a] for a, _ in pairs])
+    metric = simple(
+        prepare=of_representation(prepare), compare_many=lambda prepared, pairs: [prepared[a] for a, _ in pairs]
+    )
     assert statuses(score_pairs(metric, ordinary(), ALL)) == ["error", "error", "ok", "ok"]
 
 

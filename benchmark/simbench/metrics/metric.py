@@ -1,27 +1,30 @@
 """What a metric is: a plain function with metadata, and the three interfaces by which it may be written.
 
-* The easy interface: a function of two matrices `(rows, features)` that returns a number.
-* The fast interface: also `prepare(representation)`, once per representation, and `compare_many(prepared, pairs)`,
-  which scores a batch of index pairs. The results equal the plain function's.
-* The functional interface: `needs={"model"}` or `needs={"head"}`: the function is given two `Representation`s instead.
+* The matrix interface: a function of two matrices `(rows, features)` that returns a number.
+* The batched interface: also `prepare(matrix)`, once per representation, and `compare_many(prepared, pairs)`, which
+  scores a batch of index pairs. The results equal the plain function's.
+* The model-based interface: `needs={"model"}` or `needs={"head"}`: the function is given two `Representation`s instead.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cached_property
 from inspect import signature
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from simbench.declaration import Declaration, MetricInfo
 from simbench.errors import SimbenchError
-from simbench.parameters import checked_parameters
-from simbench.registry import METRICS, Origin, origin_of, source_hash
+from simbench.parameters import ParameterError, checked_parameters, parameters_model
+from simbench.registry import METRICS, WRAPPERS, Origin, origin_of, source_hash
+
+if TYPE_CHECKING:
+    from simbench.representations.representation import Representation
 
 Status = Literal["ok", "skip", "error"]
 Pairs = Sequence[tuple[int, int]]
@@ -54,17 +57,61 @@ class Score:
         return cls(None, "error", reason)
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """A function that prepares one side of a comparison, and what is known of it.
+
+    Attributes:
+        function: the function.
+        rowwise: whether it turns permuted rows into permuted rows of the same, `f(x[i]) = f(x)[i]`.
+        of_representation: whether it is given the representation instead of its matrix.
+    """
+
+    function: Callable[..., Any]
+    rowwise: bool = False
+    of_representation: bool = False
+
+    def __call__(self, side: Any, **parameters: Any) -> Any:
+        """Prepare one side."""
+        return self.function(side, **parameters)
+
+
+def rowwise(function: Callable[..., Any]) -> Preparation:
+    """Declare that permuted rows are prepared by permuting what was prepared, which is indexed by rows.
+
+    Wrappers then prepare permuted copies by indexing.
+    """
+    return Preparation(function, rowwise=True)
+
+
+def of_representation(function: Callable[..., Any]) -> Preparation:
+    """Declare that a metric of two matrices prepares representations.
+
+    For what a matrix does not say, such as how many of its rows are positions of one input.
+    """
+    return Preparation(function, of_representation=True)
+
+
 @pydantic_dataclass(frozen=True, kw_only=True)
 class MetricSource(Declaration):
     """The arguments of the decorator: what a metric declares, and the functions beside the plain one.
 
     Attributes:
-        prepare: turns a representation into what `compare_many` compares, once per representation.
+        prepare: turns a matrix (a representation, for a metric with `needs`) into what `compare_many` compares, once
+            per representation. It is given those of the metric's parameters that it names. `rowwise(prepare)` declares
+            that permuted rows are prepared by permuting what was prepared; `of_representation(prepare)` that the
+            preparation of a metric of two matrices reads more of the representation than its matrix.
         compare_many: scores a batch of pairs of indices into what was prepared.
+        from_sums: scores two matrices from sums over their rows, `(function, moments, parameters) → score`; see
+            `kernels.moments`, which has those of metrics of products and of metrics of column spaces.
+        input_counts: parameters that count inputs, such as a number of neighbours: on a part of the inputs they are
+            the same share of them.
     """
 
     prepare: Callable[..., Any] | None = None
     compare_many: Callable[..., Any] | None = None
+    from_sums: Callable[..., Any] | None = None
+    input_counts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +159,28 @@ class Metric(MetricSource):
         return bool(self.needs)
 
     @property
+    def prepares_rows(self) -> bool:
+        """Whether permuted rows are prepared by permuting what was prepared."""
+        return isinstance(self.prepare, Preparation) and self.prepare.rowwise
+
+    @cached_property
+    def _parameters_of_prepare(self) -> dict[str, Any]:
+        assert self.prepare is not None
+        prepare = self.prepare.function if isinstance(self.prepare, Preparation) else self.prepare
+        accepted = signature(prepare).parameters.values()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted):
+            return dict(self.parameters)
+        names = {parameter.name for parameter in accepted}
+        return {name: value for name, value in self.parameters.items() if name in names}
+
+    def prepared(self, representation: Representation) -> Any:
+        """Prepare one side for `compare_many`; for metrics that have both."""
+        assert self.prepare is not None
+        reads_more = isinstance(self.prepare, Preparation) and self.prepare.of_representation
+        whole = self.takes_representations or reads_more
+        return self.prepare(representation if whole else representation.matrix, **self._parameters_of_prepare)
+
+    @property
     def interface(self) -> str:
         """By which of the three interfaces it was written: easy, fast or functional."""
         if self.needs & {"model", "head"}:
@@ -124,10 +193,26 @@ class Metric(MetricSource):
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def with_parameters(self, given: Mapping[str, Any]) -> Metric:
-        """This metric with some parameters set, or wrapped; `ParameterError` names those it does not have."""
-        from simbench.metrics.wrappers import declarations as wrappers  # which are metrics, too
-
-        return wrappers.with_parameters(self, given)
+        """Set some parameters, or wrap the metric; `ParameterError` names every parameter that it does not have."""
+        own = parameters_model(self.function).model_fields
+        wrapping = {name: value for name, value in given.items() if name in WRAPPERS and name not in own}
+        plain = {name: value for name, value in given.items() if name not in wrapping}
+        problems: dict[str, str] = {}
+        made = self
+        try:
+            made = replace(self, parameters=checked_parameters(self.function, plain, beside=WRAPPERS.names()))
+        except ParameterError as error:
+            problems.update(error.problems)
+        if wrapping:
+            first, *others = wrapping
+            problems.update({name: f'"{name}" cannot be combined with "{first}"' for name in others})
+            try:
+                made = WRAPPERS.get(first).wrap(made, wrapping[first])
+            except ParameterError as error:
+                problems.update(error.problems)
+        if problems:
+            raise ParameterError(problems)
+        return made
 
 
 F = TypeVar("F", bound=Callable[..., Any])

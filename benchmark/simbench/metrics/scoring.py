@@ -60,7 +60,7 @@ def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Sco
             return problem
         # Only `compare_many` knows what `prepare` made; the plain function takes matrices or representations.
         if metric.prepare is not None and metric.compare_many is not None:
-            return (metric.prepare(representation, **metric.parameters),)
+            return (metric.prepared(representation),)
         return (representation if metric.takes_representations else representation.matrix,)
     except FAILURES as error:
         return _failure(error)

@@ -74,9 +74,7 @@ def test_several_batches_are_sums_of_the_u_statistic(batch_size: int) -> None:
 
 def _row_numbers(batch_size: int) -> list[list[int]]:
     """Which rows make up each batch of 45: unit vectors tell, even after each batch has been centred."""
-    batches = METRICS.get("cka_minibatch").prepare(
-        Representation(torch.eye(45).double()), batch_size=batch_size, seed=0
-    )
+    batches = METRICS.get("cka_minibatch").prepare(torch.eye(45).double(), batch_size=batch_size, seed=0)
     return [batch.argmax(dim=1).tolist() for batch in batches]
 
 
@@ -135,7 +133,10 @@ def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_width_is_an_error_and_not_a_number() -> None:
     x = np.zeros((20, 2))
     x[0] = 1
-    for interface in (lambda: value(cka_rbf, x, x), lambda: METRICS.get("cka_rbf").prepare(_side(x), fraction=0.5)):
+    for interface in (
+        lambda: value(cka_rbf, x, x),
+        lambda: METRICS.get("cka_rbf").prepare(_side(x).matrix, fraction=0.5),
+    ):
         with pytest.raises(ValueError, match="median distance"):
             interface()
 

@@ -123,7 +123,7 @@ def test_both_sides_are_read_at_the_same_rows() -> None:
 def test_a_score_is_the_mean_over_the_batches_with_their_standard_error() -> None:
     x, y = (torch.as_tensor(side) for side in pair(100))
     score, first = rtd(x, y, batch=30, batches=4), rtd(x, y, batch=30, batches=1)
-    parts = [METRICS.get("rtd").prepare(Representation(side), batch=30, batches=4, seed=0) for side in (x, y)]
+    parts = [METRICS.get("rtd").prepare(side, batch=30, batches=4, seed=0) for side in (x, y)]
     found = [divergence(scaled_distances(a), scaled_distances(b)) for a, b in zip(*parts, strict=True)]
     assert len({len(part) for part in parts[0]} | {30}) == 1
     assert score.value == pytest.approx(np.mean(found))

@@ -11,9 +11,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from simbench.metrics.metric import Metric, Score
+from simbench.metrics.metric import Metric, Preparation, Score
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.wrappers.calibration import ROW_BY_ROW
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.seeds import seed_for
@@ -104,12 +103,12 @@ def test_a_symmetric_metric_stays_symmetric(name: str) -> None:
     assert one.auxiliary["p_value"] == other.auxiliary["p_value"]
 
 
-@pytest.mark.parametrize("metric", [one for _, one in METRICS if one.prepare in ROW_BY_ROW], ids=lambda one: one.name)
+@pytest.mark.parametrize("metric", [one for _, one in METRICS if one.prepares_rows], ids=lambda one: one.name)
 @pytest.mark.parametrize("rows", [12, 40])
 def test_permuting_what_was_prepared_is_preparing_what_was_permuted(metric: Metric, rows: int) -> None:
     prepared = metric.prepare
-    assert prepared is not None
-    unknown = replace(metric, prepare=lambda *given, **parameters: prepared(*given, **parameters))
+    assert isinstance(prepared, Preparation)
+    unknown = replace(metric, prepare=prepared.function)
     x, y = normal(3, rows, 5), normal(4, rows, 20)
     both = [scores(one.with_parameters({"calibrate": FEW}), x, y)[0] for one in (metric, unknown)]
     assert both[0].status == both[1].status

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from simbench.metrics.kernels.moments import accumulated
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.wrappers.minibatch import SUPPORTED, accumulated
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing.inputs import cases
+
+SUPPORTED = tuple(name for name, metric in METRICS if metric.from_sums is not None)
 
 PAIRS = [(0, 1), (1, 0), (0, 0)]
 PARAMETERS: list[tuple[str, dict[str, Any]]] = [

@@ -28,8 +28,9 @@ from simbench.metrics.kernels.linear_algebra import (
     squared_cross_norms,
     unordered,
 )
+from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.saturation import with_forced
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +60,9 @@ def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list
     formula="Σᵢ ρᵢ / min(r_x, r_y)",
     reference="Raghu, Gilmer, Yosinski, Sohl-Dickstein (2017), SVCCA, Section 2; Kornblith et al. (2019), Table 1",
     default=True,
-    prepare=spectrum,
+    prepare=rowwise(spectrum),
     compare_many=cca_of_pairs,
+    from_sums=from_spans,
 )
 def cca(x: Tensor, y: Tensor) -> float | Score:
     """Mean canonical correlation.
@@ -95,8 +97,9 @@ def squared_cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[flo
     formula="Σᵢ ρᵢ² / min(r_x, r_y)",
     reference="Kornblith et al. (2019), Similarity of Neural Network Representations Revisited, Table 1",
     default=True,
-    prepare=spectrum,
+    prepare=rowwise(spectrum),
     compare_many=squared_cca_of_pairs,
+    from_sums=from_spans,
 )
 def cca_squared(x: Tensor, y: Tensor) -> float | Score:
     """Mean squared canonical correlation.
@@ -129,8 +132,9 @@ def principal_basis(x: Tensor, *, variance: float) -> Spectrum:
     formula="Σᵢ ρᵢ / min(k_x, k_y) over the fewest principal components with ≥ 99 % of each side's variance",
     reference="Raghu, Gilmer, Yosinski, Sohl-Dickstein (2017), SVCCA, Section 2",
     default=True,
-    prepare=principal_basis,
+    prepare=rowwise(principal_basis),
     compare_many=cca_of_pairs,
+    from_sums=from_spans,
 )
 def svcca(x: Tensor, y: Tensor, *, variance: Annotated[float, Field(gt=0, le=1)] = 0.99) -> float | Score:
     """Mean canonical correlation of the principal components that hold the share `variance` of each side's variance.
@@ -172,8 +176,9 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
     reference="Morcos, Raghu, Bengio (2018), Insights on Representational Similarity in Neural Networks with "
     "Canonical Correlation, the section on projection weighted CCA",
     default=True,
-    prepare=spectrum,
+    prepare=rowwise(spectrum),
     compare_many=pwcca_of_pairs,
+    from_sums=from_spans,
 )
 def pwcca(x: Tensor, y: Tensor) -> float | Score:
     """Projection-weighted CCA: canonical correlations weighted by what X's variates account for in X. Directed.

@@ -13,9 +13,9 @@ canonical correlations, the singular values of U_xᵀU_y:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,8 +30,9 @@ from simbench.metrics.kernels.linear_algebra import (
     unordered,
     varying,
 )
+from simbench.metrics.kernels.moments import Moments, from_spans
 from simbench.metrics.kernels.saturation import forced_in_common, with_forced
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +74,12 @@ def gulp_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float, s
     return scores
 
 
+def gulp_from_sums(function: Callable[..., Any], moments: Moments, parameters: Mapping[str, Any]) -> Score | float:
+    """Compute GULP from sums over rows; its penalty is relative to their number."""
+    condensed_rows = 1 + len(moments.centred(0))
+    return from_spans(function, moments, {**parameters, "ridge": parameters["ridge"] * moments.rows / condensed_rows})
+
+
 @metric(
     "gulp",
     version=1,
@@ -88,6 +95,7 @@ def gulp_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float, s
     "representations, the definition of the distance and its form by covariances",
     prepare=smoother,
     compare_many=gulp_of_pairs,
+    from_sums=gulp_from_sums,
 )
 def gulp(x: Tensor, y: Tensor, *, ridge: Ridge = 0.0, squared: bool = False) -> float | Score:
     """GULP: the largest difference between ridge regressions on X and on Y, on average over targets.
@@ -142,6 +150,7 @@ def decoding_similarity_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, 
     "Information (average alignment of optimal read-outs)",
     prepare=readout,
     compare_many=decoding_similarity_of_pairs,
+    from_sums=from_spans,
 )
 def decoding_similarity(x: Tensor, y: Tensor, *, ridge: Ridge = 0.01) -> float | Score:
     """The normalised alignment of what the best ridge read-outs of X and Y say, on average over random tasks.
@@ -190,8 +199,9 @@ def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summ
     formula="‖θ‖, ‖sin θ‖ or max θ, θᵢ = arccos ρᵢ for i ≤ min(r_x, r_y), and |r_x − r_y| angles of π/2",
     reference="Björck, Golub (1973), Numerical Methods for Computing Angles Between Linear Subspaces; Ye, Lim (2016), "
     "Schubert Varieties and Distances between Subspaces of Different Dimensions (unequal ranks)",
-    prepare=spectrum,
+    prepare=rowwise(spectrum),
     compare_many=angles_of_pairs,
+    from_sums=from_spans,
 )
 def subspace_angles(x: Tensor, y: Tensor, *, summary: Summary = "geodesic") -> float | Score:
     """Principal angles between the centred column spaces: geodesic ‖θ‖, `projection` ‖sin θ‖ or the `largest`.

@@ -17,10 +17,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.hsic import hsic1, self_scale
+from simbench.metrics.kernels.hsic import hsic1, hsic1_of_sums, self_scale
 from simbench.metrics.kernels.linear_algebra import centred, squared_cross_norms
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.kernels.moments import Moments, from_products, with_row_norms
+from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
     import torch
@@ -52,8 +54,9 @@ def cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, "
     "Section 3 and Table 1",
     default=True,
-    prepare=centred,
+    prepare=rowwise(centred),
     compare_many=cka_of_pairs,
+    from_sums=from_products,
 )
 def cka(x: Tensor, y: Tensor) -> Tensor:
     """Linear CKA with the biased HSIC: the cosine of the two centred Gram matrices.
@@ -83,6 +86,23 @@ def debiased_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[floa
     return scores
 
 
+@with_row_norms
+def debiased_from_sums(function: object, moments: Moments, parameters: object) -> float:
+    """Compute debiased CKA from sums over rows, of products and of squared norms."""
+    sides = [moments.centred(side) for side in (0, 1)]
+    norms = [moments.row_norms(side) for side in (0, 1)]
+    sums = [side.square().sum() for side in sides]
+    if not all(bool(total > 0) for total in sums):
+        raise NotApplicable("no variance: all rows are equal")
+    products = {(a, b): (sides[a].T @ sides[b]).square().sum() for a, b in ((0, 0), (0, 1), (1, 1))}
+    hsic = {
+        (a, b): hsic1_of_sums(product.cpu(), norms[a] @ norms[b], sums[a] * sums[b], moments.rows)
+        for (a, b), product in products.items()
+    }
+    scales = [self_scale(hsic[k, k], products[k, k].cpu(), moments.rows) for k in (0, 1)]
+    return float(hsic[0, 1] / (scales[0] * scales[1]))
+
+
 @metric(
     "cka_debiased",
     version=1,
@@ -96,8 +116,9 @@ def debiased_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[floa
     "(the unbiased estimator of HSIC); "
     "Nguyen, Raghu, Kornblith (2021), Do Wide and Deep Networks Learn the Same Things?",
     default=True,
-    prepare=centred,
+    prepare=rowwise(centred),
     compare_many=debiased_cka_of_pairs,
+    from_sums=debiased_from_sums,
 )
 def cka_debiased(x: Tensor, y: Tensor) -> Tensor:
     """Linear CKA with the unbiased HSIC₁ in numerator and denominator, on all rows.

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.cka.linear import INVARIANT_TO, MINIMUM_ROWS, centred, cka_of_pairs, cross_and_own
-from simbench.metrics.kernels.hsic import NonPositiveSelfHSICError, hsic1, self_scale
+from simbench.metrics.cka.linear import INVARIANT_TO, cka_of_pairs, cross_and_own
+from simbench.metrics.kernels.hsic import MINIMUM_ROWS, NonPositiveSelfHSICError, hsic1, self_scale
 from simbench.metrics.kernels.linear_algebra import (
     angle_of_chord,
     centred,
@@ -32,7 +32,8 @@ from simbench.metrics.kernels.linear_algebra import (
     unit_norm,
     unordered,
 )
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.kernels.moments import from_products
+from simbench.metrics.metric import Pairs, Score, metric, rowwise
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -155,8 +156,9 @@ def angular_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     formula="arccos(‖ỸᵀX̃‖² / (‖X̃ᵀX̃‖ ‖ỸᵀỸ‖))",
     reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
     "the relation to CKA",
-    prepare=centred,
+    prepare=rowwise(centred),
     compare_many=angular_cka_of_pairs,
+    from_sums=from_products,
 )
 def cka_angular(x: Tensor, y: Tensor) -> Tensor:
     """The angle between the two centred Gram matrices: arccos of linear CKA.
@@ -194,8 +196,9 @@ def ensd_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     family="CKA",
     formula="tr(KL) tr(K) tr(L) / (‖K‖² ‖L‖²) = cka · √(PR(K) PR(L))",
     reference="Giaffar, Rullán Buxó, Aoi (2024), The Effective Number of Shared Dimensions Between Paired Datasets",
-    prepare=centred,
+    prepare=rowwise(centred),
     compare_many=ensd_of_pairs,
+    from_sums=from_products,
 )
 def ensd(x: Tensor, y: Tensor) -> Tensor:
     """Effective number of shared dimensions: how many directions of variance the representations have in common.

@@ -24,7 +24,7 @@ from pydantic import Field
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import spectrum, unordered
-from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.metric import Pairs, metric, of_representation
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def dsa_of_pairs(
     formula="√min_σ Σ |λᵢ(A) − λ_σ(i)(B)|², or min_C ‖A − C B Cᵀ‖ over orthogonal C; A, B from delay-embedded DMD",
     reference="Ostrow, Eisen, Kozachkov, Fiete (2023), Beyond Geometry: Comparing the Temporal Structure of "
     "Computation in Neural Circuits with Dynamical Similarity Analysis",
-    prepare=dynamics,
+    prepare=of_representation(dynamics),
     compare_many=dsa_of_pairs,
 )
 def dsa(

@@ -124,6 +124,10 @@ class Spectrum:
         """The number of directions kept."""
         return len(self.values)
 
+    def __getitem__(self, rows: Tensor) -> Spectrum:
+        """Permute the rows of the matrix."""
+        return Spectrum(self.left[rows], self.values, self.right)
+
     def truncated(self, rank: int) -> Spectrum:
         """Only the `rank` largest directions."""
         return Spectrum(self.left[:, :rank], self.values[:rank], self.right[:rank])

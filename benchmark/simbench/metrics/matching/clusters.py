@@ -29,7 +29,7 @@ from simbench.metrics.kernels.memoisation import shared
 from simbench.metrics.kernels.saturation import forced_correlations
 from simbench.metrics.kernels.units import Array, Units, dead_units, living, units
 from simbench.metrics.matching.mutual_information import exchanged_rows
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.metric import Pairs, Score, metric, of_representation
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _adjusted_mixing(a: Side, b: Side, cluster_size: float, permutations: int, s
     formula="(S − S₀) / (1 − S₀), S = Σ_c min(a_c/d, b_c/d′) over (d + d′)/5 spectral clusters of the units of both "
     "sides, S₀ the same after inputs of one side were exchanged",
     reference=REFERENCE,
-    prepare=side_of,
+    prepare=of_representation(side_of),
     compare_many=clusters_of_pairs,
 )
 def spectral_clusters(
@@ -249,7 +249,7 @@ def _counting_dead(score: Score, a: Side, b: Side) -> Score:
     formula="Σ_c (a_c + b_c) / (d + d′) · Σᵢ ρ²_cᵢ / min(r_a, r_b) over (d + d′)/5 spectral clusters of the units of "
     "both sides, 0 for those of one side",
     reference=REFERENCE,
-    prepare=side_of,
+    prepare=of_representation(side_of),
     compare_many=subspaces_of_pairs,
 )
 def spectral_subspace(x: Tensor, y: Tensor, *, cluster_size: ClusterSize = 5.0) -> Score:

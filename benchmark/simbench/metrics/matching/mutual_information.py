@@ -24,7 +24,7 @@ from simbench.metrics.kernels.linear_algebra import rows_of_inputs, unordered
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.kernels.units import living, warned
 from simbench.metrics.matching.correlation import CONVERGENT, INVARIANT_TO, assigned
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.metric import Pairs, Score, metric, of_representation
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _indicators(codes: Tensor, bins: int) -> Tensor:
     family="matching",
     formula="max_P Σᵢⱼ Pᵢⱼ (Iᵢⱼ − I₀ᵢⱼ) / (√(HᵢHⱼ) − I₀ᵢⱼ) / max(d, d′), P a one-to-one assignment of units",
     reference=f"{CONVERGENT} (alignment by mutual information)",
-    prepare=binned_units,
+    prepare=of_representation(binned_units),
     compare_many=information_of_pairs,
 )
 def match_mutual_information(

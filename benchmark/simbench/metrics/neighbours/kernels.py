@@ -82,6 +82,7 @@ def _second_order(a: Neighbours, b: Neighbours, a_at_b: Tensor, b_at_a: Tensor) 
     reference="Hamilton, Leskovec, Jurafsky (2016), Cultural Shift or Linguistic Drift?, the local "
     "neighbourhood measure",
     prepare=nearest,
+    input_counts=("k",),
     compare_many=second_order_cosine_of_pairs,
 )
 def second_order_cosine(x: Tensor, y: Tensor, *, k: Neighbourhood = 10) -> float | Score:
@@ -136,6 +137,7 @@ def _self_hsic(k: Any) -> float:
     formula="HSIC₁(M∘K, M∘L) / √(HSIC₁(M_X∘K, M_X∘K) HSIC₁(M_Y∘L, M_Y∘L)), M = M_X∘M_Y, K and L the cosines",
     reference="Huh, Cheung, Wang, Isola (2024), The Platonic Representation Hypothesis, Appendix A",
     prepare=nearest,
+    input_counts=("k",),
     compare_many=cknna_of_pairs,
 )
 def cknna(x: Tensor, y: Tensor, *, k: Neighbourhood = 10) -> float | Score:

@@ -158,6 +158,7 @@ def mutual_knn_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: int) 
     formula="meanᵢ |N_X(i) ∩ N_Y(i)| / k",
     reference="Huh, Cheung, Wang, Isola (2024), The Platonic Representation Hypothesis, Appendix A",
     prepare=nearest,
+    input_counts=("k",),
     compare_many=mutual_knn_of_pairs,
 )
 def mutual_knn(x: Tensor, y: Tensor, *, k: Neighbourhood = 10) -> float | Score:
@@ -195,6 +196,7 @@ def knn_jaccard_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: int)
     reference="Klabunde, Schumacher, Strohmaier, Lemmerich (2025), Similarity of Neural Network Models: A Survey of "
     "Functional and Representational Measures, the section on neighbourhood-based measures",
     prepare=nearest,
+    input_counts=("k",),
     compare_many=knn_jaccard_of_pairs,
 )
 def knn_jaccard(x: Tensor, y: Tensor, *, k: Neighbourhood = 10) -> float | Score:
@@ -235,6 +237,7 @@ def rank_similarity_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: 
     reference="Wang, Rao, Guo et al. (2020), Towards Understanding the Instability of Network Embedding; as defined in "
     "Klabunde et al. (2025), the section on neighbourhood-based measures",
     prepare=nearest,
+    input_counts=("k",),
     compare_many=rank_similarity_of_pairs,
 )
 def rank_similarity(x: Tensor, y: Tensor, *, k: Neighbourhood = 10) -> float | Score:

@@ -21,9 +21,10 @@ from simbench.metrics.kernels.linear_algebra import (
     spectrum,
     squared_cross_norms,
 )
+from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.prediction import Folds, median_correlation, ridge_penalty, splits_of_rows
 from simbench.metrics.kernels.saturation import SATURATED
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
     import torch
@@ -56,8 +57,9 @@ def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> li
     family="regression",
     formula="‖Q_xᵀỸ‖² / ‖Ỹ‖²",
     reference="Kornblith, Norouzi, Lee, Hinton (2019), Similarity of Neural Network Representations Revisited, Table 1",
-    prepare=spectrum,
+    prepare=rowwise(spectrum),
     compare_many=linear_regression_of_pairs,
+    from_sums=from_spans,
 )
 def linear_regression(x: Tensor, y: Tensor) -> float | Score:
     """The share of Y's variance that least squares from X explains in sample. Directed.

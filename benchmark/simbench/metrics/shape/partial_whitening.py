@@ -28,8 +28,9 @@ from simbench.metrics.kernels.linear_algebra import (
     unordered,
     varying,
 )
+from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.saturation import with_forced
-from simbench.metrics.metric import Pairs, Score, metric
+from simbench.metrics.metric import Pairs, Score, metric, rowwise
 from simbench.metrics.shape.procrustes import Shape, procrustes, procrustes_of_pairs
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def partially_whitened(x: Tensor, *, alpha: float) -> Spectrum:
     formula="arccos ‖φ(Y)ᵀφ(X)‖∗ / (‖φ(X)‖ ‖φ(Y)‖), φ(X) = X̃(α I + (1 − α)(X̃ᵀX̃)^(−1/2)), ‖X̃‖ = 1",
     reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
     "Section 2 (partial whitening); normalised before whitening",
-    prepare=partially_whitened,
+    prepare=rowwise(partially_whitened),
     compare_many=shape_linear_of_pairs,
+    from_sums=from_spans,
 )
 def shape_linear(x: Tensor, y: Tensor, *, alpha: Alpha = 0.5) -> float | Score:
     """Generalised linear shape distance: the angle after partial whitening; α = 1 Procrustes, α = 0 CCA.

@@ -23,7 +23,8 @@ from simbench.metrics.kernels.linear_algebra import (
     unit_norm,
     unordered,
 )
-from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.kernels.moments import from_products
+from simbench.metrics.metric import Pairs, metric, rowwise
 
 if TYPE_CHECKING:
     import torch
@@ -75,8 +76,9 @@ def nbs_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     "Harvey, Larsen, Williams (2023), Duality of Bures and Shape Distances with Implications for "
     "Comparing Neural Representations",
     default=True,
-    prepare=shape,
+    prepare=rowwise(shape),
     compare_many=nbs_of_pairs,
+    from_sums=from_products,
 )
 def nbs(x: Tensor, y: Tensor) -> Tensor:
     """Normalised Bures similarity: the cosine of the angle that the best rotation leaves between X and Y.
@@ -118,8 +120,9 @@ def procrustes_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     "Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
     "Section 2",
     default=True,
-    prepare=shape,
+    prepare=rowwise(shape),
     compare_many=procrustes_of_pairs,
+    from_sums=from_products,
 )
 def procrustes(x: Tensor, y: Tensor) -> Tensor:
     """Procrustes distance: what the best rotation leaves between the centred representations of norm 1.

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import angle_of_chord, centred, cross_products, unordered, varying
-from simbench.metrics.metric import Pairs, metric
+from simbench.metrics.kernels.moments import from_products
+from simbench.metrics.metric import Pairs, metric, rowwise
 from simbench.metrics.shape.procrustes import INVARIANT_TO, Shape, procrustes, procrustes_of_pairs, shape
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def squared_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     formula="2 − 2‖ỸᵀX̃‖∗, ‖X̃‖ = ‖Ỹ‖ = 1",
     reference="Ding, Denain, Steinhardt (2021), Grounding Representation Similarity Through Statistical Testing, "
     "the orthogonal Procrustes distance",
-    prepare=shape,
+    prepare=rowwise(shape),
     compare_many=squared_of_pairs,
+    from_sums=from_products,
 )
 def procrustes_squared(x: Tensor, y: Tensor) -> Tensor:
     """Squared Procrustes distance of the centred representations of norm 1; violates the triangle inequality.
@@ -79,8 +81,9 @@ def angular_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
     formula="arccos ‖ỸᵀX̃‖∗, ‖X̃‖ = ‖Ỹ‖ = 1",
     reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
     "Section 2",
-    prepare=shape,
+    prepare=rowwise(shape),
     compare_many=angular_of_pairs,
+    from_sums=from_products,
 )
 def procrustes_angular(x: Tensor, y: Tensor) -> Tensor:
     """The angle that the best rotation leaves between the centred representations: a Riemannian shape distance.
@@ -133,6 +136,7 @@ def size_shape_of_pairs(prepared: Sequence[SizedShape], pairs: Pairs) -> Tensor:
     "Bures and Shape Distances with Implications for Comparing Neural Representations",
     prepare=sized_shape,
     compare_many=size_shape_of_pairs,
+    from_sums=from_products,
 )
 def procrustes_size_shape(x: Tensor, y: Tensor) -> Tensor:
     """Procrustes size-and-shape distance: what the best rotation leaves of the centred matrices, sizes kept.

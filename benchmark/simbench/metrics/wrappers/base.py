@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import rows_of_inputs
-from simbench.metrics.metric import Metric, Pairs
+from simbench.metrics.metric import Metric, Pairs, of_representation
+from simbench.parameters import ParameterError, checked_parameters, parameters_model
+from simbench.registry import WRAPPERS, origin_of
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +42,63 @@ class Wrapper:
         """The score of one pair."""
         prepared = [self.prepare(as_representation(side)) for side in (x, y)]
         return self.compare_many(prepared, [(0, 1)])[0]
+
+
+@dataclass(frozen=True)
+class WrapperKind:
+    """A registered wrapper: its name, and the function that wraps a metric.
+
+    Attributes:
+        name: the key under which a suite declares it.
+        function: `(metric, setting, *, options) → WrappedMetric`; its keyword-only arguments are the options.
+        short: the option that a plain value in place of a mapping means.
+    """
+
+    name: str
+    function: Callable[..., WrappedMetric]
+    short: str
+
+    def wrap(self, metric: Metric, given: Any) -> Metric:
+        """Wrap a metric; raise `ParameterError` for options that do not fit, or a metric that cannot be wrapped."""
+        options = self.options(given)
+        try:
+            return self.function(metric, self.setting(options), **options)
+        except SimbenchError as refusal:
+            raise ParameterError({self.name: f'parameter "{self.name}": {refusal}'}) from None
+
+    def options(self, given: Any) -> dict[str, Any]:
+        """All options, defaults filled in; `ParameterError` under the wrapper's name, with all that is wrong."""
+        if isinstance(given, Mapping) and not all(isinstance(key, str) for key in given):
+            raise ParameterError({self.name: f'parameter "{self.name}": the names of options are strings'})
+        try:
+            return checked_parameters(self.function, given if isinstance(given, Mapping) else {self.short: given})
+        except ParameterError as error:
+            named = {option: f"{self.name}.{option}" for option in error.problems}
+            if not isinstance(given, Mapping):
+                named[self.short] = self.name
+            told = (text.replace(f'"{key}"', f'"{named[key]}"', 1) for key, text in error.problems.items())
+            raise ParameterError({self.name: "; ".join(told)}) from None
+
+    def setting(self, options: Mapping[str, Any]) -> str:
+        """As it may be declared on the command line, without defaults: `calibrate={permutations: 200}`."""
+        known = parameters_model(self.function).model_fields
+        changed = {key: value for key, value in options.items() if value != known[key].default}
+        if changed.keys() <= {self.short}:
+            return f"{self.name}={options[self.short]}"
+        return f"{self.name}={{{', '.join(f'{key}: {value}' for key, value in changed.items())}}}"
+
+
+W = TypeVar("W", bound=Callable[..., "WrappedMetric"])
+
+
+def wrapper(name: str, *, short: str) -> Callable[[W], W]:
+    """Register a function `(metric, setting, *, options) → WrappedMetric` as a wrapper; return it unchanged."""
+
+    def decorate(function: W) -> W:
+        WRAPPERS.register(name, WrapperKind(name, function, short), origin_of(function))
+        return function
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -77,7 +137,12 @@ def wrapped(wrapper: Wrapper, verb: str, setting: str, options: Mapping[str, Any
     """The metric that a wrapper makes of its own; `changes` is what no longer holds of the declaration."""
     inner = wrapper.metric
     declared = {part.name: getattr(inner, part.name) for part in fields(Metric)}
-    interfaces = {"function": wrapper, "prepare": wrapper.prepare, "compare_many": wrapper.compare_many}
+    interfaces = {
+        "function": wrapper,
+        "prepare": of_representation(wrapper.prepare),
+        "compare_many": wrapper.compare_many,
+        "from_sums": None,
+    }
     parameters = {**inner.parameters, **options}
     return WrappedMetric(
         **{**declared, **interfaces, "default": False, "parameters": parameters, **changes},

@@ -42,7 +42,7 @@ from simbench.metrics.kernels.linear_algebra import grouped
 from simbench.metrics.kernels.saturation import SATURATED
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, with_inputs, wrapped
+from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, with_inputs, wrapped, wrapper
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ MINIMUM_INPUTS = 8
 """Half of fewer would be too few for some metrics, and says little of any."""
 
 
+@wrapper("bootstrap", short="over")
 def bootstrapped(
     metric: Metric,
     setting: str,
@@ -126,10 +127,9 @@ class Resampling(Wrapper):
 
     def _of_resample(self, inputs: int) -> Metric:
         """The metric whose scores of a resample estimate what its scores of all inputs do."""
-        k = self.metric.parameters.get("k")
-        if self.metric.family != "neighbours" or k is None:
-            return self.metric
-        return self.metric.with_parameters({**self.metric.parameters, "k": max(1, round(k * (inputs // 2) / inputs))})
+        parameters = self.metric.parameters
+        counts = {name: max(1, round(parameters[name] * (inputs // 2) / inputs)) for name in self.metric.input_counts}
+        return self.metric.with_parameters({**parameters, **counts}) if counts else self.metric
 
     def _drawn(self, representation: Representation, chosen: Tensor) -> Representation:
         if not self.metric.takes_representations:

@@ -29,15 +29,9 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.cca.correlations import basis, principal_basis
-from simbench.metrics.cca.subspaces import column_space
-from simbench.metrics.cka.linear import centre
-from simbench.metrics.kernels.linear_algebra import Spectrum
-from simbench.metrics.metric import Metric, Pairs, Score
+from simbench.metrics.metric import Metric, Pairs, Score, of_representation
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.shape.partial_whitening import partially_whitened
-from simbench.metrics.shape.procrustes import shape
-from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, matrix_rows, with_inputs, wrapped
+from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, matrix_rows, with_inputs, wrapped, wrapper
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -52,12 +46,11 @@ REFERENCE = (
     "Gröger, Wen, Brbić (2026), Revisiting the Platonic Representation Hypothesis: An Aristotelian View "
     "(null calibration by permutation)"
 )
-ROW_BY_ROW = (centre, basis, principal_basis, shape, partially_whitened, column_space)
-"""Preparations that turn permuted rows into permuted rows of the same (those of `shape`, up to a rotation)."""
 TIE = 1e-9
 """Relative difference of scores that is rounding error: what a permutation gives again counts as reached."""
 
 
+@wrapper("calibrate", short="by")
 def calibrated(
     metric: Metric,
     setting: str,
@@ -167,22 +160,21 @@ class PreparedOnce:
         self._metric = metric
         self._kept: dict[int, Any] = {}
         prepares = metric.prepare is not None and metric.compare_many is not None
-        self.metric = replace(metric, prepare=self._prepare) if prepares else metric
+        self.metric = replace(metric, prepare=of_representation(self._prepare)) if prepares else metric
 
-    def _prepare(self, representation: Representation, **parameters: Any) -> Any:
+    def _prepare(self, representation: Representation) -> Any:
         if id(representation) not in self._kept:
-            assert self._metric.prepare is not None
-            self._kept[id(representation)] = self._metric.prepare(representation, **parameters)
+            self._kept[id(representation)] = self._metric.prepared(representation)
         return self._kept[id(representation)]
 
     def permuted(self, representation: Representation, order: Tensor) -> Representation:
         """The inputs in another order; prepared, too, if that takes no more than permuting rows."""
-        known = self._kept.get(id(representation)) if self._metric.prepare in ROW_BY_ROW else None
+        known = self._kept.get(id(representation)) if self._metric.prepares_rows else None
         if known is None:
             return with_inputs(representation, order)
         stand_in = replace(representation)  # only looked at to see whether it is usable, which no order changes
         rows = matrix_rows(representation, order)
-        self._kept[id(stand_in)] = replace(known, left=known.left[rows]) if isinstance(known, Spectrum) else known[rows]
+        self._kept[id(stand_in)] = known[rows]
         return stand_in
 
     def forget(self, representations: Sequence[Representation]) -> None:
