@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import cell, state
 from simbench.plots.grades import threshold
-from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, new_figure, shortened, wrapped
+from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, WORDS, new_figure, shortened, wrapped
 
 ACROSS = 4
 BAR = 0.155
@@ -85,8 +85,6 @@ def _panel(axes: Axes, ranked: RankedRow, columns: Sequence[BoardColumn]) -> Non
 def _legend(figure: Figure, states: set[str]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-
-    from simbench.plots.style import WORDS
 
     handles: list[Patch | Line2D] = [
         Patch(facecolor=face, edgecolor=LOOKS[name]["color"], hatch=hatch, label=WORDS[name])

@@ -13,7 +13,7 @@ from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES, DATASETS
 from simbench.suite.names import component_at
 from simbench.suite.schema import FitProbe, Probe
-from simbench.suite.yaml_nodes import Document, Location, Problem
+from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem
 
 if TYPE_CHECKING:
     from simbench.data.dataset import Outline
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PROBE: Location = ("probe", "dataset")
 
 
-def data_problems(document: Document) -> Iterator[Problem]:
+def data_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find a probe that asks for too many inputs, and models that cannot read inputs of the probe's shape."""
     probe = _outline(PROBE, document)
     models = document.at(("models",))
@@ -37,7 +37,7 @@ def data_problems(document: Document) -> Iterator[Problem]:
             yield from _shape_problems(taught, place, f"its student models.{name}", document)
 
 
-def _number_problems(probe: Outline, document: Document) -> Iterator[Problem]:
+def _number_problems(probe: Outline, document: SuiteDocument) -> Iterator[SuiteProblem]:
     component = component_at(PROBE, document)
     assert component is not None
     # An unknown key may be a misspelt `inputs`.
@@ -50,10 +50,12 @@ def _number_problems(probe: Outline, document: Document) -> Iterator[Problem]:
         if split in ("train", "test") and isinstance(asked, int):
             too_many = probe.lacks(asked, component.name, split)
             if too_many is not None:
-                yield Problem(document.position((*place, "inputs")), too_many)
+                yield SuiteProblem(document.position((*place, "inputs")), too_many)
 
 
-def _shape_problems(trained: Location, shown: Location, to_what: str, document: Document) -> Iterator[Problem]:
+def _shape_problems(
+    trained: Location, shown: Location, to_what: str, document: SuiteDocument
+) -> Iterator[SuiteProblem]:
     """Find a model group that is trained on inputs of one shape and cannot read the inputs that it is shown."""
     own, other = _outline(trained, document), _outline(shown, document)
     group = trained[:2]
@@ -69,10 +71,10 @@ def _shape_problems(trained: Location, shown: Location, to_what: str, document: 
         f"models.{group[1]}: {component.name} trained on {names[0]}, inputs of shape {own.input_shape}, cannot read "
         f"{to_what}: {names[1]}, of shape {other.input_shape}; train it on {names[1]}"
     )
-    yield Problem(document.position(trained), text)
+    yield SuiteProblem(document.position(trained), text)
 
 
-def _outline(place: Location, document: Document) -> Outline | None:
+def _outline(place: Location, document: SuiteDocument) -> Outline | None:
     """Return the outline of the dataset that is named at a place; None if it is unknown."""
     component = component_at(place, document)
     if component is None or component.name not in DATASETS:

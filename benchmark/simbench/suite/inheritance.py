@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 from simbench.errors import UnknownNameError
-from simbench.suite.yaml_nodes import Document, Location, Position, Problem, merged
+from simbench.suite.yaml_nodes import SuiteDocument, Location, Position, SuiteProblem, merged
 
 LIKE = "like"
 GROUP = re.compile(r"models\.([^.:;, \[]+)")
 
 
-def with_groups_filled_in(document: Document) -> Document:
+def resolve_inheritance(document: SuiteDocument) -> SuiteDocument:
     """Resolve `like`: return the document with every group complete; inherited keys keep their original positions.
 
     A group that is like an unknown group or like itself is a problem of the document, and incomplete in it.
@@ -29,19 +29,19 @@ def with_groups_filled_in(document: Document) -> Document:
     if not isinstance(groups, dict):
         return document
     for name in groups:
-        document = _filled_in(document, name, ())
+        document = _complete_group(document, name, ())
     return document
 
 
-def told_once(problems: Iterable[Problem], document: Document) -> list[Problem]:
+def drop_repeated(problems: Iterable[SuiteProblem], document: SuiteDocument) -> list[SuiteProblem]:
     """Keep one of the problems that differ only in the group that they name: that of the group declared there."""
-    told: dict[tuple[Position, str], list[Problem]] = {}
+    told: dict[tuple[Position, str], list[SuiteProblem]] = {}
     for problem in problems:
         told.setdefault((problem.position, GROUP.sub("models", problem.text)), []).append(problem)
-    return [min(alike, key=lambda one: _lines_below_its_group(one, document)) for alike in told.values()]
+    return [min(alike, key=lambda one: _lines_below_group(one, document)) for alike in told.values()]
 
 
-def _lines_below_its_group(problem: Problem, document: Document) -> float:
+def _lines_below_group(problem: SuiteProblem, document: SuiteDocument) -> float:
     named = GROUP.search(problem.text)
     group = document.keys.get(("models", named[1])) if named else None
     if group is None or group.file != problem.position.file or group.line > problem.position.line:
@@ -49,7 +49,7 @@ def _lines_below_its_group(problem: Problem, document: Document) -> float:
     return problem.position.line - group.line
 
 
-def _filled_in(document: Document, name: str, chain: tuple[str, ...]) -> Document:
+def _complete_group(document: SuiteDocument, name: str, chain: tuple[str, ...]) -> SuiteDocument:
     """Return the document with this group complete, after completing the group that it is like."""
     place: Location = ("models", name)
     group = document.at(place)
@@ -59,30 +59,32 @@ def _filled_in(document: Document, name: str, chain: tuple[str, ...]) -> Documen
     where = document.position((*place, LIKE))
     groups: Mapping[str, Any] = document.at(("models",))
     if not isinstance(other, str):
-        return _without_rest(document, name, Problem(where, f"models.{name}.like: the name of one group is needed"))
+        return _without_rest(
+            document, name, SuiteProblem(where, f"models.{name}.like: the name of one group is needed")
+        )
     if other in (name, *chain):
-        return _without_rest(document, name, Problem(where, f"models.{name}: a group cannot be like itself"))
+        return _without_rest(document, name, SuiteProblem(where, f"models.{name}: a group cannot be like itself"))
     if other not in groups:
         known = [known for known in groups if known != name]
-        return _without_rest(document, name, Problem(where, str(UnknownNameError("model", other, known))))
-    document = _filled_in(document, other, (*chain, name))
+        return _without_rest(document, name, SuiteProblem(where, str(UnknownNameError("model", other, known))))
+    document = _complete_group(document, other, (*chain, name))
     if not isinstance(groups[other], dict) or ("models", other) in document.incomplete:
         document = _without_rest(document, name)
-    return merged(_as_if_written(document, other, name), document)
+    return merged(_inherited_part(document, other, name), document)
 
 
-def _without_rest(document: Document, name: str, *problems: Problem) -> Document:
+def _without_rest(document: SuiteDocument, name: str, *problems: SuiteProblem) -> SuiteDocument:
     incomplete = document.incomplete | {("models", name)}
     return replace(document, problems=(*document.problems, *problems), incomplete=incomplete)
 
 
-def _as_if_written(document: Document, other: str, name: str) -> Document:
+def _inherited_part(document: SuiteDocument, other: str, name: str) -> SuiteDocument:
     """Return a document in which group `name` declares all that `other` does, at the positions of `other`."""
     groups = document.data["models"]
     # All groups are listed, so that they keep their order when this is merged.
     written = {known: copy.deepcopy(groups[other]) if known == name else {} for known in groups}
     keys, values = (_moved(positions, other, name) for positions in (document.keys, document.values))
-    return Document({"models": written}, keys, values)
+    return SuiteDocument({"models": written}, keys, values)
 
 
 def _moved(positions: Mapping[Location, Position], other: str, name: str) -> dict[Location, Position]:

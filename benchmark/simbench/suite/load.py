@@ -10,11 +10,11 @@ from pathlib import Path
 from simbench.errors import SimbenchError, SuiteError, UnknownNameError
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
 from simbench.suite.data_problems import data_problems
-from simbench.suite.inheritance import told_once, with_groups_filled_in
-from simbench.suite.names import component_at, dataset_places, imported_plugins, metric_places, name_problems
+from simbench.suite.inheritance import drop_repeated, resolve_inheritance
+from simbench.suite.names import component_at, dataset_places, import_plugins, metric_places, name_problems
 from simbench.suite.schema import DeclaredTest, Suite
 from simbench.suite.schema_problems import validated
-from simbench.suite.yaml_nodes import Document, Location, Problem, merged, read_document
+from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem, merged, read_document
 
 
 def bundled_suites() -> dict[str, Path]:
@@ -39,9 +39,9 @@ def find_suite(reference: str, folder: Path = Path()) -> Path:
 
 def load_suite(reference: str) -> Suite:
     """Read a suite, merge it with the one that it extends, and check it; raise `SuiteError` with all problems."""
-    document = with_groups_filled_in(_extended(find_suite(reference), ()))
+    document = resolve_inheritance(_extended(find_suite(reference), ()))
     _anchor(document, _plugin_places(document))
-    problems = [*document.problems, *imported_plugins(document)]
+    problems = [*document.problems, *import_plugins(document)]
     _anchor(document, _file_places(document))
     data = dict(document.data)
     if isinstance(data.get("tests"), list) and data["tests"]:
@@ -52,7 +52,7 @@ def load_suite(reference: str) -> Suite:
     problems.extend(data_problems(document))
     if problems or suite is None:
         raise SuiteError(
-            dict.fromkeys(str(problem) for problem in _in_file_order(told_once(problems, document), document))
+            dict.fromkeys(str(problem) for problem in _in_file_order(drop_repeated(problems, document), document))
         )
     return suite
 
@@ -65,7 +65,7 @@ def layers_of_model(suite: Suite, name: str) -> tuple[str, ...] | None:
     return ARCHITECTURES.get(spec.architecture.name).layers(**spec.architecture.parameters)
 
 
-def _extended(path: Path, chain: Sequence[Path]) -> Document:
+def _extended(path: Path, chain: Sequence[Path]) -> SuiteDocument:
     """Read a document, merged over the one that it extends."""
     document = read_document(path)
     base = document.data.pop("extends", None)
@@ -83,7 +83,7 @@ def _extended(path: Path, chain: Sequence[Path]) -> Document:
     return merged(_extended(found, [*chain, path.resolve()]), document)
 
 
-def _anchor(document: Document, places: Iterable[Location]) -> None:
+def _anchor(document: SuiteDocument, places: Iterable[Location]) -> None:
     """Make references to files absolute: they are relative to the file that holds the reference."""
     for location in places:
         reference = document.at(location)
@@ -94,12 +94,12 @@ def _anchor(document: Document, places: Iterable[Location]) -> None:
                 document.at(location[:-1])[location[-1]] = f"{beside.resolve()}{colon}{attribute}"
 
 
-def _plugin_places(document: Document) -> list[Location]:
+def _plugin_places(document: SuiteDocument) -> list[Location]:
     plugins = document.at(("plugins",))
     return [("plugins", index) for index in range(len(plugins) if isinstance(plugins, list) else 0)]
 
 
-def _file_places(document: Document) -> Iterator[Location]:
+def _file_places(document: SuiteDocument) -> Iterator[Location]:
     """Yield the places other than `plugins` that may name a file: metrics, weights, and datasets read from files."""
     models = document.at(("models",))
     yield from (("models", name, "load") for name in (models if isinstance(models, dict) else ()))
@@ -111,14 +111,14 @@ def _file_places(document: Document) -> Iterator[Location]:
             yield from ((*location, parameter) for parameter in DATASETS.get(component.name).files)
 
 
-def _checked_tests(document: Document, problems: list[Problem]) -> list[DeclaredTest]:
+def _checked_tests(document: SuiteDocument, problems: list[SuiteProblem]) -> list[DeclaredTest]:
     """Return the valid tests, each validated by its kind; add the problems of the others."""
     tests: list[DeclaredTest] = []
     for index, raw in enumerate(document.data["tests"]):
         location: Location = ("tests", index)
         if not isinstance(raw, dict):
             text = f"tests[{index}]: a test is a mapping with `id` and `kind`"
-            problems.append(Problem(document.position(location), text))
+            problems.append(SuiteProblem(document.position(location), text))
             continue
         if not isinstance(raw.get("kind"), str) or raw["kind"] not in TEST_KINDS:
             problems.append(_kind_problem(index, document))
@@ -129,15 +129,15 @@ def _checked_tests(document: Document, problems: list[Problem]) -> list[Declared
     return tests
 
 
-def _kind_problem(index: int, document: Document) -> Problem:
+def _kind_problem(index: int, document: SuiteDocument) -> SuiteProblem:
     place: Location = ("tests", index, "kind")
     kind = document.at(place)
     if kind is None:
-        return Problem(document.position(place), f'key "kind" is missing in tests[{index}]')
-    return Problem(document.position(place), str(UnknownNameError("test kind", str(kind), TEST_KINDS.names())))
+        return SuiteProblem(document.position(place), f'key "kind" is missing in tests[{index}]')
+    return SuiteProblem(document.position(place), str(UnknownNameError("test kind", str(kind), TEST_KINDS.names())))
 
 
-def _in_file_order(problems: Sequence[Problem], document: Document) -> list[Problem]:
+def _in_file_order(problems: Sequence[SuiteProblem], document: SuiteDocument) -> list[SuiteProblem]:
     """Sort problems by their place in the file; those of an extended file come last."""
     own = document.position(()).file
     return sorted(problems, key=lambda one: (one.position.file != own, *vars(one.position).values()))

@@ -12,17 +12,17 @@ from simbench.errors import SimbenchError, UnknownNameError
 from simbench.parameters import ParameterError, checked_parameters
 from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRANSFORMS, Registry, import_reference
 from simbench.suite.schema import DEFAULT, Component
-from simbench.suite.yaml_nodes import Document, Location, Problem
+from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem
 
 
-def imported_plugins(document: Document) -> Iterator[Problem]:
+def import_plugins(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Import the modules that `plugins:` lists; one that cannot be imported is a problem."""
     for index, reference in enumerate(_strings(document.at(("plugins",)))):
         if reference is not None:
-            yield from _imported(reference, ("plugins", index), document)
+            yield from _import_problems(reference, ("plugins", index), document)
 
 
-def name_problems(document: Document) -> Iterator[Problem]:
+def name_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find unknown names and invalid parameters."""
     yield from _component(DATASETS, ("probe", "dataset"), document)
     for name in _models(document):
@@ -34,14 +34,14 @@ def name_problems(document: Document) -> Iterator[Problem]:
     yield from _test_problems(document)
 
 
-def dataset_places(document: Document) -> Iterator[Location]:
+def dataset_places(document: SuiteDocument) -> Iterator[Location]:
     """Yield the places where a suite may name a dataset."""
     yield ("probe", "dataset")
     for name in _models(document):
         yield ("models", name, "train", "dataset")
 
 
-def metric_places(document: Document) -> Iterator[Location]:
+def metric_places(document: SuiteDocument) -> Iterator[Location]:
     """Yield the places where a suite names a metric: each entry of the list, or the single name in its place."""
     declared = document.at(("metrics",))
     if isinstance(declared, list):
@@ -50,7 +50,7 @@ def metric_places(document: Document) -> Iterator[Location]:
         yield ("metrics",)
 
 
-def component_at(location: Location, document: Document) -> Component | None:
+def component_at(location: Location, document: SuiteDocument) -> Component | None:
     """Return the component declared at a place; None if there is none that can be read."""
     raw = document.at(location)
     if isinstance(raw, str):
@@ -69,7 +69,7 @@ def is_location(name: str) -> bool:
     return ":" in name or "." in name
 
 
-def _models(document: Document) -> list[str]:
+def _models(document: SuiteDocument) -> list[str]:
     models = document.at(("models",))
     return list(models) if isinstance(models, dict) else []
 
@@ -79,14 +79,14 @@ def _strings(raw: Any) -> list[str | None]:
     return [item if isinstance(item, str) else None for item in raw] if isinstance(raw, list) else []
 
 
-def _imported(reference: str, location: Location, document: Document) -> Iterator[Problem]:
+def _import_problems(reference: str, location: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
     try:
         import_reference(reference)
     except SimbenchError as error:
-        yield Problem(document.position(location), str(error))
+        yield SuiteProblem(document.position(location), str(error))
 
 
-def _component(registry: Registry[Any], location: Location, document: Document) -> Iterator[Problem]:
+def _component(registry: Registry[Any], location: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
     component = component_at(location, document)
     if component is None:
         return
@@ -94,11 +94,11 @@ def _component(registry: Registry[Any], location: Location, document: Document) 
         _check_parameters(registry.get(component.name), component.parameters)
     except UnknownNameError as error:
         named = (*location, "name") if (*location, "name") in document.values else location
-        yield Problem(document.position(named), str(error))
+        yield SuiteProblem(document.position(named), str(error))
     except ParameterError as error:
         for parameter, message in error.problems.items():
             place = document.position((*location, parameter), of_key=True)
-            yield Problem(place, f"{registry.kind} {component.name}: {message}")
+            yield SuiteProblem(place, f"{registry.kind} {component.name}: {message}")
 
 
 def _check_parameters(component: Any, given: Mapping[str, Any]) -> None:
@@ -109,18 +109,18 @@ def _check_parameters(component: Any, given: Mapping[str, Any]) -> None:
         checked_parameters(component.function, given)
 
 
-def _metric_problems(document: Document) -> Iterator[Problem]:
+def _metric_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     for location in metric_places(document):
         choice = component_at(location, document)
         if choice is None or choice.name == DEFAULT:
             continue
         if is_location(choice.name) and choice.name not in METRICS:
-            yield from _imported(choice.name, location, document)
+            yield from _import_problems(choice.name, location, document)
         else:
             yield from _component(METRICS, location, document)
 
 
-def _architecture_layers(name: str, document: Document) -> tuple[tuple[str, ...] | None, str | None]:
+def _architecture_layers(name: str, document: SuiteDocument) -> tuple[tuple[str, ...] | None, str | None]:
     """Return the layers that a model group's architecture declares and the one that its head reads; None if undeclared.
 
     Both are None if the architecture is itself invalid, or only a part of it is known.
@@ -135,7 +135,7 @@ def _architecture_layers(name: str, document: Document) -> tuple[tuple[str, ...]
         return None, None
 
 
-def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
+def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find layers that an architecture does not have, and a missing list of layers where only the suite can give it."""
     component = component_at(("models", name, "architecture"), document)
     if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
@@ -143,26 +143,28 @@ def _layer_problems(name: str, document: Document) -> Iterator[Problem]:
     (known, _), listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
     if listed is None and ARCHITECTURES.get(component.name).layer_names is None:
         place = document.position(("models", name), of_key=True)
-        yield Problem(place, f'models.{name}: architecture "{component.name}" needs `layers:`, a list of its layers')
+        yield SuiteProblem(
+            place, f'models.{name}: architecture "{component.name}" needs `layers:`, a list of its layers'
+        )
     for index, layer in enumerate(_strings(listed)):
         if known is not None and layer is not None and layer not in known:
             error = UnknownNameError(f"layer of {component.name}", layer, known)
-            yield Problem(document.position(("models", name, "layers", index)), str(error))
+            yield SuiteProblem(document.position(("models", name, "layers", index)), str(error))
 
 
-def _teacher_problems(name: str, document: Document) -> Iterator[Problem]:
+def _teacher_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find a teacher that is no group of the suite, or that has a teacher itself."""
     place: Location = ("models", name, "train", "distil", "teacher")
     teacher = document.at(place)
     if not isinstance(teacher, str):
         return
     if teacher not in _models(document):
-        yield Problem(document.position(place), str(UnknownNameError("model", teacher, _models(document))))
+        yield SuiteProblem(document.position(place), str(UnknownNameError("model", teacher, _models(document))))
     elif document.at(("models", teacher, "train", "distil")) is not None:
-        yield Problem(document.position(place), f'models.{name}: the teacher "{teacher}" has a teacher itself')
+        yield SuiteProblem(document.position(place), f'models.{name}: the teacher "{teacher}" has a teacher itself')
 
 
-def _test_problems(document: Document) -> Iterator[Problem]:
+def _test_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     seen: dict[str, int] = {}
     tests = document.at(("tests",))
     for index, raw in enumerate(tests if isinstance(tests, list) else []):
@@ -173,7 +175,7 @@ def _test_problems(document: Document) -> Iterator[Problem]:
         if isinstance(test_id, str):
             if test_id in seen:
                 text = f'id "{test_id}" is also that of tests[{seen[test_id]}]'
-                yield Problem(document.position((*at, "id")), text)
+                yield SuiteProblem(document.position((*at, "id")), text)
             seen.setdefault(test_id, index)
         yield from _needs_models(raw, at, document)
         yield from _unknown("model", raw.get("models"), (*at, "models"), _models(document), document)
@@ -189,37 +191,37 @@ def _test_problems(document: Document) -> Iterator[Problem]:
                 yield from _unknown(f"layer of {name}", raw.get("layers"), (*at, "layers"), layers, document)
                 if isinstance(raw.get("layer"), str) and raw["layer"] not in layers:
                     error = UnknownNameError(f"layer of {name}", raw["layer"], layers)
-                    yield Problem(document.position((*at, "layer")), str(error))
+                    yield SuiteProblem(document.position((*at, "layer")), str(error))
 
 
-def _bound_problems(bounds: Any, at: Location, document: Document) -> Iterator[Problem]:
+def _bound_problems(bounds: Any, at: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find unknown metrics among those that are bounded and those that bound them."""
     for name in bounds if isinstance(bounds, dict) else ():
         if name not in METRICS:
             error = UnknownNameError("metric", str(name), METRICS.names())
-            yield Problem(document.position((*at, name), of_key=True), str(error))
+            yield SuiteProblem(document.position((*at, name), of_key=True), str(error))
         yield from _component(METRICS, (*at, name, "by"), document)
         bounding = component_at((*at, name, "by"), document)
         yield from _no_distance(bounding.name if bounding else None, (*at, name, "by"), document)
 
 
-def _no_distance(name: str | None, at: Location, document: Document) -> Iterator[Problem]:
+def _no_distance(name: str | None, at: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find a similarity where a distance is needed: a value that grows with the difference between two models."""
     if name is not None and name in METRICS and METRICS.get(name).higher_is_more_similar:
-        yield Problem(document.position(at), f'metric "{name}" is a similarity; a distance is needed here')
+        yield SuiteProblem(document.position(at), f'metric "{name}" is a similarity; a distance is needed here')
 
 
-def _needs_models(raw: dict[str, Any], at: Location, document: Document) -> Iterator[Problem]:
+def _needs_models(raw: dict[str, Any], at: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
     kind = raw.get("kind")
     if not isinstance(kind, str) or kind not in TEST_KINDS:
         return
     if raw.get("models", []) == [] and not TEST_KINDS.get(kind).generates_its_models:
-        yield Problem(
+        yield SuiteProblem(
             document.position(at), f'test "{raw.get("id", "")}" names no models; a test of kind {kind} needs some'
         )
 
 
-def _layers_of(name: str, document: Document) -> tuple[str, ...] | None:
+def _layers_of(name: str, document: SuiteDocument) -> tuple[str, ...] | None:
     """Return the layers of a model group that tests may name: those listed, else the architecture's; and the head's.
 
     None if the layers are not known.
@@ -231,8 +233,8 @@ def _layers_of(name: str, document: Document) -> tuple[str, ...] | None:
 
 
 def _unknown(
-    kind: str, names: Any, location: Location, valid: tuple[str, ...] | list[str], document: Document
-) -> Iterator[Problem]:
+    kind: str, names: Any, location: Location, valid: tuple[str, ...] | list[str], document: SuiteDocument
+) -> Iterator[SuiteProblem]:
     for index, name in enumerate(_strings(names)):
         if name is not None and name not in valid:
-            yield Problem(document.position((*location, index)), str(UnknownNameError(kind, name, valid)))
+            yield SuiteProblem(document.position((*location, index)), str(UnknownNameError(kind, name, valid)))

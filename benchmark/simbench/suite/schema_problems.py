@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from simbench.errors import suggestion
 from simbench.suite.inheritance import LIKE
 from simbench.suite.schema import ModelSpec, Suite
-from simbench.suite.yaml_nodes import Document, Location, Problem
+from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem
 
 M = TypeVar("M", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
@@ -20,7 +20,9 @@ QUOTED = re.compile(r"'([^']*)'")
 KEYS_OF_LOADING: dict[type[BaseModel], list[str]] = {Suite: ["extends"], ModelSpec: [LIKE]}
 
 
-def validated(model: type[M], data: Any, location: Location, document: Document, problems: list[Problem]) -> M | None:
+def validated(
+    model: type[M], data: Any, location: Location, document: SuiteDocument, problems: list[SuiteProblem]
+) -> M | None:
     """Return an instance of `model`, or None after adding to `problems`."""
     try:
         return model.model_validate(data)
@@ -39,12 +41,14 @@ def path_of(location: Location) -> str:
     return text.lstrip(".")
 
 
-def _described(model: type[BaseModel], error: ValidationError, location: Location, document: Document) -> list[Problem]:
+def _described(
+    model: type[BaseModel], error: ValidationError, location: Location, document: SuiteDocument
+) -> list[SuiteProblem]:
     """Return one problem per error of pydantic; errors of the branches of one union are alternatives, and make one.
 
     A missing value or key is no problem where the document is incomplete.
     """
-    unknown_and_missing: list[Problem] = []
+    unknown_and_missing: list[SuiteProblem] = []
     wrong: dict[Location, list[str]] = {}
     for problem in error.errors():
         missing = problem["type"] == "missing"
@@ -56,13 +60,15 @@ def _described(model: type[BaseModel], error: ValidationError, location: Locatio
         if problem["type"] == "extra_forbidden":
             tail = suggestion(str(here[-1]), _fields_at(model, inner[:-1]))
             text = f'unknown key "{here[-1]}"{parent}{tail}'
-            unknown_and_missing.append(Problem(document.position(here, of_key=True), text))
+            unknown_and_missing.append(SuiteProblem(document.position(here, of_key=True), text))
         elif missing:
-            unknown_and_missing.append(Problem(document.position(here), f'key "{here[-1]}" is missing{parent}'))
+            unknown_and_missing.append(SuiteProblem(document.position(here), f'key "{here[-1]}" is missing{parent}'))
         else:
             wrong.setdefault(here, []).append(_message(problem))
     return unknown_and_missing + [
-        Problem(document.position(here), f"{path_of(here) or 'the suite'}: {', or '.join(dict.fromkeys(messages))}")
+        SuiteProblem(
+            document.position(here), f"{path_of(here) or 'the suite'}: {', or '.join(dict.fromkeys(messages))}"
+        )
         for here, messages in wrong.items()
     ]
 

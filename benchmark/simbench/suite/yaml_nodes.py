@@ -44,7 +44,7 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class Problem(NamedTuple):
+class SuiteProblem(NamedTuple):
     """Mistake in a suite file, with its position."""
 
     position: Position
@@ -56,7 +56,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Document:
+class SuiteDocument:
     """Mapping read from YAML, with the positions of all keys and values, and the problems found while reading.
 
     At the places that are `incomplete`, a part is missing because the group that it is inherited from is invalid.
@@ -65,7 +65,7 @@ class Document:
     data: dict[str, Any]
     keys: dict[Location, Position]
     values: dict[Location, Position]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SuiteProblem, ...] = ()
     incomplete: frozenset[Location] = frozenset()
 
     def at(self, location: Location) -> Any:
@@ -89,7 +89,7 @@ class Document:
         return self.values[()]
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> SuiteDocument:
     """Read one YAML mapping; raise `SuiteError` if the file is not valid YAML or holds no mapping."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
@@ -106,10 +106,10 @@ def read_document(path: Path) -> Document:
         data = reader.plain(node, ())
     except RecursionError:
         raise SuiteError([f"{path}:1:1: not valid YAML: an alias stands inside of what it names"]) from None
-    return Document(data, reader.keys, reader.values, tuple(reader.problems))
+    return SuiteDocument(data, reader.keys, reader.values, tuple(reader.problems))
 
 
-def merged(base: Document, over: Document) -> Document:
+def merged(base: SuiteDocument, over: SuiteDocument) -> SuiteDocument:
     """Merge `over` into `base`: mappings are merged key by key, everything else is replaced.
 
     A component with another `name` is replaced as a whole, since its parameters differ.
@@ -117,7 +117,7 @@ def merged(base: Document, over: Document) -> Document:
     keys, values = dict(base.keys), dict(base.values)
     data = _merge(base.data, over.data, (), keys, values)
     problems, incomplete = (*base.problems, *over.problems), base.incomplete | over.incomplete
-    return Document(data, keys | over.keys, values | over.values, problems, incomplete)
+    return SuiteDocument(data, keys | over.keys, values | over.values, problems, incomplete)
 
 
 def _merge(
@@ -151,7 +151,7 @@ class _Reader:
         self.file = file
         self.keys: dict[Location, Position] = {}
         self.values: dict[Location, Position] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[SuiteProblem] = []
         self._constructor = _Loader("")
 
     def plain(self, node: yaml.Node, location: Location) -> Any:
@@ -168,7 +168,7 @@ class _Reader:
             key = str(self._scalar(key_node))
             here = (*location, key)
             if key in result:
-                self.problems.append(Problem(self._position(key_node), f'key "{key}" appears twice'))
+                self.problems.append(SuiteProblem(self._position(key_node), f'key "{key}" appears twice'))
             self.keys[here] = self._position(key_node)
             result[key] = self.plain(value_node, here)
         return result
@@ -177,7 +177,7 @@ class _Reader:
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            self.problems.append(Problem(self._position(node), str(error).splitlines()[0]))
+            self.problems.append(SuiteProblem(self._position(node), str(error).splitlines()[0]))
             return None
 
     def _position(self, node: yaml.Node) -> Position:
