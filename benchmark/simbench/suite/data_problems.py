@@ -13,7 +13,7 @@ from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES, DATASETS
 from simbench.suite.names import component_at
 from simbench.suite.schema import FitProbe, Probe
-from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem
+from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 if TYPE_CHECKING:
     from simbench.data.dataset import Outline

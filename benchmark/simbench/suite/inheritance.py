@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from simbench.errors import UnknownNameError
-from simbench.suite.yaml_nodes import SuiteDocument, Location, Position, SuiteProblem, merged
+from simbench.suite.yaml_nodes import Location, Position, SuiteDocument, SuiteProblem, merged
 
 LIKE = "like"
 GROUP = re.compile(r"models\.([^.:;, \[]+)")

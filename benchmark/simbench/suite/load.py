@@ -14,7 +14,7 @@ from simbench.suite.inheritance import drop_repeated, resolve_inheritance
 from simbench.suite.names import component_at, dataset_places, import_plugins, metric_places, name_problems
 from simbench.suite.schema import DeclaredTest, Suite
 from simbench.suite.schema_problems import validated
-from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem, merged, read_document
+from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem, merged, read_document
 
 
 def bundled_suites() -> dict[str, Path]:

@@ -12,7 +12,7 @@ from simbench.errors import SimbenchError, UnknownNameError
 from simbench.parameters import ParameterError, checked_parameters
 from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRANSFORMS, Registry, import_reference
 from simbench.suite.schema import DEFAULT, Component
-from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem
+from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 
 def import_plugins(document: SuiteDocument) -> Iterator[SuiteProblem]:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from simbench.errors import suggestion
 from simbench.suite.inheritance import LIKE
 from simbench.suite.schema import ModelSpec, Suite
-from simbench.suite.yaml_nodes import SuiteDocument, Location, SuiteProblem
+from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 M = TypeVar("M", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
