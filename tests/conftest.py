@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Container, Generator
+from functools import wraps
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from simbench.models import training
+
 # Fixtures that give every test that uses them, directly or through another fixture, the marker of their own name.
 MARKING_FIXTURES = ("trains", "process", "browser")
+# Every run asks git for the commit, and platform may ask uname: so little needs no marker.
+COMMANDS_OF_A_RUN = {"git", "uname"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -18,6 +27,48 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     for name in MARKING_FIXTURES:
         if name in getattr(item, "fixturenames", ()):
             item.add_marker(name)
+
+
+class MarkerGuard:
+    """Fail a test that trains networks or starts processes and has no marker that says so."""
+
+    def __init__(self) -> None:
+        self.item: pytest.Item | None = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        self.item = item
+        try:
+            return (yield)
+        finally:
+            self.item = None
+
+    def require(self, marker: str) -> None:
+        """Fail unless the test that is running has this marker."""
+        if self.item is not None and self.item.get_closest_marker(marker) is None:
+            pytest.fail(f"{self.item.nodeid} lacks the marker `{marker}`, and what it does needs it", pytrace=False)
+
+    def watch(self, owner: object, name: str, marker: str, harmless: Container[str] = ()) -> None:
+        """Require the marker whenever `owner.name` is called, but for commands that are harmless."""
+        original = getattr(owner, name)
+
+        @wraps(original)
+        def watched(*arguments: Any, **options: Any) -> Any:
+            command = options.get("args", arguments[1] if len(arguments) > 1 else ())
+            if not (isinstance(command, list) and command[0] in harmless):
+                self.require(marker)
+            return original(*arguments, **options)
+
+        setattr(owner, name, watched)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hold that the markers are true."""
+    guard = MarkerGuard()
+    config.pluginmanager.register(guard)
+    guard.watch(training, "_fit", "trains")
+    guard.watch(BaseProcess, "start", "process")
+    guard.watch(subprocess.Popen, "__init__", "process", COMMANDS_OF_A_RUN)
 
 
 @pytest.fixture(scope="session")

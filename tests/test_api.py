@@ -32,10 +32,12 @@ def fresh(code):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.process
 def test_importing_the_package_imports_neither_torch_nor_numpy():
     fresh("import sys, simbench; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)")
 
 
+@pytest.mark.process
 def test_defining_a_metric_imports_no_torch():
     fresh(
         "import sys, simbench\n"
@@ -56,6 +58,7 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = simbench.no_such_thing
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("first", ["import simbench", "import simbench.run.events", "from simbench import run"])
 def test_run_is_a_function_and_a_subpackage_whatever_was_imported_first(first):
     fresh(

@@ -45,6 +45,7 @@ def test_the_old_file_is_there_until_the_block_ends(tmp_path):
     assert path.read_text() == "new"
 
 
+@pytest.mark.process
 def test_a_kill_in_the_middle_keeps_the_old_file(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "old")

@@ -82,10 +82,12 @@ def names_in_a_fresh_process() -> str:
     return run_python(PRINT_NAMES)
 
 
+@pytest.mark.process
 def test_reading_all_registries_imports_no_torch():
     run_python(f"import sys; {PRINT_NAMES}; assert 'torch' not in sys.modules")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "module",
     [
@@ -99,6 +101,7 @@ def test_components_have_one_order_whichever_module_is_imported_first(module, na
     assert run_python(f"import {module}; {PRINT_NAMES}") == names_in_a_fresh_process
 
 
+@pytest.mark.process
 def test_a_users_component_registered_before_the_built_in_ones_is_listed_after_them():
     code = (
         "from simbench import metric;"
@@ -108,6 +111,7 @@ def test_a_users_component_registered_before_the_built_in_ones_is_listed_after_t
     assert run_python(code).split() == [METRICS.names()[0], "mine"]
 
 
+@pytest.mark.process
 def test_every_module_of_a_package_that_registers_a_component_is_on_its_list():
     code = (
         "import importlib, pkgutil, simbench;"

@@ -29,6 +29,7 @@ def test_seeds_are_pinned_for_ever():
     assert [seed_for(model="cnn", seed=1), seed_for(purpose="interval", test="identity")] == PINNED
 
 
+@pytest.mark.process
 def test_seeds_are_the_same_in_every_process():
     code = "from simbench.seeds import seed_for; print(seed_for(model='cnn', seed=1))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 
 def test_rendering_imports_neither_torch_nor_models_nor_the_runner():
     code = (

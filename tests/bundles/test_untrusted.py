@@ -213,12 +213,14 @@ def test_a_test_kind_that_is_not_here_is_no_fault_of_the_bundle(files: Files) ->
     assert caught.value.exit_code == ExitCode.INCOMPLETE
 
 
+@pytest.mark.process
 def test_plugins_of_a_bundle_are_not_imported(files: Files, check: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     evil = suite_with(files, "plugins: []", "plugins: [evil.py, evil]")
     check(reseal({**files, "suite.yaml": evil}), rescore=True, sample=0.01)
 
 
+@pytest.mark.process
 def test_reading_and_regrading_unpickle_nothing(files: Files, tmp_path: Path) -> None:
     path = write_files(tmp_path / "bundle.zip", files)
     code = (

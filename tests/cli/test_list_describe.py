@@ -40,6 +40,7 @@ def test_an_unknown_kind_is_a_usage_error(invoke):
     assert invoke("list", "metric").exit_code == ExitCode.USAGE
 
 
+@pytest.mark.process
 def test_listing_imports_no_torch():
     code = (
         "import sys; from simbench.catalogue.entries import entries; from simbench.catalogue.kinds import ListedKind\n"

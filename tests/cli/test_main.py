@@ -27,6 +27,7 @@ def test_help_lists_the_verbs_in_the_order_of_their_use(invoke):
     assert re.findall(rf"^  ({'|'.join(VERBS)})  ", text, re.MULTILINE) == list(VERBS)
 
 
+@pytest.mark.process
 def test_help_takes_little_time():
     process = subprocess.Popen([sys.executable, "-m", "simbench", "--help"], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -35,6 +36,7 @@ def test_help_takes_little_time():
     assert usage.ru_utime + usage.ru_stime < HELP_CPU_SECONDS
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from simbench.cli.main import build_app; build_app();"
@@ -93,6 +95,7 @@ def test_an_interrupt_exits_with_130():
     assert raising(KeyboardInterrupt()).exit_code == ExitCode.INTERRUPTED
 
 
+@pytest.mark.process
 def test_ctrl_c_in_the_middle_of_a_command_exits_with_130_and_no_traceback(metric_file, tmp_path):
     path = metric_file("slow", 'import pathlib, time; pathlib.Path("started").touch(); time.sleep(60)')
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(10, 2)))

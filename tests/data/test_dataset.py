@@ -18,6 +18,7 @@ def small(seed: int = 0) -> Dataset:
     return Dataset("small", Split(inputs[:4], np.arange(4) % 2), Split(inputs[4:], np.arange(2)), classes=2)
 
 
+@pytest.mark.process
 def test_listing_datasets_imports_neither_torch_nor_sklearn() -> None:
     listing = (
         "import sys; from simbench.registry import DATASETS; list(DATASETS);"

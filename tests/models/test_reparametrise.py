@@ -26,7 +26,7 @@ TRANSFORMED = ["unit_permutation", "head_linear"]
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda network: "-".join(map(str, (network[0], *network[1]))))
-def model(request: pytest.FixtureRequest, digits: Dataset) -> Model:
+def model(request: pytest.FixtureRequest, digits: Dataset, trains: None) -> Model:
     name, parameters = request.param
     training = Training(dataset=Component(name="digits"), epochs=2, learning_rate=0.01)
     return train(ARCHITECTURES.get(name), parameters, training, digits, seed=0).model
@@ -128,7 +128,7 @@ def test_other_networks_are_not_applicable(name: str) -> None:
 
 
 @pytest.fixture(scope="module", params=["causal_transformer", "vit"])
-def transformer(request: pytest.FixtureRequest, characters: Dataset, digits: Dataset) -> Model:
+def transformer(request: pytest.FixtureRequest, characters: Dataset, digits: Dataset, trains: None) -> Model:
     data = {"causal_transformer": characters, "vit": digits}[request.param]
     training = Training(dataset=Component(name=data.name), epochs=1, learning_rate=0.005)
     return train(ARCHITECTURES.get(request.param), {"width": 16}, training, data, seed=0).model

@@ -15,6 +15,8 @@ from simbench.models.training import Trained, accuracy, learning_rate_at, train
 from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
 
+pytestmark = pytest.mark.trains
+
 
 def weights_of(trained: Trained) -> dict[str, torch.Tensor]:
     return trained.model.network.state_dict()
@@ -201,7 +203,6 @@ def test_wider_networks_that_are_inner_products_classify_radially(radial: Datase
     assert not head.bias.any()
 
 
-@pytest.mark.slow
 def test_a_causal_transformer_comes_close_to_the_entropy_of_its_source(characters: Dataset) -> None:
     """No model can do better than the source itself; one symbol back would leave 1.94 nats."""
     training = Training(dataset=Component(name="characters"), epochs=3, learning_rate=0.005)
@@ -236,7 +237,6 @@ def test_the_trained_network_is_in_eval_mode(trained_mlp: Trained) -> None:
     assert not any(module.training for module in trained_mlp.model.network.modules())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("embedding", [None, 4])
 def test_seven_convolutions_learn_mnist1d(mnist1d: Dataset, embedding: int | None) -> None:
     training = Training(dataset=Component(name="mnist1d"), epochs=10, learning_rate=0.01)

@@ -272,6 +272,7 @@ def test_a_board_of_no_rows_can_be_drawn() -> None:
     assert COLUMNS[0] is IDENTITY
 
 
+@pytest.mark.process
 def test_drawing_imports_neither_torch_nor_models_nor_the_runner() -> None:
     code = (
         "import sys, simbench.plots.gallery;"

@@ -34,7 +34,7 @@ def install(package: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
+def installed(tmp_path_factory, process):
     """An environment in which both plugins are installed."""
     target = tmp_path_factory.mktemp("site")
     for name in ("good_plugin", "broken_plugin"):

@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from simbench.results.provenance import collect, identifier
 
 FACTS = {"python": "3.11", "versions": {"torch": "2.4", "numpy": "1.26"}, "jobs": 2}
 
 
+@pytest.mark.process
 def test_the_same_facts_have_the_same_id_in_any_order_and_process() -> None:
     turned = {"jobs": 2, "versions": {"numpy": "1.26", "torch": "2.4"}, "python": "3.11"}
     script = f"from simbench.results.provenance import identifier; print(identifier({turned!r}))"

@@ -122,6 +122,7 @@ def write_many(root: Path, writer: int, count: int) -> None:
         store.write_provenance("p", {"writer": "any"})
 
 
+@pytest.mark.process
 def test_two_processes_may_write_at_once(store: Store) -> None:
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     writers = [context.Process(target=write_many, args=(store.root, writer, 40)) for writer in range(2)]

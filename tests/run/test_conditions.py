@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from simbench.models.checkpoint import read_record
 from simbench.results.store import Store
 from simbench.run.materials import Materials
 from simbench.run.session import RunResult, prepare, run
+
+pytestmark = pytest.mark.trains
 
 SUITE = """\
 suite: conditions

@@ -37,6 +37,7 @@ def serially(text: str, folder: Path) -> RunResult:
     return run(str(path), store=folder / "store", engine="serial", device="cpu")
 
 
+@pytest.mark.trains
 def test_a_teacher_is_trained_first_though_no_test_asks_for_it(tmp_path: Path) -> None:
     first = serially(SUITE, tmp_path)
     assert first.complete
@@ -44,11 +45,13 @@ def test_a_teacher_is_trained_first_though_no_test_asks_for_it(tmp_path: Path) -
     assert serially(SUITE, tmp_path).work.trained == 0
 
 
+@pytest.mark.trains
 def test_a_teacher_that_is_there_is_not_trained_again(tmp_path: Path) -> None:
     serially(SUITE, tmp_path)
     assert serially(SUITE.replace("{teacher: teacher}", "{teacher: teacher, loss: l1}"), tmp_path).work.trained == 2
 
 
+@pytest.mark.trains
 def test_a_teacher_that_cannot_be_trained_leaves_its_students_without_weights(tmp_path: Path) -> None:
     broken = SUITE.replace("distil: null", "distil: null, learning_rate: 1e+30, optimizer: sgd")
     result = serially(broken, tmp_path)

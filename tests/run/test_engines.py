@@ -50,7 +50,7 @@ def outcomes(engine: Engine, tasks: list[Task]) -> dict[str, Outcome]:
     return {outcome.task.name: outcome for outcome in ended}
 
 
-@pytest.fixture(params=["serial", "processes"])
+@pytest.fixture(params=["serial", pytest.param("processes", marks=pytest.mark.process)])
 def engine(request: pytest.FixtureRequest) -> Engine:
     return make_engine(request.param, 2)
 
@@ -92,6 +92,7 @@ def test_progress_reaches_the_driver_with_the_tasks_name(engine: Engine) -> None
     assert sorted(heard) == [("a", 1), ("b", 1)]
 
 
+@pytest.mark.process
 def test_only_the_task_that_kills_its_worker_twice_has_failed() -> None:
     tasks = [Task("killer", die, ()), *(Task(str(x), double, (x,)) for x in range(4))]
     found = outcomes(ProcessEngine(2), tasks)
@@ -99,6 +100,7 @@ def test_only_the_task_that_kills_its_worker_twice_has_failed() -> None:
     assert all(found[str(x)].value == 2 * x for x in range(4))
 
 
+@pytest.mark.process
 def test_a_worker_that_dies_once_is_replaced_and_its_task_tried_again(tmp_path: Path) -> None:
     found = outcomes(ProcessEngine(1), [Task("unlucky", die_once, (tmp_path / "died",))])
     assert found["unlucky"].value == "second try"
@@ -111,6 +113,7 @@ def test_a_simbench_error_is_told_in_its_own_words() -> None:
     assert outcomes(SerialEngine(), [Task("x", refuse, ())])["x"].reason == "give another file"
 
 
+@pytest.mark.process
 def test_functions_defined_in_a_script_or_notebook_travel_by_value() -> None:
     factor = 3
     found = outcomes(ProcessEngine(1), [Task("closure", lambda x: factor * x, (2,))])
@@ -122,6 +125,7 @@ def test_an_unknown_engine_is_refused_with_the_valid_ones() -> None:
         make_engine("proceses", 1)
 
 
+@pytest.mark.process
 def test_a_script_without_a_main_guard_is_not_run_again_by_the_workers(tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"
     script.write_text(
@@ -139,6 +143,7 @@ def test_a_script_without_a_main_guard_is_not_run_again_by_the_workers(tmp_path:
     assert done.stdout == "started\n[7]\n"
 
 
+@pytest.mark.process
 def test_closing_ends_workers_in_the_middle_of_a_task() -> None:
     engine = ProcessEngine(1)
     running = engine.run([Task("long", slow, (60.0,)), Task("never", slow, (60.0,))], lambda *said: None)

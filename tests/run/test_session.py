@@ -77,6 +77,7 @@ def test_a_second_run_computes_nothing_and_concludes_the_same(tiny: Path, store:
     assert again.to_dict()["rows"] == first["rows"]
 
 
+@pytest.mark.process
 def test_worker_processes_and_one_process_give_the_same_scores(tiny: Path, tmp_path: Path) -> None:
     serial = run(str(tiny), store=tmp_path / "a", engine="serial").to_dict()["rows"]
     parallel = run(str(tiny), store=tmp_path / "b", engine="processes", jobs=2).to_dict()["rows"]
@@ -300,6 +301,7 @@ def test_plugins_named_in_the_suite_are_imported(tiny: Path, store: Path, tmp_pa
     assert verdict(result, "lab_metric", "identity").status == "ok"
 
 
+@pytest.mark.process
 def test_plugins_of_the_suite_reach_the_worker_processes(tiny: Path, store: Path, tmp_path: Path) -> None:
     (tmp_path / "lab.py").write_text(
         "from simbench.models.architecture import architecture\n\n"

@@ -144,6 +144,7 @@ def test_a_network_that_cannot_be_tried_without_data_is_left_to_the_run(changed:
     load_suite(str(changed(TRAINED, trained("counting", "mnist1d"))))
 
 
+@pytest.mark.process
 def test_suites_are_checked_without_torch() -> None:
     paths = [str(path) for path in bundled_suites().values()]
     code = f"import sys; from simbench.suite.load import load_suite\nfor path in {paths}: load_suite(path)"

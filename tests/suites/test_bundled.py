@@ -28,6 +28,7 @@ def test_it_is_valid_and_says_what_it_is_about(path: Path) -> None:
     assert suite.about
 
 
+@pytest.mark.process
 def test_the_schema_beside_them_is_what_the_command_prints() -> None:
     """In a process of its own: other tests register kinds."""
     printed = subprocess.run([sys.executable, "-m", "simbench", "suite", "schema"], capture_output=True, check=True)

@@ -42,6 +42,7 @@ def build(name: str, parameters: dict[str, Any]) -> nn.Module:
     return ARCHITECTURES.get(name).build(INPUTS[name], 10, **parameters)
 
 
+@pytest.mark.process
 def test_naming_layers_imports_no_torch() -> None:
     naming = (
         "import sys; from simbench.registry import ARCHITECTURES;"
