@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from simbench.errors import UnknownNameError
-from simbench.registry import ENGINES
 
 
 class Device(StrEnum):
@@ -43,6 +42,8 @@ def byte_size(text: str) -> int:
 
 def engine_name(name: str) -> str:
     """Return the name of a registered engine; refuse any other with the nearest."""
+    from simbench.registry import ENGINES  # pydantic takes longer to import than --help may
+
     try:
         ENGINES.get(name)
     except UnknownNameError as error:
