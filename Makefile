@@ -1,15 +1,26 @@
-# Two commands for a fresh machine: `make demo` and `make test`.
+# For a fresh machine: `make demo`. While writing: `make quick`. Before a change is proposed: `make check test`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check clean
+# Tests run side by side, those that train first; a worker that has nothing left takes tests from another one.
+PYTEST = $(BIN)/pytest -n auto --dist worksteal
+
+.PHONY: demo quick test nightly check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/simbench run quick
 
+# Neither trains networks nor starts processes or a browser.
+quick: $(VENV)/.installed-test
+	$(PYTEST) -m "not trains and not process and not browser and not slow"
+
 test: $(VENV)/.installed-test
-	$(BIN)/pytest -n auto --dist loadfile
+	$(PYTEST)
+
+# Everything, the last test first: none may depend on one before it.
+nightly: $(VENV)/.installed-test
+	$(PYTEST) --backwards
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

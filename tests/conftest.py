@@ -11,6 +11,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+# One thread for all linear algebra, here and in child processes; read when the libraries are loaded, which is below.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 
@@ -27,6 +32,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     for name in MARKING_FIXTURES:
         if name in getattr(item, "fixturenames", ()):
             item.add_marker(name)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that turns the order of the tests around."""
+    parser.addoption("--backwards", action="store_true", help="run the last test first")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put tests that train first, so that no worker is left alone with one at the end; or turn the order around."""
+    items.sort(key=lambda item: item.get_closest_marker("trains") is None)
+    if config.getoption("backwards"):
+        items.reverse()
 
 
 class MarkerGuard:
