@@ -124,8 +124,8 @@ class MetricInfo(BaseModel):
     Attributes:
         label: the name, with the parameters that differ from their defaults.
         identity: name and version, else name and hash of the source.
-        interface: how it is written: easy (a function of two matrices), fast (prepares, then compares many), functional
-            (continues the network, or reads its head).
+        interface: how it is written: `matrix` (a function of two matrices), `batched` (prepares, then compares many) or
+            `model-based` (continues the network, or reads its head).
         summary: the first line of its docstring.
         origin: the module that defines it, or the file's name for one that no package holds.
         parameters: all of them, defaults included.

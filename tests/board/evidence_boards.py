@@ -46,7 +46,7 @@ def info(label: str, family: str = "CKA", **changes: object) -> MetricInfo:
         "formula": "‖ỸᵀX̃‖²",
         "reference": "A paper (2019), Eq. 4",
         "origin": "simbench.metrics.cka.linear",
-        "interface": "fast",
+        "interface": "batched",
         **changes,
     }
     return metric_info(label, family=family, **fields)
@@ -64,11 +64,11 @@ def evident_board(suite: str = "sanity", about: str = "What any index should sho
         scores += found
     skip = Verdict("skip", reason="this metric is defined at the head only")
     partial = {"identity": skip, "invariance": skip, "sensitivity": rows[0].verdicts["sensitivity"]}
-    rows.append(Row(info("kl", "identifiability", level="head", interface="functional"), partial, 12, 0.3))
+    rows.append(Row(info("kl", "identifiability", level="head", interface="model-based"), partial, 12, 0.3))
     error = Verdict("error", reason=f"12 of 12 error: ValueError: {HOSTILE}")
     missing = Verdict("missing", reason="the run was interrupted")
     verdicts = {"identity": error, "invariance": missing, "sensitivity": error}
-    rows.append(Row(info("broken", "mine", interface="easy", summary=HOSTILE), verdicts, 0, 0.0))
+    rows.append(Row(info("broken", "mine", interface="matrix", summary=HOSTILE), verdicts, 0, 0.0))
     return board_of(suite, 1, about, COLUMNS, rows, {"commit": "0123456789abcdef", "device": "cpu"}), scores
 
 

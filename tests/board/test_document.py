@@ -16,7 +16,7 @@ from simbench.verdicts.verdict import Trial
 
 def test_the_document_has_the_shape_that_others_build_on(make):
     document = to_document(make.board())
-    assert (document["schema_version"], document["suite"]) == (1, "sanity")
+    assert (document["schema_version"], document["suite"]) == (2, "sanity")
     first = document["rows"][0]
     assert {"metric", "tests", "mean_rank", "passed", "coverage", "seconds"} <= first.keys()
     assert first["tests"]["identity"].keys() == {
@@ -53,7 +53,7 @@ def test_a_document_survives_json_and_back(make):
 
 def test_what_a_metric_declares_survives_json_and_back(make):
     row = make.full_row(
-        "a", 1.0, 1.0, 1.0, 1.0, needs=("head", "model"), invariant_to=("orthogonal",), interface="easy"
+        "a", 1.0, 1.0, 1.0, 1.0, needs=("head", "model"), invariant_to=("orthogonal",), interface="matrix"
     )
     again = from_document(json.loads(json.dumps(to_document(make.board([row])))))
     assert again.rows[0].row.metric == row.metric
@@ -76,7 +76,11 @@ def test_no_number_that_is_not_json_reaches_a_document(make):
 
 @pytest.mark.parametrize(
     ("version", "said"),
-    [(2, "newer than 1.*upgrade simbench"), (0, "older than 1.*publish it again"), (None, "no schema_version")],
+    [
+        (3, "schema 3, newer than 2; upgrade simbench"),
+        (1, "schema 1, older than 2; publish it again with `simbench publish SUITE`"),
+        (None, "no schema_version"),
+    ],
 )
 def test_another_schema_version_is_refused_with_what_to_do(make, version, said):
     document = {**to_document(make.board()), "schema_version": version}

@@ -188,6 +188,5 @@ def test_the_overview_lists_every_suite_and_says_what_cannot_be_read(evident, tm
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
 def test_a_published_leaderboard_of_this_repository_matches_the_schema(path):
     document = json.loads(path.read_text(encoding="utf-8"))
-    assert Document.model_validate(document).evidence is not None
-    derived = to_document(from_document(document))
-    assert {name: value for name, value in document.items() if name != "evidence"} == json.loads(json.dumps(derived))
+    Document.model_validate(document)
+    assert document == json.loads(json.dumps(to_document(from_document(document))))

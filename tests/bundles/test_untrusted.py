@@ -168,9 +168,12 @@ def test_a_file_that_has_no_place_in_a_bundle_is_refused(files: Files) -> None:
         parse({**files, "plugin.py": b"import os"})
 
 
-def test_a_newer_schema_says_to_upgrade(files: Files) -> None:
-    with pytest.raises(BadBundleError, match="schema version 2; this simbench reads 1: upgrade simbench"):
-        parse(edited(files, "manifest.json", lambda one: one.update(schema_version=2), seal=False))
+@pytest.mark.parametrize(
+    ("version", "advice"), [(3, "newer than 2; upgrade simbench"), (1, "older than 2; publish it again")]
+)
+def test_another_schema_says_what_to_do(files: Files, version: int, advice: str) -> None:
+    with pytest.raises(BadBundleError, match=f"written by simbench with schema {version}, {advice}"):
+        parse(edited(files, "manifest.json", lambda one: one.update(schema_version=version), seal=False))
 
 
 def suite_with(files: Files, old: str, new: str) -> bytes:

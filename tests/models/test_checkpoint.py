@@ -8,10 +8,11 @@ import torch
 
 from simbench.data.dataset import Dataset
 from simbench.models import checkpoint
-from simbench.models.checkpoint import RECORD, WEIGHTS, CorruptError
+from simbench.models.checkpoint import CorruptError
 from simbench.models.model import Model
 from simbench.models.training import Trained
 from simbench.registry import ARCHITECTURES
+from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
 
 
 def load(folder: Path, width: int = 64) -> Model:
@@ -42,7 +43,7 @@ def test_the_record_says_how_training_went(trained_mlp: Trained, stored: Path) -
 
 
 def test_nothing_but_the_two_files_is_left(stored: Path) -> None:
-    assert {path.name for path in stored.iterdir()} == {WEIGHTS, RECORD}
+    assert {path.name for path in stored.iterdir()} == {MODEL_WEIGHTS, MODEL_RECORD}
 
 
 def test_loading_leaves_global_random_state_alone(stored: Path) -> None:
@@ -52,7 +53,7 @@ def test_loading_leaves_global_random_state_alone(stored: Path) -> None:
 
 
 def test_weights_without_their_record_are_incomplete(stored: Path) -> None:
-    (stored / RECORD).unlink()
+    (stored / MODEL_RECORD).unlink()
     assert not checkpoint.is_complete(stored)
 
 
@@ -75,20 +76,20 @@ def damage(path: Path) -> None:
 
 
 def test_a_changed_bit_in_the_weights_is_noticed(stored: Path) -> None:
-    damage(stored / WEIGHTS)
+    damage(stored / MODEL_WEIGHTS)
     with pytest.raises(CorruptError, match="fails its checksum"):
         load(stored)
 
 
 def test_missing_weights_are_noticed(stored: Path) -> None:
-    (stored / WEIGHTS).unlink()
+    (stored / MODEL_WEIGHTS).unlink()
     with pytest.raises(CorruptError, match="cannot be read"):
         load(stored)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 99}'])
 def test_a_damaged_record_is_noticed(stored: Path, text: str) -> None:
-    (stored / RECORD).write_text(text)
+    (stored / MODEL_RECORD).write_text(text)
     with pytest.raises(CorruptError):
         load(stored)
 
@@ -99,4 +100,4 @@ def test_weights_of_another_architecture_are_noticed(stored: Path) -> None:
 
 
 def test_the_record_holds_no_path(stored: Path, digits: Dataset) -> None:
-    assert str(stored.parent) not in json.dumps(json.loads((stored / RECORD).read_text()))
+    assert str(stored.parent) not in json.dumps(json.loads((stored / MODEL_RECORD).read_text()))

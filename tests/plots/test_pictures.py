@@ -18,7 +18,7 @@ from tests.plots.conftest import COLUMNS, CORRESPONDENCE, IDENTITY, VALUES, grad
 
 from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.evidence import Evidence, evidence_of
-from simbench.board.layer_grids import Grid, HeatMap, grids, heat_map
+from simbench.board.layer_grids import HeatMap, LayerMap, heat_map, maps_of_test
 from simbench.board.scores import ScoreRow
 from simbench.errors import UnknownNameError
 from simbench.plots.fingerprints import fingerprints
@@ -70,16 +70,16 @@ def test_pictures_hold_no_date_and_no_version(board: Board, form: Format, dated:
     assert dated not in rendered(gallery(board, None)["grades"], form)
 
 
-def maps_of(evidence: Evidence, test: BoardColumn, label: str) -> tuple[Grid, HeatMap]:
+def maps_of(evidence: Evidence, test: BoardColumn, label: str) -> tuple[LayerMap, HeatMap]:
     return next(
         (grid, heat_map(grid, block.metrics[label]))
-        for grid, block in grids(evidence, test.id)
+        for grid, block in maps_of_test(evidence, test.id)
         if label in block.metrics
     )
 
 
 def drawn(board: Board, evidence: Evidence, test: BoardColumn, *labels: str) -> Figure:
-    grid, block = next(one for one in grids(evidence, test.id) if labels[0] in one[1].metrics)
+    grid, block = next(one for one in maps_of_test(evidence, test.id) if labels[0] in one[1].metrics)
     return heat_maps(test, [ranked(board, label) for label in labels], grid, block)
 
 
@@ -90,7 +90,7 @@ def test_a_heat_map_holds_the_scores_sender_by_receiver(evidence: Evidence) -> N
 def test_over_several_pairs_of_models_it_is_their_mean_and_says_of_how_many(board: Board, evidence: Evidence) -> None:
     grid, found = maps_of(evidence, CORRESPONDENCE, "sound")
     assert found.mean == pytest.approx(np.array(VALUES["sound"]) + 0.1)
-    assert grid.averaged == "mean of 3 pairs of models, cnn → cnn"
+    assert grid.name == "mean of 3 pairs of models, cnn → cnn"
     assert "correspondence: mean of 3 pairs of models, cnn → cnn" in texts(
         drawn(board, evidence, CORRESPONDENCE, "sound")
     )

@@ -41,7 +41,7 @@ def published(tmp_path_factory):
     """The folder of a published suite, everything in it hostile that can be."""
     folder = tmp_path_factory.mktemp("published")
     board, scores = evident_board(about=HOSTILE)
-    publish(board, folder, scores)
+    publish(board, folder, scores, csv=True)
     return folder / "sanity"
 
 

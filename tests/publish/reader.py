@@ -19,6 +19,8 @@ class Reader:
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         self.url = f"{(folder / 'index.html').as_uri()}"
         self.page.goto(f"{self.url}#{hash}")
+        # The scripts are unpacked first.
+        self.page.wait_for_function("!document.documentElement.classList.contains('loading')")
 
     def shown(self):
         """The names of the metrics in the table, in order."""

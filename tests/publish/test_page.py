@@ -59,7 +59,7 @@ def test_search_filters_and_the_count_of_what_is_shown(read):
     assert sorted(reader.shown()) == ["procrustes", "pwcca"]
     reader.page.locator("#reset").click()
     reader.page.locator('[data-menu="interface"] summary').click()
-    reader.page.get_by_label("functional", exact=True).check()
+    reader.page.get_by_label("model-based", exact=True).check()
     assert reader.shown() == ["kl"]
     reader.page.locator("#reset").click()
     reader.page.locator('[data-menu="kind"] summary').click()

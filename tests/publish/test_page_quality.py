@@ -8,7 +8,6 @@ import pytest
 from tests.board.evidence_boards import large_board
 from tests.publish.reader import PHONE, Reader
 
-from simbench.board.document import to_document
 from simbench.publish.html import to_html
 
 pytestmark = pytest.mark.browser
@@ -119,7 +118,7 @@ def test_the_page_can_be_read_without_scripts(browser, published):
 
 def test_a_hundred_metrics_by_sixty_tests_stay_quick(browser, tmp_path, record_property):
     board, scores = large_board()
-    (tmp_path / "index.html").write_text(to_html(board, to_document(board, scores)), encoding="utf-8")
+    (tmp_path / "index.html").write_text(to_html(board, scores), encoding="utf-8")
     started = time.perf_counter()
     reader = Reader(browser, tmp_path)
     reader.page.locator("#shown").wait_for()

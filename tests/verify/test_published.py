@@ -22,7 +22,7 @@ OUR_OWN = sorted(path.parent for path in (Path(__file__).parents[2] / "leaderboa
 def published(made: Made, tmp_path: Path) -> Path:
     """What `simbench publish` writes for the tiny suite."""
     board, scores = published_board(parse(made.files))
-    publish(board, tmp_path / "board", scores)
+    publish(board, tmp_path / "board", scores, csv=True)
     write_files(tmp_path / "board/tiny/bundle.zip", made.files)
     return tmp_path / "board/tiny"
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from simbench.declaration import MetricInfo
 from simbench.verdicts.verdict import Verdict
 
-SCHEMA_VERSION = 1
 CellStatus = Literal["ok", "skip", "error", "missing"]
 
 

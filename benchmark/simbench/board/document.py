@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from simbench.board.board import SCHEMA_VERSION, Board, BoardColumn, CellStatus, RankedRow, Row
+from simbench.board.board import Board, BoardColumn, CellStatus, RankedRow, Row
 from simbench.board.cells import cell
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.scores import ScoreRow
@@ -18,6 +18,11 @@ from simbench.errors import SimbenchError
 from simbench.verdicts.verdict import Tally, Trial, Verdict
 
 Model = TypeVar("Model", bound=BaseModel)
+# Of leaderboards, of the documents of runs, and of bundles, which hold a leaderboard. Version 2 renamed fields
+# (auxiliary values, violations, the declaration of a metric as an object).
+SCHEMA_VERSION = 2
+# The file of a published leaderboard, and of the one that a bundle claims.
+DOCUMENT = "leaderboard.json"
 
 
 class _Part(BaseModel):
@@ -84,7 +89,7 @@ class RowRecord(MetricInfo):
 class Document(_Part):
     """A whole leaderboard. `rank_note` says why there are no rank intervals; `evidence` is in published ones."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     suite: str
     version: int
     about: str
@@ -125,16 +130,8 @@ def from_document(document: Mapping[str, Any]) -> Board:
     version = document.get("schema_version")
     if not isinstance(version, int):
         raise SimbenchError("not a leaderboard of simbench: it has no schema_version")
-    if version > SCHEMA_VERSION:
-        raise SimbenchError(
-            f"this leaderboard has schema version {version}, newer than {SCHEMA_VERSION}, which this simbench reads; "
-            "upgrade simbench"
-        )
-    if version < SCHEMA_VERSION:
-        raise SimbenchError(
-            f"this leaderboard has schema version {version}, older than {SCHEMA_VERSION}, which this simbench reads; "
-            "publish it again from its suite"
-        )
+    if version != SCHEMA_VERSION:
+        raise SimbenchError(wrong_version("this leaderboard", version))
     checked = _checked(Document, document)
     for record in checked.rows:
         lacking = [column.id for column in checked.columns if column.id not in record.tests]
@@ -143,6 +140,18 @@ def from_document(document: Mapping[str, Any]) -> Board:
     columns = [BoardColumn(**column.model_dump()) for column in checked.columns]
     rows = [_row(record) for record in checked.rows]
     return board_of(checked.suite, checked.version, checked.about, columns, rows, checked.provenance)
+
+
+def wrong_version(document: str, version: int) -> str:
+    """Return the message for a document of another schema version: what wrote it, and what to do.
+
+    >>> print(wrong_version("this leaderboard", 1))
+    this leaderboard was written by simbench with schema 1, older than 2; publish it again with `simbench publish SUITE`
+    """
+    written = f"{document} was written by simbench with schema {version}"
+    if version > SCHEMA_VERSION:
+        return f"{written}, newer than {SCHEMA_VERSION}; upgrade simbench"
+    return f"{written}, older than {SCHEMA_VERSION}; publish it again with `simbench publish SUITE`"
 
 
 def evidence_in(document: Mapping[str, Any]) -> Evidence | None:

@@ -1,4 +1,4 @@
-"""What stands behind the verdicts, compactly: the comparisons of every test, the scores, the questions, the answers.
+"""Gather what stands behind the verdicts, compactly: comparisons, scores, questions and answers of every test.
 
 Metrics that were asked the same share the lists of comparisons and questions, so that the whole of a suite fits into a
 page. `comparisons` are pairs of positions in `representations`.
@@ -13,15 +13,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from simbench.board.board import Board, Row
+from simbench.board.layer_grids import LayerMap, Place, layer_maps
 from simbench.board.scores import ScoreRow
 from simbench.verdicts.verdict import Trial
 
 MARGIN_DIGITS = 6
 T = TypeVar("T")
-Place = tuple[str, str, str]
-"""Model, layer, change."""
+# The parts that identify a question: where, models, column, the swept value, the line it lies on.
 Asked = tuple[str, tuple[str, ...], str | None, float | None, str]
-"""What a question is known by: where, models, column, the swept value, the line it lies on."""
 
 
 class _Part(BaseModel):
@@ -65,10 +64,14 @@ class Questions(_Part):
 
 
 class EvidenceBlock(_Part):
-    """The comparisons, questions and answers of one test, for the metrics that were asked the same."""
+    """The comparisons, questions and answers of one test, for the metrics that were asked the same.
+
+    `maps` are those that the comparisons fill; a test with columns is shown by these instead, and has none.
+    """
 
     test: str
     comparisons: list[tuple[int, int]]
+    maps: list[LayerMap]
     questions: Questions
     metrics: dict[str, MetricEvidence]
 
@@ -81,7 +84,7 @@ class Evidence(_Part):
 
 
 def evidence_of(board: Board, scores: Sequence[ScoreRow]) -> Evidence:
-    """The evidence for a board in the order of its tests and rows."""
+    """Return the evidence for a board, in the order of its tests and rows."""
     places: dict[Place, int] = {}
     for score in scores:
         for place in _places(score):
@@ -90,10 +93,12 @@ def evidence_of(board: Board, scores: Sequence[ScoreRow]) -> Evidence:
     for score in scores:
         by_test.setdefault(score.test, {}).setdefault(score.metric, []).append(score)
     rows = {ranked.row.metric.label: ranked.row for ranked in board.rows}
+    with_columns = {column.parent for column in board.columns}
     tests: list[EvidenceBlock] = []
     for test in board.tests:
         asked = by_test.get(test.id, {})
-        tests += _of_test(test.id, {label: asked[label] for label in rows if label in asked}, rows, places)
+        of_test = {label: asked[label] for label in rows if label in asked}
+        tests += _of_test(test.id, of_test, rows, places, with_maps=test.id not in with_columns)
     return Evidence(representations=list(places), tests=tests)
 
 
@@ -102,9 +107,14 @@ def _places(score: ScoreRow) -> tuple[Place, Place]:
 
 
 def _of_test(
-    test: str, scores: Mapping[str, Sequence[ScoreRow]], rows: Mapping[str, Row], places: Mapping[Place, int]
+    test: str,
+    scores: Mapping[str, Sequence[ScoreRow]],
+    rows: Mapping[str, Row],
+    places: Mapping[Place, int],
+    *,
+    with_maps: bool,
 ) -> list[EvidenceBlock]:
-    """One block per list of comparisons."""
+    """Return one block per list of comparisons."""
     groups: dict[tuple[tuple[int, int], ...], list[str]] = {}
     for label, asked in scores.items():
         pairs = tuple((places[a], places[b]) for a, b in map(_places, asked))
@@ -115,7 +125,13 @@ def _of_test(
         questions = list(dict.fromkeys(asked for answers in trials.values() for asked in answers))
         metrics = {label: _of_metric(scores[label], questions, trials[label]) for label in labels}
         blocks.append(
-            EvidenceBlock(test=test, comparisons=list(pairs), questions=_questions(questions), metrics=metrics)
+            EvidenceBlock(
+                test=test,
+                comparisons=list(pairs),
+                maps=layer_maps([_places(score) for score in scores[labels[0]]]) if with_maps else [],
+                questions=_questions(questions),
+                metrics=metrics,
+            )
         )
     return blocks
 

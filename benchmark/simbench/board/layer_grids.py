@@ -1,53 +1,52 @@
-"""Where the comparisons of a test fill a map: every layer of one model against every layer of another, pair by pair.
+"""Find where the comparisons of a test fill a map: every layer of one model against every layer of another.
 
-The pairs of models whose maps have the same rows and columns are averaged, as on the page.
+Maps are found once, travel in the evidence, and are drawn by the page and by `simbench plot` alike. Pairs of models
+whose maps have the same rows and columns are also averaged; the mean of the most pairs comes first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
-from simbench.board.evidence import Evidence, EvidenceBlock, MetricEvidence, Place
+if TYPE_CHECKING:
+    from simbench.board.evidence import Evidence, EvidenceBlock, MetricEvidence
+
+# Model, layer, change.
+Place = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A map's rows (senders) and columns (receivers), and the comparisons behind each entry, one per pair of models.
+class LayerMap(BaseModel):
+    """The rows (senders) and columns (receivers) of a map, and the comparisons behind its entries.
 
     Attributes:
-        cells: by position of the comparison in the evidence, its row and column.
-        pairs: the models (or the ordered pairs of them) whose maps are averaged.
-        of_models: rows and columns are models, for what is compared has one layer each.
+        name: the pair of models, or in words what is averaged.
+        rows, columns: names of layers, or of models.
+        entries: row by row, the positions in the evidence of the comparisons that an entry is the mean of; none for
+            what was not compared.
+        pairs: the number of models, or of ordered pairs of them, that are averaged.
+        of_models: rows and columns are models, as all that is compared is one layer.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    cells: Mapping[int, tuple[int, int]]
-    pairs: tuple[str, ...]
+    entries: tuple[tuple[int, ...], ...]
+    pairs: int
     of_models: bool
-
-    @property
-    def averaged(self) -> str:
-        """In words, what a map shows.
-
-        >>> Grid((), (), {}, ("cnn/0 → cnn/1", "cnn/1 → cnn/2"), of_models=False).averaged
-        'mean of 2 pairs of models, cnn → cnn'
-        """
-        if len(self.pairs) == 1:
-            return self.pairs[0]
-        names = ", ".join(dict.fromkeys(re.sub(r"/\d+", "", pair) for pair in self.pairs))
-        unit = "pairs of models" if any("→" in pair for pair in self.pairs) else "models"
-        return f"mean of {len(self.pairs)} {unit}, {names}"
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One metric on a grid.
+    """The scores of one metric on a map.
 
     Attributes:
         mean: (rows, columns) scores as the metric returned them, over the pairs that have one; NaN where none has.
@@ -58,52 +57,71 @@ class HeatMap:
     broken: npt.NDArray[np.int64]
 
 
-def grids(evidence: Evidence, test: str) -> Iterator[tuple[Grid, EvidenceBlock]]:
-    """The maps that a test's comparisons fill; metrics that were asked different things have maps of their own."""
+def maps_of_test(evidence: Evidence, test: str) -> Iterator[tuple[LayerMap, EvidenceBlock]]:
+    """Yield the first map of each block of a test; metrics of different comparisons have maps of their own."""
     for block in evidence.tests:
-        if block.test == test and (grid := grid_of(block, evidence.representations)) is not None:
-            yield grid, block
+        if block.test == test and block.maps:
+            yield block.maps[0], block
 
 
-def grid_of(block: EvidenceBlock, places: Sequence[Place]) -> Grid | None:
-    """The most maps of one shape; None where comparisons do not fill at least half of maps of 2 × 2 and more."""
-    ends = [(places[a], places[b]) for a, b in block.comparisons]
-    if not ends or any(a[2] or b[2] for a, b in ends):
-        return None
-    of_models = len({place[1] for pair in ends for place in pair}) == 1
-    axis = 0 if of_models else 1
-    panels: dict[str, list[int]] = {}
-    for position, (a, b) in enumerate(ends):
+def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
+    """Return the maps that comparisons fill: means over pairs of models, then each pair of models.
+
+    There are none where representations are changed, or where some pair of models fills less than half of a map of
+    2 × 2 or more.
+    """
+    if len(comparisons) < 4 or any(a[2] or b[2] for a, b in comparisons):
+        return []
+    of_models = len({place[1] for pair in comparisons for place in pair}) == 1
+    positions: dict[str, list[int]] = {}
+    for position, (a, b) in enumerate(comparisons):
         name = "all models" if of_models else a[0] if a[0] == b[0] else f"{a[0]} → {b[0]}"
-        panels.setdefault(name, []).append(position)
-    shapes: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for name, positions in panels.items():
-        rows = tuple(dict.fromkeys(ends[position][0][axis] for position in positions))
-        columns = tuple(dict.fromkeys(ends[position][1][axis] for position in positions))
-        if set(columns) == set(rows):
-            columns = rows
-        if min(len(rows), len(columns)) < 2 or 2 * len(positions) < len(rows) * len(columns):
-            return None
-        shapes.setdefault((rows, columns), []).append(name)
-    (rows, columns), pairs = max(shapes.items(), key=lambda shape: len(shape[1]))
-    cells = {
-        position: (rows.index(ends[position][0][axis]), columns.index(ends[position][1][axis]))
-        for name in pairs
-        for position in panels[name]
-    }
-    return Grid(rows, columns, cells, tuple(pairs), of_models)
+        positions.setdefault(name, []).append(position)
+    panels = [_panel(name, comparisons, places, of_models) for name, places in positions.items()]
+    if any(
+        min(len(one.rows), len(one.columns)) < 2 or 2 * sum(map(bool, one.entries)) < len(one.entries) for one in panels
+    ):
+        return []
+    return [*_means(panels), *panels]
 
 
-def heat_map(grid: Grid, metric: MetricEvidence) -> HeatMap:
-    """One metric's map."""
-    shape = len(grid.rows), len(grid.columns)
-    total, known = np.zeros(shape), np.zeros(shape)
-    broken = np.zeros(shape, dtype=np.int64)
+def _panel(
+    name: str, comparisons: Sequence[tuple[Place, Place]], positions: Sequence[int], of_models: bool
+) -> LayerMap:
+    axis = 0 if of_models else 1
+    ends = {position: (comparisons[position][0][axis], comparisons[position][1][axis]) for position in positions}
+    rows = tuple(dict.fromkeys(row for row, _ in ends.values()))
+    columns = tuple(dict.fromkeys(column for _, column in ends.values()))
+    if set(columns) == set(rows):
+        # In the order of the rows, whichever were compared first.
+        columns = rows
+    behind = {end: (position,) for position, end in ends.items()}
+    entries = tuple(behind.get((row, column), ()) for row in rows for column in columns)
+    return LayerMap(name=name, rows=rows, columns=columns, entries=entries, pairs=1, of_models=of_models)
+
+
+def _means(panels: Sequence[LayerMap]) -> list[LayerMap]:
+    by_shape: dict[tuple[tuple[str, ...], tuple[str, ...]], list[LayerMap]] = {}
+    for panel in panels:
+        by_shape.setdefault((panel.rows, panel.columns), []).append(panel)
+    alike = sorted((group for group in by_shape.values() if len(group) > 1), key=len, reverse=True)
+    return [_mean(group) for group in alike]
+
+
+def _mean(panels: Sequence[LayerMap]) -> LayerMap:
+    names = ", ".join(dict.fromkeys(re.sub(r"/\d+", "", panel.name) for panel in panels))
+    unit = "pairs of models" if any("→" in panel.name for panel in panels) else "models"
+    entries = tuple(sum(parts, ()) for parts in zip(*(panel.entries for panel in panels), strict=True))
+    changes = {"name": f"mean of {len(panels)} {unit}, {names}", "entries": entries, "pairs": len(panels)}
+    return panels[0].model_copy(update=changes)
+
+
+def heat_map(layout: LayerMap, metric: MetricEvidence) -> HeatMap:
+    """Return the scores of one metric on a map."""
+    shape = len(layout.rows), len(layout.columns)
     marked = set(metric.marked)
-    for position, cell in grid.cells.items():
-        value = metric.values[position]
-        if value is not None:
-            total[cell] += value
-            known[cell] += 1
-        broken[cell] += position in marked
-    return HeatMap(np.where(known > 0, total / np.maximum(known, 1), np.nan), broken)
+    scores = [[metric.values[place] for place in places] for places in layout.entries]
+    known = [[value for value in values if value is not None] for values in scores]
+    mean = np.array([sum(values) / len(values) if values else np.nan for values in known])
+    broken = np.array([sum(place in marked for place in places) for places in layout.entries])
+    return HeatMap(mean.reshape(shape), broken.reshape(shape))

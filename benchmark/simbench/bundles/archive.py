@@ -23,7 +23,9 @@ from simbench.files import replacing
 Files = Mapping[str, bytes]
 """Contents by name within the bundle, with forward slashes."""
 
-MANIFEST = "manifest.json"
+# The bundle beside the tables of a published leaderboard.
+BUNDLE = "bundle.zip"
+MANIFEST, SUITE, METRICS, PROVENANCE = "manifest.json", "suite.yaml", "metrics.json", "provenance.json"
 LARGEST_FILE = 256 * 2**20
 LARGEST_BUNDLE = 512 * 2**20
 MOST_FILES = 2000

@@ -20,17 +20,18 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from simbench.bundles.archive import MANIFEST, BadBundleError, Files, sha256
+from simbench.board.document import DOCUMENT, SCHEMA_VERSION, wrong_version
+from simbench.bundles.archive import MANIFEST, METRICS, PROVENANCE, SUITE, BadBundleError, Files, sha256
 from simbench.bundles.metric_record import MetricRecord
 from simbench.bundles.portable_suite import read_suite
 from simbench.plan.keys import KEY_SCHEME
 from simbench.results.record import ScoreRecord
+from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
 from simbench.suite.schema import Suite
 
-SCHEMA_VERSION = 1
 FORMAT: Literal["simbench-bundle"] = "simbench-bundle"
-REQUIRED = ("suite.yaml", "metrics.json", "provenance.json", "leaderboard.json")
-MODEL_FILES = ("weights.safetensors", "model.json")
+REQUIRED = (SUITE, METRICS, PROVENANCE, DOCUMENT)
+MODEL_FILES = (MODEL_WEIGHTS, MODEL_RECORD)
 DEEPEST = 30
 
 M = TypeVar("M", bound=BaseModel)
@@ -51,7 +52,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["simbench-bundle"]
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     key_scheme: int
     suite: str
     version: int
@@ -125,8 +126,7 @@ def parse_manifest(files: Files) -> Manifest:
     raw = parse_json(MANIFEST, files[MANIFEST])
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version != SCHEMA_VERSION:
-        advice = "upgrade simbench" if version > SCHEMA_VERSION else "publish the bundle again"
-        raise BadBundleError(f"{MANIFEST}: schema version {version}; this simbench reads {SCHEMA_VERSION}: {advice}")
+        raise BadBundleError(wrong_version(f"{MANIFEST}: this bundle", version))
     manifest = _typed(Manifest, MANIFEST, files[MANIFEST])
     if manifest.key_scheme != KEY_SCHEME:
         raise BadBundleError(f"{MANIFEST}: key scheme {manifest.key_scheme}; this simbench has {KEY_SCHEME}")
@@ -148,15 +148,15 @@ def parse(files: Files) -> Contents:
     for name in sorted(set(files) - expected):
         if not _is_model_file(name):
             raise BadBundleError(f"{name}: not a file that a bundle holds")
-    suite = read_suite(files["suite.yaml"])
+    suite = read_suite(files[SUITE])
     if (manifest.suite, manifest.version) != (suite.suite, suite.version):
-        raise BadBundleError(f"{MANIFEST} is of {manifest.suite}@{manifest.version}, suite.yaml of {suite.title}")
-    provenance = parse_json("provenance.json", files["provenance.json"])
-    leaderboard = parse_json("leaderboard.json", files["leaderboard.json"])
+        raise BadBundleError(f"{MANIFEST} is of {manifest.suite}@{manifest.version}, {SUITE} of {suite.title}")
+    provenance = parse_json(PROVENANCE, files[PROVENANCE])
+    leaderboard = parse_json(DOCUMENT, files[DOCUMENT])
     if not isinstance(provenance, dict) or not all(isinstance(facts, dict) for facts in provenance.values()):
-        raise BadBundleError("provenance.json: expected an object of objects, by run")
+        raise BadBundleError(f"{PROVENANCE}: expected an object of objects, by run")
     if not isinstance(leaderboard, dict):
-        raise BadBundleError("leaderboard.json: expected an object")
+        raise BadBundleError(f"{DOCUMENT}: expected an object")
     scores = {metric.label: _records(metric.scores, files) for metric in metrics}
     return Contents(manifest, files, suite, metrics, scores, provenance, leaderboard)
 
@@ -193,15 +193,15 @@ def _is_model_file(name: str) -> bool:
 
 
 def _metrics(files: Files) -> tuple[MetricRecord, ...]:
-    parse_json("metrics.json", files["metrics.json"])
+    parse_json(METRICS, files[METRICS])
     try:
-        found = TypeAdapter(list[MetricRecord]).validate_json(files["metrics.json"], strict=True)
+        found = TypeAdapter(list[MetricRecord]).validate_json(files[METRICS], strict=True)
     except (ValidationError, RecursionError) as error:
-        raise BadBundleError(f"metrics.json: {_first(error)}") from None
+        raise BadBundleError(f"{METRICS}: {_first(error)}") from None
     for attribute in ("label", "scores"):
         values = [getattr(metric, attribute) for metric in found]
         if len(set(values)) != len(values):
-            raise BadBundleError(f"metrics.json: two metrics have the same {attribute}")
+            raise BadBundleError(f"{METRICS}: two metrics have the same {attribute}")
     return tuple(found)
 
 

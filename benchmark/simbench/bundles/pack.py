@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simbench.board.board import Board
-from simbench.board.document import to_document
+from simbench.board.document import DOCUMENT, to_document
 from simbench.board.scores import ScoreRow
-from simbench.bundles.archive import MANIFEST
+from simbench.bundles.archive import MANIFEST, METRICS, PROVENANCE, SUITE
 from simbench.bundles.contents import MODEL_FILES, json_bytes, manifest_for
 from simbench.bundles.metric_record import MetricRecord, record_of, recorded_metric
 from simbench.bundles.portable_suite import portable, suite_bytes
@@ -66,10 +66,10 @@ def pack(
     runs = json_bytes(dict(provenance))
     board = regraded(plan, kept, json.loads(runs))
     files: dict[str, bytes] = {
-        "suite.yaml": suite_bytes(clean),
-        "metrics.json": json_bytes([one.model_dump(mode="json") for one in recorded]),
-        "provenance.json": runs,
-        "leaderboard.json": json_bytes(to_document(board)),
+        SUITE: suite_bytes(clean),
+        METRICS: json_bytes([one.model_dump(mode="json") for one in recorded]),
+        PROVENANCE: runs,
+        DOCUMENT: json_bytes(to_document(board)),
         **(models or {}),
     }
     for one in recorded:

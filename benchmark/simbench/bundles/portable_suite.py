@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from simbench.bundles.archive import BadBundleError
+from simbench.bundles.archive import SUITE, BadBundleError
 from simbench.errors import ExitCode, SimbenchError
 from simbench.metrics.metric import Metric
 from simbench.models.loading import has_published_weights, weights_in_key
@@ -50,7 +50,7 @@ class _Plain(yaml.SafeDumper):
 class _Strict(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
-            raise BadBundleError("suite.yaml: aliases are not allowed in a bundle")
+            raise BadBundleError(f"{SUITE}: aliases are not allowed in a bundle")
         return super().compose_node(parent, index)
 
 
@@ -96,13 +96,13 @@ def read_suite(content: bytes) -> Suite:
         CannotCheckError: it needs a component that is not installed here.
     """
     if len(content) > LARGEST_SUITE:
-        raise BadBundleError(f"suite.yaml: more than {LARGEST_SUITE} bytes")
+        raise BadBundleError(f"{SUITE}: more than {LARGEST_SUITE} bytes")
     try:
         data = yaml.load(content.decode("utf-8"), Loader=_Strict)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadBundleError(f"suite.yaml: not YAML: {' '.join(str(error).split())[:200]}") from None
+        raise BadBundleError(f"{SUITE}: not YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(data, dict) or not isinstance(data.get("tests"), list):
-        raise BadBundleError("suite.yaml: not a suite")
+        raise BadBundleError(f"{SUITE}: not a suite")
     _check_numbers(data)
     try:
         tests = [_test(raw) for raw in data["tests"]]
@@ -111,7 +111,7 @@ def read_suite(content: bytes) -> Suite:
     except (ValidationError, RecursionError) as error:
         first = error.errors(include_input=False)[0] if isinstance(error, ValidationError) else None
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else "nested too deep"
-        raise BadBundleError(f"suite.yaml: {what}") from None
+        raise BadBundleError(f"{SUITE}: {what}") from None
     _check_components(suite)
     _check_size(suite)
     return suite
@@ -141,7 +141,7 @@ def _portable(load: str, architecture: str) -> str:
 
 def _test(raw: Any) -> BaseModel:
     if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
-        raise BadBundleError("suite.yaml: a test without a kind")
+        raise BadBundleError(f"{SUITE}: a test without a kind")
     if raw["kind"] not in TEST_KINDS:
         raise CannotCheckError(f'no test kind "{raw["kind"]}" here: install the plugin that brings it')
     return TEST_KINDS.get(raw["kind"]).model_validate(raw)
@@ -153,7 +153,7 @@ def _check_numbers(data: Any) -> None:
         for inner in data.values() if isinstance(data, dict) else data:
             _check_numbers(inner)
     elif isinstance(data, int | float) and not isinstance(data, bool) and not abs(data) <= LARGEST_NUMBER:
-        raise BadBundleError(f"suite.yaml: {data} is larger than any number that a bundle's suite may hold")
+        raise BadBundleError(f"{SUITE}: {data} is larger than any number that a bundle's suite may hold")
 
 
 def _check_components(suite: Suite) -> None:
@@ -163,26 +163,24 @@ def _check_components(suite: Suite) -> None:
         if component.name not in DATASETS:
             raise CannotCheckError(f'no dataset "{component.name}" here: install the plugin that brings it')
         if DATASETS.get(component.name).files:
-            raise BadBundleError(
-                f'suite.yaml: dataset "{component.name}" is read from a file, which no bundle may name'
-            )
+            raise BadBundleError(f'{SUITE}: dataset "{component.name}" is read from a file, which no bundle may name')
     for name, spec in suite.models.items():
         if spec.architecture.name not in ARCHITECTURES:
             raise CannotCheckError(
                 f'no architecture "{spec.architecture.name}" here: install the plugin that brings it'
             )
         if spec.load is not None and not spec.load.replace("_", "").isalnum():
-            raise BadBundleError(f"suite.yaml: models.{name}.load is neither a hash nor the name of published weights")
+            raise BadBundleError(f"{SUITE}: models.{name}.load is neither a hash nor the name of published weights")
         if spec.teacher is not None and (
             spec.teacher not in suite.models or suite.models[spec.teacher].teacher is not None
         ):
-            raise BadBundleError(f'suite.yaml: models.{name}: "{spec.teacher}" cannot be its teacher')
+            raise BadBundleError(f'{SUITE}: models.{name}: "{spec.teacher}" cannot be its teacher')
     for test in suite.tests:
         for transform in getattr(test, "transforms", ()):
             _check_transform(transform if isinstance(transform, Component) else Component(name=transform), test.id)
         for name in test.models:
             if name not in suite.models:
-                raise BadBundleError(f'suite.yaml: test "{test.id}" names the model "{name}", which is not there')
+                raise BadBundleError(f'{SUITE}: test "{test.id}" names the model "{name}", which is not there')
 
 
 def _check_transform(transform: Component, test: str) -> None:
@@ -191,7 +189,7 @@ def _check_transform(transform: Component, test: str) -> None:
     try:
         TRANSFORMS.get(transform.name).declared(transform.parameters)
     except ParameterError as error:
-        raise BadBundleError(f'suite.yaml: test "{test}": transform {transform.name}: {error}') from None
+        raise BadBundleError(f'{SUITE}: test "{test}": transform {transform.name}: {error}') from None
 
 
 def _check_size(suite: Suite) -> None:
@@ -199,13 +197,13 @@ def _check_size(suite: Suite) -> None:
     try:
         groups = {name: model_group(suite, name) for name in suite.models}
     except SimbenchError as error:
-        raise BadBundleError(f"suite.yaml: {error}") from None
+        raise BadBundleError(f"{SUITE}: {error}") from None
     if any(len(group.layers) > MOST_LAYERS or len(group.seeds) > MOST_LAYERS for group in groups.values()):
-        raise BadBundleError(f"suite.yaml: a model with more than {MOST_LAYERS} layers or seeds")
+        raise BadBundleError(f"{SUITE}: a model with more than {MOST_LAYERS} layers or seeds")
     left = MOST_QUESTIONS
     for test in suite.tests:
         assert isinstance(test, SanityTest)
         asked = test.questions([groups[name] for name in test.models], OF_LAYERS)
         left -= sum(len(question.comparisons) for question in islice(asked, left))
         if left <= 0:
-            raise BadBundleError(f"suite.yaml: its tests ask more than {MOST_QUESTIONS} questions")
+            raise BadBundleError(f"{SUITE}: its tests ask more than {MOST_QUESTIONS} questions")

@@ -23,7 +23,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("leaderboard"),
 ) -> None:
     """Combine bundles into one leaderboard; check each first, and keep each metric's origin."""
-    from simbench.bundles.archive import write_files
+    from simbench.bundles.archive import BUNDLE, write_files
     from simbench.cli.output import progress_console
     from simbench.errors import SimbenchError
     from simbench.publish.publish import publish
@@ -38,7 +38,7 @@ def command(
     merged = merge({origin: open_bundle(path) for origin, path in zip(origins, bundles, strict=True)})
     for path in publish(merged.board, out, merged.table):
         print(path)
-    print(write_files(out / merged.board.suite / "bundle.zip", merged.bundle))
+    print(write_files(out / merged.board.suite / BUNDLE, merged.bundle))
     for label, confirming in merged.confirmed.items():
         line = f"{label}: {' and '.join(confirming)} agree; the scores are those of {confirming[0]}"
         progress_console().print(line, markup=False, highlight=False, soft_wrap=True)

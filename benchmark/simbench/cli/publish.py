@@ -27,16 +27,18 @@ def command(
     bundle_models: Annotated[
         bool, typer.Option("--bundle-models", help="Put the trained weights into the bundle, too.")
     ] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write the scores as CSV, too; it is large, and Parquet has the same.")
+    ] = False,
 ) -> None:
     """Write the leaderboard of a suite: tables, a self-contained page, and a bundle that proves them."""
-    from simbench.bundles.archive import write_files
+    from simbench.bundles.archive import BUNDLE, write_files
     from simbench.bundles.pack import bundle_of
     from simbench.cli.output import progress_console
     from simbench.errors import ExitCode, SimbenchError
     from simbench.publish.publish import publish
     from simbench.results.store import Store
     from simbench.run.session import prepare, stored_results
-    from simbench.verify.published import BUNDLE
 
     plan, place, remarks = prepare(suite, metric or ()), Store(store), progress_console()
     try:
@@ -47,7 +49,7 @@ def command(
         proof = {}
         board, scores = stored_results(suite, metrics=metric or (), store=store)
         remarks.print(f"no {BUNDLE}: {reason}", markup=False, highlight=False, soft_wrap=True)
-    for path in publish(board, out, scores):
+    for path in publish(board, out, scores, csv=csv):
         print(path)
     if proof:
         print(write_files(out / board.suite / BUNDLE, proof))

@@ -18,6 +18,8 @@ def recorded_board(source: str, store: Path | None = None) -> Board:
     Raises:
         SimbenchError: the source is none of these.
     """
+    from simbench.board.document import DOCUMENT
+
     path = place_of(source, store)
     if path.suffix == ".zip":
         from simbench.verify.published import published_board
@@ -25,7 +27,7 @@ def recorded_board(source: str, store: Path | None = None) -> Board:
 
         return published_board(open_bundle(path))[0]
     if path.is_dir():
-        path = path / "leaderboard.json"
+        path = path / DOCUMENT
     if not path.is_file():
         raise SimbenchError(
             f'no run "{source}": give the id of a run in the store, its JSON file, a published folder or a bundle'

@@ -182,10 +182,10 @@ class Metric(MetricSource):
 
     @property
     def interface(self) -> str:
-        """By which of the three interfaces it was written: easy, fast or functional."""
+        """Which of the three interfaces it is written for: `matrix`, `batched` or `model-based`."""
         if self.needs & {"model", "head"}:
-            return "functional"
-        return "fast" if self.compare_many is not None else "easy"
+            return "model-based"
+        return "batched" if self.compare_many is not None else "matrix"
 
     @property
     def summary(self) -> str:

@@ -18,8 +18,8 @@ from simbench.files import file_digest, replacing, write_text
 from simbench.models.architecture import Architecture
 from simbench.models.model import Model
 from simbench.models.training import Trained
+from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
 
-WEIGHTS, RECORD = "weights.safetensors", "model.json"
 SCHEMA_VERSION = 1
 
 
@@ -50,7 +50,7 @@ def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None
     """
     # safetensors refuses tensors that share memory, and weights on a GPU are to load without one
     weights = {name: tensor.detach().cpu().clone() for name, tensor in trained.model.network.state_dict().items()}
-    with replacing(folder / WEIGHTS) as temporary:
+    with replacing(folder / MODEL_WEIGHTS) as temporary:
         save_file(weights, temporary)
         digest = file_digest(temporary)
     record = {
@@ -63,23 +63,23 @@ def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None
         "weights_sha256": digest,
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
-    write_text(folder / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    write_text(folder / MODEL_RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a model was stored here to the end."""
-    return (folder / RECORD).is_file()
+    return (folder / MODEL_RECORD).is_file()
 
 
 def read_record(folder: Path) -> Record:
     """What was stored beside the weights; `CorruptError` when it is missing or damaged."""
     try:
-        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        stored = json.loads((folder / MODEL_RECORD).read_text(encoding="utf-8"))
         if stored.pop("schema_version") != SCHEMA_VERSION:
-            raise CorruptError(f"{folder / RECORD} was written by another version of simbench")
+            raise CorruptError(f"{folder / MODEL_RECORD} was written by another version of simbench")
         return Record(**stored)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CorruptError(f"{folder / RECORD} cannot be read: {error}") from None
+        raise CorruptError(f"{folder / MODEL_RECORD} cannot be read: {error}") from None
 
 
 def verified(folder: Path) -> Path:
@@ -88,7 +88,7 @@ def verified(folder: Path) -> Path:
     Raises:
         CorruptError: a file is missing or damaged.
     """
-    record, path = read_record(folder), folder / WEIGHTS
+    record, path = read_record(folder), folder / MODEL_WEIGHTS
     try:
         if file_digest(path) != record.weights_sha256:
             raise CorruptError(f"{path} fails its checksum")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from simbench.board.board import Board, RankedRow
 from simbench.board.evidence import Evidence
-from simbench.board.layer_grids import grids
+from simbench.board.layer_grids import maps_of_test
 from simbench.errors import UnknownNameError
 from simbench.plots.fingerprints import fingerprints, transform_columns
 from simbench.plots.grades import grades
@@ -45,11 +45,11 @@ def gallery(
     # A test with columns is shown by its columns.
     with_columns = {column.parent for column in board.columns}
     for test in (one for one in shown.tests if one.id not in with_columns):
-        for grid, block in grids(evidence, test.id):
+        for layout, block in maps_of_test(evidence, test.id):
             compared = replace(shown, rows=[one for one in shown.rows if one.row.metric.label in block.metrics])
             if compared.rows:
-                name = f"heatmaps-{file_name(test.id)}{'-models' if grid.of_models else ''}"
-                pictures |= _paged(name, compared, partial(heat_maps, test, grid=grid, block=block))
+                name = f"heatmaps-{file_name(test.id)}{'-models' if layout.of_models else ''}"
+                pictures |= _paged(name, compared, partial(heat_maps, test, layout=layout, block=block))
     return pictures
 
 

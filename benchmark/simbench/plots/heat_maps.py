@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from simbench.board.board import BoardColumn, RankedRow
 from simbench.board.cells import cell, mark
 from simbench.board.evidence import EvidenceBlock
-from simbench.board.layer_grids import Grid, HeatMap, heat_map
+from simbench.board.layer_grids import HeatMap, LayerMap, heat_map
 from simbench.plots.style import INK, LIGHT, new_figure, shortened, wrapped
 
 ACROSS = 4
@@ -25,13 +25,13 @@ PANEL = 1.72
 COLOURS = "viridis"
 
 
-def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], grid: Grid, block: EvidenceBlock) -> Figure:
+def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], layout: LayerMap, block: EvidenceBlock) -> Figure:
     """Draw the maps of several metrics on one test, each the mean over the pairs of models of the grid.
 
     Args:
         test: a whole test.
         metrics: one panel each, in this order; all of them have scores on the block's comparisons.
-        grid: the cells of the test's comparisons.
+        layout: the cells of the test's comparisons.
         block: the scores.
     """
     across = min(ACROSS, len(metrics))
@@ -39,15 +39,15 @@ def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], grid: Grid, block
     figure = new_figure(max(3.6, across * PANEL + 0.7), down * (PANEL + 0.12) + 1.15)
     figure.set_layout_engine("constrained", h_pad=0.06)
     axes_grid = figure.subplots(down, across, squeeze=False)
-    found = [heat_map(grid, block.metrics[ranked.row.metric.label]) for ranked in metrics]
+    found = [heat_map(layout, block.metrics[ranked.row.metric.label]) for ranked in metrics]
     for position, axes in enumerate(axes_grid.flat):
         if position >= len(metrics):
             axes.set_axis_off()
             continue
-        _panel(axes, found[position], len(grid.pairs), metrics[position], test)
+        _panel(axes, found[position], layout.pairs, metrics[position], test)
         lowest = position + across >= len(metrics)
-        _label(axes, grid, left=position % across == 0, below=lowest)
-    _frame(figure, test, grid, any(one.broken.any() for one in found))
+        _label(axes, layout, left=position % across == 0, below=lowest)
+    _frame(figure, test, layout, any(one.broken.any() for one in found))
     return figure
 
 
@@ -82,24 +82,24 @@ def _figures(value: float) -> str:
     return f"{0.0 if abs(value) < 5e-4 else value:.2g}" if abs(value) < 1 else f"{value:.3g}"
 
 
-def _label(axes: Axes, grid: Grid, *, left: bool, below: bool) -> None:
-    axes.set_xlim(-0.5, len(grid.columns) - 0.5)
-    axes.set_ylim(len(grid.rows) - 0.5, -0.5)
+def _label(axes: Axes, layout: LayerMap, *, left: bool, below: bool) -> None:
+    axes.set_xlim(-0.5, len(layout.columns) - 0.5)
+    axes.set_ylim(len(layout.rows) - 0.5, -0.5)
     axes.set_aspect("equal")
-    axes.set_xticks(range(len(grid.columns)), grid.columns if below else [""] * len(grid.columns), rotation=90)
-    axes.set_yticks(range(len(grid.rows)), grid.rows if left else [""] * len(grid.rows))
+    axes.set_xticks(range(len(layout.columns)), layout.columns if below else [""] * len(layout.columns), rotation=90)
+    axes.set_yticks(range(len(layout.rows)), layout.rows if left else [""] * len(layout.rows))
     axes.tick_params(length=0)
 
 
-def _frame(figure: Figure, test: BoardColumn, grid: Grid, broken: bool) -> None:
+def _frame(figure: Figure, test: BoardColumn, layout: LayerMap, broken: bool) -> None:
     from matplotlib.cm import ScalarMappable
 
-    what = "model" if grid.of_models else "layer"
+    what = "model" if layout.of_models else "layer"
     lines = ["below each name: the grade, and the scores of its map from the least to the most similar"]
     if broken:
-        several = f"numbers: in how many of the {len(grid.pairs)} maps an entry breaks the test's rule"
-        lines.append(several if len(grid.pairs) > 1 else "×: the entry breaks the test's rule")
-    figure.suptitle(f"{test.id}: {grid.averaged}", fontsize=9, fontweight="bold")
+        several = f"numbers: in how many of the {layout.pairs} maps an entry breaks the test's rule"
+        lines.append(several if layout.pairs > 1 else "×: the entry breaks the test's rule")
+    figure.suptitle(f"{test.id}: {layout.name}", fontsize=9, fontweight="bold")
     note = "\n".join(wrapped(line, round(17 * figure.get_figwidth())) for line in lines)
     figure.supxlabel(f"receiving {what}\n{note}", fontsize=7.5)
     figure.supylabel(f"sending {what}", fontsize=8)

@@ -7,9 +7,11 @@ grade from the data that lies in the page as JSON.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from markupsafe import Markup
 
 from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import (
@@ -28,9 +30,11 @@ from simbench.board.cells import (
     tie_text,
 )
 from simbench.board.document import to_document
+from simbench.board.evidence import evidence_of
 from simbench.board.provenance import provenance_lines
+from simbench.board.scores import ScoreRow
 from simbench.declaration import Declaration, MetricInfo
-from simbench.publish.rendering import render, script_json, source
+from simbench.publish.rendering import PACKED_TYPE, compact_json, packed, render, source
 from simbench.verdicts.verdict import Verdict
 
 VIOLATIONS_SHOWN = 3
@@ -76,6 +80,21 @@ class Entry:
     ties: str
 
 
+@dataclass(frozen=True)
+class PackedElement:
+    """A script element that lies packed in the page; `test` is that of which it holds the evidence."""
+
+    type: str
+    text: str
+    id: str = ""
+    test: str = ""
+
+    @property
+    def packed(self) -> str:
+        """The text as it lies in the page."""
+        return packed(self.text)
+
+
 SCRIPTS = (
     "vendor/observable-plot.min.js",
     "tools.js",
@@ -85,21 +104,25 @@ SCRIPTS = (
     "details.js",
     "page.js",
 )
+# Of the numbers in the page; the files beside it have all digits.
 DIGITS = 6
-"""Of the numbers in the page; the files beside it have all of them."""
 
 
-def to_html(board: Board, document: Mapping[str, Any] | None = None) -> str:
-    """The whole page; `document` is that of the board, with its evidence."""
-    shortened = _shortened(dict(document or to_document(board, ())))
-    evidence = shortened.pop("evidence")
+def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
+    """Return the whole page, with the scores behind the board."""
+    evidence = _shortened(evidence_of(board, scores).model_dump(mode="json"))
+    elements = [
+        PackedElement("application/json", compact_json(_shortened(to_document(board))), id="board"),
+        PackedElement("application/json", compact_json(evidence["representations"]), id="representations"),
+        *(PackedElement("application/json", compact_json(block), test=block["test"]) for block in evidence["tests"]),
+        *(PackedElement("text/javascript", source(name)) for name in SCRIPTS),
+    ]
     return _render(
         "leaderboard.html.j2",
         board,
-        data=script_json(shortened),
-        representations=script_json(evidence["representations"]),
-        evidence=[(block["test"], script_json(block)) for block in evidence["tests"]],
-        scripts=[source(name) for name in SCRIPTS],
+        elements=elements,
+        packed_type=PACKED_TYPE,
+        unpack=Markup(source("unpack.js")),
         families=sorted({ranked.row.metric.declaration.family for ranked in board.rows}),
         interfaces=sorted({ranked.row.metric.interface for ranked in board.rows} - {""}),
         kinds=list(dict.fromkeys(test.kind for test in board.tests)),

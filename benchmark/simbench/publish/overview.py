@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simbench.board.board import Board
 from simbench.board.cells import rank_text
-from simbench.board.document import from_document
+from simbench.board.document import DOCUMENT, from_document
 from simbench.board.intervals import FEWEST_TESTS
 from simbench.errors import SimbenchError
 from simbench.files import write_text
@@ -40,7 +40,7 @@ class Entry:
 
 def publish_overview(folder: Path) -> list[Path]:
     """Write `README.md` and `index.html` over all suites in `folder`."""
-    entries = [_entry(path) for path in sorted(folder.glob("*/leaderboard.json"))]
+    entries = [_entry(path) for path in sorted(folder.glob(f"*/{DOCUMENT}"))]
     page = render("overview.html.j2", title=TITLE, introduction=INTRODUCTION, entries=entries)
     texts = {"README.md": _markdown(entries), "index.html": page}
     for name, text in texts.items():

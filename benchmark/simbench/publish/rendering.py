@@ -1,20 +1,25 @@
-"""The one Jinja environment of all pages: everything is escaped, an unknown name is an error."""
+"""Render pages in one Jinja environment: everything is escaped, and an unknown name is an error."""
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import zlib
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-# What ends a script element, starts a comment, or is a line end in JavaScript but not in JSON.
-UNSAFE = str.maketrans({one: f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"})
+# Script elements of this type hold packed text; `unpack.js` replaces each by the element that it is.
+PACKED_TYPE = "application/zlib"
+PACKED_ELEMENT = re.compile(rf'(<script type="{PACKED_TYPE}"[^>]*>)([^<]*)'.encode())
+# A page that unpacks to more than this is not read.
+LARGEST_PART = 2**26
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of a template of this package."""
+    """Return the text of a template of this package."""
     environment = Environment(
         loader=PackageLoader("simbench.publish"),
         autoescape=True,
@@ -26,19 +31,40 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def source(name: str) -> Markup:
-    """A script of ours, or a vendored one, as it is: its braces are not Jinja's."""
-    text = files("simbench.publish").joinpath("templates", name).read_text(encoding="utf-8")
-    if "</script" in text.lower() or "<!--" in text:
-        raise ValueError(f"{name} cannot stand inside a script element")
-    return Markup(text)
+def source(name: str) -> str:
+    """Return the text of a script of ours, or of a vendored one."""
+    return files("simbench.publish").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def script_json(value: Any) -> Markup:
-    """JSON for a `<script type="application/json">`: nothing in it can end the element.
+def compact_json(value: Any) -> str:
+    """Return JSON without spaces."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
-    >>> print(script_json({"name": "</script><!--"}))
-    {"name":"\\u003c/script\\u003e\\u003c!--"}
+
+def packed(text: str) -> str:
+    """Return a text as it lies in a page, compressed: nothing in it can end its element.
+
+    >>> "<" in packed("</script>")
+    False
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.translate(UNSAFE))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpacked(page: bytes) -> bytes:
+    """Return a page with its packed parts in clear, as builds of zlib differ in how they pack; for comparison only.
+
+    A part that is damaged, or too large to be read, stays as it is.
+
+    >>> unpacked(f'<script type="application/zlib">{packed("1 + 1")}</script>'.encode())
+    b'<script type="application/zlib">1 + 1</script>'
+    """
+
+    def in_clear(element: re.Match[bytes]) -> bytes:
+        stream = zlib.decompressobj()
+        try:
+            text = stream.decompress(base64.b64decode(element[2], validate=True), LARGEST_PART)
+        except (ValueError, zlib.error):
+            return element[0]
+        return element[1] + text if stream.eof and not stream.unused_data else element[0]
+
+    return PACKED_ELEMENT.sub(in_clear, page)

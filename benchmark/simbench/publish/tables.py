@@ -1,4 +1,4 @@
-"""The scores as flat files: one line per score that a test asked for. The same scores give the same bytes."""
+"""Write the scores as flat files: one line per score that a test asked for. The same scores give the same bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 from simbench.board.scores import ScoreRow
 
+SCORES_CSV, SCORES_PARQUET = "scores.csv", "scores.parquet"
 HEADER = tuple(field.name for field in fields(ScoreRow))
 NUMBERS = ("value", "standard_error", "tiebreak", "seconds")
 
 
 def scores_csv(scores: Sequence[ScoreRow]) -> str:
-    """The text of the CSV file; what is not known is empty."""
+    """Return the text of the CSV file; what is not known is empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
@@ -25,7 +26,7 @@ def scores_csv(scores: Sequence[ScoreRow]) -> str:
 
 
 def scores_parquet(scores: Sequence[ScoreRow]) -> bytes:
-    """The Parquet file, typed also where it has no rows."""
+    """Return the bytes of the Parquet file, typed also where it has no rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -37,6 +38,6 @@ def scores_parquet(scores: Sequence[ScoreRow]) -> bytes:
 
 
 def _cell(score: ScoreRow, name: str) -> Any:
-    """Auxiliary differ from metric to metric, and so are one JSON object; empty where there are none."""
+    """Return one cell; auxiliary values differ from metric to metric, and so are one JSON object, empty without any."""
     value = getattr(score, name)
     return (json.dumps(dict(value)) if value else "") if name == "auxiliary" else value

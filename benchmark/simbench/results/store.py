@@ -33,6 +33,10 @@ def default_root() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "simbench"
 
 
+# The files of a trained model. The record is written last: its presence means that the model is complete.
+MODEL_WEIGHTS, MODEL_RECORD = "weights.safetensors", "model.json"
+
+
 class Store:
     """Folders, files and records under one root folder."""
 
@@ -51,7 +55,7 @@ class Store:
 
     def has_model(self, key: str) -> bool:
         """Tell whether a checkpoint is complete: its description is written last."""
-        return (self.model(key) / "model.json").is_file()
+        return (self.model(key) / MODEL_RECORD).is_file()
 
     def activations(self, key: str) -> Path:
         """Return the file of one layer's activations."""

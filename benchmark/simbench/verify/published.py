@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from simbench.board.board import Board
-from simbench.board.document import to_document
+from simbench.board.document import DOCUMENT, to_document
 from simbench.board.scores import ScoreRow
-from simbench.bundles.archive import MANIFEST, BadBundleError
+from simbench.bundles.archive import BUNDLE, MANIFEST, BadBundleError
 from simbench.bundles.contents import Contents, parse_json
 from simbench.bundles.pack import recorded_plan, regraded
 from simbench.grading import score_table
 from simbench.publish.publish import rendered
+from simbench.publish.rendering import unpacked
+from simbench.publish.tables import SCORES_CSV
 from simbench.verify.regrade import checked_records, differences
 from simbench.verify.report import Finding
 
-BUNDLE = "bundle.zip"
-DOCUMENT = "leaderboard.json"
 LARGEST_FILE = 64 * 2**20
 
 
@@ -41,11 +41,11 @@ def check_published(folder: Path, contents: Contents) -> list[Finding]:
         BadBundleError: a published file is too large to be read.
     """
     board, scores = published_board(contents)
-    findings = list(_unlike(folder, rendered(board, scores)))
+    findings = list(_unlike(folder, rendered(board, scores, csv=(folder / SCORES_CSV).is_file())))
     if any(finding.where == DOCUMENT and not finding.note.startswith("is missing") for finding in findings):
         claimed = parse_json(DOCUMENT, (folder / DOCUMENT).read_bytes())
         if isinstance(claimed, dict) and isinstance(claimed.get("rows"), list):
-            findings = [*differences(claimed, to_document(board, scores)), *findings]
+            findings = [*differences(claimed, to_document(board)), *findings]
     return findings
 
 
@@ -56,5 +56,10 @@ def _unlike(folder: Path, expected: Mapping[str, bytes]) -> Iterator[Finding]:
             yield Finding("document", name, note="is missing from the published folder")
         elif path.stat().st_size > LARGEST_FILE:
             raise BadBundleError(f"{name}: larger than {LARGEST_FILE // 2**20} MB")
-        elif path.read_bytes() != content:
+        elif not _same(path, content):
             yield Finding("document", name, note="is not what the bundle's scores give (or another version wrote it)")
+
+
+def _same(path: Path, content: bytes) -> bool:
+    published = path.read_bytes()
+    return published == content or (path.suffix == ".html" and unpacked(published) == unpacked(content))

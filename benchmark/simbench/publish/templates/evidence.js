@@ -100,54 +100,20 @@ const evidence = (() => {
   };
   const said = (one) => [one.a, one.b].map((side) => side.join(" ").trim()).join(" → ");
 
-  /* Layer × layer (or model × model) panels, where a test compares representations as they are; their mean comes first. */
-  const panelsOf = (found) => {
-    if (found.length < 4 || found.some((one) => one.a[2] || one.b[2])) return [];
-    const ofModels = new Set(found.flatMap((one) => [one.a[1], one.b[1]])).size === 1;
-    const axis = (place) => (ofModels ? place[0] : place[1]);
-    const panels = new Map();
-    for (const one of found) {
-      const name = ofModels ? "all models" : one.a[0] === one.b[0] ? one.a[0] : `${one.a[0]} → ${one.b[0]}`;
-      if (!panels.has(name)) panels.set(name, { name, rows: new Set(), columns: new Set(), cells: [] });
-      const panel = panels.get(name);
-      panel.rows.add(axis(one.a));
-      panel.columns.add(axis(one.b));
-      panel.cells.push({ row: axis(one.a), column: axis(one.b), value: one.value, marked: Number(one.marked), reason: one.reason });
-    }
-    const list = [...panels.values()].map((one) => ({ ...one, rows: [...one.rows], columns: inOrder([...one.columns], one.rows), count: 1, ofModels }));
-    const mostly = list.every((one) => Math.min(one.rows.length, one.columns.length) > 1 && 2 * one.cells.length >= one.rows.length * one.columns.length);
-    return mostly ? [...averages(list.map(filled)), ...list.map(filled)] : [];
+  /* The maps that the comparisons of a test fill, layer × layer or model × model, with the scores of one metric. */
+  const mapsOf = (metric, test) => {
+    const found = blockOf(metric, test), all = scores(metric, test);
+    return !found ? [] : found.block.maps.map((map) => ({ ...map, cells: map.entries.map((places, at) => {
+      const behind = places.map((place) => all[place]), known = behind.filter((one) => one.value !== null);
+      return {
+        row: map.rows[Math.floor(at / map.columns.length)], column: map.columns[at % map.columns.length],
+        value: known.length ? known.reduce((sum, one) => sum + one.value, 0) / known.length : null,
+        marked: behind.filter((one) => one.marked).length,
+        // What a test does not compare, such as a layer with itself, says so.
+        reason: behind.length ? behind[0].reason : "not compared",
+      };
+    }) }));
   };
 
-  /* Columns that are the rows stand in their order, whichever were compared first. */
-  const inOrder = (columns, rows) => (columns.length === rows.size && columns.every((one) => rows.has(one)) ? [...rows] : columns);
-
-  /* What a test does not compare, such as a layer with itself, says so. */
-  const filled = (panel) => {
-    const known = new Map(panel.cells.map((one) => [JSON.stringify([one.row, one.column]), one]));
-    const cells = panel.rows.flatMap((row) => panel.columns.map((column) => known.get(JSON.stringify([row, column])) || { row, column, value: null, marked: 0, reason: "not compared" }));
-    return { ...panel, cells };
-  };
-
-  const averages = (list) => {
-    const alike = new Map();
-    for (const panel of list) {
-      const shape = JSON.stringify([panel.rows, panel.columns]);
-      alike.set(shape, [...(alike.get(shape) || []), panel]);
-    }
-    const groups = [...alike.values()].filter((group) => group.length > 1).sort((a, b) => b.length - a.length);
-    return groups.map((group) => {
-      const cells = group[0].cells.map((first) => {
-        const same = group.map((panel) => panel.cells.find((one) => one.row === first.row && one.column === first.column));
-        const known = same.filter((one) => one.value !== null);
-        const value = known.length ? known.reduce((sum, one) => sum + one.value, 0) / known.length : null;
-        return { ...first, value, marked: same.reduce((sum, one) => sum + one.marked, 0) };
-      });
-      const names = [...new Set(group.map((panel) => panel.name.replace(/\/\d+/g, "")))].join(", ");
-      const unit = group.some((panel) => panel.name.includes("→")) ? "pairs of models" : "models";
-      return { ...group[0], name: `mean of ${group.length} ${unit}, ${names}`, cells, count: group.length };
-    });
-  };
-
-  return { board, columnOf, testOf, partOf, scores, answers, relation, said, sweptBy, along, panelsOf, words };
+  return { board, columnOf, testOf, partOf, scores, answers, relation, said, sweptBy, along, mapsOf, words };
 })();

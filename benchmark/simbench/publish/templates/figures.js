@@ -3,7 +3,7 @@
    heat map, a swept variable is a curve, columns are bars; whatever else there is, every answer is a mark on a strip. */
 const figures = (() => {
   const { h, saved, csv, fileName } = tools;
-  const { board, testOf, partOf, scores, relation, said, sweptBy, along, panelsOf, words } = evidence;
+  const { board, testOf, partOf, scores, relation, said, sweptBy, along, words } = evidence;
   const MOST_NAMES = 16;
 
   const withDownloads = ({ svg, name, caption, table, legend = [], folded = "" }) => {
@@ -28,16 +28,16 @@ const figures = (() => {
   const heatMap = (row, column, panels, chosen) => {
     const panel = panels.find((one) => one.name === chosen) || panels[0];
     const svg = charts.heatMap({
-      ...panel, panels: panel.count, lowerIsSimilar: !row.declaration.higher_is_more_similar,
-      rowLabel: panel.ofModels ? "from model" : "from layer i", columnLabel: panel.ofModels ? "to model" : "to layer j",
+      ...panel, panels: panel.pairs, lowerIsSimilar: !row.declaration.higher_is_more_similar,
+      rowLabel: panel.of_models ? "from model" : "from layer i", columnLabel: panel.of_models ? "to model" : "to layer j",
       label: `Scores of ${row.metric} on ${column.id}, ${panel.name}`,
     });
     const bad = panel.cells.filter((one) => one.marked).length;
-    const many = panel.count > 1 ? `, and in how many of the ${panel.count} maps` : "";
+    const many = panel.pairs > 1 ? `, and in how many of the ${panel.pairs} maps` : "";
     const broken = bad ? `✗ marks the ${bad} ${bad === 1 ? "entry that breaks" : "entries that break"} the rule${many}.` : "No entry breaks the rule.";
     return {
       svg, name: fileName(board.suite, column.id, row.metric), caption: `${panel.name[0].toUpperCase()}${panel.name.slice(1)}. The colours span the scores of this map. ${broken}`,
-      table: [["from", "to", "score", "breaks_rule_in", "of"], ...panel.cells.map((one) => [one.row, one.column, one.value, one.marked, panel.count])],
+      table: [["from", "to", "score", "breaks_rule_in", "of"], ...panel.cells.map((one) => [one.row, one.column, one.value, one.marked, panel.pairs])],
     };
   };
 
@@ -142,7 +142,7 @@ const figures = (() => {
   };
 
   const hasParts = (column) => board.columns.some((one) => one.parent === testOf(column));
-  const mapsOf = (metric, column, asked) => (hasParts(column) || asked.some((one) => one.held === null) ? [] : panelsOf(scores(metric, testOf(column))));
+  const mapsOf = (metric, column, asked) => (asked.some((one) => one.held === null) ? [] : evidence.mapsOf(metric, testOf(column)));
 
   const chosen = (row, column, asked, pair, domain) => {
     const points = asked.filter((one) => one.held === null && one.margin !== null);
