@@ -20,7 +20,7 @@ class Reader:
         self.url = f"{(folder / 'index.html').as_uri()}"
         self.page.goto(f"{self.url}#{hash}")
         # The scripts are unpacked first.
-        self.page.wait_for_function("!document.documentElement.classList.contains('loading')")
+        self.page.locator("html:not(.loading)").wait_for(state="attached")
 
     def shown(self):
         """The names of the metrics in the table, in order."""

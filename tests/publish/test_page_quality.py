@@ -40,7 +40,7 @@ def test_everything_can_be_reached_by_keyboard(read):
     assert not page.locator("dialog").is_visible()
     assert focused() == "invariance"
     # A browser tells of a closed dialog in a task of its own, which may come after the question.
-    page.wait_for_function("location.hash.length < 2", timeout=10_000)
+    page.wait_for_url(lambda url: len(url.partition("#")[2]) == 0, timeout=10_000)
     reader.heading("#metric").get_by_role("button").focus()
     page.keyboard.press("Enter")
     assert reader.heading("#metric").get_attribute("aria-sort") == "ascending"
