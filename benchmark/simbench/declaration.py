@@ -1,4 +1,4 @@
-"""What a metric declares of itself: one model, embedded wherever a metric is described.
+"""Declarations of a metric: one model, embedded wherever a metric is described.
 
 The decorator takes its arguments from `Declaration`, a `Metric` is one with code attached, and records of bundles,
 leaderboards and pages carry it whole. A new property of metrics is a new field here, and reaches all of them.
@@ -35,7 +35,7 @@ IMPLIED_INVARIANCES = {
     "invertible_linear": ("orthogonal", "isotropic_scaling", "permutation"),
     "orthogonal": ("permutation",),
 }
-# What a metric may ask for beside two matrices.
+# Things that a metric may need besides two matrices.
 NEEDS = ("model", "head", "fit", "targets", "sequence")
 INFINITY = float("inf")
 

@@ -1,1 +1,1 @@
-"""What is known of every component, as plain data: entries, facts of metrics, measured properties."""
+"""Catalogue of all components as plain data: entries, facts of metrics, measured properties."""

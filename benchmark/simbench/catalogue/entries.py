@@ -1,4 +1,4 @@
-"""Every component and bundled suite as one plain record: what `list` and `describe` show."""
+"""Entries of all components and bundled suites, which `list` and `describe` show."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from simbench.suite.registered_name import RegisteredName
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a component; `default` is None where it has to be given."""
+    """Parameter of a component; `default` is None if it has to be given."""
 
     name: str
     type: str
@@ -44,7 +44,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Entry:
-    """One component or suite. `facts` are its declared properties, in the order in which they are shown."""
+    """Component or suite; `facts` are its declared properties, in the order in which they are shown."""
 
     kind: str
     name: str
@@ -57,20 +57,20 @@ class Entry:
     doc: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON types; the facts stand beside the rest."""
+        """Return the entry as JSON types, with the facts beside its other fields."""
         record = asdict(self)
         facts = record.pop("facts")
         return {**record, **facts}
 
 
 def entries(kind: ListedKind) -> list[Entry]:
-    """All entries of a kind; installed plugins are loaded first."""
+    """List all entries of a kind, after loading the installed plugins."""
     load_installed_plugins()
     return list(_suites() if kind is ListedKind.suites else _components(kind))
 
 
 def find(name: str) -> list[Entry]:
-    """Every entry called `name`, of any kind; `UnknownNameError` with the nearest name if there is none."""
+    """Return all entries called `name`, of any kind; raise `UnknownNameError` if there is none."""
     known = [entry for kind in ListedKind for entry in entries(kind)]
     found = [entry for entry in known if entry.name == name]
     if not found:
@@ -79,13 +79,13 @@ def find(name: str) -> list[Entry]:
 
 
 def broken() -> dict[str, str]:
-    """The installed plugins that could not be imported, and why."""
+    """Return the installed plugins that could not be imported, with the reasons."""
     load_installed_plugins()
     return dict(broken_plugins)
 
 
 def metric_entry(metric: Any) -> Entry:
-    """The entry of a metric, registered or not."""
+    """Return the entry of a metric, registered or not."""
     return _entry("metric", metric.name, metric, metric.origin, metric.function, metric_facts(metric))
 
 
@@ -104,7 +104,7 @@ def _entry(kind: str, name: str, component: Any, origin: Origin, implementation:
 
 
 def _parameters(implementation: Any) -> Iterator[Parameter]:
-    """A function's keyword-only arguments, or a test kind's own keys."""
+    """Return a function's keyword-only arguments, or a test kind's own keys."""
     if not hasattr(implementation, "model_fields"):
         try:
             implementation = parameters_model(implementation)
@@ -118,7 +118,7 @@ def _parameters(implementation: Any) -> Iterator[Parameter]:
 
 
 def _as_in_yaml(value: Any) -> str:
-    """A default as a suite would give it: models as mappings of their keys."""
+    """Return a default as a suite would give it, with models as mappings of their keys."""
     return repr(to_jsonable_python(value, fallback=repr))
 
 
@@ -130,7 +130,8 @@ def _keywords(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def type_name(annotation: Any) -> str:
-    """
+    """Return a type as text.
+
     >>> type_name(list[str]), type_name(Literal["batch", "none"]), type_name("float"), type_name(int | None)
     ('list[str]', "'batch' | 'none'", 'float', 'int | None')
     >>> type_name(dict[str, Annotated[int, FieldInfo(ge=1)]]), type_name(Origin)
@@ -160,7 +161,7 @@ def type_name(annotation: Any) -> str:
 
 
 def _bounds(metadata: Sequence[Any]) -> Iterator[str]:
-    """What a parameter's value has to keep to."""
+    """Return the bounds of a parameter's value as text."""
     constraints = [one for given in metadata for one in (given.metadata if isinstance(given, FieldInfo) else [given])]
     for name, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
         for constraint in constraints:

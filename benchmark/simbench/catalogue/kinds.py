@@ -1,4 +1,4 @@
-"""The kinds of things that can be listed and described."""
+"""Kinds of components that can be listed and described."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ListedKind(StrEnum):
-    """What can be listed."""
+    """Kinds that `simbench list` takes."""
 
     metrics = "metrics"
     tests = "tests"

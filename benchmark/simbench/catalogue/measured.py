@@ -1,6 +1,6 @@
-"""What was measured of the built-in metrics: the packaged file that `docs/make_metrics.py --measure` writes.
+"""Measured properties of the built-in metrics, from the packaged file that `docs/make_metrics.py --measure` writes.
 
-A figure counts for the version of the metric that it was measured at; for any other there is none.
+Figures are valid only for the version of the metric at which they were measured.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """The properties of one metric, at its default parameters, as `simbench.testing` found them.
+    """Properties of one metric at its default parameters, as `simbench.testing` measured them.
 
     Attributes:
-        identity: the metric and version it was.
-        invariant_to: the transforms that left its value, on all inputs.
-        symmetric: whether exchanging the arguments did.
-        triples: triples of representations on which the triangle inequality was tried, of a distance.
-        violations: those of them that violate it.
-        null: mean value of independent normal matrices, 100 rows and 20 features each; None where it gives none.
+        identity: the metric and its version.
+        invariant_to: the transforms that did not change its value on any inputs.
+        symmetric: whether exchanging the arguments did not change its value.
+        triples: of a distance, the number of triples on which the triangle inequality was tried.
+        violations: the number of triples that violate it.
+        null: mean value of independent normal matrices, 100 rows and 20 features each; None if there is none.
         null_deviation: its standard deviation over the draws.
         seconds: CPU time of one of the 15 pairs of six matrices of 500 rows and 32 features, scored together.
     """
@@ -51,7 +51,7 @@ class Measured:
 
     @property
     def cost(self) -> str:
-        """The order of magnitude of `seconds`; empty where there is none.
+        """Order of magnitude of `seconds`; empty if there is none.
 
         >>> Measured("m@1", (), True, None, None, None, None, 0.02).cost
         '10–100 ms'
@@ -62,18 +62,18 @@ class Measured:
 
     @property
     def triangle(self) -> str:
-        """On how many triples the triangle inequality was tried and violated; empty where it was not tried."""
+        """Numbers of triples on which the triangle inequality was tried and violated; empty if it was not tried."""
         return f"{self.violations} of {self.triples} triples violate it" if self.triples else ""
 
 
 @cache
 def measured() -> dict[str, Measured]:
-    """What the packaged file holds, by identity."""
+    """Read the packaged file; return its entries by identity."""
     found = json.loads(FILE.read_text(encoding="utf-8"))["metrics"] if FILE.exists() else []
     entries = [Measured(**{**entry, "invariant_to": tuple(entry["invariant_to"])}) for entry in found]
     return {entry.identity: entry for entry in entries}
 
 
 def measured_of(metric: Metric) -> Measured | None:
-    """What was measured of this very version of a metric, if anything was."""
+    """Return the measured properties of this version of a metric, if there are any."""
     return measured().get(metric.identity)

@@ -1,4 +1,4 @@
-"""What `list`, `describe` and docs/metrics.md say of a metric: its declarations, and what was measured of them."""
+"""Facts about a metric that `list`, `describe` and docs/metrics.md show: its declarations and measurements."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from simbench.declaration import with_implied
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
+# Abbreviations, in tables, of the transforms to which a metric is invariant.
 INVARIANCE_CODES = {
     "permutation": "PT",
     "orthogonal": "OT",
@@ -19,18 +20,17 @@ INVARIANCE_CODES = {
     "invertible_linear": "ILT",
     "affine": "AF",
 }
-"""How tables abbreviate the transforms to which a metric is invariant."""
 
 
 def metric_facts(metric: Metric) -> dict[str, Any]:
-    """Return what a metric declares, in JSON types, its identity, and under `measured` what was found of it."""
+    """Return a metric's declarations in JSON types, its identity and, under `measured`, its measured properties."""
     declared = metric.info.model_dump(include={"declaration", "identity"})
     declaration = declared.pop("declaration")
     return {**declaration, **declared, "measured": _measured_facts(metric)}
 
 
 def _measured_facts(metric: Metric) -> dict[str, Any] | None:
-    """What the conformance kit found of this version; None for a metric that does not come with simbench."""
+    """Return the measured properties of this version; None for a metric that does not come with simbench."""
     found = measured_of(metric)
     if found is None:
         return None
@@ -46,7 +46,8 @@ def _measured_facts(metric: Metric) -> dict[str, Any] | None:
 
 
 def direction_and_range(facts: Mapping[str, Any]) -> str:
-    """
+    """Return direction and range in a few characters.
+
     >>> direction_and_range({"higher_is_more_similar": False, "value_range": [0.0, None]})
     '↓ [0, ∞)'
     """
@@ -56,7 +57,7 @@ def direction_and_range(facts: Mapping[str, Any]) -> str:
 
 
 def invariance_codes(names: Iterable[str]) -> str:
-    """The abbreviations of the transforms, those that are implied included, in a fixed order.
+    """Return the abbreviations of the transforms, with those that are implied, in a fixed order.
 
     >>> invariance_codes(["translation", "orthogonal"]), invariance_codes([])
     ('PT OT TR', '')
@@ -66,7 +67,7 @@ def invariance_codes(names: Iterable[str]) -> str:
 
 
 def properties(facts: Mapping[str, Any]) -> str:
-    """What is true of a metric, in a line: direction, range, symmetry, invariances declared and measured, cost.
+    """Describe a metric in a line: direction, range, symmetry, invariances declared and measured, cost.
 
     >>> properties({"higher_is_more_similar": True, "value_range": [0, 1], "symmetric": True, "measured": None,
     ...             "triangle_inequality": False, "invariant_to": ["affine"]})

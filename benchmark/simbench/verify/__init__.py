@@ -1,1 +1,1 @@
-"""Bundles that hold a leaderboard with everything behind it, and the checks that anybody can repeat on one."""
+"""Checks of bundles that anybody can repeat, and merging of bundles."""

@@ -1,4 +1,4 @@
-"""Several people's bundles of one suite as one board."""
+"""Merge several people's bundles of one suite into one board."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from simbench.verify.sampling import TOLERANCES, spread
 
 @dataclass(frozen=True)
 class Merged:
-    """One board of several bundles."""
+    """Board made from several bundles."""
 
     board: Board
     table: list[ScoreRow]
     bundle: dict[str, bytes]
     confirmed: Mapping[str, tuple[str, ...]]
-    """Metrics that more than one bundle brings with the same values, and those bundles: the first one's are shown."""
+    """Metrics that several bundles have with the same values, and those bundles; the first one's values are shown."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class _Entry:
 
 
 def merge(bundles: Mapping[str, Contents]) -> Merged:
-    """The board of all metrics of these bundles (by name of their origin).
+    """Return the board of all metrics of these bundles, which are given by the name of their origin.
 
-    A metric that two of them bring must have the same values in both, up to what training the models on another machine
-    may change; its records are those of the first.
+    A metric that two bundles have must have the same values in both, up to the deviations of models that were trained
+    on another machine; its records are those of the first bundle.
 
     Raises:
         SimbenchError: the bundles are not of one suite and version, one of them does not hold what it claims, or two
@@ -60,7 +60,7 @@ def merge(bundles: Mapping[str, Contents]) -> Merged:
             if known is entry:
                 continue
             if not (known.metric.on_board and entry.metric.on_board):
-                # Which facts the tests need depends on the metrics of a bundle.
+                # The metrics of a bundle decide which reference variables its tests need.
                 entries[entry.metric.label] = _joined(known, entry)
             else:
                 _check_agreement(known, entry)
@@ -96,7 +96,7 @@ def _entries(origin: str, contents: Contents) -> list[_Entry]:
 
 
 def _joined(one: _Entry, other: _Entry) -> _Entry:
-    """All records of a fact; those that both have are the same."""
+    """Return all records of a reference variable; raise `DisagreementError` if common records differ."""
     shared = one.records.keys() & other.records.keys()
     _check_agreement(*(replace(side, records={key: side.records[key] for key in shared}) for side in (one, other)))
     shown, more = (other, one) if other.metric.on_board else (one, other)
@@ -104,7 +104,7 @@ def _joined(one: _Entry, other: _Entry) -> _Entry:
 
 
 def _check_agreement(one: _Entry, other: _Entry) -> None:
-    """Two people's scores of one metric are the same."""
+    """Raise `DisagreementError` unless two people's scores of one metric are the same."""
     label = one.metric.label
     if one.metric.identity != other.metric.identity:
         raise DisagreementError(
@@ -139,14 +139,14 @@ def _source(metric: MetricRecord) -> str:
 def _runs(
     bundles: Sequence[Contents] | Any, records: Mapping[str, Mapping[str, ScoreRecord]]
 ) -> dict[str, Mapping[str, Any]]:
-    """The facts of every run that a shown score was taken in."""
+    """Return the provenance of every run that a shown score comes from."""
     used = {record.provenance for known in records.values() for record in known.values()}
     known = {run: facts for contents in bundles for run, facts in contents.provenance.items()}
     return {run: known.get(run, {}) for run in sorted(used)}
 
 
 def _origins(bundles: Mapping[str, Contents], entries: Mapping[str, _Entry]) -> dict[str, Any]:
-    """Which bundle each metric came from; a bundle is named by its checksum, too."""
+    """Return the bundle that each metric comes from, with the bundle's checksum."""
     return {
         origin: {
             "digest": contents.digest,
@@ -157,6 +157,6 @@ def _origins(bundles: Mapping[str, Contents], entries: Mapping[str, _Entry]) -> 
 
 
 class DisagreementError(SimbenchError):
-    """Bundles that cannot stand on one board."""
+    """Bundles that cannot be merged into one board."""
 
     exit_code = ExitCode.VERDICT_FAILED

@@ -1,4 +1,4 @@
-"""A published leaderboard: the bundle beside its tables, and whether the tables are what the bundle's scores give."""
+"""Check a published leaderboard: its tables must follow from the scores of the bundle beside them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ LARGEST_FILE = 64 * 2**20
 
 
 def bundle_in(path: Path) -> Path | None:
-    """The bundle that lies in a published folder; None for a path that is a bundle itself."""
+    """Return the bundle in a published folder; None for a path that is a bundle itself."""
     inside = path / BUNDLE
     return inside if inside.is_file() and not (path / MANIFEST).exists() else None
 
 
 def published_board(contents: Contents) -> tuple[Board, list[ScoreRow]]:
-    """The board that a bundle's scores give, and its scores: what is published, with no path of anybody's machine."""
+    """Return the board that follows from a bundle's scores, and the scores; both are free of paths and published."""
     plan = recorded_plan(contents.suite, contents.metrics)
     records, _ = checked_records(contents, plan)
     return regraded(plan, records, contents.provenance), score_table(plan, records)
 
 
 def check_published(folder: Path, contents: Contents) -> list[Finding]:
-    """Where a published folder is not what its bundle's scores give; every file is rendered again and compared.
+    """Compare a published folder with what its bundle's scores give; every file is rendered again.
 
     Raises:
         BadBundleError: a published file is too large to be read.

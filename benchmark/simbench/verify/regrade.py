@@ -1,4 +1,4 @@
-"""From claimed to regraded: checksums, keys, grades and ranks, recomputed from what a bundle holds. It runs nothing."""
+"""Check the levels `claimed` and `regraded`: recompute checksums, keys, grades and ranks without running any code."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from simbench.results.record import ScoreRecord
 from simbench.suite.load import bundled_suites, load_suite
 from simbench.verify.report import Finding, Step, step_of
 
+# Largest difference, due to rounding, of grades and intervals of the same scores on two machines.
 ROUNDING = 1e-9
-"""Grades and intervals of the same scores on two machines may differ by so much; anything else is a difference."""
 RANKED = ("mean_rank", "mean_grade", "passed", "graded", "coverage", "rank", "tie")
 
 
 def check_files(contents: Contents) -> Step:
-    """`claimed`: every file is as the manifest says."""
+    """Check the level `claimed`: every file has the checksum that the manifest gives."""
     problems = checksum_problems(contents.files, contents.manifest)
     findings = [Finding("checksum", name, note=what) for name, what in problems]
     count = sum(len(records) for records in contents.scores.values())
@@ -34,7 +34,7 @@ def check_files(contents: Contents) -> Step:
 
 
 def check_grades(contents: Contents) -> Step:
-    """`regraded`: keys follow from the suite; grades and ranks follow from the scores.
+    """Check the level `regraded`: keys follow from the suite; grades and ranks follow from the scores.
 
     Raises:
         SimbenchError: the claimed leaderboard is not a document of this schema.
@@ -56,7 +56,7 @@ def check_grades(contents: Contents) -> Step:
 
 
 def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str, ScoreRecord]], list[Finding]]:
-    """Per metric, the records whose keys are those of the plan, and what is wrong with the others."""
+    """Return the records whose keys are those of the plan, by metric, and findings on the others."""
     findings: list[Finding] = []
     kept: dict[str, dict[str, ScoreRecord]] = {}
     for planned in plan.metrics:
@@ -74,7 +74,7 @@ def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str,
 
 
 def differences(claimed: Mapping[str, Any], found: Mapping[str, Any]) -> list[Finding]:
-    """Where a claimed leaderboard is not the one that follows from the scores; rows are matched by metric."""
+    """Compare a claimed leaderboard with the one that follows from the scores; rows are matched by metric."""
     findings = [
         Finding(_check_of(name), where, a, b)
         for name in dict.fromkeys([*found, *claimed])
@@ -95,7 +95,7 @@ def differences(claimed: Mapping[str, Any], found: Mapping[str, Any]) -> list[Fi
 
 
 def _key_problem(plan: Plan, planned: PlannedMetric, record: ScoreRecord) -> Finding | None:
-    """What is wrong with a record's key, or with what it says the score is of."""
+    """Check a record's key, and the metric and representations that it names."""
     metric, where = planned.metric, f"{planned.metric.label} {record.key} ({record.a} → {record.b})"
     if record.metric != metric.identity or dict(record.parameters) != dict(metric.parameters):
         return Finding("key", where, note=f"is a record of {record.metric} {dict(record.parameters)}")
@@ -110,7 +110,7 @@ def _key_problem(plan: Plan, planned: PlannedMetric, record: ScoreRecord) -> Fin
 
 
 def _of_suite(contents: Contents) -> Iterator[Finding]:
-    """A suite under the name and version of one that ships with simbench is that suite."""
+    """Check that a suite with the name and version of one that ships with simbench is that suite."""
     shipped = bundled_suites().get(contents.suite.suite)
     if shipped is None:
         return
@@ -121,7 +121,7 @@ def _of_suite(contents: Contents) -> Iterator[Finding]:
 
 
 def _of_metrics(contents: Contents) -> Iterator[Finding]:
-    """A metric that is known here declares the same here."""
+    """Check that the installed metrics have the same declarations."""
     for record in contents.metrics:
         if record.declaration.name not in METRICS:
             continue
@@ -135,7 +135,7 @@ def _of_metrics(contents: Contents) -> Iterator[Finding]:
 
 
 def _of_provenance(contents: Contents) -> Iterator[Finding]:
-    """Every record names a run whose facts are in the bundle and have the id they are filed under."""
+    """Check that every record names a run whose provenance is in the bundle, under its own id."""
     for run, facts in contents.provenance.items():
         # A store may have lost the facts of an old run: then there is nothing to check, and nothing is claimed.
         if facts and identifier(dict(facts)) != run:
@@ -157,7 +157,7 @@ def _check_of(where: str) -> str:
 
 
 def _unequal(where: str, claimed: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Every leaf that differs, with its place."""
+    """Yield every leaf that differs, with its place."""
     claimed, found = json_safe(claimed), json_safe(found)
     if isinstance(claimed, dict) and isinstance(found, dict):
         for name in dict.fromkeys([*found, *claimed]):

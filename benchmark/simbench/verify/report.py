@@ -1,4 +1,4 @@
-"""What a verification found: four levels, each with what it proves and what it does not."""
+"""Report of a verification: four levels, each with what it proves and what it does not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from simbench.errors import ExitCode
 
 Level = Literal["claimed", "regraded", "rescored", "reproduced"]
 Status = Literal["verified", "differs", "unchecked", "not asked"]
+# Largest number of printed findings of one level; `--json` has them all.
 SHOWN = 20
-"""Findings of one level that are printed; `--json` has them all."""
 
 PROVES: dict[Level, str] = {
     "claimed": "the files are those that the author packed, well formed and complete",
@@ -30,7 +30,7 @@ HOW: dict[Level, str] = {"rescored": "--rescore", "reproduced": "--retrain"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as the bundle says."""
+    """Difference between a bundle and what was found."""
 
     check: str
     """`checksum`, `suite`, `metric`, `key`, `score`, `grade`, `rank`, `provenance` or `document`."""
@@ -40,6 +40,7 @@ class Finding:
     note: str = ""
 
     def __str__(self) -> str:
+        """Return the finding as one line."""
         if self.note:
             return f"{self.check}: {self.where}: {self.note}"
         return f"{self.check}: {self.where}: claimed {_short(self.claimed)}, found {_short(self.found)}"
@@ -47,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Tally:
-    """One metric's scores, taken again."""
+    """Counts and deviations of one metric's scores that were computed again."""
 
     metric: str
     equal: int = 0
@@ -55,28 +56,28 @@ class Tally:
     differing: int = 0
     unchecked: int = 0
     tolerance: float = 0.0
-    """Relative to the metric's spread."""
+    """Largest deviation allowed, relative to the metric's spread."""
     scale: float = 0.0
     largest: float = 0.0
-    """The largest deviation, in the metric's own unit."""
+    """Largest deviation found, in the metric's own unit."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one level."""
+    """Outcome of one level."""
 
     level: Level
     status: Status
     summary: str = ""
     findings: tuple[Finding, ...] = ()
     unchecked: tuple[str, ...] = ()
-    """What could not be looked at, and why."""
+    """Parts that could not be checked, each with the reason."""
     tallies: tuple[Tally, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """A whole verification."""
+    """Report of a whole verification."""
 
     bundle: str
     digest: str
@@ -88,7 +89,7 @@ class Report:
 
     @property
     def reached(self) -> Level | None:
-        """The highest level up to which everything held."""
+        """Highest level up to which everything was verified."""
         level: Level | None = None
         for step in self.steps:
             if step.status == "not asked":
@@ -100,14 +101,14 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 verified, 1 something differs, 3 something that was asked could not be checked."""
+        """Exit code: 0 verified, 1 something differs, 3 a requested check was not possible."""
         statuses = {step.status for step in self.steps}
         if "differs" in statuses:
             return ExitCode.VERDICT_FAILED
         return ExitCode.INCOMPLETE if "unchecked" in statuses else ExitCode.OK
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, for `--json`."""
+        """Return the report as plain data, for `--json`."""
         return {
             "schema_version": 1,
             "bundle": self.bundle,
@@ -136,7 +137,7 @@ class Report:
 
 
 def lines(report: Report) -> list[str]:
-    """The report to be read."""
+    """Return the report as lines of text."""
     text = [f"{report.bundle}: {report.title}, bundle {report.digest[:16]}"]
     for step in report.steps:
         text += _step_lines(step)
@@ -181,19 +182,19 @@ def _conclusion(report: Report) -> str:
 
 
 def step_of(level: Level, summary: str, findings: Sequence[Finding], unchecked: Sequence[str] = ()) -> Step:
-    """A step whose status follows from what was found."""
+    """Return a step whose status follows from its findings."""
     status: Status = "differs" if findings else "unchecked" if unchecked else "verified"
     return Step(level, status, summary, tuple(findings), tuple(unchecked))
 
 
 def with_findings(step: Step, findings: Sequence[Finding]) -> Step:
-    """The step with more findings: it no longer verifies anything if there are any."""
+    """Return the step with more findings; if there are any, it is no longer verified."""
     found = (*step.findings, *findings)
     return replace(step, status="differs" if found else step.status, findings=found)
 
 
 def with_tallies(step: Step, tallies: Sequence[Tally]) -> Step:
-    """The step with the figures of each metric."""
+    """Return the step with the figures of each metric."""
     return replace(step, tallies=tuple(tallies))
 
 

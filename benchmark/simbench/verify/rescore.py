@@ -1,8 +1,8 @@
-"""From regraded to rescored and reproduced: take a random part of the scores again, and compare.
+"""Check the levels `rescored` and `reproduced`: compute a random sample of the scores again, and compare.
 
-Taking scores again is an ordinary run. A scratch store is given a placeholder for every score outside the sample and,
-for `--rescore`, the trained models that are at hand; the run fills the gap. Nothing is written to the user's store, so
-weights from a stranger's bundle never get into it.
+Scores are computed by an ordinary run in a scratch store. This store has a placeholder for every score outside the
+sample and, for `--rescore`, the trained models that are available; the run adds the rest. Nothing is written to the
+user's store, so weights from a stranger's bundle never get into it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be taken again, and how."""
+    """Request to compute scores again, with all options."""
 
     level: Level
     share: float
@@ -52,7 +52,7 @@ class Request:
 
 
 def check_scores(contents: Contents, request: Request) -> Step:
-    """`rescored` or `reproduced`: the scores of a random sample, taken again here."""
+    """Check the level `rescored` or `reproduced`: compute the scores of a random sample again."""
     unchecked: list[str] = []
     metrics = _metrics_at_hand(contents, unchecked)
     if not metrics:
@@ -87,7 +87,7 @@ def check_scores(contents: Contents, request: Request) -> Step:
 
 
 def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
-    """The metrics whose code is here in the recorded version; the others are named with what to do."""
+    """Return the metrics that are installed in the recorded version; add the others to `unchecked`, with advice."""
     found = []
     for record in contents.metrics:
         if not record.on_board:
@@ -125,7 +125,7 @@ def _trained(comparison: Comparison) -> list[ModelRef]:
 def _possible(
     plan: Plan, contents: Contents, planned: PlannedMetric, drawn: Sequence[str], request: Request
 ) -> list[str]:
-    """The drawn scores whose models can be had."""
+    """Return the drawn scores whose models are available."""
     can = {ref: _obtainable(plan, contents, ref, request) for key in drawn for ref in _trained(planned.scores[key])}
     return [key for key in drawn if all(can[ref] for ref in _trained(planned.scores[key]))]
 
@@ -142,7 +142,7 @@ def _obtainable(plan: Plan, contents: Contents, ref: ModelRef, request: Request)
 def _taken_again(
     plan: Plan, contents: Contents, wanted: Mapping[str, Sequence[str]], request: Request
 ) -> dict[str, dict[str, ScoreRecord]]:
-    """The wanted scores, from a run in a scratch store."""
+    """Compute the wanted scores by a run in a scratch store."""
     if not any(wanted.values()):
         return {label: {} for label in wanted}
     # Looked up here: a run imports torch, which planning and grading do without.
@@ -167,7 +167,7 @@ def _taken_again(
 
 
 def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -> None:
-    """Give the scratch store what may be used as it is: data always, models and activations unless all is retrained."""
+    """Link what may be reused into the scratch store: data, and models and activations unless all is retrained."""
     request.store.data.mkdir(parents=True, exist_ok=True)
     scratch.root.mkdir(parents=True, exist_ok=True)
     scratch.data.symlink_to(request.store.data)
@@ -196,7 +196,7 @@ def _link(folder: Path, source: Path, names: Sequence[str]) -> None:
 
 
 def _hold_back(scratch: Store, plan: Plan, planned: PlannedMetric, wanted: set[str]) -> None:
-    """Settle every score outside the sample, so that the run leaves it alone. Nothing that is claimed enters a run."""
+    """Write a placeholder for every score outside the sample, so that the run skips it and uses no claimed value."""
     placeholders = [
         ScoreRecord(
             key=key,
@@ -227,7 +227,7 @@ def _compared(
     keys: Sequence[str],
     level: Level,
 ) -> tuple[Tally, list[Finding], list[str]]:
-    """(figures, scores that differ, scores that could not be taken) of one metric."""
+    """Return (figures, scores that differ, scores that could not be computed) of one metric."""
     label = planned.metric.label
     scales = {
         name: spread(claimed, name) for name in dict.fromkeys(n for one in claimed.values() for n in numbers(one))

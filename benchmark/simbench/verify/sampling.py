@@ -1,4 +1,4 @@
-"""How much of a bundle is taken again, and how far a score may be from the claimed one."""
+"""Sampling of the scores to compute again, and tolerances for their deviations."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from simbench.results.record import ScoreRecord
 from simbench.seeds import seed_for
 from simbench.verify.report import Level
 
+# Tolerances relative to a metric's spread. On one machine a sample differs by rounding at most, since its batches are
+# not those of the whole; these are for other processors and libraries.
+#
+# `heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training whole networks does
+# the same to every metric.
 TOLERANCES: Mapping[tuple[Level, str], float] = {
     ("rescored", "light"): 1e-6,
     ("rescored", "heavy"): 0.05,
     ("reproduced", "light"): 0.05,
     ("reproduced", "heavy"): 0.15,
 }
-"""Relative to a metric's spread. On one machine a sample is off by rounding at most, since it makes other batches than
-the whole does; these are for other processors and libraries.
-
-`heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training whole networks does the
-same to every metric.
-"""
 
 
 def numbers(record: ScoreRecord) -> dict[str, float | None]:
-    """What of a record is compared."""
+    """Return the numbers of a record that are compared."""
     known = {name: getattr(record, name) for name in ("value", "tiebreak", "standard_error")}
     return {**known, **record.auxiliary}
 
 
 def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[str]:
-    """The keys of a random share of the settled records, at least one; the same seed draws the same ones."""
+    """Draw the keys of a random share of the settled records, at least one; the same seed draws the same ones."""
     settled = sorted(key for key, record in records.items() if record.settled)
     count = min(len(settled), max(1, math.ceil(share * len(settled))))
     # By content: which metrics stand beside this one does not change what is drawn of it.
@@ -45,14 +44,14 @@ def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[st
 
 
 def spread(records: Mapping[str, ScoreRecord], name: str = "value") -> float:
-    """What a deviation is measured against: the range of the middle 90 % of a metric's scores, 1 where that is 0."""
+    """Return the scale of deviations: the range of the middle 90 % of a metric's scores, or 1 if that is 0."""
     values = [value for record in records.values() if (value := numbers(record).get(name)) is not None]
     low, high = np.quantile(values, [0.05, 0.95]) if values else (0.0, 0.0)
     return float(high - low) or 1.0
 
 
 def deviation(one: float | None, other: float | None) -> float:
-    """How far apart two numbers are; infinitely, where only one of them is there.
+    """Return the distance of two numbers, which is infinite if only one of them is there.
 
     >>> deviation(1.0, 0.75), deviation(None, None), deviation(None, 0.0)
     (0.25, 0.0, inf)

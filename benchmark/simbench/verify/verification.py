@@ -1,4 +1,4 @@
-"""`simbench verify` as a function: read a bundle, climb the levels that were asked for, report."""
+"""Verify a bundle: read it, check the requested levels, and report."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def verify(
 
     Args:
         path: a zip, a folder, or a published folder that holds one (`leaderboard/sanity`), whose tables are checked.
-        rescore: take a part of the scores again, on trained models of the store or the bundle.
-        retrain: take a part of the scores again, on models trained from scratch in a temporary store.
-        sample: the share of each metric's scores to take again.
-        seed: of the sample; by default one that nobody could foresee, named in the report.
+        rescore: whether to compute a part of the scores again, on trained models of the store or the bundle.
+        retrain: whether to compute a part of the scores again, on models trained from scratch in a temporary store.
+        sample: the share of each metric's scores to compute again.
+        seed: the seed of the sample; by default an unpredictable one, which the report names.
         store: where trained models may be.
         metrics: code of third-party metrics that the caller has read and trusts: `file.py[:attr]` or `pkg.mod[:attr]`.
         jobs: worker processes.
@@ -79,7 +79,7 @@ def verify(
 
 
 def open_bundle(path: Path) -> Contents:
-    """The contents of a bundle; every problem names the bundle it is of."""
+    """Read the contents of a bundle; every error names the bundle."""
     try:
         return parse(read_files(path))
     except BadBundleError as error:
@@ -103,7 +103,7 @@ def _taken(
 
 
 def _remarks(contents: Contents, rescore: bool, store: Store) -> list[str]:
-    """What a reader of the report should know besides."""
+    """Return remarks for readers of the report."""
     from_bundle = [key for key in contents.model_keys if not store.has_model(key)]
     if rescore and from_bundle:
         return [
