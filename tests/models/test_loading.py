@@ -1,5 +1,6 @@
 """Weights from elsewhere: files, really pretrained ones among them, and torchvision's by name."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -13,10 +14,16 @@ from torch.nn import functional
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architecture import architecture
-from simbench.models.loading import load_pretrained
+from simbench.models.loading import (
+    find_loader,
+    has_published_weights,
+    load_pretrained,
+    loader,
+    weights_in_key,
+)
 from simbench.models.model import Model
 from simbench.models.training import Trained
-from simbench.registry import ARCHITECTURES
+from simbench.registry import ARCHITECTURES, LOADERS
 
 DAISY, BELL_COTE, BOATHOUSE, PALACE = 985, 442, 449, 698
 
@@ -97,6 +104,38 @@ def test_a_file_without_a_state_dict_is_named(tmp_path: Path) -> None:
 
 def test_names_of_weights_are_for_torchvision_only() -> None:
     assert "names of weights are for architecture torchvision" in message_of("DEFAULT")
+
+
+def test_a_file_stands_in_a_key_by_its_hash_and_published_weights_by_their_name(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"weights")
+    assert weights_in_key(str(tmp_path / "w.pt"), "mlp") == hashlib.sha256(b"weights").hexdigest()
+    assert weights_in_key("DEFAULT", "torchvision") == "DEFAULT"
+    assert has_published_weights("DEFAULT", "torchvision")
+    assert not has_published_weights("DEFAULT", "mlp")
+    assert not has_published_weights(str(tmp_path / "w.pt"), "torchvision")
+    assert not has_published_weights(hashlib.sha256(b"weights").hexdigest(), "torchvision")
+
+
+def test_the_loader_of_a_third_party_is_part_of_the_key_and_its_hash_stays_what_it_is(tmp_path: Path) -> None:
+    path = str(tmp_path / "w.mine")
+    Path(path).write_bytes(b"weights")
+    plain, keys = weights_in_key(path, "mlp"), []
+    for version in (1, 2):
+        with LOADERS.isolated():
+            loader("mine", suffixes={".mine"}, version=version)(lambda *_: nn.Identity())
+            found = find_loader(path, "mlp")
+            assert found is not None
+            assert found.name == "mine"
+            keys.append(weights_in_key(path, "mlp"))
+            assert weights_in_key(keys[-1], "mlp") == keys[-1]
+    assert len({plain, *keys}) == 3
+
+
+def test_a_suffix_comes_before_the_architecture() -> None:
+    by_file, by_name = find_loader("w.pt", "torchvision"), find_loader("DEFAULT", "torchvision")
+    assert by_file is not None
+    assert by_name is not None
+    assert (by_file.name, by_name.name) == ("state_dict", "torchvision")
 
 
 def load_published(model: str, weights: str) -> Model:

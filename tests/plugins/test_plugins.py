@@ -10,9 +10,41 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
+
+# What the plugin registers, by what `simbench list` calls it.
+COMPONENTS = {
+    "metrics": "good_plugin/distance_correlation",
+    "tests": "good_plugin/rows_matter",
+    "transforms": "good_plugin/doubling",
+    "datasets": "good_plugin/stripes",
+    "architectures": "good_plugin/perceptron",
+    "generators": "good_plugin/mirrored",
+    "reparametrisations": "good_plugin/reversed_units",
+    "loaders": "good_plugin/npz",
+    "engines": "good_plugin/backwards",
+}
+TESTS = ("kind", "transform", "weights", "generator")
+SUITE = """
+suite: third-party
+version: 1
+probe: {dataset: good_plugin/stripes, inputs: 40, fit: {inputs: 40}}
+models:
+  trained:
+    architecture: {name: good_plugin/perceptron, width: 5}
+    train: {dataset: {name: good_plugin/stripes, noise: 0.2}, epochs: 2, batch_size: 16}
+    seeds: [0, 1]
+  loaded: {architecture: {name: good_plugin/perceptron, width: 3}, load: weights.npz}
+metrics: [good_plugin/distance_correlation, cka]
+tests:
+  - {id: kind, kind: good_plugin/rows_matter, models: [trained, loaded]}
+  - {id: transform, kind: invariance, models: [trained], transforms: [good_plugin/doubling]}
+  - {id: weights, kind: distribution_invariance, models: [trained], reparametrisations: [good_plugin/reversed_units]}
+  - {id: generator, kind: distribution_sensitivity, generators: [good_plugin/mirrored]}
+"""
 
 
 def install(package: Path, target: Path) -> None:
@@ -72,3 +104,80 @@ def test_a_plugins_metric_keeps_what_it_declares(installed):
 def test_the_built_in_metrics_are_unaffected_by_a_broken_plugin(installed):
     done = simbench("describe", "cka", env=installed)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_component_of_every_kind_is_listed_behind_the_built_in_ones(installed):
+    code = (
+        "import json; from simbench.catalogue.entries import entries; from simbench.catalogue.kinds import ListedKind;"
+        "listed = {kind: [entry.as_json() for entry in entries(kind)] for kind in ListedKind if kind != 'suites'};"
+        "from simbench.registry import REGISTRIES;"
+        "print(json.dumps([listed, [registry.names()[-1] for registry in REGISTRIES]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=installed, capture_output=True, text=True, check=True)
+    listed, last = json.loads(done.stdout)
+    assert sorted(last) == sorted(COMPONENTS.values())
+    assert {kind: entries[-1]["name"] for kind, entries in listed.items()} == COMPONENTS
+    for *built_in, own in listed.values():
+        assert not any("good_plugin" in entry["name"] for entry in built_in)
+        assert own["module"].startswith("good_plugin")
+        assert own["summary"]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """A suite that is made of the plugin's components, with its weights beside it."""
+    folder = tmp_path_factory.mktemp("suite")
+    random = np.random.default_rng(0)
+    shapes = {"hidden.weight": (3, 16), "hidden.bias": (3,), "head.weight": (2, 3), "head.bias": (2,)}
+    np.savez(folder / "weights.npz", **{name: random.normal(size=shape).astype("f4") for name, shape in shapes.items()})
+    (folder / "suite.yaml").write_text(SUITE, encoding="utf-8")
+    return folder / "suite.yaml"
+
+
+def run_suite(suite, store, engine, env):
+    done = simbench("run", suite, "--engine", engine, "--device", "cpu", "--store", store, "--json", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    return done, {row["metric"]: {test: each["grade"] for test, each in row["tests"].items()} for row in rows}
+
+
+@pytest.mark.trains
+@pytest.mark.process
+def test_a_run_uses_a_component_of_every_kind(installed, suite, tmp_path):
+    done, grades = run_suite(suite, tmp_path / "store", "good_plugin/backwards", installed)
+    assert "good_plugin/backwards: closed" in done.stderr
+    for metric in ("good_plugin/distance_correlation", "cka"):
+        assert {test: grades[metric][test] for test in TESTS} == {**dict.fromkeys(TESTS, 1.0), "generator": 0.0}
+    _, serial = run_suite(suite, tmp_path / "another", "serial", installed)
+    assert serial == grades
+
+
+@pytest.mark.trains
+@pytest.mark.process
+def test_workers_know_the_plugins_components(installed, suite, tmp_path):
+    _, grades = run_suite(suite, tmp_path / "store", "processes", installed)
+    assert grades["cka"]["weights"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (
+            "[good_plugin/mirrored]",
+            "[good_plugin/mirored]",
+            '"good_plugin/mirored"; did you mean "good_plugin/mirrored"?',
+        ),
+        (
+            "reversed_units]",
+            "reversed_unit]",
+            'unknown reparametrisation "good_plugin/reversed_unit"; did you mean "good_',
+        ),
+        ("[good_plugin/mirrored]", "[shared_units]", 'unknown generator "shared_units"; valid: '),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(installed, suite, tmp_path, right, wrong, message):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(suite.read_text(encoding="utf-8").replace(right, wrong), encoding="utf-8")
+    done = simbench("plan", bad, env=installed)
+    assert done.returncode != 0
+    assert message in " ".join((done.stdout + done.stderr).split())

@@ -1,8 +1,9 @@
-"""A metric that somebody else wrote and packaged."""
+"""A metric, and one component of every other kind, that somebody else wrote and packaged."""
 
 from __future__ import annotations
 
 import simbench
+from good_plugin import data, engines, models, representations, tests  # noqa: F401 - each registers its components
 
 
 @simbench.metric(

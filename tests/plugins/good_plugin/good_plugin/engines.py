@@ -1,0 +1,25 @@
+"""An engine of somebody else's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from simbench.run.engines import Outcome, Report, Task, engine, run_task
+
+
+@engine("good_plugin/backwards")
+class Backwards:
+    """All tasks in this process, the last one first."""
+
+    def __init__(self, jobs: int) -> None:
+        """Ignore `jobs`."""
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
+        """Run all tasks, the last one first."""
+        for task in reversed(tasks):
+            yield run_task(task, report)
+
+    def close(self) -> None:
+        """Tell that the engine was used."""
+        print("good_plugin/backwards: closed", file=sys.stderr)
