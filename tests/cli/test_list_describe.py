@@ -13,7 +13,7 @@ from simbench.registry import METRICS
 
 KINDS = (
     *("metrics", "tests", "transforms", "datasets", "architectures", "generators", "reparametrisations", "loaders"),
-    *("engines", "suites"),
+    *("engines", "wrappers", "suites"),
 )
 
 

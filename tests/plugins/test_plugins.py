@@ -26,6 +26,7 @@ COMPONENTS = {
     "reparametrisations": "good_plugin/reversed_units",
     "loaders": "good_plugin/npz",
     "engines": "good_plugin/backwards",
+    "wrappers": "good_plugin/sharpened",
 }
 TESTS = ("kind", "transform", "weights", "generator")
 SUITE = """
@@ -38,7 +39,7 @@ models:
     train: {dataset: {name: good_plugin/stripes, noise: 0.2}, epochs: 2, batch_size: 16}
     seeds: [0, 1]
   loaded: {architecture: {name: good_plugin/perceptron, width: 3}, load: weights.npz}
-metrics: [good_plugin/distance_correlation, cka]
+metrics: [good_plugin/distance_correlation, cka, {name: cka, good_plugin/sharpened: 2}]
 tests:
   - {id: kind, kind: good_plugin/rows_matter, models: [trained, loaded]}
   - {id: transform, kind: invariance, models: [trained], transforms: [good_plugin/doubling]}
@@ -146,7 +147,8 @@ def run_suite(suite, store, engine, env):
 def test_a_run_uses_a_component_of_every_kind(installed, suite, tmp_path):
     done, grades = run_suite(suite, tmp_path / "store", "good_plugin/backwards", installed)
     assert "good_plugin/backwards: closed" in done.stderr
-    for metric in ("good_plugin/distance_correlation", "cka"):
+    assert sorted(grades) == ["cka", "cka(good_plugin/sharpened=2)", "good_plugin/distance_correlation"]
+    for metric in grades:
         assert {test: grades[metric][test] for test in TESTS} == {**dict.fromkeys(TESTS, 1.0), "generator": 0.0}
     _, serial = run_suite(suite, tmp_path / "another", "serial", installed)
     assert serial == grades

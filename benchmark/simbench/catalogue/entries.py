@@ -25,6 +25,7 @@ from simbench.registry import (
     REPARAMETRISATIONS,
     TEST_KINDS,
     TRANSFORMS,
+    WRAPPERS,
     Origin,
     Registry,
     broken_plugins,
@@ -201,7 +202,11 @@ def _loader_facts(loader: Any) -> dict[str, Any]:
     return {"suffixes": list(loader.suffixes), "architectures": sorted(loader.architectures)}
 
 
-def _engine_facts(engine: Any) -> dict[str, Any]:
+def _wrapper_facts(wrapper: Any) -> dict[str, Any]:
+    return {"short": wrapper.short}
+
+
+def _no_facts(component: Any) -> dict[str, Any]:
     return {}
 
 
@@ -232,5 +237,6 @@ _REGISTRIES: dict[ListedKind, tuple[Registry[Any], Callable[[Any], dict[str, Any
     ListedKind.generators: (GENERATORS, _generator_facts),
     ListedKind.reparametrisations: (REPARAMETRISATIONS, _reparametrisation_facts),
     ListedKind.loaders: (LOADERS, _loader_facts),
-    ListedKind.engines: (ENGINES, _engine_facts),
+    ListedKind.engines: (ENGINES, _no_facts),
+    ListedKind.wrappers: (WRAPPERS, _wrapper_facts),
 }

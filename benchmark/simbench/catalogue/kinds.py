@@ -17,4 +17,5 @@ class ListedKind(StrEnum):
     reparametrisations = "reparametrisations"
     loaders = "loaders"
     engines = "engines"
+    wrappers = "wrappers"
     suites = "suites"

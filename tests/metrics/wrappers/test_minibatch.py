@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from simbench.metrics.kernels.moments import accumulated
-from simbench.metrics.metric import Metric, Score
+from simbench.metrics.kernels.moments import accumulated, from_products
+from simbench.metrics.metric import Metric, Score, metric, rowwise
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
@@ -86,3 +86,35 @@ def test_the_width_does_not_have_to_be_equal_nor_the_types() -> None:
     case = cases(1)[0]
     sides = [Representation(case.a.activations), Representation(narrow(case.b.activations))]
     agree(score_pairs(minibatched("procrustes", 9), sides, PAIRS), score_pairs(plain("procrustes"), sides, PAIRS))
+
+
+def test_the_metric_of_a_third_party_gets_the_same_wrappers_and_fast_paths() -> None:
+    prepared: list[Tensor] = []
+
+    def centre(x: Tensor) -> Tensor:
+        prepared.append(x)
+        return x - x.mean(dim=0)
+
+    def alignment(x: Tensor, y: Tensor) -> Tensor:
+        a, b = x.double() - x.double().mean(dim=0), y.double() - y.double().mean(dim=0)
+        return (a.T @ b).square().sum() / ((a.T @ a).norm() * (b.T @ b).norm())
+
+    with METRICS.isolated():
+        metric(
+            "third_party/alignment",
+            higher_is_more_similar=True,
+            value_range=(0, 1),
+            prepare=rowwise(centre),
+            compare_many=lambda prepared, pairs: [alignment(prepared[a], prepared[b]) for a, b in pairs],
+            from_sums=from_products,
+        )(alignment)
+        sides = [Representation(torch.randn(40, 3, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1)]
+        agree(
+            score_pairs(minibatched("third_party/alignment", 7), sides, PAIRS),
+            score_pairs(plain("third_party/alignment"), sides, PAIRS),
+        )
+        prepared.clear()
+        calibrated = METRICS.get("third_party/alignment").with_parameters({"calibrate": {"permutations": 20}})
+        (score,) = score_pairs(calibrated, sides, [(0, 1)])
+        assert score.auxiliary["p_value"] > 0
+        assert len(prepared) == 2  # each side once: permuted copies are rows of what was prepared

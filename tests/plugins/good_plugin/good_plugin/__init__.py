@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import simbench
-from good_plugin import data, engines, models, representations, tests  # noqa: F401 - each registers its components
+from good_plugin import data, engines, models, representations, tests, wrappers  # noqa: F401 - each registers its components
 
 
 @simbench.metric(
