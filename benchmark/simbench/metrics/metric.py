@@ -1,4 +1,4 @@
-"""What a metric is: a plain function with metadata, and the three interfaces by which it may be written.
+"""Metrics: a plain function with a declaration, and the three interfaces by which it may be written.
 
 * The matrix interface: a function of two matrices `(rows, features)` that returns a number.
 * The batched interface: also `prepare(matrix)`, once per representation, and `compare_many(prepared, pairs)`, which
@@ -48,12 +48,12 @@ class Score:
 
     @classmethod
     def skip(cls, reason: str) -> Score:
-        """Not applicable here, for this reason."""
+        """Say that the metric does not apply here, for this reason."""
         return cls(None, "skip", reason)
 
     @classmethod
     def error(cls, reason: str) -> Score:
-        """Should have had a value and has none, for this reason."""
+        """Say that there should have been a value and is none, for this reason."""
         return cls(None, "error", reason)
 
 
@@ -87,7 +87,7 @@ def rowwise(function: Callable[..., Any]) -> Preparation:
 def of_representation(function: Callable[..., Any]) -> Preparation:
     """Declare that a metric of two matrices prepares representations.
 
-    For what a matrix does not say, such as how many of its rows are positions of one input.
+    It is for what a matrix does not say, such as how many of its rows are positions of one input.
     """
     return Preparation(function, of_representation=True)
 
@@ -116,7 +116,7 @@ class MetricSource(Declaration):
 
 @dataclass(frozen=True)
 class Metric(MetricSource):
-    """A registered similarity index: its function and everything that lists, docs and the leaderboard say of it."""
+    """A registered similarity index: its functions and everything that lists, docs and the leaderboard say of it."""
 
     function: Callable[..., Any]
     _: KW_ONLY
@@ -125,24 +125,24 @@ class Metric(MetricSource):
 
     @cached_property
     def label(self) -> str:
-        """The name, with the parameters that differ from their defaults: `svcca(variance=0.9)`."""
+        """Name, with the parameters that differ from their defaults: `svcca(variance=0.9)`."""
         defaults = checked_parameters(self.function, {})
         changed = [f"{key}={value}" for key, value in self.parameters.items() if defaults.get(key) != value]
         return f"{self.name}({', '.join(changed)})" if changed else self.name
 
     @cached_property
     def identity(self) -> str:
-        """Name and version, else name and the hash of the source: what a score's key depends on."""
+        """Name and version, else name and the hash of the source: on which a score's key depends."""
         return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
 
     @property
     def declaration(self) -> Declaration:
-        """What it declares, without the code."""
+        """Declaration of the metric, without its functions."""
         return Declaration(**{part.name: getattr(self, part.name) for part in fields(Declaration)})
 
     @property
     def info(self) -> MetricInfo:
-        """How boards and bundles describe it."""
+        """Description of the metric in boards and bundles."""
         return MetricInfo(
             label=self.label,
             identity=self.identity,
@@ -182,14 +182,14 @@ class Metric(MetricSource):
 
     @property
     def interface(self) -> str:
-        """Which of the three interfaces it is written for: `matrix`, `batched` or `model-based`."""
+        """Interface for which the metric is written: `matrix`, `batched` or `model-based`."""
         if self.needs & {"model", "head"}:
             return "model-based"
         return "batched" if self.compare_many is not None else "matrix"
 
     @property
     def summary(self) -> str:
-        """The first line of the function's docstring."""
+        """First line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def with_parameters(self, given: Mapping[str, Any]) -> Metric:

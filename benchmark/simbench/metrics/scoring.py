@@ -18,14 +18,14 @@ else:
     torch = lazy_import("torch")
 
 MINIMUM_ROWS = 3
+# Exceptions of a metric that do not end the process. Ctrl-C still does: it is the user's, and not the metric's.
 FAILURES = (Exception, SystemExit)
-"""What a metric may raise without ending the process. Ctrl-C still does: it is the user's, and not the metric's."""
+# Largest activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38.
 LARGEST = 1e60
-"""Of an activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38."""
 
 
 def score_pairs(metric: Metric, representations: Sequence[Representation], pairs: Pairs) -> list[Score]:
-    """The scores of `pairs` (indices into `representations`), in order.
+    """Score `pairs` of indices into `representations`, in order.
 
     A representation that is non-finite, constant or too short, and a metric that raises, give a `Score` with a status
     and a reason for the pairs concerned, and leave the other pairs alone.
@@ -53,7 +53,7 @@ def score_pairs(metric: Metric, representations: Sequence[Representation], pairs
 
 
 def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Score:
-    """What the metric compares, in a 1-tuple, or why this representation cannot be compared."""
+    """Return what the metric compares, in a 1-tuple, or a score that says why it cannot compare this."""
     try:
         problem = _unusable(representation) or _lacking(metric, representation)
         if problem is not None:
@@ -67,7 +67,7 @@ def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Sco
 
 
 def _unusable(representation: Representation) -> Score | None:
-    """Why a representation is no input for any metric."""
+    """Return a score that says why a representation is no input for any metric; None if it is one."""
     where = representation.layer or "the representation"
     activations = representation.activations
     if activations.shape[0] < MINIMUM_ROWS:
@@ -89,7 +89,7 @@ def _unusable(representation: Representation) -> Score | None:
 
 
 def _lacking(metric: Metric, representation: Representation) -> Score | None:
-    """Why a usable representation is no input for this metric."""
+    """Return a score that says why a usable representation is no input for this metric; None if it is one."""
     for need in sorted(metric.needs):
         if not representation.offers(need):
             return Score.skip(f"{metric.name} needs a {need}; {representation.layer or 'the representation'} has none")
@@ -97,7 +97,7 @@ def _lacking(metric: Metric, representation: Representation) -> Score | None:
 
 
 def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | None:
-    """Why two usable representations cannot be compared with each other."""
+    """Return a score that says why two usable representations cannot be compared with each other; None if they can."""
     if a.activations.shape[0] != b.activations.shape[0]:
         return Score.error(f"{a.activations.shape[0]} inputs against {b.activations.shape[0]}")
     if not metric.takes_representations and a.matrix.shape[0] != b.matrix.shape[0]:
@@ -133,7 +133,7 @@ def _compare_one(metric: Metric, a: Any, b: Any) -> Score:
 
 
 def _as_score(metric: Metric, value: Any) -> Score:
-    """A metric's return value as a score: one finite real number, or an error that says what came instead."""
+    """Turn a metric's return value into a score: one finite real number, or an error that says what came instead."""
     if isinstance(value, Score):
         return _checked(metric, value)
     shape = tuple(getattr(value, "shape", ()))
@@ -152,7 +152,7 @@ def _as_score(metric: Metric, value: Any) -> Score:
 
 
 def _checked(metric: Metric, score: Score) -> Score:
-    """A score as the metric gave it, or an error where one of its numbers is none."""
+    """Return a score as the metric gave it, or an error where one of its numbers is not finite."""
     if score.status != "ok":
         return score
     if score.value is None or not math.isfinite(score.value):

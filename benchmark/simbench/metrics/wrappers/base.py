@@ -1,4 +1,4 @@
-"""What the wrappers have in common: a metric made of another one, which answers for it under a name of its own."""
+"""Base of the wrappers: a metric that is made of another one, under a name of its own."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ else:
 
 @dataclass(frozen=True)
 class Wrapper:
-    """How a metric's scores are turned into others: the two interfaces of the metric that is made of it."""
+    """The two interfaces of a metric that turns the scores of another one, `metric`, into others."""
 
     metric: Metric
 
     def prepare(self, representation: Representation, **_: Any) -> Any:
-        """What is compared: by default representations, each prepared by the metric when its scores are taken."""
+        """Return what is compared: by default the representation, which the metric prepares when it scores."""
         return representation
 
     def compare_many(self, prepared: Sequence[Any], pairs: Pairs, **_: Any) -> Sequence[Score | float]:
-        """The scores of many pairs."""
+        """Score many pairs."""
         raise NotImplementedError
 
     def __call__(self, x: Tensor | Representation, y: Tensor | Representation, **_: Any) -> Score | float:
-        """The score of one pair."""
+        """Score one pair."""
         prepared = [self.prepare(as_representation(side)) for side in (x, y)]
         return self.compare_many(prepared, [(0, 1)])[0]
 
@@ -67,7 +67,7 @@ class WrapperKind:
             raise ParameterError({self.name: f'parameter "{self.name}": {refusal}'}) from None
 
     def options(self, given: Any) -> dict[str, Any]:
-        """All options, defaults filled in; `ParameterError` under the wrapper's name, with all that is wrong."""
+        """Return all options, defaults filled in; raise `ParameterError` under the wrapper's name for bad ones."""
         if isinstance(given, Mapping) and not all(isinstance(key, str) for key in given):
             raise ParameterError({self.name: f'parameter "{self.name}": the names of options are strings'})
         try:
@@ -76,13 +76,13 @@ class WrapperKind:
             named = {option: f"{self.name}.{option}" for option in error.problems}
             if not isinstance(given, Mapping):
                 named[self.short] = self.name
-            told = (text.replace(f'"{key}"', f'"{named[key]}"', 1) for key, text in error.problems.items())
-            raise ParameterError({self.name: "; ".join(told)}) from None
+            messages = (text.replace(f'"{key}"', f'"{named[key]}"', 1) for key, text in error.problems.items())
+            raise ParameterError({self.name: "; ".join(messages)}) from None
 
     def setting(self, options: Mapping[str, Any]) -> str:
-        """As it may be declared on the command line, without defaults: `calibrate={permutations: 200}`."""
-        known = parameters_model(self.function).model_fields
-        changed = {key: value for key, value in options.items() if value != known[key].default}
+        """Write the options as on the command line, without defaults: `calibrate={permutations: 200}`."""
+        declared = parameters_model(self.function).model_fields
+        changed = {key: value for key, value in options.items() if value != declared[key].default}
         if changed.keys() <= {self.short}:
             return f"{self.name}={options[self.short]}"
         return f"{self.name}={{{', '.join(f'{key}: {value}' for key, value in changed.items())}}}"
@@ -103,38 +103,42 @@ def wrapper(name: str, *, short: str) -> Callable[[W], W]:
 
 @dataclass(frozen=True)
 class WrappedMetric(Metric):
-    """A metric that is another one, `inner`, wrapped; its parameters are those of `inner` and the wrapper's options."""
+    """A wrapped metric; its parameters are those of the metric inside and the wrapper's options.
+
+    Attributes:
+        inner: the metric inside.
+        verb: past participle of what the wrapper does, with its version: `calibrated@1`.
+        setting: the wrapper's option as it is declared: `calibrate=permutation`.
+    """
 
     inner: Metric = field(kw_only=True)
     verb: str = field(kw_only=True)
-    """What was done to it, with the version of that: `calibrated@1`."""
     setting: str = field(kw_only=True)
-    """As it is declared: `calibrate=permutation`."""
 
     @cached_property
     def label(self) -> str:
-        """That of the wrapped metric and the setting: `svcca(variance=0.9, calibrate=permutation)`."""
+        """Label of the metric inside, with the setting: `svcca(variance=0.9, calibrate=permutation)`."""
         inner = self.inner.label
         return f"{inner[:-1]}, {self.setting})" if inner.endswith(")") else f"{inner}({self.setting})"
 
     @cached_property
     def identity(self) -> str:
-        """Both versions count: `calibrated(cka@1)@1`."""
+        """Name and version of the wrapper and of the metric inside: `calibrated(cka@1)@1`."""
         name, _, version = self.verb.partition("@")
         return f"{name}({self.inner.identity})@{version}"
 
     @property
     def summary(self) -> str:
-        """What was done, and what it was done to."""
+        """Summary of the metric inside, behind what the wrapper does."""
         return f"{self.verb.partition('@')[0].capitalize()}: {self.inner.summary}"
 
     def with_parameters(self, given: Mapping[str, Any]) -> Metric:
-        """The inner metric with other parameters, and wrapped only if they say so."""
+        """Return the metric inside with other parameters, wrapped only if they say so."""
         return self.inner.with_parameters(given)
 
 
 def wrapped(wrapper: Wrapper, verb: str, setting: str, options: Mapping[str, Any], **changes: Any) -> WrappedMetric:
-    """The metric that a wrapper makes of its own; `changes` is what no longer holds of the declaration."""
+    """Make the wrapped metric; `changes` are the parts of the declaration that are not those of the metric inside."""
     inner = wrapper.metric
     declared = {part.name: getattr(inner, part.name) for part in fields(Metric)}
     interfaces = {
@@ -153,14 +157,14 @@ def wrapped(wrapper: Wrapper, verb: str, setting: str, options: Mapping[str, Any
 
 
 def as_representation(side: Tensor | Representation) -> Representation:
-    """A matrix as a representation."""
+    """Return a matrix as a representation, and a representation as it is."""
     from simbench.representations.representation import Representation
 
     return side if isinstance(side, Representation) else Representation(side)
 
 
 def with_inputs(representation: Representation, inputs: Tensor) -> Representation:
-    """Some inputs, in some order, of a representation that is compared by its matrix: each with all of its rows."""
+    """Select some inputs, in some order, of a representation compared by its matrix: each with all of its rows."""
     from simbench.representations.representation import Representation, SpatialRule
 
     chosen = representation.matrix[matrix_rows(representation, inputs)]
@@ -171,6 +175,6 @@ def with_inputs(representation: Representation, inputs: Tensor) -> Representatio
 
 
 def matrix_rows(representation: Representation, inputs: Tensor) -> Tensor:
-    """The rows of the matrix that belong to these inputs: an input may have several, one for each position."""
+    """Return the rows of the matrix that belong to these inputs: an input may have several, one for each position."""
     per_input = len(representation.matrix) // len(representation.activations)
     return rows_of_inputs(inputs, per_input).to(representation.matrix.device)

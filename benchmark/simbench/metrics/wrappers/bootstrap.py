@@ -1,11 +1,11 @@
-"""Intervals over inputs: how far a score would move if other inputs had been drawn.
+"""Intervals over inputs: the range of a score if other inputs had been drawn.
 
 With θ the score on all n inputs and θ* that on a resample, the deviations θ* − θ stand for those of θ from the score on
 all inputs that there are, so that with their quantiles q the interval is
 
     [θ − c · q((1 + level)/2), θ − c · q((1 − level)/2)],    standard error = c · the standard deviation of θ*,
 
-cut where the metric's range ends. Taking the deviations off, rather than reading the interval off the θ*, corrects a
+clipped to the metric's range. Subtracting the deviations, rather than reading the interval off the θ*, corrects a
 bias that falls with the number of inputs, instead of doubling it.
 
 A resample is b = ⌊n/2⌋ of the n inputs, none twice, and c = √(b/(n − b)), which is the subsampling rate √(b/n) and the
@@ -57,8 +57,8 @@ REFERENCE = (
     "Efron, Tibshirani (1993), An Introduction to the Bootstrap (basic interval); "
     "Politis, Romano, Wolf (1999), Subsampling; Shao, Wu (1989), A General Theory for Jackknife Variance Estimation"
 )
+# Half of fewer would be too few for some metrics, and says little of any.
 MINIMUM_INPUTS = 8
-"""Half of fewer would be too few for some metrics, and says little of any."""
 
 
 @wrapper("bootstrap", short="over")
@@ -71,7 +71,7 @@ def bootstrapped(
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95,
     seed: int = 0,
 ) -> WrappedMetric:
-    """`metric` with a standard error and, as auxiliary, the ends of an interval, `lower` and `upper`.
+    """Add a standard error to a metric and, as auxiliary values, the ends of an interval, `lower` and `upper`.
 
     The value is that of the metric; the interval is corrected for bias, so that a biased value may lie outside. Where
     a resample has no score, or a forced one, there is neither, and a warning says why. Refused, by a `SimbenchError`,
@@ -98,7 +98,7 @@ class Resampling(Wrapper):
     seed: int
 
     def compare_many(self, prepared: Sequence[Representation], pairs: Pairs, **_: Any) -> list[Score]:
-        """The scores of many pairs of representations, with errors and intervals."""
+        """Score many pairs of representations, with errors and intervals."""
         observed = score_pairs(self.metric, prepared, pairs)
         found: dict[int, Score] = {}
         for positions in grouped(range(len(pairs)), lambda k: len(prepared[pairs[k][0]].activations)):
@@ -111,7 +111,7 @@ class Resampling(Wrapper):
         return [found[k] for k in range(len(pairs))]
 
     def _resampled(self, representations: Sequence[Representation], pairs: Pairs, inputs: int) -> list[list[Score]]:
-        """For each draw, the scores of the pairs, all of which have this many inputs."""
+        """Score, for each draw, the pairs, all of which have this many inputs."""
         used = sorted({side for pair in pairs for side in pair})
         slots = {side: slot for slot, side in enumerate(used)}
         asked = [(slots[a], slots[b]) for a, b in pairs]
@@ -126,7 +126,7 @@ class Resampling(Wrapper):
         return [torch.randperm(inputs, generator=generator)[: inputs // 2] for _ in range(self.draws)]
 
     def _of_resample(self, inputs: int) -> Metric:
-        """The metric whose scores of a resample estimate what its scores of all inputs do."""
+        """Return the metric whose scores of a resample estimate what the scores of all inputs estimate."""
         parameters = self.metric.parameters
         counts = {name: max(1, round(parameters[name] * (inputs // 2) / inputs)) for name in self.metric.input_counts}
         return self.metric.with_parameters({**parameters, **counts}) if counts else self.metric

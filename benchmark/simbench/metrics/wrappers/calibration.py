@@ -1,8 +1,8 @@
-"""Null-calibrated scores: what is left of a score once chance is taken off.
+"""Null-calibrated scores: scores from which chance is subtracted.
 
-Chance is what a metric says when the inputs of one side are permuted, so that no row belongs to its counterpart. With s
-the score in similarity orientation, s₁ … s_T those of T permutations, max the largest possible score and τ the score
-that chance reaches with probability 1 − level,
+Chance is the score of a metric when the inputs of one side are permuted, so that no row belongs to its counterpart.
+With s the score in similarity orientation, s₁ … s_T those of T permutations, max the largest possible score and τ the
+score that chance reaches with probability 1 − level,
 
     calibrated = (s − τ) / (max − τ),    p = (1 + #{sₜ ≥ s}) / (1 + T),
 
@@ -12,7 +12,7 @@ with themselves.
 
 The permutations come in pairs of inverses, and depend on the number of inputs and the seed only. Each of them is a
 uniform draw. As s(x, πy) = s(π⁻¹x, y), a symmetric metric has the same null for (x, y) as for (y, x), and a transform
-that the metric does not see changes neither score nor null: symmetry and invariances are those of the metric.
+to which the metric is invariant changes neither score nor null: symmetry and invariances are those of the metric.
 
 Costs T times the pairs. Each representation is prepared once, and its permuted copies once per permutation for all
 pairs; where permuting the rows of what was prepared gives the same as preparing permuted rows, that is done instead.
@@ -46,8 +46,8 @@ REFERENCE = (
     "Gröger, Wen, Brbić (2026), Revisiting the Platonic Representation Hypothesis: An Aristotelian View "
     "(null calibration by permutation)"
 )
+# Relative difference of scores that is rounding error: a permutation that repeats a score counts as having reached it.
 TIE = 1e-9
-"""Relative difference of scores that is rounding error: what a permutation gives again counts as reached."""
 
 
 @wrapper("calibrate", short="by")
@@ -60,10 +60,10 @@ def calibrated(
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95,
     seed: int = 0,
 ) -> WrappedMetric:
-    """`metric`, null-calibrated: higher is more similar, at most 1 where the metric's own range ends.
+    """Calibrate a metric by permutations: higher is more similar, at most 1 where the metric's own range ends.
 
-    A score's auxiliary are the metric's own value (`raw`), `p_value`, and `threshold` and `null_mean`, in the metric's
-    orientation. Refused, by a `SimbenchError`, for metrics of more than two matrices.
+    Auxiliary values of a score are the metric's own value (`raw`), `p_value`, and `threshold` and `null_mean`, in the
+    metric's orientation. Refused, by a `SimbenchError`, for metrics of more than two matrices.
     """
     if metric.needs:
         needs = ", ".join(sorted(metric.needs))
@@ -93,7 +93,7 @@ class Calibration(Wrapper):
     seed: int
 
     def compare_many(self, prepared: Sequence[Representation], pairs: Pairs, **_: Any) -> list[Score]:
-        """The calibrated scores of many pairs of representations."""
+        """Score many pairs of representations, calibrated."""
         once = PreparedOnce(self.metric)
         observed = score_pairs(once.metric, prepared, pairs)
         usable = [pair for pair, score in zip(pairs, observed, strict=True) if score.status == "ok"]
@@ -103,7 +103,7 @@ class Calibration(Wrapper):
         return [self._calibrated(score, *next(found)) if score.status == "ok" else score for score in observed]
 
     def _null_scores(self, once: PreparedOnce, prepared: Sequence[Representation], pairs: Pairs) -> list[list[Score]]:
-        """For each pair, its scores with the second side permuted."""
+        """Score each pair with the second side permuted, once per permutation."""
         second = sorted({b for _, b in pairs})
         slots = {b: len(prepared) + position for position, b in enumerate(second)}
         null: list[list[Score]] = [[] for _ in pairs]
@@ -118,7 +118,7 @@ class Calibration(Wrapper):
         return null
 
     def _orders(self, inputs: int) -> Iterator[Tensor]:
-        """Random permutations, each followed by its inverse."""
+        """Draw permutations, each followed by its inverse."""
         generator = torch.Generator().manual_seed(seed_for(purpose="calibration", inputs=inputs, seed=self.seed))
         for _ in range(self.permutations // 2):
             order = torch.randperm(inputs, generator=generator)
@@ -157,6 +157,7 @@ class PreparedOnce:
     """A metric that prepares each representation once, until told to forget it."""
 
     def __init__(self, metric: Metric) -> None:
+        """Keep nothing yet; `metric` is the metric to score with."""
         self._metric = metric
         self._kept: dict[int, Any] = {}
         prepares = metric.prepare is not None and metric.compare_many is not None
@@ -168,7 +169,7 @@ class PreparedOnce:
         return self._kept[id(representation)]
 
     def permuted(self, representation: Representation, order: Tensor) -> Representation:
-        """The inputs in another order; prepared, too, if that takes no more than permuting rows."""
+        """Return the inputs in another order; prepare them too, if that takes no more than permuting rows."""
         known = self._kept.get(id(representation)) if self._metric.prepares_rows else None
         if known is None:
             return with_inputs(representation, order)
@@ -178,23 +179,23 @@ class PreparedOnce:
         return stand_in
 
     def forget(self, representations: Sequence[Representation]) -> None:
-        """Drop what was prepared of these, which are about to go."""
+        """Drop what was prepared of these representations, which are about to go."""
         for representation in representations:
             self._kept.pop(id(representation), None)
 
 
 def _rank_of_threshold(permutations: int, level: float) -> int:
-    """How many scores chance may have at or above the threshold; rounding must not lose one of them."""
+    """Count the scores that chance may have at or above the threshold; rounding must not lose one of them."""
     return math.floor((1 - level) * (permutations + 1) * (1 + 1e-12))
 
 
 def _end_of_range(metric: Metric) -> float:
-    """The largest possible score, in similarity orientation."""
+    """Return the largest possible score, in similarity orientation."""
     return metric.similarity(metric.value_range[1 if metric.higher_is_more_similar else 0])
 
 
 def _largest(once: PreparedOnce, prepared: Sequence[Representation], pairs: Pairs) -> list[float | str]:
-    """For each pair, the largest possible score in similarity orientation, or why it is not known."""
+    """Return, for each pair, the largest possible score in similarity orientation, or why it is not known."""
     end = _end_of_range(once.metric)
     if math.isfinite(end):
         return [end] * len(pairs)

@@ -1,6 +1,6 @@
 """Metrics that are functions of sums over rows, taken from a few rows at a time.
 
-How sums give a score, each metric declares: `from_sums`, by `kernels.moments`, which has the mathematics.
+Each metric declares how sums give its score: `from_sums`, by `kernels.moments`, which has the mathematics.
 
 Memory is that of R, (d_x + d_y)² numbers, and one minibatch; the time is that of a QR decomposition for every pair,
 about 4 n (d_x + d_y)² operations when a minibatch has as many rows as there are columns, and more when it has fewer.
@@ -33,28 +33,28 @@ else:
 
 @wrapper("minibatch", short="rows")
 def in_minibatches(metric: Metric, setting: str, *, rows: Annotated[int, Field(ge=1)]) -> WrappedMetric:
-    """`metric` from `rows` rows at a time: the same values to rounding error, whatever the order of the minibatches.
+    """Compute a metric from `rows` rows at a time: the same values to rounding error, in any order of the minibatches.
 
     Refused, by a `SimbenchError`, for a metric that is no function of sums over rows.
     """
     if metric.from_sums is None:
-        known = ", ".join(sorted(name for name, each in METRICS if each.from_sums is not None))
-        raise SimbenchError(f"{metric.name} is no function of sums over rows; those that are: {known}")
+        supported = ", ".join(sorted(name for name, each in METRICS if each.from_sums is not None))
+        raise SimbenchError(f"{metric.name} is no function of sums over rows; those that are: {supported}")
     return wrapped(Minibatches(metric, rows), "minibatched@1", setting, {"minibatch": {"rows": rows}})
 
 
 @dataclass(frozen=True)
 class Minibatches(Wrapper):
-    """Scores from the triangular factor that is left of all rows."""
+    """Scores from the triangular factor of all rows."""
 
     rows: int
 
     def prepare(self, representation: Representation, **_: Any) -> Tensor:
-        """The matrix as it is stored: nothing of its size is made."""
+        """Return the matrix as it is stored: nothing of its size is made."""
         return representation.matrix
 
     def compare_many(self, prepared: Sequence[Tensor], pairs: Pairs, **_: Any) -> list[Score | float]:
-        """The scores of many pairs, each from one pass over the rows, which serves both directions."""
+        """Score many pairs, each from one pass over the rows, which serves both directions."""
         scores: dict[int, Score | float] = {}
         unique, back = unordered(pairs)
         for position, (a, b) in enumerate(unique):
