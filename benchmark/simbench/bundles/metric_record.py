@@ -111,8 +111,8 @@ def declared_otherwise(record: MetricRecord, known: Metric) -> Iterator[tuple[st
 
 
 def _statements(record: MetricRecord) -> dict[str, Any]:
-    # The source may have moved or been reformatted under one version; the rest decides keys, direction and grades.
-    stated = record.model_dump(include={"identity", "interface", "summary", "declaration"})
+    # Under one version the source may have moved and its summary been reworded; the rest decides keys and grades.
+    stated = record.model_dump(include={"identity", "interface", "declaration"})
     # Whether it is a default metric decides nothing about a suite that is resolved.
     return {**stated, **stated.pop("declaration"), "default": None}
 
