@@ -232,6 +232,8 @@ def _compared(
     scales = {
         name: spread(claimed, name) for name in dict.fromkeys(n for one in claimed.values() for n in numbers(one))
     }
+    # A standard error is on the scale of the values, and moves with them: near the end of a range as much as they do.
+    scales["standard_error"] = scales["value"]
     tolerance = TOLERANCES[level, planned.metric.cost]
     equal = within = 0
     largest = 0.0
