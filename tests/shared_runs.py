@@ -31,7 +31,8 @@ def train_once(plan: Plan, store: Store) -> None:
     """Train the networks that the plan's scores need and the store lacks, teachers first."""
     comparisons = [comparison for planned in plan.metrics for comparison in planned.scores.values()]
     needed = {side.model for comparison in comparisons for side in (comparison.a, comparison.b)}
-    needed |= {plan.models[ref].teacher for ref in needed if ref in plan.models} - {None}
+    teachers = [plan.models[ref].teacher for ref in needed if ref in plan.models]
+    needed |= {teacher for teacher in teachers if teacher is not None}
     trained = [one for ref, one in plan.models.items() if ref in needed and one.spec is not None and one.spec.train]
     materials = Materials.of(plan, store, "cpu", DEFAULT)
     _train_all(materials, [one for one in trained if one.teacher is None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import torch
 
 import simbench
 from simbench.registry import METRICS
+
+Arrays = tuple[Any, Any]
 
 
 @pytest.fixture
@@ -74,29 +77,29 @@ def test_run_shows_the_signature_of_what_it_calls():
     assert inspect.signature(simbench.run) == inspect.signature(run)
 
 
-def test_numpy_and_torch_give_the_same_score(arrays):
+def test_numpy_and_torch_give_the_same_score(arrays: Arrays):
     x, y = arrays
     assert simbench.score(x, y, "cka") == simbench.score(torch.tensor(x), torch.tensor(y), "cka")
 
 
 @pytest.mark.parametrize("view", [lambda x: x[:, ::-1], lambda x: x.astype(">f8"), lambda x: x.tolist()])
-def test_any_array_of_the_same_values_gives_the_same_score(arrays, view):
+def test_any_array_of_the_same_values_gives_the_same_score(arrays: Arrays, view):
     x, y = arrays
     assert simbench.score(view(x), y, "cka") == pytest.approx(simbench.score(x, y, "cka"), abs=1e-12)
 
 
-def test_parameters_are_passed_and_checked(arrays):
+def test_parameters_are_passed_and_checked(arrays: Arrays):
     assert simbench.score(*arrays, "svcca", variance=0.5) != simbench.score(*arrays, "svcca")
     with pytest.raises(simbench.SimbenchError, match='did you mean "variance"'):
         simbench.score(*arrays, "svcca", varience=0.5)
 
 
-def test_a_metric_with_parameters_set_keeps_them(arrays):
+def test_a_metric_with_parameters_set_keeps_them(arrays: Arrays):
     metric = METRICS.get("svcca").with_parameters({"variance": 0.5})
     assert simbench.score(*arrays, metric) == simbench.score(*arrays, "svcca", variance=0.5)
 
 
-def test_a_decorated_function_is_scored_as_what_it_declares(arrays):
+def test_a_decorated_function_is_scored_as_what_it_declares(arrays: Arrays):
     @simbench.metric("half", higher_is_more_similar=True)
     def half(x, y, *, factor: float = 1.0):
         """Always the same."""
@@ -106,11 +109,11 @@ def test_a_decorated_function_is_scored_as_what_it_declares(arrays):
     assert simbench.score(*arrays, "half", factor=3.0) == 1.5
 
 
-def test_any_function_of_two_matrices_will_do(arrays):
+def test_any_function_of_two_matrices_will_do(arrays: Arrays):
     assert simbench.score(*arrays, lambda x, y: x.shape[1] - y.shape[1]) == 1.0
 
 
-def test_a_file_with_one_metric_is_enough(arrays, tmp_path):
+def test_a_file_with_one_metric_is_enough(arrays: Arrays, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("import simbench\n@simbench.metric('m', higher_is_more_similar=True)\ndef m(x, y): return 0.25\n")
     assert simbench.score(*arrays, str(path)) == 0.25
@@ -132,7 +135,7 @@ def test_a_file_with_one_metric_is_enough(arrays, tmp_path):
         (lambda x: x, lambda x, y: 1 / 0, "ZeroDivisionError"),
     ],
 )
-def test_what_cannot_be_scored_raises_with_the_reason(arrays, change, metric, said):
+def test_what_cannot_be_scored_raises_with_the_reason(arrays: Arrays, change, metric, said):
     x, y = arrays
     with pytest.raises(simbench.SimbenchError, match=said):
         simbench.score(change(x), y, metric)

@@ -30,7 +30,7 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "old")
     with pytest.raises(TypeError), replacing(path) as temporary:
-        temporary.write_text(b"not a text")
+        temporary.write_text(b"not a text")  # type: ignore[arg-type]
     assert [one.name for one in tmp_path.iterdir()] == ["file.txt"]
     assert path.read_text() == "old"
 

@@ -23,7 +23,7 @@ ELSEWHERE = Origin("elsewhere", "elsewhere.py", 7)
 
 @pytest.fixture
 def shapes():
-    registry = Registry("shape")
+    registry: Registry[int] = Registry("shape")
     registry.register("square", 4, HERE)
     registry.register("triangle", 3, HERE)
     return registry

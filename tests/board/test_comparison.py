@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.board.infos import metric_info
 
 from simbench.board.board import Board, BoardColumn, Row
@@ -21,7 +22,7 @@ MODELS = 8
 TRIALS = 50
 
 
-def verdict(held: Sequence[Sequence[bool]]) -> Verdict:
+def verdict(held: Sequence[Sequence[bool]] | NDArray[np.bool]) -> Verdict:
     """Per model, whether each of its trials held; passed with 0.8."""
     trials = [Trial(str(n), (f"net/{m}",), bool(one), 0.0) for m, row in enumerate(held) for n, one in enumerate(row)]
     return grade_trials(trials, lambda grade: grade >= 0.8, judge_by_mean, comparisons=len(trials))
@@ -180,12 +181,13 @@ def test_the_interval_of_statistics_covers_their_true_difference_at_least_as_oft
             for variable in large
         ]
     )
-    covered, repetitions, widths = 0, 200, []
+    covered, repetitions = 0, 200
+    widths: list[float] = []
     for _ in range(repetitions):
         variable = distances(models, random)
         found = paired_interval(*(correlated(noise, variable, random) for noise in noises))
         assert found is not None
-        covered += found[0] <= truth <= found[1]
+        covered += bool(found[0] <= truth <= found[1])
         widths.append(found[1] - found[0])
     assert covered / repetitions >= 0.94
     assert models == 5 or np.median(widths) < 0.9  # not by saying nothing: the range is 2

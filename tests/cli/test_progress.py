@@ -20,7 +20,8 @@ class Clock:
 
 
 def test_a_log_gets_a_line_when_a_stage_starts_and_when_it_ends():
-    lines, clock = [], Clock()
+    lines: list[str] = []
+    clock = Clock()
     log = Lines(lines.append, clock)
     log(StageStarted("models", 60, 20))
     clock.now = 75.0
@@ -29,7 +30,8 @@ def test_a_log_gets_a_line_when_a_stage_starts_and_when_it_ends():
 
 
 def test_a_log_gets_at_most_one_line_every_few_seconds():
-    lines, clock = [], Clock()
+    lines: list[str] = []
+    clock = Clock()
     log = Lines(lines.append, clock)
     log(StageStarted("scores", 1000, 0))
     for _ in range(1000):
@@ -40,7 +42,7 @@ def test_a_log_gets_at_most_one_line_every_few_seconds():
 
 
 def test_warnings_are_written_at_once():
-    lines = []
+    lines: list[str] = []
     Lines(lines.append)(Warned("a checkpoint was damaged"))
     assert lines == ["warning: a checkpoint was damaged"]
 

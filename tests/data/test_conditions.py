@@ -26,8 +26,8 @@ COUNT = 4000
 
 def random_dataset(shape: tuple[int, ...], classes: int = 10, tokens: bool = False) -> Dataset:
     random = np.random.RandomState(0)
-    splits = [Split(random.uniform(-1, 2, (n, *shape)), random.randint(classes, size=n)) for n in (COUNT, 500)]
-    return Dataset("random", *splits, classes=classes, tokens=tokens)
+    train, test = (Split(random.uniform(-1, 2, (n, *shape)), random.randint(classes, size=n)) for n in (COUNT, 500))
+    return Dataset("random", train, test, classes=classes, tokens=tokens)
 
 
 def told_by(marked: NDArray[np.float32], plain: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -29,7 +30,7 @@ def power_mean(x: Tensor, y: Tensor, *, power: float = 2.0, rounds: int = 1) -> 
     return power * rounds
 
 
-def declared(**changes: object) -> Metric:
+def declared(**changes: Any) -> Metric:
     metric("power_mean", higher_is_more_similar=True, **changes)(power_mean)
     return METRICS.get("power_mean")
 
@@ -105,7 +106,7 @@ def test_all_bad_parameters_are_named_at_once() -> None:
 
 
 def test_annotations_of_other_arguments_may_exist_for_type_checkers_only() -> None:
-    def function(x: DoesNotExist, y: DoesNotExist, *, power: float = 2.0) -> DoesNotExist:  # noqa: F821
+    def function(x: DoesNotExist, y: DoesNotExist, *, power: float = 2.0) -> DoesNotExist:  # type: ignore[name-defined]  # noqa: F821
         return x
 
     metric("typed", higher_is_more_similar=True)(function)

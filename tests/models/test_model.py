@@ -100,7 +100,7 @@ def test_continuing_from_a_layers_own_output_gives_the_logits(models: dict[str, 
 def test_continuing_is_differentiable(models: dict[str, Model], name: str, layer: str) -> None:
     model = models[name]
     activations = model.activations(inputs_of(model), layer).requires_grad_()
-    model.continue_from(layer, activations).square().sum().backward()  # type: ignore[no-untyped-call]
+    model.continue_from(layer, activations).square().sum().backward()
     assert activations.grad is not None
     assert activations.grad.abs().sum() > 0
 
@@ -168,9 +168,15 @@ def test_several_layers_in_one_pass_equal_one_at_a_time(models: dict[str, Model]
 
 
 def test_extraction_runs_in_batches_of_one_size(models: dict[str, Model], monkeypatch: pytest.MonkeyPatch) -> None:
-    model, seen = models["conv1d"], []
+    model = models["conv1d"]
     forward = model.network.forward
-    monkeypatch.setattr(model.network, "forward", lambda inputs: seen.append(len(inputs)) or forward(inputs))
+    seen: list[int] = []
+
+    def watched(inputs: Tensor) -> Tensor:
+        seen.append(len(inputs))
+        return forward(inputs)
+
+    monkeypatch.setattr(model.network, "forward", watched)
     model.activations(inputs_of(model, 2 * EXTRACTION_BATCH + 3), "block1")
     assert seen == [EXTRACTION_BATCH, EXTRACTION_BATCH, 3]
 
@@ -223,7 +229,7 @@ def test_the_head_of_another_network_is_measured(models: dict[str, Model]) -> No
     model = Model(network, embedding_layer="classifier.2", input_shape=IMAGE)
     head = model.head()
     assert head is not None
-    assert torch.equal(head.unembedding, network.get_submodule("classifier.3").weight)
+    assert torch.equal(head.unembedding, network.get_parameter("classifier.3.weight"))
 
 
 def test_a_layer_that_the_last_linear_map_does_not_read_has_no_head(models: dict[str, Model]) -> None:

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TypeVar
@@ -119,7 +120,7 @@ def sides_for(metric: Metric, setting: Setting) -> list[Representation]:
 
 def all_pairs(sides: Sequence[Representation]) -> list[tuple[int, int]]:
     """All ordered pairs, each side with itself too."""
-    return list(product(range(len(sides)), repeat=2))
+    return [(a, b) for a, b in product(range(len(sides)), repeat=2)]
 
 
 def measured(metric: Metric, setting: Setting, peers: Sequence[Peer]) -> Row:
@@ -152,7 +153,7 @@ def measured(metric: Metric, setting: Setting, peers: Sequence[Peer]) -> Row:
 
     others = {
         f"{peer.package}{f' ({peer.remark})' if peer.remark else ''}": compared(
-            lambda some, peer=peer: peer.compare(matrices, some), whole=True
+            partial(peer.compare, matrices), whole=True
         )
         for peer in peers
         if peer.metric == metric.name
@@ -174,18 +175,25 @@ def _within(
     """
     if whole:
         everyone = sorted({index for pair in pairs for index in pair})
-        choose = lambda k: [(a, b) for a, b in pairs if a in everyone[:k] and b in everyone[:k]]  # noqa: E731
+
+        def choose(k: int) -> Pairs:
+            return [(a, b) for a, b in pairs if a in everyone[:k] and b in everyone[:k]]
+
         steps = [2, 4, 8, len(everyone)]
     else:
         shuffled = random.Random(0).sample(list(pairs), len(pairs))
-        choose = lambda k: shuffled[:k]  # noqa: E731
+
+        def choose(k: int) -> Pairs:
+            return shuffled[:k]
+
         steps = [2, 10, 50, len(pairs)]
-    found, seconds, done = [], 0.0, choose(steps[0])
+    found: Sequence[T] = []
+    seconds, done = 0.0, choose(steps[0])
     for step in dict.fromkeys(min(step, steps[-1]) for step in steps):
         some = choose(step)
         if found and seconds * len(some) / len(done) > patience:
             break
-        found, seconds = setting.timed(lambda some=some: compare(some))
+        found, seconds = setting.timed(partial(compare, some))
         done = some
     return Timing(seconds * len(pairs) / len(done), len(done) < len(pairs)), done, found
 

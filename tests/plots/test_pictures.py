@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from typing import cast
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 from tests.plots.conftest import COLUMNS, CORRESPONDENCE, IDENTITY, VALUES, graded, info, place, row, with_rows
 
@@ -214,7 +216,7 @@ def test_groups_that_lie_within_another_are_not_drawn() -> None:
 
 def test_a_fingerprint_has_a_bar_per_transform(board: Board) -> None:
     figure = fingerprints(board, [ranked(board, "far")])
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [1.0, 0.4]
+    assert [cast(Rectangle, bar).get_width() for bar in figure.axes[0].patches] == [1.0, 0.4]
     assert {"orthogonal", "invertible linear"} <= set(texts(figure))
 
 

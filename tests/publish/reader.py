@@ -13,7 +13,8 @@ class Reader:
     def __init__(self, browser, folder, hash="", **context):
         self.context = browser.new_context(viewport=WIDE, accept_downloads=True, **context)
         self.page = self.context.new_page()
-        self.requests, self.errors = [], []
+        self.requests: list[str] = []
+        self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)

@@ -52,7 +52,7 @@ def test_a_board_of_partial_rows_alone_can_be_shown(make):
 
 
 def test_every_skip_and_failure_has_its_reason_underneath(make):
-    text = "\n".join(line.plain for line in reasons(make.board()).renderables)
+    text = "\n".join(str(line) for line in reasons(make.board()).renderables)
     assert "skip    identifiability_llv identity, correspondence: compares layers" in text
     assert "error   my_metric identity: 12 of 12 error" in text
     assert "missing my_metric correspondence: the run was interrupted" in text

@@ -140,7 +140,7 @@ def test_gradients_flow_back_through_the_undoing(name: str, make: Make) -> None:
     after = apply(name, make("sequence"))
     assert isinstance(after.model, UndoingModel)
     activations = after.activations.clone().requires_grad_()
-    after.model.continue_from("layer", activations).sum().backward()  # type: ignore[no-untyped-call]
+    after.model.continue_from("layer", activations).sum().backward()
     assert activations.grad is not None
     assert activations.grad.abs().sum() > 0
 

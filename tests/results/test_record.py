@@ -52,7 +52,7 @@ def test_failures_are_not_settled(status: str, settled: bool, record: MakeRecord
 
 def test_a_record_is_never_edited(record: MakeRecord) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        record().value = 1.0
+        record().value = 1.0  # type: ignore[misc]
 
 
 def test_an_unknown_field_is_refused(record: MakeRecord) -> None:

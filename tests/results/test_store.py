@@ -7,6 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,7 +125,7 @@ def write_many(root: Path, writer: int, count: int) -> None:
 
 @pytest.mark.process
 def test_two_processes_may_write_at_once(store: Store) -> None:
-    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    context: Any = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     writers = [context.Process(target=write_many, args=(store.root, writer, 40)) for writer in range(2)]
     for writer in writers:
         writer.start()

@@ -72,7 +72,7 @@ def test_the_blocks_of_a_bundle_that_kills_its_worker_are_tried_alone(monkeypatc
     monkeypatch.setattr(steps, "failed_records", record)
     running = Steps.__new__(Steps)
     running.engine, running.materials, running.failures = Killing(), None, []  # type: ignore[assignment]
-    running.store = type("Store", (), {"write_block": lambda self, records: None})()  # type: ignore[assignment]
+    running.store = type("Store", (), {"write_block": lambda self, records: None})()
     events: list[Any] = []
     running.listener = events.append
     failures = running._score_bundles(bundles_of([block("cka"), block("ensd"), block("cka_angular"), block("cca")]))

@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from simbench.data.dataset import Dataset, dataset
 from simbench.models.architecture import architecture
 from simbench.suite.load import bundled_suites, load_suite
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 Changed = Callable[[str, str], Path]
 Problems = Callable[[Path], list[str]]
@@ -131,7 +135,7 @@ def test_what_is_not_known_beforehand_is_left_to_the_run(changed: Changed) -> No
 
 def test_a_network_that_cannot_be_tried_without_data_is_left_to_the_run(changed: Changed) -> None:
     @architecture("counting", layers=lambda **_: ["0"])
-    def counting(input_shape: tuple[int, ...], classes: int) -> object:
+    def counting(input_shape: tuple[int, ...], classes: int) -> Module:
         import torch
         from torch import nn
 

@@ -67,7 +67,7 @@ def test_the_interval_covers_the_truth_because_it_leaves_out_models_and_not_tria
     assert by_trial / repetitions < 0.65
 
 
-def grade(trials: Sequence[Trial], unanswered: Sequence[Trial] = (), threshold: float = 0.95):  # type: ignore[no-untyped-def]
+def grade(trials: Sequence[Trial], unanswered: Sequence[Trial] = (), threshold: float = 0.95):
     return grade_trials([*trials, *unanswered], lambda value: value >= threshold, judge_by_mean, comparisons=7)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,6 @@ def test_scores_of_models_that_the_suite_does_not_train_are_found(made: Any, che
     for line, record in enumerate(records):
         swapped = tuple(re.sub("mlp/[01]", lambda name: other[name[0]], place) for place in (record.a, record.b))
         change = {"value": values.get((swapped[0], swapped[1]), record.value)}
-        files = edited_score(files, "cka", lambda one, change=change: one.update(change), line, seal=False)
+        files = edited_score(files, "cka", methodcaller("update", change), line, seal=False)
     report = check(consistent(files), retrain=True, sample=1.0)
     assert checks(report) == {"score"}

@@ -125,7 +125,7 @@ def test_noise_adds_to_the_distance() -> None:
 
 @pytest.mark.parametrize("compare", COMPARISONS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_distance_from_oneself_is_exactly_zero(compare: str, dtype: type) -> None:
+def test_the_distance_from_oneself_is_exactly_zero(compare: str, dtype: type[np.floating]) -> None:
     x = np.random.default_rng(0).normal(size=(10, 12, 5)).astype(dtype)
     assert value(x, x.copy(), compare=compare, starts=1) == 0
 

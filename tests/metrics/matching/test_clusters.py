@@ -131,7 +131,7 @@ def test_the_subspaces_are_compared_by_canonical_correlation(shape: tuple[int, i
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_copy_is_the_same(name: str, dtype: type) -> None:
+def test_a_copy_is_the_same(name: str, dtype: type[np.floating]) -> None:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(300, 20)), 0).astype(dtype)
     copy = (x * 2.0 ** rng.integers(-3, 3, size=20) + 4)[:, rng.permutation(20)].astype(dtype)

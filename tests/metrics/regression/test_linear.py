@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from simbench.metrics.cca.correlations import cca_squared
 from simbench.metrics.kernels.prediction import PENALTIES, splits_of_rows
+from simbench.metrics.metric import Score
 from simbench.metrics.regression.linear import linear_predictivity, linear_regression
 from simbench.metrics.regression.pls import pls_predictivity
 from simbench.metrics.scoring import score_pairs
@@ -68,8 +69,10 @@ def test_in_sample_an_affine_map_of_the_source_does_not_matter() -> None:
 
 def test_a_source_that_fits_anything_says_so() -> None:
     x, y = (torch.randn(8, width) for width in (12, 3))
-    assert linear_regression(x, y).warnings == ("saturated: rank 7 of 8 rows fits anything",)
-    assert linear_regression(x, y).value == pytest.approx(1)
+    saturated = linear_regression(x, y)
+    assert isinstance(saturated, Score)
+    assert saturated.warnings == ("saturated: rank 7 of 8 rows fits anything",)
+    assert saturated.value == pytest.approx(1)
     assert isinstance(linear_regression(y, x), float)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.metrics.cca.correlations import cca
+from simbench.metrics.metric import Score
 from simbench.metrics.shape.partial_whitening import aligned_cosine, shape_linear
 from simbench.metrics.shape.procrustes import nbs, procrustes
 from simbench.metrics.shape.procrustes_variants import (
@@ -43,7 +44,8 @@ def value(metric, x: Array, y: Array, **parameters) -> float:
 
 def padded(x: Array, y: Array) -> tuple[Array, Array]:
     width = max(x.shape[1], y.shape[1])
-    return tuple(np.pad(side, ((0, 0), (0, width - side.shape[1]))) for side in (x, y))
+    left, right = (np.pad(side, ((0, 0), (0, width - side.shape[1]))) for side in (x, y))
+    return left, right
 
 
 def rotated(x: Array, y: Array) -> tuple[Array, Array]:
@@ -121,9 +123,9 @@ def test_fully_whitened_it_is_invariant_to_affine_maps_and_says_when_it_is_satur
     other = x @ np.random.default_rng(5).normal(size=(5, 5)) + 4
     assert value(shape_linear, other, y, alpha=0.0) == pytest.approx(value(shape_linear, x, y, alpha=0.0), abs=1e-10)
     wide = torch.as_tensor(pair(8, 12, 10)[0])
-    assert shape_linear(wide, wide.flip(0), alpha=0.0).warnings == (
-        "saturated: ranks 7 and 7 of 8 rows force 7 of 7 correlations to 1",
-    )
+    saturated = shape_linear(wide, wide.flip(0), alpha=0.0)
+    assert isinstance(saturated, Score)
+    assert saturated.warnings == ("saturated: ranks 7 and 7 of 8 rows force 7 of 7 correlations to 1",)
     assert isinstance(shape_linear(wide, wide.flip(0), alpha=0.1), float)
 
 

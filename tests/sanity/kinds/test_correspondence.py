@@ -90,7 +90,7 @@ def test_every_ordered_layer_pair_is_compared_for_each_pair_of_models(
     ("count", "pairing", "expected"), [(2, "ring", 1), (2, "all", 1), (3, "ring", 3), (5, "all", 10)]
 )
 def test_pairs_of_models_are_counted_once(count: int, pairing: str, expected: int) -> None:
-    found = paired(range(count), pairing)  # type: ignore[arg-type]
+    found = paired(range(count), pairing)
     assert len({frozenset(pair) for pair in found}) == len(found) == expected
 
 

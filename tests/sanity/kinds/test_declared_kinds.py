@@ -51,7 +51,7 @@ def test_a_true_distance_has_every_axiom(group: ModelGroup) -> None:
 def test_the_square_of_a_distance_breaks_the_triangle_and_nothing_else(group: ModelGroup) -> None:
     verdict = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-(distance(c) ** 2)))
     found = columns(verdict)
-    assert found.pop("triangle") < 1.0  # type: ignore[operator]
+    assert found.pop("triangle") < 1.0
     assert set(found.values()) == {1.0}
 
 
@@ -179,7 +179,7 @@ def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
 def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
     def recalled(comparison: Comparison, variable: object = None) -> Similarity:
         """How much of the second population is in the first: an extended one has all of the other."""
-        given = [dict(side.model.generator.parameters) for side in (comparison.a, comparison.b)]  # type: ignore[union-attr]
+        given = [dict(side.model.generator.parameters) for side in (comparison.a, comparison.b)]
         return Similarity(1.0 if given[0]["form"] == "extended" else float(given[1]["share"]))
 
     def grade(**declared: Any) -> float | None:

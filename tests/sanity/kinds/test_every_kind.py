@@ -183,7 +183,7 @@ CASES["distillation_order"] = Case(
     unsound=lambda c: float(c.a.model.group == "net2"),
     groups=3,
 )
-MUST_BE_TOLD_APART = ("sign_flip", "orthogonal", "block_rotation")
+MUST_BE_TOLD_APART: tuple[str, ...] = ("sign_flip", "orthogonal", "block_rotation")
 
 
 def measured(comparison: Comparison) -> float:

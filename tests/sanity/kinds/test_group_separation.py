@@ -53,7 +53,7 @@ def by_the_book(index: Index, groups: list[ModelGroup]) -> dict[str, tuple[float
         across = [index(Comparison(a, b)) for a in own for b in others]
         labels = [1] * len(within) + [0] * len(across)
         conform = np.mean([one > other for one in within for other in across])
-        found[group.name] = (average_precision_score(labels, within + across), np.mean(labels), conform)
+        found[group.name] = (average_precision_score(labels, within + across), float(np.mean(labels)), float(conform))
     return found
 
 
