@@ -122,6 +122,7 @@ def of_pairs(effects: np.ndarray, random: np.random.Generator) -> Verdict:
     return grade_trials(trials, lambda grade: True, judge_by_mean, comparisons=len(trials))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [3, 5, 10, 20])
 @pytest.mark.parametrize("paired", [False, True])
 def test_the_interval_covers_the_true_difference_about_as_often_as_it_says(models: int, paired: bool) -> None:
@@ -168,6 +169,7 @@ def distances(models: int, random: np.random.Generator) -> np.ndarray:
     return np.linalg.norm(places[:, None] - places[None], axis=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noises", [(0.5, 0.5), (0.5, 1.5)])
 @pytest.mark.parametrize("models", [5, 10])
 def test_the_interval_of_statistics_covers_their_true_difference_at_least_as_often_as_it_says(

@@ -40,6 +40,7 @@ def test_the_error_of_auroc_is_the_spread_over_draws_of_inputs() -> None:
     assert auroc(common[0], common[0]) == (0.5, pytest.approx(0.0, abs=1e-12))
 
 
+@pytest.mark.slow
 def test_a_detector_knows_native_held_out_activations_and_is_the_same_every_time() -> None:
     layer = layer_of("block3")
     state = torch.random.get_rng_state()
@@ -63,6 +64,7 @@ def test_outliers_are_half_shuffled_features_and_half_random_maps() -> None:
     assert torch.linalg.matrix_rank(joint) > 3  # each input has a factor of its own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["block2", "block3", "embedding"])
 def test_a_layer_matched_to_itself_cannot_be_told_apart(layer: str) -> None:
     found = score(AUROC, layer_of(layer), layer_of(layer))
@@ -71,11 +73,13 @@ def test_a_layer_matched_to_itself_cannot_be_told_apart(layer: str) -> None:
     assert found.standard_error == pytest.approx(0.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_sender_that_knows_nothing_is_told_apart() -> None:
     """Its directly matched map is nearly constant."""
     assert value(AUROC, noise_like(layer_of("block3"), 0), layer_of("block3")) > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mapping", ["direct", "task"])
 def test_the_reference_variable_is_the_auroc_of_the_detector_on_what_the_mapping_makes(mapping: str) -> None:
     sender, receiver = layer_of("block2", 1), layer_of("block3")
@@ -89,6 +93,7 @@ def test_the_reference_variable_is_the_auroc_of_the_detector_on_what_the_mapping
     assert value(AUROC, sender, receiver, mapping=mapping, epochs=3) == pytest.approx(auroc(native, other)[0], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_map_that_has_learned_nothing_is_out_of_distribution() -> None:
     own = layer_of("block3")
     assert value(AUROC, own, own, mapping="task", epochs=0) > 0.9
@@ -121,6 +126,7 @@ def test_a_detector_that_has_learned_nothing_is_not_believed(monkeypatch: pytest
     assert found.reason.startswith("detector's own sanity: it tells noise from block3 with an AUROC of 0.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "shape", "axis"), [("tokens", (6, 5), 2), ("channels_first", (5, 3, 6), 1)])
 def test_tokens_and_images_have_detectors(layout: Layout, shape: tuple[int, ...], axis: int) -> None:
     random = torch.Generator().manual_seed(0)
