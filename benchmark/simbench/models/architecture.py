@@ -5,14 +5,12 @@ Importing this module imports no torch: suites are checked and planned from the 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.parameters import checked_parameters
-from simbench.registry import ARCHITECTURES, Origin, origin_of, source_hash
+from simbench.registry import ARCHITECTURES, Registered, origin_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,34 +25,17 @@ TRAINER_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(Registered):
     """A registered architecture: what builds the network and what its layers are called."""
 
-    name: str
-    function: Callable[..., nn.Module]
     layer_names: Callable[..., Sequence[str]] | None
     embedding: str | None
     positions: Layout | Callable[..., Layout | None] | None
-    version: int | None
-    origin: Origin
-
-    @property
-    def identity(self) -> str:
-        """Name and version, else name and the hash of the source: what a model's key depends on."""
-        return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
-
-    @property
-    def summary(self) -> str:
-        """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
-
-    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters, defaults filled in; `ParameterError` names every bad one."""
-        return checked_parameters(self.function, parameters)
 
     def build(self, input_shape: tuple[int, ...], classes: int, **parameters: Any) -> nn.Module:
         """A network for inputs of this shape (without the batch axis), freshly initialised from torch's global seed."""
-        return self.function(input_shape, classes, **self.checked(parameters))
+        network: nn.Module = self.function(input_shape, classes, **self.checked(parameters))
+        return network
 
     def reads(self, input_shape: tuple[int, ...], other_shape: tuple[int, ...], /, **parameters: Any) -> bool:
         """Whether a network for inputs of one shape reads those of another: tried without weights or data.
@@ -115,7 +96,7 @@ def architecture(
     """
 
     def decorate(function: F) -> F:
-        declared = Architecture(name, function, layers, embedding_layer, layout, version, origin_of(function))
+        declared = Architecture(name, function, version, origin_of(function), layers, embedding_layer, layout)
         ARCHITECTURES.register(name, declared, declared.origin)
         return function
 

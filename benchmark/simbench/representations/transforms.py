@@ -15,7 +15,7 @@ from pydantic import Field
 
 from simbench.lazy import lazy_import
 from simbench.parameters import checked_parameters
-from simbench.registry import TRANSFORMS, Origin, origin_of, source_hash
+from simbench.registry import TRANSFORMS, Registered, origin_of
 
 if TYPE_CHECKING:
     import torch
@@ -31,31 +31,22 @@ Condition = Annotated[float, Field(ge=1, le=1e6)]
 
 
 @dataclass(frozen=True)
-class Transform:
+class Transform(Registered):
     """Registered transform with its declarations."""
 
-    name: str
-    function: Callable[..., Representation]
     function_preserving: bool
-    version: int | None
-    summary: str
-    origin: Origin
-
-    @property
-    def identity(self) -> str:
-        """Name and version (or the hash of the source), on which a representation's key depends."""
-        return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
 
     def declared(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that differ from their defaults; raise `ParameterError` if one is invalid."""
         defaults = checked_parameters(self.function, {})
-        checked = checked_parameters(self.function, parameters)
+        checked = self.checked(parameters)
         return {key: value for key, value in checked.items() if key not in defaults or defaults[key] != value}
 
     def __call__(self, representation: Representation, *, seed: int, **parameters: Any) -> Representation:
         """Return the transformed representation; the map depends on the seed and on the representation."""
         generator = torch.Generator().manual_seed(seed)
-        return self.function(representation, generator, **parameters)
+        transformed: Representation = self.function(representation, generator, **parameters)
+        return transformed
 
 
 F = TypeVar("F", bound="Callable[..., Representation]")
@@ -68,10 +59,8 @@ def transform(name: str, *, function_preserving: bool, version: int | None = Non
     """
 
     def decorate(function: F) -> F:
-        summary = (function.__doc__ or "").partition("\n")[0]
-        origin = origin_of(function)
-        declared = Transform(name, function, function_preserving, version, summary, origin)
-        TRANSFORMS.register(name, declared, origin)
+        declared = Transform(name, function, version, origin_of(function), function_preserving)
+        TRANSFORMS.register(name, declared, declared.origin)
         return function
 
     return decorate
