@@ -41,7 +41,8 @@ def parameters_model(function: Callable[..., Any]) -> type[BaseModel]:
 
 def _type_hints(function: Callable[..., Any], names: Collection[str]) -> dict[str, Any]:
     """Evaluate the annotations of these arguments only: evaluating that of a tensor or a module would import torch."""
-    function = inspect.unwrap(function)
+    # A wrapper that has a signature of its own has annotations of its own: `inspect.signature` stops there, too.
+    function = inspect.unwrap(function, stop=lambda wrapper: hasattr(wrapper, "__signature__"))
     annotations = getattr(function, "__annotations__", {})
     chosen = types.SimpleNamespace(__annotations__={name: annotations[name] for name in names if name in annotations})
     return typing.get_type_hints(chosen, globalns=getattr(function, "__globals__", {}), include_extras=True)

@@ -322,7 +322,8 @@ def _line_in(path: Path, error: BaseException) -> int:
 
 
 def origin_of(component: Callable[..., Any]) -> Origin:
-    """Return the place where a function or class is defined."""
+    """Return the place where a function, or what it wraps, or a class is defined."""
+    component = inspect.unwrap(component)
     code = getattr(component, "__code__", None)
     module = component.__module__
     if code is not None:

@@ -29,7 +29,6 @@ BUILTIN_MODULES = (
     "regression.pls",
     "shape.tucker",
     "stitching.stitching",
-    "stitching.variants",
     "stitching.in_distribution",
     "functional.identifiability",
     "functional.logit_distances",

@@ -13,9 +13,9 @@ from simbench.metrics.scoring import score_pairs
 from simbench.metrics.stitching import energy_detector
 from simbench.metrics.stitching import in_distribution as stitched_distribution
 from simbench.metrics.stitching.affine_maps import DirectMatching
-from simbench.metrics.stitching.energy_detector import far_noise, outliers_of, trained_detector
+from simbench.metrics.stitching.energy_detector import far_noise, make_outliers, train_detector
 from simbench.metrics.stitching.in_distribution import auroc, stitch_in_distribution_many
-from simbench.metrics.stitching.trained_maps import Training, trained_maps
+from simbench.metrics.stitching.trained_maps import TaskTraining, train_group
 from simbench.registry import METRICS
 from simbench.representations.representation import Layout, Representation
 
@@ -44,7 +44,7 @@ def test_the_error_of_auroc_is_the_spread_over_draws_of_inputs() -> None:
 def test_a_detector_knows_native_held_out_activations_and_is_the_same_every_time() -> None:
     layer = layer_of("block3")
     state = torch.random.get_rng_state()
-    detector, again = (trained_detector(fit_of(layer)) for _ in range(2))
+    detector, again = (train_detector(fit_of(layer)) for _ in range(2))
     one = detector.energies(layer.activations)
     assert torch.equal(one, again.energies(layer.activations))
     assert torch.equal(state, torch.random.get_rng_state())
@@ -54,7 +54,7 @@ def test_a_detector_knows_native_held_out_activations_and_is_the_same_every_time
 
 def test_outliers_are_half_shuffled_features_and_half_random_maps() -> None:
     native = torch.randn(20, 5, 3, generator=torch.Generator().manual_seed(0))
-    found = outliers_of(native, torch.Generator().manual_seed(1))
+    found = make_outliers(native, torch.Generator().manual_seed(1))
     assert found.shape == native.shape
     for feature in range(3):
         known = {tuple(row) for row in native[:10, :, feature].tolist()}
@@ -84,11 +84,11 @@ def test_a_sender_that_knows_nothing_is_told_apart() -> None:
 def test_the_reference_variable_is_the_auroc_of_the_detector_on_what_the_mapping_makes(mapping: str) -> None:
     sender, receiver = layer_of("block2", 1), layer_of("block3")
     if mapping == "direct":
-        affine = DirectMatching().map_of(sender, receiver)
+        affine = DirectMatching().solve(sender, receiver)
     else:
-        (affine,) = trained_maps([(sender, receiver)], Training(epochs=3))
+        (affine,) = train_group([(sender, receiver)], TaskTraining(epochs=3))
     stitched = (sender.activations.movedim(1, -1).double() @ affine.weight.double().T + affine.bias).movedim(-1, 1)
-    detector = trained_detector(fit_of(receiver))
+    detector = train_detector(fit_of(receiver))
     native, other = (-detector.energies(one) for one in (receiver.activations, stitched.float()))
     assert value(AUROC, sender, receiver, mapping=mapping, epochs=3) == pytest.approx(auroc(native, other)[0], abs=1e-3)
 
@@ -104,14 +104,14 @@ def test_one_detector_per_receiver_serves_all_its_senders(monkeypatch: pytest.Mo
 
     def counted(native: Representation) -> object:
         trained_for.append(native.layer)
-        return trained_detector(native)
+        return train_detector(native)
 
     monkeypatch.setattr(energy_detector, "STEPS", 5)
     monkeypatch.setattr(stitched_distribution, "LEAST_SANITY", 0)
     layers = [layer_of("block2"), layer_of("block3"), layer_of("block3", 1)]
     pairs = [(0, 1), (1, 0), (2, 1), (1, 1), (2, 0)]
     alone = [score_pairs(METRICS.get(AUROC), [layers[a], layers[b]], [(0, 1)])[0] for a, b in pairs]
-    monkeypatch.setattr(stitched_distribution, "trained_detector", counted)
+    monkeypatch.setattr(stitched_distribution, "train_detector", counted)
     together = stitch_in_distribution_many(layers, pairs)
     assert sorted(trained_for) == ["block2", "block3"]
     assert together == alone
@@ -132,7 +132,7 @@ def test_tokens_and_images_have_detectors(layout: Layout, shape: tuple[int, ...]
     random = torch.Generator().manual_seed(0)
     targets = torch.randint(0, 3, (300,), generator=random)
     activations = torch.randn(3, *shape, generator=random)[targets] + 0.3 * torch.randn(300, *shape, generator=random)
-    detector = trained_detector(Representation(activations, layout, "somewhere", targets=targets, classes=3))
+    detector = train_detector(Representation(activations, layout, "somewhere", targets=targets, classes=3))
     native, noise = (detector.energies(one) for one in (activations, far_noise(activations, axis)))
     assert auroc(-native, -noise)[0] > 0.95
 

@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 from torch import Tensor
 
-from simbench.metrics.stitching.map_forms import ANY, Form, LowRank, Orthogonal
+from simbench.metrics.stitching.map_forms import ANY, LowRank, MapForm, Orthogonal
 
 SHAPES = [(6, 6), (7, 4), (4, 7)]
 """(d₂, d₁)"""
@@ -25,8 +25,8 @@ def problem(features: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return x - x.mean(dim=0), y - y.mean(dim=0)
 
 
-def matched(form: Form, x: Tensor, y: Tensor) -> Tensor:
-    return form.matched(torch.linalg.lstsq(x, y).solution.T, x.T @ y)
+def matched(form: MapForm, x: Tensor, y: Tensor) -> Tensor:
+    return form.match(torch.linalg.lstsq(x, y).solution.T, x.T @ y)
 
 
 def loss(weight: Tensor, x: Tensor, y: Tensor) -> float:
@@ -70,7 +70,7 @@ def test_an_orthogonal_map_between_widths_pads_the_narrower_side(shape: tuple[in
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("form", [ANY, LowRank(2), Orthogonal()])
-def test_training_starts_at_the_start_where_it_is_of_the_form(form: Form, shape: tuple[int, int]) -> None:
+def test_training_starts_at_the_start_where_it_is_of_the_form(form: MapForm, shape: tuple[int, int]) -> None:
     starts = torch.stack([matched(form, *problem(*shape, seed)) for seed in range(3)])
     torch.testing.assert_close(form.trainable(starts).weights(), starts, rtol=1e-8, atol=1e-8)
 
@@ -78,7 +78,7 @@ def test_training_starts_at_the_start_where_it_is_of_the_form(form: Form, shape:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("form", [LowRank(2), Orthogonal()])
 def test_maps_keep_their_form_while_they_are_trained_and_reach_the_best_of_it(
-    form: Form, shape: tuple[int, int]
+    form: MapForm, shape: tuple[int, int]
 ) -> None:
     problems = [problem(*shape, seed) for seed in range(2)]
     best = [matched(form, x, y) for x, y in problems]

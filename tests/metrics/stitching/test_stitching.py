@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from inspect import Parameter, signature
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,16 +36,11 @@ from torch import Tensor, nn
 
 from simbench.metrics.metric import Metric
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.stitching.affine_maps import Affine, DirectMatching, resized
+from simbench.metrics.stitching import stitching
+from simbench.metrics.stitching.affine_maps import Affine, DirectMatching, resize
 from simbench.metrics.stitching.scores import functional_score, stitched_logits
-from simbench.metrics.stitching.stitching import (
-    stitch_direct,
-    stitch_direct_r2,
-    stitch_direct_r2_many,
-    stitch_task,
-    stitch_task_many,
-)
-from simbench.metrics.stitching.trained_maps import Training, groups_trained_together, trained_maps
+from simbench.metrics.stitching.stitching import stitch_direct, stitch_direct_r2, stitch_task
+from simbench.metrics.stitching.trained_maps import TaskTraining, group_pairs, train_group
 from simbench.models.architectures.blocks import BlockNetwork
 from simbench.models.model import Model
 from simbench.parameters import ParameterError
@@ -54,7 +52,7 @@ SPATIAL = {"block1": 12, "block2": 6, "block3": 6}
 DIRECT = ("stitch_direct", "stitch_direct_r2", "stitch_direct_relerr", "stitch_direct_agreement")
 COUNTED = ("stitch_direct", "stitch_direct_agreement")
 """What counts labels: rounding may change one."""
-SETTINGS = Training(epochs=3, batch_size=64, learning_rate=0.01, weight_decay=1e-5)
+SETTINGS = TaskTraining(epochs=3, batch_size=64, learning_rate=0.01, weight_decay=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +98,11 @@ def reference(name: str, sender: Representation, receiver: Representation) -> fl
 
 
 def plain_training(
-    sender: Representation, receiver: Representation, start: Affine, training: Training, wanted: Tensor = FIT_DATA[1]
+    sender: Representation,
+    receiver: Representation,
+    start: Affine,
+    training: TaskTraining,
+    wanted: Tensor = FIT_DATA[1],
 ) -> tuple[Tensor, Tensor]:
     """One map, one `Linear`, the loop of every tutorial."""
     linear = nn.Linear(WIDTH, WIDTH)
@@ -205,12 +207,12 @@ def test_activations_far_from_the_origin_lose_no_precision(at: Make) -> None:
 def test_halving_the_length_is_the_mean_of_neighbours(at: Make) -> None:
     large, small = at("block1"), at("block2")
     neighbours = large.activations.reshape(PROBE, WIDTH, 6, 2).mean(dim=-1)
-    torch.testing.assert_close(resized(large, small), neighbours)
+    torch.testing.assert_close(resize(large, small), neighbours)
 
 
-def test_layers_of_one_size_are_not_resized(at: Make) -> None:
+def test_layers_of_one_size_are_not_resize(at: Make) -> None:
     sender = at("block2")
-    assert resized(sender, at("block3")) is sender.activations
+    assert resize(sender, at("block3")) is sender.activations
 
 
 @pytest.mark.parametrize(("sender", "receiver"), [("block1", "block3"), ("block3", "block1")])
@@ -222,7 +224,7 @@ def test_layers_of_different_size_are_stitched(name: str, sender: str, receiver:
 
 def test_one_sender_is_matched_to_receivers_of_several_sizes(at: Make) -> None:
     layers = [at(layer) for layer in LAYERS]
-    found = stitch_direct_r2_many(layers, [(0, 0), (0, 1), (0, 2)])
+    found = score_pairs(METRICS.get("stitch_direct_r2"), layers, [(0, 0), (0, 1), (0, 2)])
     assert [one.value for one in found] == [value("stitch_direct_r2", layers[0], layer) for layer in layers]
 
 
@@ -294,8 +296,8 @@ def test_tokens_share_one_map_and_inputs_go_along_with_their_activations(name: s
 def test_batched_training_is_the_plain_loop(sender: str, receiver: str, at: Make) -> None:
     company = [(at(sender, 1), at(receiver)), (at(sender, 0), at(receiver)), (at(receiver, 0), at(receiver))]
     settings = replace(SETTINGS, weight_decay=0.01)
-    (start, *_) = trained_maps(company, replace(settings, epochs=0))
-    for pair, found in zip(company, trained_maps(company, settings), strict=True):
+    (start, *_) = train_group(company, replace(settings, epochs=0))
+    for pair, found in zip(company, train_group(company, settings), strict=True):
         weight, bias = plain_training(*pair, start, settings)
         torch.testing.assert_close(found.weight, weight, rtol=0, atol=1e-5)
         torch.testing.assert_close(found.bias, bias, rtol=0, atol=1e-5)
@@ -303,12 +305,12 @@ def test_batched_training_is_the_plain_loop(sender: str, receiver: str, at: Make
 
 def test_training_changes_the_map(at: Make) -> None:
     pair = [(at("block2"), at("block3"))]
-    start, found = (trained_maps(pair, replace(SETTINGS, epochs=epochs))[0] for epochs in (0, 3))
+    start, found = (train_group(pair, replace(SETTINGS, epochs=epochs))[0] for epochs in (0, 3))
     assert (start.weight - found.weight).abs().max() > 0.05
 
 
 def test_the_initial_map_is_that_of_a_linear_layer(at: Make) -> None:
-    (start,) = trained_maps([(at("block2"), at("block3"))], replace(SETTINGS, epochs=0))
+    (start,) = train_group([(at("block2"), at("block3"))], replace(SETTINGS, epochs=0))
     bound = WIDTH**-0.5
     for values in (start.weight, start.bias):
         assert 0.5 * bound < values.abs().max() <= bound
@@ -317,7 +319,7 @@ def test_the_initial_map_is_that_of_a_linear_layer(at: Make) -> None:
 def test_training_leaves_the_receiver_and_the_global_random_state_alone(at: Make, models: list[Model]) -> None:
     before = {name: tensor.clone() for name, tensor in models[0].network.state_dict().items()}
     state = torch.random.get_rng_state()
-    trained_maps([(at("block2", 1), at("block3", 0))], SETTINGS)
+    train_group([(at("block2", 1), at("block3", 0))], SETTINGS)
     assert torch.equal(state, torch.random.get_rng_state())
     after = models[0].network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -325,16 +327,16 @@ def test_training_leaves_the_receiver_and_the_global_random_state_alone(at: Make
 
 def test_training_is_the_same_every_time(at: Make) -> None:
     pairs = [(at("block2", 1), at("block3")), (at("block2"), at("block3"))]
-    for one, again in zip(trained_maps(pairs, SETTINGS), trained_maps(pairs, SETTINGS), strict=True):
+    for one, again in zip(train_group(pairs, SETTINGS), train_group(pairs, SETTINGS), strict=True):
         assert torch.equal(one.weight, again.weight)
 
 
 def test_a_trained_map_does_not_depend_on_its_company(at: Make) -> None:
     receiver = at("block3")
     senders = [at("block2", 0), at("block2", 1), at("block3", 1), at("block3", 0)]
-    together = trained_maps([(sender, receiver) for sender in senders], SETTINGS)
+    together = train_group([(sender, receiver) for sender in senders], SETTINGS)
     for sender, found in zip(senders, together, strict=True):
-        (alone,) = trained_maps([(sender, receiver)], SETTINGS)
+        (alone,) = train_group([(sender, receiver)], SETTINGS)
         torch.testing.assert_close(found.weight, alone.weight, rtol=0, atol=1e-5)
 
 
@@ -343,9 +345,9 @@ def test_transformed_receivers_are_trained_in_the_same_batch_as_in_the_plain_loo
     plain = at("block3")
     turned = TRANSFORMS.get(transform)(plain, seed=1)
     pairs = [(at("block2", 1), plain), (at("block2", 1), turned), (plain, turned)]
-    assert groups_trained_together(pairs) == [[0, 1, 2]]
-    for pair, found in zip(pairs, trained_maps(pairs, SETTINGS), strict=True):
-        start = trained_maps([pair], replace(SETTINGS, epochs=0))[0]
+    assert group_pairs(pairs) == [[0, 1, 2]]
+    for pair, found in zip(pairs, train_group(pairs, SETTINGS), strict=True):
+        start = train_group([pair], replace(SETTINGS, epochs=0))[0]
         weight, bias = plain_training(*pair, start, SETTINGS)
         torch.testing.assert_close(found.weight, weight, rtol=0, atol=1e-4)
         torch.testing.assert_close(found.bias, bias, rtol=0, atol=1e-4)
@@ -359,14 +361,15 @@ def test_only_what_shares_receiver_and_shapes_is_trained_together(at: Make) -> N
         (at("block2", 1), at("block3", 1)),
         (at("block3", 1), at("block3")),
     ]
-    assert sorted(groups_trained_together(pairs)) == [[0, 4], [1], [2], [3]]
+    assert sorted(group_pairs(pairs)) == [[0, 4], [1], [2], [3]]
 
 
 def test_a_receiver_that_is_skipped_takes_no_other_with_it(at: Make) -> None:
     receiver = at("block3")
     shuffled = TRANSFORMS.get("row_shuffle")(receiver, seed=0)
     for order in ([0, 1], [1, 0]):
-        found = stitch_task_many([receiver, shuffled, at("block2")], [(2, index) for index in order], epochs=1)
+        metric = METRICS.get("stitch_task").with_parameters({"epochs": 1})
+        found = score_pairs(metric, [receiver, shuffled, at("block2")], [(2, index) for index in order])
         assert {index: one.status for index, one in zip(order, found, strict=True)} == {0: "ok", 1: "skip"}
 
 
@@ -431,7 +434,7 @@ def test_the_standard_error_is_that_of_the_accuracy_on_the_scale_of_the_score(at
 
 def test_agreement_is_with_the_receiver_right_or_wrong(at: Make) -> None:
     sender, receiver = at("block2", 1), at("block3")
-    (affine,) = trained_maps([(sender, receiver)], replace(SETTINGS, epochs=8))
+    (affine,) = train_group([(sender, receiver)], replace(SETTINGS, epochs=8))
     logits = stitched_logits(sender, receiver, affine)
     share = float((logits.argmax(dim=1) == receiver.logits.argmax(dim=1)).double().mean())
     found = score("stitch_task_agreement", sender, receiver, epochs=8, batch_size=64, learning_rate=0.01)
@@ -449,7 +452,7 @@ def test_the_tie_break_is_the_held_out_cross_entropy(at: Make) -> None:
 
 def test_a_tie_break_orders_maps_of_equal_accuracy(at: Make) -> None:
     receiver = at("embedding")
-    good = DirectMatching().map_of(receiver, receiver)
+    good = DirectMatching().solve(receiver, receiver)
     # Half of the embedding halves the logits but for the head's bias, which is taken out of the comparison here.
     unbiased = replace(receiver, model=Unbiased(receiver))
     weak = Affine(good.weight / 2, good.bias / 2)
@@ -525,3 +528,29 @@ def test_structural_matching_needs_neither_model_nor_targets(at: Make) -> None:
     whole = at("block3")
     bare = replace(whole, model=None, targets=None)
     assert value("stitch_direct_r2", bare, bare) == pytest.approx(1.0)
+
+
+# --- the family -------------------------------------------------------------------------------------------------------
+
+FAMILY = [metric for name, metric in METRICS if name.startswith("stitch_") and name != "stitch_in_distribution"]
+
+
+@pytest.mark.parametrize("metric", FAMILY, ids=lambda metric: metric.name)
+def test_an_entry_of_the_table_names_documents_and_places_its_metric(metric: Metric) -> None:
+    assert getattr(stitching, metric.name) is metric.function
+    assert pickle.loads(pickle.dumps(metric.function)) is metric.function
+    lines = Path(metric.origin.file).read_text(encoding="utf-8").splitlines()[metric.origin.line - 1 :]
+    assert lines[0] == "@stitching("
+    assert next(line for line in lines if line.startswith("def ")) == f"def {metric.name}() -> None:"
+    assert metric.summary.endswith(".")
+
+
+def test_the_parameters_of_a_metric_are_those_of_its_maps() -> None:
+    adam = {"epochs": 30, "batch_size": 256, "learning_rate": 1e-3, "weight_decay": 1e-5}
+    for metric in FAMILY:
+        trained = adam if metric.name.startswith("stitch_task") else {}
+        assert metric.parameters == ({"rank": 8} if "low_rank" in metric.name else {}) | trained
+        assert metric.cost == ("heavy" if trained else "light")
+        assert {parameter.kind for parameter in list(signature(metric.function).parameters.values())[2:]} <= {
+            Parameter.KEYWORD_ONLY
+        }

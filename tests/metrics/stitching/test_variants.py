@@ -21,14 +21,14 @@ from torch import Tensor
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.stitching.affine_maps import DirectMatching
 from simbench.metrics.stitching.map_forms import ANY, LowRank, Orthogonal
-from simbench.metrics.stitching.trained_maps import Training, trained_maps
+from simbench.metrics.stitching.trained_maps import TaskTraining, train_group
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, TRANSFORMS
 from simbench.representations.representation import Representation
 
 DIRECT = ("stitch_direct_low_rank", "stitch_direct_orthogonal")
 TASK = ("stitch_task_direct_init", "stitch_task_soft", "stitch_task_low_rank", "stitch_task_orthogonal")
-SETTINGS = Training(epochs=4, batch_size=64, learning_rate=0.01)
+SETTINGS = TaskTraining(epochs=4, batch_size=64, learning_rate=0.01)
 QUICK = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01}
 
 
@@ -37,8 +37,8 @@ def pair() -> tuple[Representation, Representation]:
 
 
 def test_without_training_the_direct_start_is_the_directly_matched_map() -> None:
-    (start,) = trained_maps([pair()], replace(SETTINGS, epochs=0, start="direct"))
-    matched = DirectMatching().map_of(*pair())
+    (start,) = train_group([pair()], replace(SETTINGS, epochs=0, start="direct"))
+    matched = DirectMatching().solve(*pair())
     torch.testing.assert_close(start.weight, matched.weight.float())
     torch.testing.assert_close(start.bias, matched.bias.float())
     assert value("stitch_task_direct_init", *pair(), epochs=0) == value("stitch_direct", *pair())
@@ -47,14 +47,14 @@ def test_without_training_the_direct_start_is_the_directly_matched_map() -> None
 def test_each_sender_of_a_group_starts_from_its_own_map() -> None:
     senders = [layer_of("block2", 0), layer_of("block2", 1), layer_of("block3", 0)]
     group = [(sender, layer_of("block3")) for sender in senders]
-    for one, found in zip(group, trained_maps(group, replace(SETTINGS, start="direct")), strict=True):
-        (alone,) = trained_maps([one], replace(SETTINGS, start="direct"))
+    for one, found in zip(group, train_group(group, replace(SETTINGS, start="direct")), strict=True):
+        (alone,) = train_group([one], replace(SETTINGS, start="direct"))
         torch.testing.assert_close(found.weight, alone.weight, rtol=0, atol=1e-4)
 
 
-def fit_loss(sender: Representation, receiver: Representation, training: Training, wanted: Tensor) -> float:
+def fit_loss(sender: Representation, receiver: Representation, training: TaskTraining, wanted: Tensor) -> float:
     """The cross entropy of the trained stitch on the fitting inputs."""
-    (affine,) = trained_maps([(sender, receiver)], training)
+    (affine,) = train_group([(sender, receiver)], training)
     stitched = fit_of(sender).activations.movedim(1, -1) @ affine.weight.T + affine.bias
     model = fit_of(receiver).model
     assert model is not None
@@ -64,7 +64,7 @@ def fit_loss(sender: Representation, receiver: Representation, training: Trainin
 
 def test_soft_labels_are_learned_better_from_soft_labels_and_labels_from_labels() -> None:
     outputs = fit_of(layer_of("block3")).logits.softmax(dim=1)
-    hard, soft = (replace(SETTINGS, epochs=25, wanted=wanted) for wanted in ("labels", "outputs"))
+    hard, soft = (replace(SETTINGS, epochs=25, aim=aim) for aim in ("labels", "outputs"))
     assert fit_loss(*pair(), soft, outputs) < fit_loss(*pair(), hard, outputs)
     assert fit_loss(*pair(), hard, FIT_DATA[1]) < fit_loss(*pair(), soft, FIT_DATA[1])
 
@@ -72,21 +72,21 @@ def test_soft_labels_are_learned_better_from_soft_labels_and_labels_from_labels(
 def test_soft_labels_are_each_receivers_own() -> None:
     sender, receiver = pair()
     turned = TRANSFORMS.get("row_shuffle")(receiver, seed=0)
-    training = replace(SETTINGS, wanted="outputs")
-    together = trained_maps([(sender, receiver), (sender, turned)], training)
+    training = replace(SETTINGS, aim="outputs")
+    together = train_group([(sender, receiver), (sender, turned)], training)
     for found, one in zip(together, (receiver, turned), strict=True):
-        (alone,) = trained_maps([(sender, one)], training)
+        (alone,) = train_group([(sender, one)], training)
         torch.testing.assert_close(found.weight, alone.weight, rtol=0, atol=1e-5)
     assert (together[0].weight - together[1].weight).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("training", [replace(SETTINGS, form=LowRank(2)), replace(SETTINGS, form=Orthogonal())])
-def test_a_trained_map_has_its_form_and_does_not_depend_on_its_company(training: Training) -> None:
+def test_a_trained_map_has_its_form_and_does_not_depend_on_its_company(training: TaskTraining) -> None:
     senders = [layer_of("block2", 0), layer_of("block2", 1), layer_of("block3", 1)]
     group = [(sender, layer_of("block3")) for sender in senders]
-    (start,) = trained_maps(group[:1], replace(training, epochs=0))
-    for one, found in zip(group, trained_maps(group, training), strict=True):
-        (alone,) = trained_maps([one], training)
+    (start,) = train_group(group[:1], replace(training, epochs=0))
+    for one, found in zip(group, train_group(group, training), strict=True):
+        (alone,) = train_group([one], training)
         torch.testing.assert_close(found.weight, alone.weight, rtol=0, atol=1e-4)
         assert (found.weight - start.weight).abs().max() > 0.05
         if isinstance(training.form, LowRank):
@@ -97,7 +97,7 @@ def test_a_trained_map_has_its_form_and_does_not_depend_on_its_company(training:
 
 def test_weight_decay_does_not_pull_a_rotation_back() -> None:
     plain, decayed = (replace(SETTINGS, form=Orthogonal(), weight_decay=decay) for decay in (0.0, 1e-6))
-    one, other = (trained_maps([pair()], training)[0].weight for training in (plain, decayed))
+    one, other = (train_group([pair()], training)[0].weight for training in (plain, decayed))
     torch.testing.assert_close(one, other, rtol=0, atol=1e-3)
 
 
@@ -115,7 +115,7 @@ def test_a_rotation_does_not_undo_a_scale() -> None:
         own.with_activations(4 * own.activations), fit=fit_of(own).with_activations(4 * fit_of(own).activations)
     )
     for form, size in ((Orthogonal(), 1.0), (ANY, 0.25)):
-        weight = DirectMatching(form).map_of(scaled, own).weight
+        weight = DirectMatching(form).solve(scaled, own).weight
         torch.testing.assert_close(weight, size * torch.eye(WIDTH).double(), rtol=0, atol=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_more_rank_explains_more_and_full_rank_is_direct_matching() -> None:
     sender, receiver = pair()
     errors = []
     for rank in range(1, WIDTH + 1):
-        affine = DirectMatching(LowRank(rank)).map_of(sender, receiver)
+        affine = DirectMatching(LowRank(rank)).solve(sender, receiver)
         source, target = (fit_of(one).activations.movedim(1, -1).double() for one in (sender, receiver))
         errors.append(float((source @ affine.weight.T + affine.bias - target).square().sum()))
     assert errors == sorted(errors, reverse=True)
@@ -133,8 +133,8 @@ def test_more_rank_explains_more_and_full_rank_is_direct_matching() -> None:
 
 
 def test_a_low_rank_task_map_of_full_rank_starts_where_the_plain_one_does() -> None:
-    (plain,) = trained_maps([pair()], replace(SETTINGS, epochs=0))
-    (factorised,) = trained_maps([pair()], replace(SETTINGS, epochs=0, form=LowRank(WIDTH)))
+    (plain,) = train_group([pair()], replace(SETTINGS, epochs=0))
+    (factorised,) = train_group([pair()], replace(SETTINGS, epochs=0, form=LowRank(WIDTH)))
     torch.testing.assert_close(factorised.weight, plain.weight, rtol=0, atol=1e-5)
 
 

@@ -7,12 +7,14 @@ sizes differ (bilinear).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.stitching.map_forms import ANY, Form
+from simbench.metrics.metric import Pairs
+from simbench.metrics.stitching.map_forms import ANY, MapForm
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# Least squares needs this many rows per parameter of a feature's map.
 ROWS_PER_PARAMETER = 5
+# Eigenvalues of the centred Gram matrix below this share of the largest are treated as zero.
 RELATIVE_CUT = 1e-10
-"""Eigenvalues of the centred Gram matrix below this share of the largest are treated as zero."""
 
+# (sender, receiver)
 Pair = tuple["Representation", "Representation"]
-"""(sender, receiver)"""
 
 
 @dataclass(frozen=True)
@@ -38,38 +41,64 @@ class Affine:
     bias: Tensor
 
 
+# The position of a pair, and its map or the reason why it has none; in any order.
+MapsOfPairs = Iterable[tuple[int, Affine | NotApplicable]]
+
+
 # --- direct matching --------------------------------------------------------------------------------------------------
 
 
-class DirectMatching:
-    """Solves for the maps of many pairs. The last sender's decomposition is kept: give one sender's pairs in a row."""
+def solve_maps(representations: Sequence[Representation], pairs: Pairs, form: MapForm = ANY) -> MapsOfPairs:
+    """Solve for the maps of many pairs, with one Gram matrix per sender and size of the target."""
+    matching = DirectMatching(form)
+    for position in sorted(range(len(pairs)), key=lambda k: (pairs[k][0], grid(representations[pairs[k][1]]))):
+        try:
+            yield position, matching.solve(*(representations[side] for side in pairs[position]))
+        except NotApplicable as reason:
+            yield position, reason
 
-    def __init__(self, form: Form = ANY) -> None:
+
+class DirectMatching:
+    """Solver for maps of a form. It keeps the last sender's decomposition: give the pairs of one sender in a row."""
+
+    def __init__(self, form: MapForm = ANY) -> None:
+        """Solve for maps of this form."""
         self._form = form
         self._last: tuple[tuple[int, tuple[int, ...]], _Source] | None = None
 
-    def map_of(self, sender: Representation, receiver: Representation) -> Affine:
-        """T = argmin ‖T R f_i − g_j‖² over the maps of the form, on the fitting inputs; `NotApplicable` if none."""
+    def solve(self, sender: Representation, receiver: Representation) -> Affine:
+        """Return T = argmin ‖T R f_i − g_j‖² over the maps of the form, on the fitting inputs.
+
+        Raises:
+            NotApplicable: there are no fitting inputs or too few, or positions that no map relates.
+        """
         source, target = fits_of(sender, receiver)
         key = (id(source), grid(target))
         if self._last is None or self._last[0] != key:
             self._last = key, _Source.of(source, target)
-        return self._last[1].matched_to(rows_of(target.activations, target), self._form)
+        return self._last[1].match(rows_of(target.activations, target), self._form)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """The sender's side of the least-squares problem: the inverse of its centred Gram matrix, by relative rank."""
+    """Sender's side of the least-squares problem: the inverse of its centred Gram matrix, by relative rank.
+
+    Attributes:
+        fit: the sender on the fitting inputs, kept alive because its identity stands for it.
+        centred: its rows minus their mean.
+        mean: the mean of its rows.
+        inverse_gram: the inverse of the Gram matrix of `centred`, where its eigenvalues are not zero.
+    """
 
     fit: Representation
-    """Kept alive, because its identity stands for it."""
     centred: Tensor
     mean: Tensor
     inverse_gram: Tensor
 
     @classmethod
     def of(cls, source: Representation, target: Representation) -> _Source:
-        rows = rows_of(resized(source, target), source)
+        """Decompose the sender's rows on the target's grid."""
+        rows = rows_of(resize(source, target), source)
         require_rows(source, target)
         centred = rows.double()
         mean = centred.mean(dim=0)
@@ -79,14 +108,14 @@ class _Source:
         vectors = vectors[:, kept]
         return cls(source, centred, mean, (vectors / values[kept]) @ vectors.T)
 
-    def matched_to(self, target: Tensor, form: Form) -> Affine:
-        """T = argmin ‖X Wᵀ + 1 bᵀ − Y‖², solved centred: the same optimum, far better conditioned.
+    def match(self, target: Tensor, form: MapForm) -> Affine:
+        """Return T = argmin ‖X Wᵀ + 1 bᵀ − Y‖², solved centred: the same optimum, far better conditioned.
 
         X̃ᵀY is X̃ᵀỸ, as the columns of X̃ add up to 0: the target needs no centred copy of its own.
         """
         target = target.double()
         cross = self.centred.T @ target
-        weight = form.matched((self.inverse_gram @ cross).T, cross)
+        weight = form.match((self.inverse_gram @ cross).T, cross)
         return Affine(weight, target.mean(dim=0) - weight @ self.mean)
 
 
@@ -94,50 +123,50 @@ class _Source:
 
 
 def fits_of(sender: Representation, receiver: Representation) -> Pair:
-    """The two on the fitting inputs."""
+    """Return both on the fitting inputs; raise `NotApplicable` where there are none."""
     if sender.fit is None or receiver.fit is None:
         raise NotApplicable("a map is learned on fitting inputs; there are none")
     return sender.fit, receiver.fit
 
 
 def grid(representation: Representation) -> tuple[int, ...]:
-    """The spatial size: () for vectors, (l,), (h, w) or (t,)."""
+    """Return the size of the grid of positions: () for vectors, (l,), (h, w) or (t,)."""
     shape = list(representation.activations.shape[1:])
     del shape[representation.feature_axis - 1]
     return tuple(shape)
 
 
 def require_map(sender: Representation, receiver: Representation) -> None:
-    """`NotApplicable` where the positions of one cannot be brought to those of the other."""
+    """Raise `NotApplicable` where the positions of one cannot be resized to those of the other."""
     own, wanted = grid(sender), grid(receiver)
     if own != wanted and (len(own) != len(wanted) or "tokens" in (sender.layout, receiver.layout)):
         raise NotApplicable(f"{sender.layer} has positions {own} and {receiver.layer} {wanted}: no map between them")
 
 
 def require_rows(source: Representation, target: Representation) -> None:
-    """`NotApplicable` where the fitting inputs have too few positions for least squares."""
+    """Raise `NotApplicable` where the fitting inputs have too few positions for least squares."""
     rows, needed = len(source.activations) * math.prod(grid(target)), ROWS_PER_PARAMETER * (source.features + 1)
     if rows < needed:
         raise NotApplicable(f"matching {source.features} features needs {needed} rows; there are {rows}")
 
 
-def resized(sender: Representation, receiver: Representation) -> Tensor:
-    """R: the sender's activations on the receiver's grid, bilinear where sizes differ."""
+def resize(sender: Representation, receiver: Representation) -> Tensor:
+    """Apply R: return the sender's activations on the receiver's grid, bilinear where sizes differ."""
     require_map(sender, receiver)
     wanted = grid(receiver)
     if grid(sender) == wanted:
         return sender.activations
     mode = "linear" if len(wanted) == 1 else "bilinear"
-    found: Tensor = torch.nn.functional.interpolate(sender.activations, size=wanted, mode=mode, align_corners=False)
-    return found
+    resized: Tensor = torch.nn.functional.interpolate(sender.activations, size=wanted, mode=mode, align_corners=False)
+    return resized
 
 
 def rows_of(activations: Tensor, representation: Representation) -> Tensor:
-    """`(n · positions, features)`: every position of every input."""
+    """Return every position of every input as a row, `(n · positions, features)`."""
     return activations.movedim(representation.feature_axis, -1).flatten(0, -2)
 
 
-def mapped(source: Tensor, axis: int, receiver: Representation, affine: Affine) -> Tensor:
-    """T on the features, in float64 where T is: the receiver's layout and dtype."""
+def apply_map(source: Tensor, axis: int, receiver: Representation, affine: Affine) -> Tensor:
+    """Apply T to the features on `axis`, in T's dtype; return activations in the receiver's layout and dtype."""
     moved = source.movedim(axis, -1).to(affine.weight.dtype) @ affine.weight.T + affine.bias
     return moved.movedim(-1, receiver.feature_axis).to(receiver.activations.dtype)

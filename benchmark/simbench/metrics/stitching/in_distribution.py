@@ -1,9 +1,9 @@
-"""Are stitched activations such as the receiver knows? A fact about a stitch, for the test kind `in_distribution`.
+"""Energy-based test of whether stitched activations are in distribution for the receiver.
 
-It is no similarity index: a map that makes every sender's activations look native says nothing of how similar sender
-and receiver are, and activations may even look more native than native ones, so that a layer is not the closest to
-itself. It tells whether what a stitching metric scores is the receiver at work, or a receiver that is driven by
-activations that it never produces.
+The test kind `in_distribution` reads it as a reference variable. It is no similarity index: a map that makes every
+sender's activations look native says nothing of how similar sender and receiver are, and activations may even look more
+native than native ones, so that a layer is not the closest to itself. It says whether a stitching metric scores the
+receiver as it works by itself, or a receiver driven by activations that it never produces.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from simbench.declaration import MapSearch
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.stitching.affine_maps import Affine, mapped, resized
-from simbench.metrics.stitching.energy_detector import EnergyDetector, far_noise, trained_detector
-from simbench.metrics.stitching.pairs import FoundMaps, direct_maps, scored, task_maps
-from simbench.metrics.stitching.trained_maps import Training
+from simbench.metrics.stitching.affine_maps import Affine, MapsOfPairs, apply_map, resize, solve_maps
+from simbench.metrics.stitching.energy_detector import EnergyDetector, far_noise, train_detector
+from simbench.metrics.stitching.family import NEEDS, read_off_maps
+from simbench.metrics.stitching.trained_maps import TaskTraining, train_maps
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# The AUROC that a detector must reach on noise before it is believed.
 LEAST_SANITY = 0.9
-"""The AUROC that a detector must reach on noise before it is believed."""
 
 
 def stitch_in_distribution_many(
@@ -41,18 +41,18 @@ def stitch_in_distribution_many(
     mapping: MapSearch = "direct",
     epochs: NonNegativeInt = 30,
 ) -> list[Score]:
-    """Of many pairs; one detector per receiver."""
+    """Score many pairs with one detector per receiver."""
     judges: dict[int, Judge | NotApplicable] = {}
 
-    def read_off(sender: Representation, receiver: Representation, affine: Affine) -> Score:
+    def score(sender: Representation, receiver: Representation, affine: Affine) -> Score:
         judge = judges.get(id(receiver))
         if judge is None:
-            judge = judges[id(receiver)] = _judge(receiver)
+            judge = judges[id(receiver)] = _make_judge(receiver)
         if isinstance(judge, NotApplicable):
             raise judge
-        return judge.score(mapped(resized(sender, receiver), sender.feature_axis, receiver, affine))
+        return judge.score(apply_map(resize(sender, receiver), sender.feature_axis, receiver, affine))
 
-    return scored(read_off, representations, pairs, _maps(representations, pairs, mapping, epochs))
+    return read_off_maps(score, representations, pairs, _maps(representations, pairs, mapping, epochs))
 
 
 @metric(
@@ -60,7 +60,7 @@ def stitch_in_distribution_many(
     version=1,
     higher_is_more_similar=False,
     value_range=(0, 1),
-    needs={"model", "fit", "targets"},
+    needs=NEEDS,
     family="stitching",
     formula="AUROC of −E on native (positive) against stitched activations, E = −log Σ exp of a detector's logits",
     reference="Balogh & Jelasity (2025), arXiv 2412.11299; Liu et al. (2020), Energy-based Out-of-distribution "
@@ -75,7 +75,7 @@ def stitch_in_distribution(
     mapping: MapSearch = "direct",
     epochs: NonNegativeInt = 30,
 ) -> Score:
-    """How well an energy detector tells the receiver's own activations from stitched ones: a fact about the stitch.
+    """AUROC with which an energy detector tells the receiver's own activations from stitched ones.
 
     Range [0, 1]: 0.5 where they cannot be told apart (a layer matched to itself), 1 where all stitched ones are out of
     distribution; below 0.5 they look more native than native ones. `mapping` is how T is found: `direct`, or `task` as
@@ -85,22 +85,23 @@ def stitch_in_distribution(
 
 
 class Judge:
-    """A receiver's detector, and what it says of the receiver's own activations."""
+    """Receiver's detector, its scores of the receiver's own activations, and its AUROC on noise."""
 
     def __init__(self, detector: EnergyDetector, receiver: Representation) -> None:
+        """Score the receiver's own activations, and check the detector on noise."""
         self.detector = detector
         self.native = -detector.energies(receiver.activations)
         noise = far_noise(receiver.activations, receiver.feature_axis)
         self.sanity, _ = auroc(self.native, -detector.energies(noise))
 
     def score(self, stitched: Tensor) -> Score:
-        """Native against stitched activations of the same inputs."""
+        """Score native against stitched activations of the same inputs."""
         value, standard_error = auroc(self.native, -self.detector.energies(stitched))
         return Score(value, standard_error=standard_error)
 
 
 def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float]:
-    """The share of (positive, negative) pairs in order, ties counted half, and its standard error.
+    """Return the share of (positive, negative) pairs in order, ties counted half, and its standard error.
 
     Both `(n,)`, scores of the same n inputs: the error is that of the mean of each input's part in both roles, so that
     what the two have in common adds nothing to it. DeLong, DeLong & Clarke-Pearson (1988).
@@ -115,16 +116,16 @@ def auroc(positive: Tensor, negative: Tensor) -> tuple[float, float]:
 
 
 def _share_below(scores: Tensor, others: Tensor) -> Tensor:
-    """For each score the share of the others below it, float64; equal ones count half."""
+    """Return for each score the share of the others below it, float64; equal ones count half."""
     ordered = others.sort().values
     below = torch.searchsorted(ordered, scores) + torch.searchsorted(ordered, scores, right=True)
     return below.double() / (2 * len(others))
 
 
-def _judge(receiver: Representation) -> Judge | NotApplicable:
-    """The receiver's judge, or why it has none that can be believed."""
+def _make_judge(receiver: Representation) -> Judge | NotApplicable:
+    """Train the receiver's judge; return the reason instead where it cannot be believed."""
     assert receiver.fit is not None
-    judge = Judge(trained_detector(receiver.fit), receiver)
+    judge = Judge(train_detector(receiver.fit), receiver)
     if judge.sanity < LEAST_SANITY:
         return NotApplicable(
             f"detector's own sanity: it tells noise from {receiver.layer} with an AUROC of {judge.sanity:.2f} only; "
@@ -133,7 +134,7 @@ def _judge(receiver: Representation) -> Judge | NotApplicable:
     return judge
 
 
-def _maps(representations: Sequence[Representation], pairs: Pairs, mapping: MapSearch, epochs: int) -> FoundMaps:
+def _maps(representations: Sequence[Representation], pairs: Pairs, mapping: MapSearch, epochs: int) -> MapsOfPairs:
     if mapping == "direct":
-        return direct_maps(representations, pairs)
-    return task_maps(representations, pairs, Training(epochs))
+        return solve_maps(representations, pairs)
+    return train_maps(representations, pairs, TaskTraining(epochs))

@@ -1,7 +1,7 @@
-"""Which linear maps a stitch may use: any, those of low rank, or orthogonal ones; matched or trained.
+"""Forms of the linear maps that a stitch may use: any, those of low rank, or orthogonal ones; matched or trained.
 
-A form says two things of its maps W, of shape (d₂, d₁): which of them solves the centred least-squares problem, in
-closed form, and how they are parametrised without constraints, so that a gradient can train many of them at once.
+For its maps W, of shape (d₂, d₁), a form has the solution of the centred least-squares problem, in closed form, and a
+parametrisation without constraints, by which a gradient trains many of them at once.
 
 Csiszárik, Kőrösi-Szabó, Matszangosz, Papp & Varga (2021), Similarity and Matching of Neural Network Representations,
 study stitches of low rank beside unrestricted ones.
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from pydantic import PositiveInt
 
 from simbench.lazy import lazy_import
 
@@ -24,9 +26,12 @@ else:
 
 @dataclass(frozen=True)
 class Trainable:
-    """Maps under training: the tensors that learn, and the maps `(count, d₂, d₁)` as a function of them.
+    """Maps under training.
 
-    `decayed`: whether weight decay acts on what learns.
+    Attributes:
+        learned: the tensors that learn.
+        weights: computes the maps `(count, d₂, d₁)` from these.
+        decayed: whether weight decay acts on what learns.
     """
 
     learned: tuple[Tensor, ...]
@@ -34,31 +39,31 @@ class Trainable:
     decayed: bool = True
 
 
-class Form(Protocol):
-    """A family of linear maps."""
+class MapForm(Protocol):
+    """Family of linear maps. The fields of an implementation are parameters of its metrics."""
 
-    def matched(self, least_squares: Tensor, cross: Tensor) -> Tensor:
-        """The best map of the family, `(d₂, d₁)`.
+    def match(self, least_squares: Tensor, cross: Tensor) -> Tensor:
+        """Return the best map of the family, `(d₂, d₁)`.
 
-        `least_squares` is the best of all maps `(d₂, d₁)`, `cross` is X̃ᵀỸ `(d₁, d₂)`.
+        Args:
+            least_squares: the best of all maps, `(d₂, d₁)`.
+            cross: X̃ᵀỸ, `(d₁, d₂)`.
         """
-        ...
 
     def trainable(self, start: Tensor) -> Trainable:
-        """Maps of the family that start next to those of `start`, `(count, d₂, d₁)`."""
-        ...
+        """Return maps of the family that start next to those of `start`, `(count, d₂, d₁)`."""
 
 
 @dataclass(frozen=True)
 class Unrestricted:
     """All linear maps."""
 
-    def matched(self, least_squares: Tensor, cross: Tensor) -> Tensor:
-        """Least squares itself."""
+    def match(self, least_squares: Tensor, cross: Tensor) -> Tensor:
+        """Return the least-squares solution itself."""
         return least_squares
 
     def trainable(self, start: Tensor) -> Trainable:
-        """Every entry by itself."""
+        """Let every entry learn by itself."""
         weight = start.clone().requires_grad_()
         return Trainable((weight,), lambda: weight)
 
@@ -70,10 +75,10 @@ ANY = Unrestricted()
 class LowRank:
     """Maps of at most this rank."""
 
-    rank: int
+    rank: PositiveInt = 8
 
-    def matched(self, least_squares: Tensor, cross: Tensor) -> Tensor:
-        """Reduced-rank regression: P W, where P projects on the leading principal axes of the fitted values X̃Wᵀ.
+    def match(self, least_squares: Tensor, cross: Tensor) -> Tensor:
+        """Solve reduced-rank regression: P W, where P projects on the leading principal axes of the fitted values X̃Wᵀ.
 
         Their scatter matrix is W X̃ᵀX̃ Wᵀ = W X̃ᵀỸ. Izenman (1975), Reduced-rank regression for the multivariate
         linear model, with the identity as weights.
@@ -86,7 +91,7 @@ class LowRank:
         return projected
 
     def trainable(self, start: Tensor) -> Trainable:
-        """W = U Vᵀ, both factors learned, from the balanced factors of the best approximation to `start`."""
+        """Learn both factors of W = U Vᵀ, from the balanced factors of the best approximation to `start`."""
         left, values, right = torch.linalg.svd(start, full_matrices=False)
         rank = min(self.rank, values.shape[-1])
         root = values[:, None, :rank].sqrt()
@@ -99,34 +104,34 @@ class LowRank:
 class Orthogonal:
     """Rotations and reflections, no scaling; between different widths the narrower side is padded with zeros."""
 
-    def matched(self, least_squares: Tensor, cross: Tensor) -> Tensor:
-        """Orthogonal Procrustes: the Q that maximises tr(Q X̃ᵀỸ), Schönemann (1966)."""
+    def match(self, least_squares: Tensor, cross: Tensor) -> Tensor:
+        """Solve orthogonal Procrustes: the Q that maximises tr(Q X̃ᵀỸ), Schönemann (1966)."""
         left, _, right = torch.linalg.svd(cross.T, full_matrices=False)
         rotation: Tensor = left @ right
         return rotation
 
     def trainable(self, start: Tensor) -> Trainable:
-        """Q = C Q₀: Q₀ is the orthogonal matrix next to `start`, C = (1 + A)⁻¹(1 − A), A = P − Pᵀ, and P learns.
+        """Learn P in Q = C Q₀: Q₀ is the orthogonal matrix next to `start`, C = (1 + A)⁻¹(1 − A), A = P − Pᵀ.
 
         Cayley's C reaches (almost) every rotation, so that Q stays in the component of O(d) that `start` is in. Decay
         would pull Q back to Q₀, whereas the size of Q, which it is meant to bound, is fixed.
         """
         features, width = start.shape[-2:]
         left, _, right = torch.linalg.svd(start)
-        base = _padded(left, width) @ _padded(right, features)
+        base = _pad(left, width) @ _pad(right, features)
         free = torch.zeros_like(base).requires_grad_()
-        one = torch.eye(base.shape[-1], dtype=base.dtype, device=base.device)
+        identity = torch.eye(base.shape[-1], dtype=base.dtype, device=base.device)
 
         def weights() -> Tensor:
             skew = free - free.mT
-            rotated: Tensor = torch.linalg.solve(one + skew, (one - skew) @ base)
+            rotated: Tensor = torch.linalg.solve(identity + skew, (identity - skew) @ base)
             return rotated[:, :features, :width]
 
         return Trainable((free,), weights, decayed=False)
 
 
-def _padded(orthogonal: Tensor, size: int) -> Tensor:
-    """Orthogonal matrices `(count, d, d)` with ones added on the diagonal up to `size`, if that is more than d."""
+def _pad(orthogonal: Tensor, size: int) -> Tensor:
+    """Add ones on the diagonal of orthogonal matrices `(count, d, d)` up to `size`, if that is more than d."""
     count, features = orthogonal.shape[:2]
     if size <= features:
         return orthogonal

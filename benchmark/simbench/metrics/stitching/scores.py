@@ -1,6 +1,6 @@
-"""What is read off a stitched network or off the map that stitches it: accuracy, agreement, R², relative error.
+"""Scores of a stitched network, or of the map that stitches it: accuracy, agreement, R², relative error.
 
-All of them read the probe inputs, which no map has learned on.
+All of them read the probe inputs, on which no map is fitted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.metric import Score
-from simbench.metrics.stitching.affine_maps import Affine, mapped, resized, rows_of
+from simbench.metrics.stitching.affine_maps import Affine, apply_map, resize, rows_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# A receiver whose accuracy is not this much above chance says nothing about the sender.
 LEAST_ADVANTAGE = 0.05
-"""A receiver whose accuracy is not this much above chance says nothing about the sender."""
+# A multiple of the batch in which models run, so that a layer stitched to itself meets the same batches.
 EVALUATION_BATCH = 400
-"""A multiple of the batch in which models run, so that a layer stitched to itself meets the same batches."""
 
 
 def functional_score(sender: Representation, receiver: Representation, affine: Affine) -> Score:
-    """The stitched network's accuracy on the probe, between chance (0) and the receiver's own accuracy (1)."""
+    """Score the stitched network's accuracy, rescaled so that chance is 0 and the receiver's own accuracy 1."""
     targets, chance, own = receiver_accuracy(receiver)
     logits = stitched_logits(sender, receiver, affine)
     accuracy = _accuracy(logits, targets)
@@ -39,7 +39,7 @@ def functional_score(sender: Representation, receiver: Representation, affine: A
 
 
 def agreement(sender: Representation, receiver: Representation, affine: Affine) -> Score:
-    """The share of probe inputs of which the stitched network and the receiver predict the same label."""
+    """Score the share of inputs for which the stitched network and the receiver predict the same label."""
     receiver_accuracy(receiver)
     logits = stitched_logits(sender, receiver, affine)
     share = _accuracy(logits, receiver.logits.argmax(dim=1))
@@ -49,40 +49,44 @@ def agreement(sender: Representation, receiver: Representation, affine: Affine) 
 
 
 def held_out_r2(sender: Representation, receiver: Representation, affine: Affine) -> Score:
-    """1 − SSE / ‖Y − mean Y‖² over all positions of the probe inputs."""
+    """Score 1 − SSE / ‖Y − mean Y‖² over all positions of the probe inputs."""
     target, residual = _residual(sender, receiver, affine)
     return Score(1.0 - (residual.square().sum() / (target - target.mean(dim=0)).square().sum()).item())
 
 
 def relative_error(sender: Representation, receiver: Representation, affine: Affine) -> Score:
-    """SSE / ‖Y‖² over all positions of the probe inputs."""
+    """Score SSE / ‖Y‖² over all positions of the probe inputs."""
     target, residual = _residual(sender, receiver, affine)
     return Score((residual.square().sum() / target.square().sum()).item())
 
 
 def stitched_logits(sender: Representation, receiver: Representation, affine: Affine) -> Tensor:
-    """`(n, labels)` on the probe inputs."""
+    """Return the logits of the stitched network, `(n, labels)`."""
     assert receiver.model is not None
-    source = resized(sender, receiver)
+    source = resize(sender, receiver)
     logits = []
     with torch.no_grad():
         for start in range(0, len(source), EVALUATION_BATCH):
             chunk = slice(start, start + EVALUATION_BATCH)
             inputs = None if receiver.inputs is None else receiver.inputs[chunk]
-            stitched = mapped(source[chunk], sender.feature_axis, receiver, affine)
+            stitched = apply_map(source[chunk], sender.feature_axis, receiver, affine)
             logits.append(receiver.model.continue_from(receiver.layer, stitched, inputs))
     return torch.cat(logits)
 
 
 def _residual(sender: Representation, receiver: Representation, affine: Affine) -> tuple[Tensor, Tensor]:
-    """(Y, Y − T X) on the probe inputs, a row per position, float64."""
-    source = rows_of(resized(sender, receiver), sender).double()
+    """Return Y and Y − T X, a row per position, float64."""
+    source = rows_of(resize(sender, receiver), sender).double()
     target = rows_of(receiver.activations, receiver).double()
     return target, target - (source @ affine.weight.T.double() + affine.bias.double())
 
 
 def receiver_accuracy(receiver: Representation) -> tuple[Tensor, float, float]:
-    """(targets, chance, the receiver's own accuracy)."""
+    """Return the targets, the accuracy of chance and that of the receiver.
+
+    Raises:
+        NotApplicable: the receiver is not better than chance.
+    """
     assert receiver.targets is not None
     chance = 1.0 / (receiver.classes or int(receiver.targets.max()) + 1)
     own = _accuracy(receiver.logits, receiver.targets)
