@@ -107,8 +107,9 @@ def test_keys_follow_from_the_metadata_alone(made: Any, files: Files) -> None:
     assert [set(one.scores) for one in recorded.metrics] == [set(one.scores) for one in plan.metrics]
 
 
-CODE = {"function", "prepare", "compare_many", "origin", "default"}
-"""Of a metric, what is code or says where it stands; everything else decides which questions a test asks."""
+# Attributes of a metric that are code, say where it stands or only matter when it scores; everything else decides which
+# questions a test asks.
+CODE = {"function", "prepare", "compare_many", "from_sums", "input_counts", "origin", "default"}
 
 
 @pytest.mark.parametrize("name", METRICS.names())
