@@ -84,7 +84,7 @@ def record_of(metric: Metric, *, on_board: bool = True) -> MetricRecord:
     if isinstance(metric, RecordedMetric):
         return metric.record
     # In the order in which JSON with sorted keys is read back.
-    parameters = dict(sorted(metric.parameters.items()))
+    parameters = _with_sorted_keys(metric.parameters)
     return MetricRecord(
         **{**dict(metric.info), "parameters": parameters},
         source=_pointer(metric.origin),
@@ -141,6 +141,13 @@ def _pointer(origin: Origin) -> SourcePointer:
         return SourcePointer(file=path.name, line=origin.line, sha256=digest)
     file = "/".join([*origin.module.split(".")[:-1], path.name])
     return SourcePointer(file=file, line=origin.line, sha256=digest, package=_package(origin.module))
+
+
+def _with_sorted_keys(value: Any) -> Any:
+    """Sort the keys of a mapping, and of the mappings in it: options of a wrapper are one."""
+    if isinstance(value, Mapping):
+        return {name: _with_sorted_keys(inner) for name, inner in sorted(value.items())}
+    return value
 
 
 def _package(module: str) -> str | None:
