@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.metrics.cca.correlations import cca_squared
-from simbench.metrics.cca.subspaces import decoding_similarity, eigenspace_overlap, gulp, subspace_angles
+from simbench.metrics.cca.subspaces import eigenspace_overlap, subspace_angles
 from simbench.metrics.cka.linear import cka
 from simbench.metrics.kernels.linear_algebra import gram_distance
+from simbench.metrics.regression.gulp import decoding_similarity, gulp
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from simbench.metrics.cca.correlations import cca
 from simbench.metrics.metric import Score
-from simbench.metrics.shape.partial_whitening import aligned_cosine, shape_linear
+from simbench.metrics.shape.aligned_cosine import aligned_cosine
+from simbench.metrics.shape.partial_whitening import shape_linear
 from simbench.metrics.shape.procrustes import nbs, procrustes
 from simbench.metrics.shape.procrustes_variants import (
     procrustes_angular,

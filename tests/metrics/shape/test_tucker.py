@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simbench.metrics.scoring import score_pairs
-from simbench.metrics.shape.tucker import riemannian, tucker_congruence
+from simbench.metrics.shape.riemannian import riemannian
+from simbench.metrics.shape.tucker import tucker_congruence
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import check_metric
