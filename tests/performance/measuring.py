@@ -20,7 +20,7 @@ from peers import Peer
 from torch import Tensor
 
 from simbench.metrics.kernels.linear_algebra import centred
-from simbench.metrics.kernels.memoisation import sharing
+from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.representations.representation import Representation
@@ -207,7 +207,7 @@ def together(metrics: Sequence[Metric], setting: Setting) -> tuple[float, float,
         return [score_pairs(metric, sides, pairs) for metric in metrics]
 
     _, apart = setting.timed(all_of_them)
-    with sharing():
+    with memoising():
         scores, jointly = setting.timed(all_of_them)
     return apart, jointly, sum(len(some) for some in scores)
 

@@ -10,7 +10,7 @@ import torch
 
 from simbench.data.dataset import fingerprint
 from simbench.errors import NotApplicable, SimbenchError
-from simbench.metrics.kernels.memoisation import sharing
+from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
@@ -107,7 +107,7 @@ def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[lis
     def obtain(ref: RepresentationRef, with_fit: bool) -> Representation:
         return materials.representation(ref, with_fit=with_fit)
 
-    with limited_memory(materials.memory_limit), sharing():
+    with limited_memory(materials.memory_limit), memoising():
         return [score_block(materials, block, obtain) for block in blocks]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from simbench.metrics.kernels.linear_algebra import centred, spectrum
-from simbench.metrics.kernels.memoisation import Memo, shared, shared_over_pairs, sharing
+from simbench.metrics.kernels.memoisation import Memo, memoised, memoised_over_pairs, memoising
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
@@ -31,7 +31,7 @@ class Counted:
     def __init__(self) -> None:
         self.calls = 0
 
-        @shared
+        @memoised
         def step(x: Tensor, factor: int = 1) -> Tensor:
             self.calls += 1
             return factor * x.double()
@@ -45,7 +45,7 @@ def test_a_family_scores_the_same_whether_it_shares_or_not(family: str) -> None:
     pairs = [(0, 1), (1, 0), (2, 2), (1, 2), (0, 2)]
     metrics = [metric for _, metric in METRICS if metric.family == family and not metric.needs]
     alone = [score_pairs(metric, sides, pairs) for metric in metrics]
-    with sharing():
+    with memoising():
         for metric, some in zip(metrics, cycle([1, 3, 2])):
             score_pairs(metric, sides, pairs[:some])  # so that of the values of pairs a part is known
         together = [score_pairs(metric, sides, pairs) for metric in metrics]
@@ -57,7 +57,7 @@ def test_a_family_scores_the_same_whether_it_shares_or_not(family: str) -> None:
 
 def test_a_step_is_taken_once_for_each_matrix_and_argument() -> None:
     counted, (x, y, _) = Counted(), matrices()
-    with sharing():
+    with memoising():
         assert counted.step(x) is counted.step(x)
         assert torch.equal(counted.step(x, 2), 2 * counted.step(x))
         assert not torch.equal(counted.step(y)[:, :4], counted.step(x))
@@ -67,13 +67,13 @@ def test_a_step_is_taken_once_for_each_matrix_and_argument() -> None:
 def test_a_step_of_two_matrices_is_taken_once_for_these_two() -> None:
     calls = []
 
-    @shared
+    @memoised
     def product(x: Tensor, y: Tensor) -> Tensor:
         calls.append((x, y))
         return x.T @ y
 
     x, y, _ = matrices()
-    with sharing():
+    with memoising():
         assert product(x, y) is product(x, y)
         assert product(y, x).shape == product(x, y).T.shape
         assert product(x, x).shape == (4, 4)
@@ -84,14 +84,14 @@ def test_nothing_is_remembered_outside_or_afterwards() -> None:
     counted, (x, *_) = Counted(), matrices()
     for _ in range(2):
         counted.step(x)
-        with sharing():
+        with memoising():
             counted.step(x)
     assert counted.calls == 4
 
 
 def test_a_matrix_that_was_changed_in_place_is_another_one() -> None:
     counted, (x, *_) = Counted(), matrices()
-    with sharing():
+    with memoising():
         before = counted.step(x)
         x.mul_(2)
         assert torch.equal(counted.step(x), 2 * before)
@@ -99,7 +99,7 @@ def test_a_matrix_that_was_changed_in_place_is_another_one() -> None:
 
 def test_an_error_is_raised_each_time() -> None:
     constant = torch.ones(5, 2)
-    with sharing():
+    with memoising():
         for _ in range(2):
             with pytest.raises(Exception, match="no variance"):
                 centred(constant)
@@ -108,13 +108,13 @@ def test_an_error_is_raised_each_time() -> None:
 def test_values_of_pairs_are_found_once_for_both_orders() -> None:
     asked: list[tuple[int, int]] = []
 
-    @shared_over_pairs
+    @memoised_over_pairs
     def products(sides: list[Tensor], pairs: list[tuple[int, int]]) -> Tensor:
         asked.extend(pairs)
         return torch.stack([(sides[a].sum() * sides[b].sum()).double() for a, b in pairs])
 
     sides = matrices()
-    with sharing():
+    with memoising():
         first = products(sides, [(0, 1), (2, 2)])
         again = products(sides[::-1], [(1, 2), (2, 1), (0, 0), (0, 1)])
     assert asked == [(0, 1), (2, 2), (0, 1)]
@@ -132,7 +132,7 @@ def test_metrics_of_a_family_decompose_and_multiply_once(monkeypatch: pytest.Mon
 
         monkeypatch.setattr(torch.linalg, name, counting)
     sides, pairs = [Representation(matrix) for matrix in matrices()], [(0, 1), (0, 2), (1, 2)]
-    with sharing():
+    with memoising():
         for name in ("cca", "cca_squared", "svcca", "linear_regression", "gulp", "shape_linear"):
             score_pairs(METRICS.get(name), sides, pairs)
         decompositions = counts["svd"]
@@ -157,7 +157,7 @@ def test_what_was_used_longest_ago_is_forgotten_first_and_what_is_too_large_is_n
 
 def test_results_are_freed_with_what_they_were_made_of() -> None:
     x = torch.randn(50, 4)
-    with sharing():
+    with memoising():
         result = weakref.ref(spectrum(x))
         assert result() is not None
         del x
@@ -169,6 +169,6 @@ def test_the_memory_limit_does_not_change_a_value(limit: int) -> None:
     sides, pairs = [Representation(matrix) for matrix in matrices()], [(0, 1), (1, 2)]
     names = ("cka", "cca", "nbs", "rsa", "mutual_knn", "match_bipartite")
     expected = [score.value for name in names for score in score_pairs(METRICS.get(name), sides, pairs)]
-    with limited_memory(limit), sharing():
+    with limited_memory(limit), memoising():
         found = [score.value for name in names for score in score_pairs(METRICS.get(name), sides, pairs)]
     assert found == pytest.approx(expected, rel=1e-12)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from simbench.metrics.kernels.memoisation import sharing
+from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.kernels.memory import DEFAULT, half_of_limit, limited_memory
 from simbench.metrics.metric import Metric
 from simbench.metrics.scoring import score_pairs
@@ -64,7 +64,7 @@ def growth(metric: Metric, rows: int, count: int) -> int:
     generator = torch.Generator().manual_seed(0)
     sides = [Representation(torch.randn(rows, 6, generator=generator)) for _ in range(count)]
     pairs = [(a, b) for a in range(count) for b in range(a)]
-    with measured() as peak, limited_memory(LIMIT), sharing():
+    with measured() as peak, limited_memory(LIMIT), memoising():
         scores = score_pairs(metric, sides, pairs)
     assert [score.status for score in scores] == ["ok"] * len(pairs)
     return peak.growth

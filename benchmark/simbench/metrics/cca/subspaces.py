@@ -17,11 +17,11 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import (
     Spectrum,
     cross_products,
-    rank_cut,
+    rank_threshold,
+    require_variance,
     spectrum,
     squared_cross_norms,
     unordered,
-    varying,
 )
 from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.saturation import forced_in_common, with_forced
@@ -99,8 +99,8 @@ def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> lis
 
 
 def uncentred_basis(x: Tensor) -> Tensor:
-    left, values, _ = torch.linalg.svd(varying(x), full_matrices=False)
-    spanning: Tensor = left[:, values > rank_cut(x, float(values[0]))]
+    left, values, _ = torch.linalg.svd(require_variance(x), full_matrices=False)
+    spanning: Tensor = left[:, values > rank_threshold(x, float(values[0]))]
     return spanning
 
 

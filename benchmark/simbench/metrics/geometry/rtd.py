@@ -22,7 +22,7 @@ from pydantic import Field
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.distance_matrices import row_distances
-from simbench.metrics.kernels.linear_algebra import unordered, varying
+from simbench.metrics.kernels.linear_algebra import require_variance, unordered
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.seeds import seed_for
 
@@ -85,7 +85,7 @@ def scaled_distances(x: Tensor) -> Array:
 
 def batches_of(x: Tensor, *, batch: int, batches: int, seed: int) -> list[Tensor]:
     """`batches` seeded choices of `batch` rows of `x`, a function of the number of rows; all of them if so few."""
-    x = varying(x)
+    x = require_variance(x)
     if len(x) <= batch:
         return [x]
     generator = torch.Generator().manual_seed(seed_for(purpose="rtd", rows=len(x), seed=seed))

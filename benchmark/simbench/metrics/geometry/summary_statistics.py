@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.differences import differences_of_pairs
-from simbench.metrics.kernels.linear_algebra import centred, varying
+from simbench.metrics.kernels.linear_algebra import centred, require_variance
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.metric import metric
 
@@ -30,7 +30,7 @@ UNBOUNDED = (0.0, float("inf"))
 
 
 def magnitude(x: Tensor) -> float:
-    return float(torch.linalg.vector_norm(varying(x).mean(dim=0)))
+    return float(torch.linalg.vector_norm(require_variance(x).mean(dim=0)))
 
 
 @metric(
@@ -60,7 +60,7 @@ def magnitude_difference(x: Tensor, y: Tensor) -> float:
 
 
 def concentricity(x: Tensor) -> float:
-    x = varying(x)
+    x = require_variance(x)
     mean = x.mean(dim=0)
     length = torch.linalg.vector_norm(mean)
     if not bool(length > len(x) * torch.finfo(torch.float64).eps * x.abs().max()):
@@ -98,7 +98,7 @@ def concentricity_difference(x: Tensor, y: Tensor) -> float:
 
 def uniformity(x: Tensor) -> float:
     """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
-    x = _unit_rows(varying(x))
+    x = _unit_rows(require_variance(x))
     total, height = 0.0, max(1, block_bytes() // (4 * 8 * len(x)))
     for start in range(0, len(x), height):
         inner = x[start : start + height] @ x.T

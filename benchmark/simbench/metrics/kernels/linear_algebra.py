@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.memoisation import shared, shared_over_pairs
+from simbench.metrics.kernels.memoisation import memoised, memoised_over_pairs
 from simbench.metrics.kernels.memory import block_bytes, half_of_limit
 from simbench.metrics.metric import Pairs
 
@@ -28,7 +28,7 @@ WIDE = 64
 """Features from which on products may be taken in float32."""
 
 
-@shared
+@memoised
 def centred(x: Tensor) -> Tensor:
     """`x` of shape (rows, features) in float64, each column with mean 0.
 
@@ -45,14 +45,14 @@ def centred(x: Tensor) -> Tensor:
     return x
 
 
-def varying(x: Tensor) -> Tensor:
+def require_variance(x: Tensor) -> Tensor:
     """`x` in float64 as it is, for what is defined without centring; `NotApplicable` when no column varies."""
     if bool((x == x[:1]).all()):
         raise NotApplicable("no variance: all rows are equal")
     return x.double()
 
 
-@shared
+@memoised
 def unit_norm(x: Tensor) -> Tensor:
     """The centred matrix divided by its Frobenius norm."""
     x = centred(x)
@@ -67,7 +67,7 @@ def unit_columns(x: Tensor) -> Tensor:
     return x[:, norms > 0] / norms[norms > 0]
 
 
-@shared
+@memoised
 def same_gram(x: Tensor) -> Tensor:
     """A matrix of shape (rows, ≤ rows) with the Gram matrix x xᵀ: from xᵀ = QR follows x xᵀ = RᵀR.
 
@@ -79,7 +79,7 @@ def same_gram(x: Tensor) -> Tensor:
     return r.T
 
 
-@shared
+@memoised
 def for_products(x: Tensor, stored: torch.dtype) -> Tensor:
     """The centred float64 `x` as products of all pairs take it: in float32 if it was `stored` so, and is wide.
 
@@ -133,20 +133,20 @@ class Spectrum:
         return Spectrum(self.left[:, :rank], self.values[:rank], self.right[:rank])
 
 
-@shared
+@memoised
 def spectrum(x: Tensor) -> Spectrum:
     """Left vectors (rows, r), values (r,) and right vectors (r, features) of the centred `x`, r its numerical rank."""
     left, values, right = torch.linalg.svd(centred(x), full_matrices=False)
     full = Spectrum(left, values, right)
-    return full.truncated(int((values > rank_cut(x, float(values[0]))).sum()))
+    return full.truncated(int((values > rank_threshold(x, float(values[0]))).sum()))
 
 
-def rank_cut(x: Tensor, largest: float) -> float:
+def rank_threshold(x: Tensor, largest: float) -> float:
     """The singular value of the centred `x` below which there is only rounding error; `largest` is the first one."""
-    return rounding_cut(x.shape, x.dtype, largest, x.double().mean(dim=0))
+    return rounding_threshold(x.shape, x.dtype, largest, x.double().mean(dim=0))
 
 
-def rounding_cut(shape: Sequence[int], stored: torch.dtype, largest: float, mean: Tensor) -> float:
+def rounding_threshold(shape: Sequence[int], stored: torch.dtype, largest: float, mean: Tensor) -> float:
     """The same for a matrix of this shape and column means, (features,), whose numbers were `stored` in this type.
 
     Rounding is relative to the numbers as they were stored, so a column's mean counts even though centring removes it.
@@ -172,7 +172,7 @@ def unordered(pairs: Pairs) -> tuple[list[tuple[int, int]], list[int]]:
     return list(position), back
 
 
-@shared_over_pairs
+@memoised_over_pairs
 def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """‖X_aᵀX_b‖² = ⟨X_a X_aᵀ, X_b X_bᵀ⟩ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ).
 
@@ -235,7 +235,7 @@ def _gram_inner_products(matrices: Sequence[Tensor]) -> Tensor:
     return total
 
 
-@shared_over_pairs
+@memoised_over_pairs
 def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """‖X_aᵀX_b‖∗ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ) and any precision.
 
@@ -261,7 +261,7 @@ def cross_products(matrices: Sequence[Tensor], pairs: Pairs) -> Iterator[tuple[l
     for positions in grouped(range(len(pairs)), shape):
         wide, high = shape(positions[0])
         # Other metrics may want the same products; more than there is room for would only drive out other things.
-        multiply = _shared_product if 8 * wide * high * len(positions) <= half_of_limit() // 4 else _product
+        multiply = _memoised_product if 8 * wide * high * len(positions) <= half_of_limit() // 4 else _product
         # The products, and what a decomposition adds to them.
         size = max(1, block_bytes() // (4 * 8 * wide * high))
         for start in range(0, len(positions), size):
@@ -276,7 +276,7 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
     return (x.T @ y).double()
 
 
-_shared_product = shared(_product)
+_memoised_product = memoised(_product)
 
 
 def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:

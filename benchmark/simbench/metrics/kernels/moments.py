@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import rounding_cut
+from simbench.metrics.kernels.linear_algebra import rounding_threshold
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,7 @@ class Moments:
         if spanning:
             left, values, right = torch.linalg.svd(x, full_matrices=False)
             mean = self.mean(side) + self.origins[side]
-            kept = values > rounding_cut((self.rows, x.shape[1]), self.types[side], float(values[0]), mean)
+            kept = values > rounding_threshold((self.rows, x.shape[1]), self.types[side], float(values[0]), mean)
             x = (left[:, kept] * values[kept]) @ right[kept]
         # A reflection that carries the first axis to the vector of ones, which what was 0 there is then orthogonal to.
         x = torch.cat([x.new_zeros(1, x.shape[1]), x])

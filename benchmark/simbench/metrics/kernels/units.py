@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import centred, cross_products, unordered
-from simbench.metrics.kernels.memoisation import shared
+from simbench.metrics.kernels.memoisation import memoised
 from simbench.metrics.metric import Pairs, Score
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def living(x: Tensor) -> Tensor:
     return alive
 
 
-@shared
+@memoised
 def units(x: Tensor) -> Units:
     """The units of `x`, (rows, features). `NotApplicable` when all are dead."""
     alive = living(x)

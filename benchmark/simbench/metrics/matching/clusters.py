@@ -25,7 +25,7 @@ from pydantic import Field
 
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import Spectrum, centred, spectrum, unordered
-from simbench.metrics.kernels.memoisation import shared
+from simbench.metrics.kernels.memoisation import memoised
 from simbench.metrics.kernels.saturation import forced_correlations
 from simbench.metrics.kernels.units import Array, Units, dead_units, living, units
 from simbench.metrics.matching.mutual_information import exchanged_rows
@@ -74,7 +74,7 @@ class Side:
         return columns[exchanged_rows(len(columns), self.inputs, seed).to(columns.device)]
 
 
-@shared
+@memoised
 def side(x: Tensor, inputs: int) -> Side:
     """The units of `x`, (rows, features), `rows / inputs` consecutive rows being positions of one input."""
     x = x if x.is_floating_point() else x.double()

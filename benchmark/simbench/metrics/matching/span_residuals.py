@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import varying
-from simbench.metrics.kernels.memoisation import shared
+from simbench.metrics.kernels.linear_algebra import require_variance
+from simbench.metrics.kernels.memoisation import memoised
 
 if TYPE_CHECKING:
     import torch
@@ -55,10 +55,10 @@ class UnitVectors:
         return self.alive + self.dead
 
 
-@shared
+@memoised
 def unit_vectors(x: Tensor) -> UnitVectors:
     """The units of `x`, (rows, features), uncentred. `NotApplicable` without variance."""
-    columns = varying(x)
+    columns = require_variance(x)
     columns = columns / columns.abs().max()  # so that squares neither overflow nor vanish
     norms: Tensor = torch.linalg.vector_norm(columns, dim=0)
     if not bool(norms.any()):

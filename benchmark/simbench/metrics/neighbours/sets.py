@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import unordered
-from simbench.metrics.kernels.memoisation import shared
+from simbench.metrics.kernels.memoisation import memoised
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.kernels.nearest import GRID, Neighbourhood
 from simbench.metrics.kernels.rdm import patterns
@@ -77,7 +77,7 @@ class Neighbours:
         return csr_array(parts, shape=(rows, rows))
 
 
-@shared
+@memoised
 def neighbours(x: Tensor, k: int) -> Neighbours:
     """Search, block by block of rows. `NotApplicable` without variance or with fewer than k + 2 rows."""
     rows = len(x)

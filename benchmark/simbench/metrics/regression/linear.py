@@ -16,7 +16,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import (
     Spectrum,
     centred,
-    rank_cut,
+    rank_threshold,
     same_gram,
     spectrum,
     squared_cross_norms,
@@ -120,7 +120,7 @@ def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
         mean = design[training].mean(dim=0)
         _, values, right = torch.linalg.svd(design[training] - mean, full_matrices=False)
         # Below the root of the machine precision a direction is out of reach of the smallest penalty.
-        smallest = max(rank_cut(x, float(values[0])), torch.finfo(torch.float64).eps ** 0.5 * float(values[0]))
+        smallest = max(rank_threshold(x, float(values[0])), torch.finfo(torch.float64).eps ** 0.5 * float(values[0]))
         right = right[values > smallest].T
         splits.append(Split(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
     return Folded(design, tuple(splits), _target(x, measure))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.linear_algebra import (
     cross_products,
+    require_variance,
     unordered,
-    varying,
 )
 from simbench.metrics.metric import Pairs, metric
 
@@ -42,7 +42,7 @@ def aligned_cosine_of_pairs(prepared: Sequence[Rows], pairs: Pairs) -> Tensor:
 
 
 def rows_with_norms(x: Tensor) -> Rows:
-    x = varying(x)
+    x = require_variance(x)
     return Rows(x, torch.linalg.vector_norm(x, dim=1))
 
 

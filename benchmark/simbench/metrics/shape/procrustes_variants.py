@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import angle_of_chord, centred, cross_products, unordered, varying
+from simbench.metrics.kernels.linear_algebra import angle_of_chord, centred, cross_products, require_variance, unordered
 from simbench.metrics.kernels.moments import from_products
 from simbench.metrics.metric import Pairs, metric, rowwise
 from simbench.metrics.shape.procrustes import INVARIANT_TO, Shape, procrustes, procrustes_of_pairs, shape
@@ -169,7 +169,7 @@ def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bo
 
 
 def units(x: Tensor, *, centre: bool) -> Tensor:
-    return centred(x) if centre else varying(x)
+    return centred(x) if centre else require_variance(x)
 
 
 @metric(

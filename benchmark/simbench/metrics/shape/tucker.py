@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import cross_products, unordered, varying
+from simbench.metrics.kernels.linear_algebra import cross_products, require_variance, unordered
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def tucker_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
 
 
 def units(x: Tensor) -> Tensor:
-    x = varying(x)
+    x = require_variance(x)
     return x[:, x.any(dim=0)]
 
 
