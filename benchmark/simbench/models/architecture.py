@@ -1,4 +1,4 @@
-"""What an architecture is: a registered function that builds a network, and the names of its layers.
+"""Architectures: registered functions that build networks, and the names of their layers.
 
 Importing this module imports no torch: suites are checked and planned from the names alone.
 """
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# Part of every trained model's key: raise it when `training.train` gives other weights.
 TRAINER_VERSION = 1
-"""Part of every trained model's key: raise it when `training.train` gives other weights."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Architecture(Registered):
     positions: Layout | Callable[..., Layout | None] | None
 
     def build(self, input_shape: tuple[int, ...], classes: int, **parameters: Any) -> nn.Module:
-        """A network for inputs of this shape (without the batch axis), freshly initialised from torch's global seed."""
+        """Build a network for inputs of this shape (without the batch axis), initialised from torch's global seed."""
         network: nn.Module = self.function(input_shape, classes, **self.checked(parameters))
         return network
 
@@ -57,18 +57,18 @@ class Architecture(Registered):
         return True
 
     def layers(self, **parameters: Any) -> tuple[str, ...] | None:
-        """The layers at which representations are read unless a suite lists others, in order; None when unknown."""
+        """Return the layers that are read unless a suite lists others, in order; None when unknown."""
         if self.layer_names is None:
             return None
         return tuple(self.layer_names(**self.checked(parameters)))
 
     def embedding_layer(self, **parameters: Any) -> str | None:
-        """The layer whose output the linear head reads; None when unknown."""
+        """Return the layer whose output the linear head reads; None when unknown."""
         self.checked(parameters)
         return self.embedding
 
     def layout(self, **parameters: Any) -> Layout | None:
-        """How activations with positions are laid out; None leaves it to their number of axes."""
+        """Return the layout of activations with positions; None leaves it to their number of axes."""
         return self.positions(**self.checked(parameters)) if callable(self.positions) else self.positions
 
 
@@ -83,7 +83,7 @@ def architecture(
     embedding_layer: str | None = None,
     layout: Layout | Callable[..., Layout | None] | None = None,
 ) -> Callable[[F], F]:
-    """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; returns it unchanged.
+    """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; return it unchanged.
 
     Args:
         name: how suites call it.

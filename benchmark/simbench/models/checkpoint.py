@@ -29,7 +29,7 @@ class CorruptError(SimbenchError):
 
 @dataclass(frozen=True)
 class Record:
-    """What `model.json` says beside the weights."""
+    """Contents of `model.json`, which stands beside the weights."""
 
     description: Mapping[str, Any]
     accuracy: float
@@ -67,12 +67,12 @@ def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a model was stored here to the end."""
+    """Return whether a model was stored here to the end."""
     return (folder / MODEL_RECORD).is_file()
 
 
 def read_record(folder: Path) -> Record:
-    """What was stored beside the weights; `CorruptError` when it is missing or damaged."""
+    """Read the record beside the weights; raise `CorruptError` when it is missing or damaged."""
     try:
         stored = json.loads((folder / MODEL_RECORD).read_text(encoding="utf-8"))
         if stored.pop("schema_version") != SCHEMA_VERSION:
@@ -83,7 +83,7 @@ def read_record(folder: Path) -> Record:
 
 
 def verified(folder: Path) -> Path:
-    """The file of the weights, checked against their checksum.
+    """Return the file of the weights, checked against their checksum.
 
     Raises:
         CorruptError: a file is missing or damaged.
@@ -105,7 +105,7 @@ def load(
     classes: int,
     layers: Sequence[str] | None = None,
 ) -> Model:
-    """The stored model, its weights checked against their checksum.
+    """Load the stored model, its weights checked against their checksum.
 
     Raises:
         CorruptError: a file is missing, damaged, or holds another architecture's weights.

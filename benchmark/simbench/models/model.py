@@ -17,8 +17,8 @@ from simbench.representations.representation import Head, Layout
 if TYPE_CHECKING:
     from simbench.models.architecture import Architecture
 
+# Inputs per forward pass. Fixed, because a batch of another size may differ in the last bits.
 EXTRACTION_BATCH = 200
-"""Inputs per forward pass. Fixed, because a batch of another size may differ in the last bits."""
 
 
 class Model:
@@ -76,12 +76,12 @@ class Model:
         return cls(network, named, embedding_layer, layouts, input_shape)
 
     def with_network(self, network: nn.Module) -> Model:
-        """A model with the same layers and another network of the same structure."""
+        """Return a model with the same layers and another network of the same structure."""
         return Model(network, self._layers, self.embedding_layer, self._layouts, self.input_shape)
 
     @property
     def device(self) -> torch.device:
-        """Where the network's parameters are."""
+        """Device of the network's parameters."""
         return next((parameter.device for parameter in self.network.parameters()), torch.device("cpu"))
 
     def to(self, device: str | torch.device) -> Model:
@@ -96,11 +96,11 @@ class Model:
         return faster_to_differentiate(self.network)
 
     def layers(self) -> list[str]:
-        """Names of the layers to compare, in order. Any other module may be read too."""
+        """Return the names of the layers to compare, in order. Any other module may be read too."""
         return list(self._layers)
 
     def layout(self, layer: str) -> Layout:
-        """Which axis of the layer's output holds the features."""
+        """Return the layout of the layer's output, which says which axis holds the features."""
         if layer not in self._axes:
             self._module(layer)
             self.activations(self._blank(2, "the layout of a layer"), layer)
@@ -113,11 +113,11 @@ class Model:
         return "tokens"
 
     def activations(self, inputs: Tensor, layer: str) -> Tensor:
-        """The output of one layer, on the device of the inputs, without gradients."""
+        """Return the output of one layer, on the device of the inputs, without gradients."""
         return self.activations_of(inputs, [layer])[layer]
 
     def activations_of(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """The outputs of several layers, from one pass over the inputs `(n, ...)`.
+        """Return the outputs of several layers, from one pass over the inputs `(n, ...)`.
 
         Raises:
             UnknownNameError: the network has no such layer.
@@ -138,13 +138,13 @@ class Model:
         return gathered
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """`(n, labels)`, on the device of the inputs, without gradients."""
+        """Return the logits `(n, labels)`, on the device of the inputs, without gradients."""
         self.input_shape = self.input_shape or tuple(inputs.shape[1:])
         with torch.no_grad():
             return torch.cat([self._run(batch).to(inputs.device) for batch in torch.split(inputs, EXTRACTION_BATCH)])
 
     def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """The logits `(n, labels)` when `activations` replace the output of `layer`.
+        """Return the logits `(n, labels)` when `activations` replace the output of `layer`.
 
         Differentiable with respect to the activations. Where no gradient is asked for, it runs in the batches in which
         activations are extracted, so that continuing from a layer's own output gives `logits` bit for bit.
@@ -167,7 +167,7 @@ class Model:
         )
 
     def head(self) -> Head | None:
-        """The linear map from the embedding layer to the logits; None when there is none or it is unknown."""
+        """Return the linear map from the embedding layer to the logits; None when there is none or it is unknown."""
         if isinstance(self.network, StagedNetwork):
             return _linear_head(self.network.head)
         if self.embedding_layer is None or self.input_shape is None:
@@ -175,7 +175,7 @@ class Model:
         return self._measured_head(self.embedding_layer)
 
     def _measured_head(self, embedding_layer: str) -> Head | None:
-        """The last linear module that gives the logits from the embedding, checked on random inputs."""
+        """Return the last linear module that gives the logits from the embedding, checked on random inputs."""
         inputs = self._random_inputs(0)
         embedding, logits = self.activations(inputs, embedding_layer), self.logits(inputs)
         for module in reversed(list(self.network.modules())):
@@ -204,7 +204,7 @@ class Model:
         return logits.to(activations.device)
 
     def _is_cut_point(self, layer: str) -> bool:
-        """Whether the logits depend on the inputs through this layer only: measured once, on random inputs."""
+        """Return whether the logits depend on the inputs through this layer only: measured once, on random inputs."""
         if layer not in self._cut_points:
             one, other = self._random_inputs(0), self._random_inputs(1)
             with torch.no_grad():
@@ -220,7 +220,7 @@ class Model:
         return logits
 
     def _run_with(self, layer: str, activations: Tensor, inputs: Tensor) -> Tensor:
-        """A whole pass in which the layer's output is replaced."""
+        """Run a whole pass in which the layer's output is replaced."""
         # later in-place operations must change neither the caller's tensor nor a leaf that needs a gradient
         replacement = self._here(activations).clone()
         runs: list[None] = []
@@ -248,14 +248,14 @@ class Model:
         raise UnknownNameError("layer", layer, [name for name, _ in self.network.named_modules() if name])
 
     def _here(self, tensor: Tensor) -> Tensor:
-        """On the network's device and, if it is floating point, in the network's dtype."""
+        """Move to the network's device and, if it is floating point, in the network's dtype."""
         parameter = next(self.network.parameters(), None)
         if parameter is None:
             return tensor
         return tensor.to(parameter.device, parameter.dtype if tensor.is_floating_point() else tensor.dtype)
 
     def _blank(self, count: int, purpose: str) -> Tensor:
-        """Zeros in the shape of inputs."""
+        """Return zeros in the shape of inputs."""
         if self.input_shape is None:
             raise ValueError(f"{purpose} needs inputs, or to know their shape")
         return torch.zeros(count, *self.input_shape)
@@ -269,14 +269,14 @@ class Model:
 
 
 def _linear_head(module: nn.Linear) -> Head:
-    """A linear module as a read-out; one without a bias adds zeros."""
+    """Return a linear module as a read-out; one without a bias adds zeros."""
     bias = module.bias if module.bias is not None else module.weight.new_zeros(module.out_features)
     return Head(module.weight, bias)
 
 
 @contextmanager
 def _hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Iterator[None]:
-    """A forward hook that is gone when the block ends, whatever happens in it."""
+    """Hold a forward hook during the block, and remove it whatever happens in it."""
     handle = module.register_forward_hook(hook)
     try:
         yield
@@ -286,7 +286,7 @@ def _hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> It
 
 @contextmanager
 def _captured(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
-    """The module's outputs during the block, one per run."""
+    """Capture the module's outputs during the block, one per run."""
     outputs: list[Tensor] = []
 
     def capture(_module: nn.Module, _arguments: object, output: object) -> None:

@@ -89,20 +89,20 @@ def train(
 
 
 def accuracy(model: Model, split: Split) -> float:
-    """Share of the inputs whose largest logit is their label's."""
+    """Return the share of the inputs whose largest logit is their label's."""
     predicted = model.logits(torch.from_numpy(split.inputs)).argmax(dim=1)
     return float((predicted == torch.from_numpy(split.targets)).double().mean())
 
 
 @dataclass(frozen=True)
 class _Aims:
-    """What is learned: labels `(n,)`, or with `distil` logits `(n, labels)`."""
+    """Aims of training: labels `(n,)`, or with `distil` logits `(n, labels)`."""
 
     values: Tensor
     distil: Literal["kl", "l1"] | None = None
 
     def loss(self, logits: Tensor, chosen: Tensor) -> Tensor:
-        """The mean loss of the `chosen` inputs' logits."""
+        """Return the mean loss of the `chosen` inputs' logits."""
         aimed = self.values[chosen]
         if self.distil == "kl":
             return kl_div(logits.log_softmax(1), aimed.log_softmax(1), reduction="batchmean", log_target=True)
@@ -122,7 +122,7 @@ def _fit(
     seed: int,
     progress: Progress | None,
 ) -> list[float]:
-    """Run all epochs; the mean loss of each."""
+    """Run all epochs; return the mean loss of each."""
     network.train()
     optimizer = _optimizer(network, training)
     shared = training.batches == "shared"
@@ -158,7 +158,7 @@ def _fit(
 
 
 def _augmentation(inputs: Tensor, training: Training, seed: int) -> Callable[[Tensor], Tensor]:
-    """What is done to each batch of inputs, afresh every time."""
+    """Return the function that augments each batch of inputs, afresh every time."""
     padding, share = training.crop_and_flip, training.augmentation
     largest = share * float(inputs.double().var(unbiased=False)) if share else 0.0
     noise, crops = (
@@ -183,7 +183,7 @@ def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
 
 
 def learning_rate_at(training: Training, done: float) -> float:
-    """The learning rate when the share `done` of all steps is done."""
+    """Return the learning rate when the share `done` of all steps is done."""
     factor = {
         "constant": 1.0,
         "cosine": 0.5 * (1 + math.cos(math.pi * done)),
@@ -194,7 +194,7 @@ def learning_rate_at(training: Training, done: float) -> float:
 
 @contextmanager
 def _private_randomness(device: str, seed: int) -> Iterator[None]:
-    """torch's global generators seeded for the block and given back as they were; exact arithmetic on a GPU."""
+    """Seed torch's global generators for the block and restore them afterwards; compute exactly on a GPU."""
     place = torch.device(device)
     devices = [place] if place.type == "cuda" else []
     with (

@@ -28,8 +28,8 @@ class StagedNetwork(nn.Sequential):
 
     embedding: nn.Sequential
     head: nn.Linear
+    # A network that reads tokens reads 0 … `vocabulary` − 1.
     vocabulary: int | None = None
-    """Of a network that reads tokens: they are 0 … `vocabulary` − 1."""
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class StagedNetwork(nn.Sequential):
         return tuple(self._modules)
 
     def forward_after(self, stage: str, activations: Tensor) -> Tensor:
-        """The logits from the output of `stage`."""
+        """Return the logits from the output of `stage`."""
         for name in self.stages[self.stages.index(stage) + 1 :]:
             activations = self.get_submodule(name)(activations)
         return activations
@@ -51,6 +51,7 @@ class BlockNetwork(StagedNetwork):
     """
 
     def __init__(self, blocks: list[nn.Sequential], embedding: nn.Sequential, head: nn.Linear) -> None:
+        """Chain the blocks, the embedding and the head."""
         super().__init__(OrderedDict([*named_blocks(blocks), (EMBEDDING, embedding), (HEAD, head)]))
 
     @property
@@ -61,12 +62,12 @@ class BlockNetwork(StagedNetwork):
 
 
 def named_blocks(blocks: Sequence[nn.Module]) -> list[tuple[str, nn.Module]]:
-    """The blocks under their names, which count from 1."""
+    """Name the blocks, counting from 1."""
     return [(f"block{number}", block) for number, block in enumerate(blocks, start=1)]
 
 
 def faster_to_differentiate(network: BlockNetwork) -> BlockNetwork:
-    """A copy that computes the same function, up to rounding, at about a third of the cost of a pass and its gradient.
+    """Return a copy that computes the same, up to rounding, at about a third of the cost of a pass and its gradient.
 
     Batch norms in eval mode become part of the linear maps before them, convolutions run with the channels last, ReLUs
     work in place.

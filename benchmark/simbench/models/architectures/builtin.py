@@ -17,7 +17,7 @@ Norm = Literal["batch", "none"]
 
 
 def _block_names(*, depth: int, **_: Any) -> list[str]:
-    """The blocks; the embedding is named apart, as it is their last output, pooled."""
+    """Name the blocks; the embedding is named apart, as it is their last output, pooled."""
     return [f"block{number}" for number in range(1, depth + 1)]
 
 
@@ -156,7 +156,7 @@ def vit(
     depth: PositiveInt = 4,
     heads: PositiveInt = 4,
 ) -> nn.Module:
-    """A vision transformer (torchvision's) for square images of any size; the defaults suit images of 8×8 to 32×32.
+    """Vision transformer (torchvision's) for square images of any size; the defaults suit images of 8×8 to 32×32.
 
     Its embedding is what the head reads: the last output of the class token, normalised.
     """
@@ -174,7 +174,7 @@ def causal_transformer(
     depth: PositiveInt = 2,
     heads: PositiveInt = 4,
 ) -> nn.Module:
-    """A causal transformer (pre-norm) that reads a sequence of tokens and predicts the next; head without a bias."""
+    """Causal transformer (pre-norm) that reads a sequence of tokens and predicts the next; head without a bias."""
     from simbench.models.architectures.transformer import causal_transformer_network
 
     return causal_transformer_network(input_shape, classes, width=width, depth=depth, heads=heads)
@@ -210,7 +210,7 @@ def resnet_bottleneck(
     embedding: PositiveInt = 2,
     small_images: bool = True,
 ) -> nn.Module:
-    """A ResNet of torchvision with a bottleneck and a head without a bias: p(y|x) ∝ exp(f(x)·g(y)).
+    """ResNet of torchvision with a bottleneck and a head without a bias: p(y|x) ∝ exp(f(x)·g(y)).
 
     As in Nielsen et al. (2025), but that their g is itself an MLP, of the labels.
     """

@@ -21,7 +21,7 @@ WITH_AUXILIARY_LOGITS = ("googlenet", "inception_v3")
 
 
 def build(model: str, input_shape: tuple[int, ...], classes: int, *, small_images: bool = False) -> nn.Module:
-    """A freshly initialised network whose classifier has `classes` outputs.
+    """Build a freshly initialised network whose classifier has `classes` outputs.
 
     Raises:
         UnknownNameError: torchvision has no such classification model.
@@ -41,7 +41,7 @@ def build(model: str, input_shape: tuple[int, ...], classes: int, *, small_image
 
 
 def with_bottleneck(network: nn.Module, embedding: int) -> nn.Module:
-    """The ResNet with a classifier of two linear maps, `fc.bottleneck` to `embedding` features and `fc.head`."""
+    """Give a ResNet a classifier of two linear maps, `fc.bottleneck` to `embedding` features and `fc.head`."""
     old = network.get_submodule("fc")
     assert isinstance(old, nn.Linear)
     bottleneck = nn.Linear(old.in_features, embedding, bias=False)
@@ -63,7 +63,7 @@ def _fit_to_small_images(network: nn.Module, model: str, classes: int) -> None:
 
 
 def with_published_weights(parameters: Mapping[str, Any], weights: str, input_shape: tuple[int, ...]) -> nn.Module:
-    """The network with torchvision's weights of this name (`DEFAULT`, `IMAGENET1K_V1`), and with their classifier.
+    """Return the network with torchvision's weights of this name (`DEFAULT`, `IMAGENET1K_V1`) and their classifier.
 
     Raises:
         UnknownNameError: torchvision has no such model, or no such weights for it.

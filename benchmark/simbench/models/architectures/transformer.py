@@ -14,10 +14,10 @@ from torch.nn.functional import embedding
 from simbench.errors import SimbenchError
 from simbench.models.architectures.blocks import EMBEDDING, HEAD, StagedNetwork, named_blocks
 
+# Hidden units of a block's feed-forward part, per feature.
 EXPANSION = 4
-"""Hidden units of a block's feed-forward part, per feature."""
+# Standard deviation of the embeddings of tokens and positions at the start.
 INITIAL_DEVIATION = 0.02
-"""Standard deviation of the embeddings of tokens and positions at the start."""
 
 
 class CausalTransformer(StagedNetwork):
@@ -28,6 +28,7 @@ class CausalTransformer(StagedNetwork):
     """
 
     def __init__(self, context: int, vocabulary: int, *, width: int, depth: int, heads: int) -> None:
+        """Build the stages for sequences of `context` tokens."""
         blocks = [_Block(width, heads) for _ in range(depth)]
         last = nn.Sequential(OrderedDict(norm=nn.LayerNorm(width), last=_LastPosition()))
         stages = [("tokens", _Tokens(context, vocabulary, width)), *named_blocks(blocks), (EMBEDDING, last)]
@@ -53,7 +54,7 @@ class CausalTransformer(StagedNetwork):
 def causal_transformer_network(
     input_shape: tuple[int, ...], classes: int, *, width: int, depth: int, heads: int
 ) -> CausalTransformer:
-    """A transformer for sequences `(tokens,)` that are continued by one of `classes` tokens.
+    """Build a transformer for sequences `(tokens,)` that are continued by one of `classes` tokens.
 
     Raises:
         SimbenchError: the inputs are no sequences, or the heads do not share the width evenly.

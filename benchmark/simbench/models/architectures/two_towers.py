@@ -19,6 +19,7 @@ class LabelTower(nn.Linear):
     """
 
     def __init__(self, features: int, classes: int, *, width: int, depth: int, slope: float) -> None:
+        """Build the network that puts out the rows."""
         super().__init__(features, classes, bias=False)
         self.weight.requires_grad_(False)
         sizes = [classes - 1, *[width] * depth]

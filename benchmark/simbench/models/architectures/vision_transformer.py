@@ -19,6 +19,7 @@ class SmallVisionTransformer(VisionTransformer):  # type: ignore[misc]  # torchv
     def __init__(
         self, size: int, channels: int, classes: int, *, patch: int, width: int, depth: int, heads: int
     ) -> None:
+        """Build the network for square images of this size."""
         super().__init__(
             image_size=size,
             patch_size=patch,
@@ -53,7 +54,7 @@ class SmallVisionTransformer(VisionTransformer):  # type: ignore[misc]  # torchv
 def small_vision_transformer(
     input_shape: tuple[int, ...], classes: int, *, patch: int, width: int, depth: int, heads: int
 ) -> SmallVisionTransformer:
-    """A vision transformer for square images `(channels, size, size)`.
+    """Build a vision transformer for square images `(channels, size, size)`.
 
     Raises:
         SimbenchError: the inputs are no such images, patches do not tile them, or the heads do not share the width
