@@ -8,5 +8,5 @@ from simbench.metrics.metric import Pairs
 
 
 def differences_of_pairs(prepared: Sequence[float], pairs: Pairs) -> list[float]:
-    """|a − b| for many pairs of numbers."""
+    """Return |a − b| of many pairs of numbers."""
     return [abs(prepared[a] - prepared[b]) for a, b in pairs]

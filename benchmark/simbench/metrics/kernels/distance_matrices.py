@@ -1,4 +1,4 @@
-"""All pairs of n × n matrices or of long vectors in bounded memory: what the RSA and distance families share."""
+"""Products of all pairs of n × n matrices, or of long vectors, in bounded memory; distances between rows."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# Bytes of the vectors that are in memory at once.
 RESIDENT = 2**30
-"""Bytes of the vectors that are held at once."""
+# Rows of a symmetric matrix that are read together.
 STRIPE = 256
-"""Rows of a symmetric matrix that are looked at together."""
+# Share of the squared norms below which a squared distance from inner products has lost too many digits.
 NEAR = 1e-5
-"""Of the squared norms: below it a squared distance taken from inner products has lost too many digits."""
 
+# Maps rows and columns to that block of an n × n matrix; kernels that read a triangle take the matrix for symmetric.
 BlockOf = Callable[[slice, slice], "Tensor"]
-"""Rows and columns → that part of an n × n matrix, which is symmetric where only a part of it is asked for."""
 
 
 def cosines_of_vectors(make: Callable[[int], Tensor], pairs: Pairs) -> Tensor:
-    """⟨v_a, v_b⟩ / √(⟨v_a, v_a⟩⟨v_b, v_b⟩) for every pair, shape (pairs,), float64; `make(k)` gives v_k, (length,).
+    """Compute ⟨v_a, v_b⟩ / √(⟨v_a, v_a⟩⟨v_b, v_b⟩) of every pair, (pairs,), float64; `make(k)` gives v_k, (length,).
 
     As many vectors as the limit allows, but for one, are held; the others visit them one by one, and the next are held.
     At least two are in memory at a time.
@@ -64,7 +64,7 @@ def cosines_of_vectors(make: Callable[[int], Tensor], pairs: Pairs) -> Tensor:
 
 
 def _inner_products(vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list[list[float]]:
-    """⟨v, w⟩ for all vectors and others, in float64, whatever the type of the vectors."""
+    """Compute ⟨v, w⟩ of all vectors and others, in float64, whatever the type of the vectors."""
     size = min(len(vectors[0]), max(1, block_bytes() // (8 * len({*map(id, vectors), *map(id, others)}))))
     total = torch.zeros(len(vectors), len(others), dtype=torch.float64, device=vectors[0].device)
     # filled again and again: fresh memory for every block costs more than the products
@@ -79,7 +79,7 @@ def _inner_products(vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list
 
 
 def _filled(block: Tensor, vectors: Sequence[Tensor], start: int) -> Tensor:
-    """The part of all vectors from `start` on, as much as the block holds, in the block's memory and type."""
+    """Copy the part of all vectors from `start` on into the block, as much as it holds and in its type."""
     for row, vector in zip(block, vectors, strict=True):
         part = vector[start : start + len(row)]
         row[: len(part)] = part
@@ -87,9 +87,9 @@ def _filled(block: Tensor, vectors: Sequence[Tensor], start: int) -> Tensor:
 
 
 def symmetric_inner_products(matrices: Sequence[BlockOf], rows: int) -> tuple[Tensor, Tensor]:
-    """⟨S_a, S_b⟩ of symmetric n × n matrices, (matrices, matrices), and their row sums, (matrices, n).
+    """Compute ⟨S_a, S_b⟩ of symmetric n × n matrices, (matrices, matrices), and their row sums, (matrices, n).
 
-    Only blocks of rows are ever held. Of each, only the diagonal block and what lies to its right are formed; the
+    Only blocks of rows are in memory. Of each block, only the diagonal block and what lies to its right are formed; the
     latter counts twice.
     """
     count = len(matrices)
@@ -112,13 +112,13 @@ def symmetric_inner_products(matrices: Sequence[BlockOf], rows: int) -> tuple[Te
 
 
 def doubly_centred(inner: Tensor, sums: Tensor) -> Tensor:
-    """⟨HS_aH, HS_bH⟩ from the ⟨S_a, S_b⟩ of symmetric matrices, (matrices, matrices), and row sums, (matrices, n)."""
+    """Compute ⟨HS_aH, HS_bH⟩ from the ⟨S_a, S_b⟩ of symmetric matrices, (matrices, matrices), and row sums, (…, n)."""
     n, totals = sums.shape[1], sums.sum(dim=1)
     return inner - 2 / n * (sums @ sums.T) + torch.outer(totals, totals) / n**2
 
 
 def parts_above_diagonal(matrix: BlockOf, rows: int) -> Iterator[Tensor]:
-    """What lies above the diagonal of a symmetric n × n matrix, in flat portions; their order depends on n only."""
+    """Yield the entries above the diagonal of a symmetric n × n matrix in flat portions, in an order set by n."""
     for start in range(0, rows, STRIPE):
         stop = min(start + STRIPE, rows)
         block = matrix(slice(start, stop), slice(start, rows))
@@ -128,7 +128,7 @@ def parts_above_diagonal(matrix: BlockOf, rows: int) -> Iterator[Tensor]:
 
 
 def above_diagonal(matrix: BlockOf, rows: int) -> Tensor:
-    """The same as one vector, (n(n − 1)/2,)."""
+    """Return the entries above the diagonal as one vector, (n(n − 1)/2,), in the order of `parts_above_diagonal`."""
     parts = parts_above_diagonal(matrix, rows)
     first = next(parts)
     found = first.new_empty(rows * (rows - 1) // 2)
@@ -140,7 +140,7 @@ def above_diagonal(matrix: BlockOf, rows: int) -> Tensor:
 
 
 def middle_above_diagonal(matrix: BlockOf, rows: int) -> tuple[float, float]:
-    """The two numbers in the middle of those above the diagonal, all ≥ 0; twice the same where their count is odd.
+    """Return the two middle ones of the numbers above the diagonal, all ≥ 0; twice the same where their count is odd.
 
     The larger of two such numbers has the larger bits. As long as those that begin with the same bits as the lower one
     of the middle are too many for the memory limit, they are counted by their next 16 bits, in one more pass.
@@ -170,7 +170,7 @@ def middle_above_diagonal(matrix: BlockOf, rows: int) -> tuple[float, float]:
 
 
 def _bits(numbers: Tensor, start: int, length: int, end: int) -> NDArray[np.int64]:
-    """Bits `length` to `end` of the numbers whose first `length` bits are `start`."""
+    """Return bits `length` to `end` of the numbers whose first `length` bits are `start`."""
     bits = numbers.view(torch.int64)
     if length > 0:
         bits = bits[bits >> (64 - length) == start]
@@ -179,7 +179,7 @@ def _bits(numbers: Tensor, start: int, length: int, end: int) -> NDArray[np.int6
 
 
 def mean_of(matrix: BlockOf, rows: int, columns: int) -> float:
-    """The mean of all entries of a matrix that is made block by block."""
+    """Compute the mean of all entries of a matrix that is made block by block."""
     height = max(1, block_bytes() // (4 * 8 * columns))  # a block, and what it is made from
     total = 0.0
     for start in range(0, rows, height):
@@ -188,7 +188,7 @@ def mean_of(matrix: BlockOf, rows: int, columns: int) -> float:
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:
-    """Euclidean distances between the rows of `x` and of `y`, (rows of x, rows of y); float64 and best centred.
+    """Compute Euclidean distances between the rows of `x` and of `y`, (rows of x, rows of y); float64, best centred.
 
     From inner products, which is fast; the few distances that are small beside the norms are taken anew, from
     differences, so that none is only rounding error.
@@ -206,7 +206,7 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
 class RowDistances:
     """The Euclidean distances between the rows of `x`, block by block; `offset` is taken off all but the diagonal.
 
-    What centres its matrices loses fewer digits when the offset is about the mean distance.
+    A kernel that centres the matrix loses fewer digits when the offset is about the mean distance.
     """
 
     x: Tensor
@@ -214,11 +214,11 @@ class RowDistances:
 
     @property
     def rows(self) -> int:
-        """The number of rows."""
+        """Number of rows."""
         return self.x.shape[0]
 
     def __call__(self, rows: slice, columns: slice) -> Tensor:
-        """A block; exactly 0 on the diagonal."""
+        """Return a block; exactly 0 on the diagonal."""
         block = distances(self.x[rows], self.x[columns]) - self.offset
         both = range(max(rows.start, columns.start), min(rows.stop, columns.stop))
         if both:
@@ -227,16 +227,19 @@ class RowDistances:
         return block
 
     def mean(self) -> float:
-        """The mean of all entries."""
+        """Compute the mean of all entries."""
         return mean_of(self, self.rows, self.rows)
 
     def matrix(self) -> Tensor:
-        """All of it, (rows, rows)."""
+        """Return the whole matrix, (rows, rows)."""
         whole = slice(0, self.rows)
         return self(whole, whole)
 
 
 def row_distances(x: Tensor, *, near_mean: bool = False) -> RowDistances:
-    """The distances between the rows of `x`; with `near_mean`, less about their mean. `NotApplicable` if all are 0."""
+    """Return the distances between the rows of `x`; with `near_mean`, less about their mean.
+
+    Raises `NotApplicable` if all of them are 0.
+    """
     x = centred(x)
     return RowDistances(x, math.sqrt(2 * float(x.square().sum()) / len(x)) if near_mean else 0.0)

@@ -21,12 +21,12 @@ class NonPositiveSelfHSICError(ValueError):
 
 
 def hsic1(product: Tensor, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741 - as in the formula
-    """HSIC₁ from ⟨K, L⟩ of centred Gram matrices and their diagonals, the squared row norms."""
+    """Compute HSIC₁ from ⟨K, L⟩ of centred Gram matrices and their diagonals, the squared row norms."""
     return hsic1_of_sums(product, k @ l, k.sum() * l.sum(), len(k))
 
 
 def hsic1_of_sums(product: Tensor, of_norms: Tensor, of_sums: Tensor, n: int) -> Tensor:
-    """HSIC₁ from ⟨K, L⟩, Σᵢ ‖x̃ᵢ‖²‖ỹᵢ‖² and ‖X̃‖²‖Ỹ‖² of n rows."""
+    """Compute HSIC₁ from ⟨K, L⟩, Σᵢ ‖x̃ᵢ‖²‖ỹᵢ‖² and ‖X̃‖²‖Ỹ‖² of n rows."""
     if n < MINIMUM_ROWS:
         raise ValueError(f"the debiased HSIC needs at least {MINIMUM_ROWS} rows, got {n}")
     terms = product - n / (n - 2) * of_norms.cpu() + of_sums.cpu() / ((n - 1) * (n - 2))
@@ -34,7 +34,7 @@ def hsic1_of_sums(product: Tensor, of_norms: Tensor, of_sums: Tensor, n: int) ->
 
 
 def self_scale(self_hsic: Tensor, self_product: Tensor, n: int) -> Tensor:
-    """√HSIC₁(K, K), if it is positive beyond the rounding error of the differences that it is made of."""
+    """Return √HSIC₁(K, K), if that is positive beyond the rounding error of the differences that it is made of."""
     rounding = n * torch.finfo(torch.float64).eps * self_product / (n * (n - 3))
     if not bool(self_hsic > rounding):
         raise NonPositiveSelfHSICError(f"HSIC₁ of a representation with itself is {float(self_hsic):.3g}, not positive")

@@ -1,4 +1,4 @@
-"""What the matrix metrics share: centring, numerical rank, and products over many pairs of matrices at once.
+"""Linear algebra of matrix metrics: centring, numerical rank, and products of many pairs of matrices at once.
 
 All arithmetic is float64. Centring comes before anything else, because a mean that is large beside the spread costs
 digits in every later product; no function here knows an absolute threshold.
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# Number of features from which on products may be taken in float32.
 WIDE = 64
-"""Features from which on products may be taken in float32."""
 
 
 @memoised
 def centred(x: Tensor) -> Tensor:
-    """`x` of shape (rows, features) in float64, each column with mean 0.
+    """Return `x`, (rows, features), in float64 and with columns of mean 0.
 
     Raises `NotApplicable` when no column varies.
 
@@ -46,7 +46,7 @@ def centred(x: Tensor) -> Tensor:
 
 
 def require_variance(x: Tensor) -> Tensor:
-    """`x` in float64 as it is, for what is defined without centring; `NotApplicable` when no column varies."""
+    """Return `x` in float64, not centred; raise `NotApplicable` when no column varies."""
     if bool((x == x[:1]).all()):
         raise NotApplicable("no variance: all rows are equal")
     return x.double()
@@ -54,14 +54,14 @@ def require_variance(x: Tensor) -> Tensor:
 
 @memoised
 def unit_norm(x: Tensor) -> Tensor:
-    """The centred matrix divided by its Frobenius norm."""
+    """Return the centred matrix divided by its Frobenius norm."""
     x = centred(x)
     norm: Tensor = torch.linalg.matrix_norm(x)
     return x / norm
 
 
 def unit_columns(x: Tensor) -> Tensor:
-    """The centred matrix with columns of norm 1; constant columns are left out."""
+    """Return the centred matrix with columns of norm 1, without constant columns."""
     x = centred(x)
     norms: Tensor = torch.linalg.vector_norm(x, dim=0)
     return x[:, norms > 0] / norms[norms > 0]
@@ -69,7 +69,7 @@ def unit_columns(x: Tensor) -> Tensor:
 
 @memoised
 def same_gram(x: Tensor) -> Tensor:
-    """A matrix of shape (rows, ≤ rows) with the Gram matrix x xᵀ: from xᵀ = QR follows x xᵀ = RᵀR.
+    """Return a matrix of shape (rows, ≤ rows) with the Gram matrix x xᵀ: from xᵀ = QR follows x xᵀ = RᵀR.
 
     Whatever depends on x xᵀ only may use it in place of a wide `x`.
     """
@@ -81,7 +81,7 @@ def same_gram(x: Tensor) -> Tensor:
 
 @memoised
 def for_products(x: Tensor, stored: torch.dtype) -> Tensor:
-    """The centred float64 `x` as products of all pairs take it: in float32 if it was `stored` so, and is wide.
+    """Return the centred `x` in the precision of products of all pairs: float32 if it was `stored` so, and is wide.
 
     Rounding it again changes a number by no more than storing it did, and the products, which cost most, take less than
     half the time (on most GPUs, far less). Sums of many rows in float32 lose digits that only the mean over many
@@ -92,7 +92,7 @@ def for_products(x: Tensor, stored: torch.dtype) -> Tensor:
 
 
 def gram_distance(x: Tensor, y: Tensor) -> Tensor:
-    """‖x xᵀ − y yᵀ‖, as exact for nearly equal Gram matrices as for any: the difference is taken entry by entry.
+    """Compute ‖x xᵀ − y yᵀ‖ from the difference itself, which is exact for nearly equal Gram matrices, too.
 
     The QR decomposition of [x y] gives coordinates in which both Gram matrices are no larger than they need to be.
 
@@ -107,13 +107,13 @@ def gram_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def angle_of_chord(chord: Tensor) -> Tensor:
-    """The angle between two unit vectors that are `chord` apart: arccos of their product would lose small angles."""
+    """Return the angle between two unit vectors that are `chord` apart: arccos of their product loses small angles."""
     return 2 * torch.asin((chord / 2).clamp(max=1))
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The singular value decomposition of a centred matrix, cut at its numerical rank: x ≈ left · values · right."""
+    """The singular value decomposition of a centred matrix, of its numerical rank: x ≈ left · values · right."""
 
     left: Tensor
     values: Tensor
@@ -121,7 +121,7 @@ class Spectrum:
 
     @property
     def rank(self) -> int:
-        """The number of directions kept."""
+        """Number of directions kept."""
         return len(self.values)
 
     def __getitem__(self, rows: Tensor) -> Spectrum:
@@ -129,25 +129,25 @@ class Spectrum:
         return Spectrum(self.left[rows], self.values, self.right)
 
     def truncated(self, rank: int) -> Spectrum:
-        """Only the `rank` largest directions."""
+        """Keep the `rank` largest directions only."""
         return Spectrum(self.left[:, :rank], self.values[:rank], self.right[:rank])
 
 
 @memoised
 def spectrum(x: Tensor) -> Spectrum:
-    """Left vectors (rows, r), values (r,) and right vectors (r, features) of the centred `x`, r its numerical rank."""
+    """Decompose the centred `x`, of numerical rank r: left (rows, r), values (r,) and right vectors (r, features)."""
     left, values, right = torch.linalg.svd(centred(x), full_matrices=False)
     full = Spectrum(left, values, right)
     return full.truncated(int((values > rank_threshold(x, float(values[0]))).sum()))
 
 
 def rank_threshold(x: Tensor, largest: float) -> float:
-    """The singular value of the centred `x` below which there is only rounding error; `largest` is the first one."""
+    """Return the singular value of the centred `x` below which all is rounding error; `largest` is the first one."""
     return rounding_threshold(x.shape, x.dtype, largest, x.double().mean(dim=0))
 
 
 def rounding_threshold(shape: Sequence[int], stored: torch.dtype, largest: float, mean: Tensor) -> float:
-    """The same for a matrix of this shape and column means, (features,), whose numbers were `stored` in this type.
+    """Return `rank_threshold` for a matrix of this shape and column `mean`, (features,), `stored` in this type.
 
     Rounding is relative to the numbers as they were stored, so a column's mean counts even though centring removes it.
     For float64 the usual worst case max(rows, features) · ε is affordable. For narrower types it is not (4,000 rows of
@@ -162,7 +162,7 @@ def rounding_threshold(shape: Sequence[int], stored: torch.dtype, largest: float
 
 
 def unordered(pairs: Pairs) -> tuple[list[tuple[int, int]], list[int]]:
-    """The distinct unordered pairs, and the position of each of `pairs` among them: for symmetric metrics.
+    """Return the distinct unordered pairs, and the position of each of `pairs` among them: for symmetric metrics.
 
     >>> unordered([(0, 1), (1, 0), (1, 1)])
     ([(0, 1), (1, 1)], [0, 0, 1])
@@ -174,7 +174,7 @@ def unordered(pairs: Pairs) -> tuple[list[tuple[int, int]], list[int]]:
 
 @memoised_over_pairs
 def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """‖X_aᵀX_b‖² = ⟨X_a X_aᵀ, X_b X_bᵀ⟩ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ).
+    """Compute ‖X_aᵀX_b‖² = ⟨X_a X_aᵀ, X_b X_bᵀ⟩ of every pair, shape (pairs,); the matrices have shapes (rows, dᵢ).
 
     The left form costs rows · d_a · d_b per pair, the right one rows² per pair and rows² · d once per matrix. The
     cheaper is taken for each group of matrices with equally many rows.
@@ -198,7 +198,7 @@ def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
 
 
 def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """‖X_aᵀX_b‖² for every pair, shape (pairs,): one product per left side and block of right sides."""
+    """Compute ‖X_aᵀX_b‖² of every pair, shape (pairs,), by one product per left side and block of right sides."""
     found = torch.empty(len(pairs), dtype=torch.float64, device=matrices[pairs[0][0]].device)
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         left = matrices[pairs[positions[0]][0]].T
@@ -214,7 +214,7 @@ def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
 
 
 def _gram_inner_products(matrices: Sequence[Tensor]) -> Tensor:
-    """All ⟨X_a X_aᵀ, X_b X_bᵀ⟩, shape (matrices, matrices), streamed over blocks of Gram rows.
+    """Compute all ⟨X_a X_aᵀ, X_b X_bᵀ⟩, shape (matrices, matrices), streaming over blocks of Gram rows.
 
     A Gram matrix is symmetric: of each block of rows only the diagonal block and what lies to its right are formed, and
     the latter counts twice. A block is written and read once, so it had better stay in the cache: smaller is faster.
@@ -237,9 +237,9 @@ def _gram_inner_products(matrices: Sequence[Tensor]) -> Tensor:
 
 @memoised_over_pairs
 def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """‖X_aᵀX_b‖∗ for every pair, shape (pairs,); the matrices have shapes (rows, dᵢ) and any precision.
+    """Compute ‖X_aᵀX_b‖∗ of every pair, shape (pairs,); the matrices have shapes (rows, dᵢ) and any precision.
 
-    That of a matrix with itself is the trace of XᵀX, ‖X‖².
+    The value for a matrix with itself is the trace of XᵀX, ‖X‖².
     """
     unique, back = unordered(pairs)
     values = torch.empty(len(unique), dtype=torch.float64)
@@ -253,7 +253,7 @@ def nuclear_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
 
 
 def cross_products(matrices: Sequence[Tensor], pairs: Pairs) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of X_aᵀX_b of one shape, each with the positions of its pairs."""
+    """Yield batches of X_aᵀX_b of one shape, each with the positions of its pairs."""
 
     def shape(k: int) -> tuple[int, int]:
         return matrices[pairs[k][0]].shape[1], matrices[pairs[k][1]].shape[1]
@@ -270,7 +270,7 @@ def cross_products(matrices: Sequence[Tensor], pairs: Pairs) -> Iterator[tuple[l
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
-    """xᵀy in float64, whatever precision it was taken in."""
+    """Return xᵀy in float64, taken in the precision of x and y."""
     if x.dtype != y.dtype:
         x, y = x.double(), y.double()
     return (x.T @ y).double()
@@ -280,7 +280,7 @@ _memoised_product = memoised(_product)
 
 
 def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:
-    """The sums of singular values of a batch of matrices (b, r, s), shape (b,), to a relative `tolerance`.
+    """Compute the sums of singular values of a batch of matrices (b, r, s), shape (b,), to a relative `tolerance`.
 
     The roots of the eigenvalues of M Mᵀ are up to twice as fast as singular values, but squaring halves the digits: an
     eigenvalue λ is known to about δ = 2ε · λ₁ only, hence its root to min(√δ, δ / 2√λ). Matrices for which these
@@ -300,7 +300,7 @@ def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:
 
 
 def rows_of_inputs(inputs: Tensor, per_input: int) -> Tensor:
-    """The rows that belong to these inputs, `per_input` consecutive ones to each: one for each of its positions.
+    """Return the rows of these inputs: `per_input` consecutive rows for each, one for each of its positions.
 
     >>> rows_of_inputs(torch.tensor([2, 0]), 3).tolist()
     [6, 7, 8, 0, 1, 2]
@@ -309,7 +309,7 @@ def rows_of_inputs(inputs: Tensor, per_input: int) -> Tensor:
 
 
 def grouped(positions: range, key: Callable[[int], Hashable]) -> Iterator[list[int]]:
-    """The positions in lists of equal `key`, in order of first appearance."""
+    """Yield the positions in lists of equal `key`, in order of first appearance."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for position in positions:
         groups[key(position)].append(position)

@@ -1,7 +1,7 @@
-"""How many bytes the metrics may hold at once: every kernel over pairs, or over pairs of rows, streams within it.
+"""Limit of memory within which every kernel over pairs, or over pairs of rows, streams.
 
-The limit is for what a kernel makes on its way to its values. Representations and what a metric prepares of each, which
-is about as large as they are, come on top. Half of the limit is for kernels, half for what metrics share
+The limit is for the intermediate values of kernels. Representations, and the results of `prepare`, which are about as
+large, come on top. Half of the limit is for kernels, half for the steps that are memoised
 (`simbench.metrics.kernels.memoisation`).
 """
 
@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 DEFAULT = 2 * 2**30
+# Bytes of a block that is made and read in one go: as much as stays in the cache. More is slower, not faster.
 BLOCK = 32 * 2**20
-"""Bytes of what is made and looked at in one go: as much as stays near the processor. More is slower, not faster."""
 
 _limit: ContextVar[int] = ContextVar("memory_limit", default=DEFAULT)
 
 
 @contextmanager
 def limited_memory(limit: int) -> Iterator[None]:
-    """Metrics scored inside hold about `limit` bytes at most."""
+    """Hold metrics that are scored inside the block to about `limit` bytes."""
     token = _limit.set(limit)
     try:
         yield
@@ -29,12 +29,12 @@ def limited_memory(limit: int) -> Iterator[None]:
 
 
 def half_of_limit() -> int:
-    """What either of the two may use now."""
+    """Return the bytes that kernels, or memoised steps, may use now."""
     return _limit.get() // 2
 
 
 def working_bytes(at_most: int) -> int:
-    """The bytes that a kernel may hold which gains nothing beyond `at_most`, such as the size of a cache.
+    """Return the bytes that a kernel may hold, given that it gains nothing beyond `at_most`.
 
     >>> with limited_memory(1000):
     ...     working_bytes(2000), working_bytes(100)
@@ -44,5 +44,5 @@ def working_bytes(at_most: int) -> int:
 
 
 def block_bytes() -> int:
-    """The bytes of a block of rows, or of a batch of products."""
+    """Return the bytes of a block of rows, or of a batch of products."""
     return working_bytes(BLOCK)

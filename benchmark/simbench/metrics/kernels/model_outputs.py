@@ -1,4 +1,4 @@
-"""What two models put out for the same inputs: log-probabilities over labels in common, and predicted labels."""
+"""Outputs of models: log-probabilities over the labels that two models have in common, and predicted labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ else:
 
 
 def log_probabilities(a: Representation, b: Representation) -> tuple[Tensor, Tensor]:
-    """ℓ = log p and ℓ′ = log p′, each (inputs, labels), float64; `NotApplicable` for different numbers of labels."""
+    """Return ℓ = log p and ℓ′ = log p′, (inputs, labels), float64; `NotApplicable` for different numbers of labels."""
     first, second = a.log_probabilities, b.log_probabilities
     if first.shape[1] != second.shape[1]:
         raise NotApplicable(f"{first.shape[1]} labels against {second.shape[1]}")
@@ -25,9 +25,9 @@ def log_probabilities(a: Representation, b: Representation) -> tuple[Tensor, Ten
 
 
 def predictions(representation: Representation) -> Tensor:
-    """The most probable label of each input, (inputs,), the first on ties; `ValueError` for logits that are not finite.
+    """Return the most probable label of each input, (inputs,), the first on ties.
 
-    An arg max would turn NaN into a label.
+    Raises `ValueError` for logits that are not finite: an arg max would turn NaN into a label.
     """
     ell = representation.log_probabilities
     if not bool(torch.isfinite(ell).all()):

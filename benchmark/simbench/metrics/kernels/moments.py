@@ -54,19 +54,19 @@ class Moments:
     rows: int
 
     def exchanged(self) -> Moments:
-        """Y and X."""
+        """Return the moments of Y and X, in this order."""
         return Moments(self.factor, self.columns[::-1], self.origins[::-1], self.types[::-1], self.rows)
 
     def mean(self, side: int) -> Tensor:
-        """The mean of one side's columns, (features,), relative to its origin."""
+        """Return the mean of one side's columns, (features,), relative to its origin."""
         return self.factor[0, self.columns[side]] / self.factor[0, 0]
 
     def centred(self, side: int) -> Tensor:
-        """R_x or R_y, with the products of the centred sides."""
+        """Return R_x or R_y, which have the products of the centred sides."""
         return self.factor[1:, self.columns[side]]
 
     def condensed(self, side: int, *, spanning: bool) -> Tensor:
-        """A matrix of few rows, with column means 0 and the products of the centred side.
+        """Return a matrix of few rows, with column means 0 and the products of the centred side.
 
         A `spanning` one has no directions that are only rounding error of the numbers as they were stored.
         """
@@ -83,7 +83,7 @@ class Moments:
         return x - 2 * axis @ (axis.T @ x) / axis.square().sum()
 
     def row_norms(self, side: int) -> Tensor:
-        """The vector of ‖x̃ᵢ‖², in the coordinates of the rows of the factor."""
+        """Return the vector of ‖x̃ᵢ‖², in the coordinates of the rows of the factor."""
         mean, squares = self.mean(side), self.factor[:, -2:]
         first = self.columns[side].start == 1
         norms = squares[:, 0 if first else 1] - 2 * self.factor[:, self.columns[side]] @ mean
@@ -91,7 +91,7 @@ class Moments:
 
 
 def accumulated(x: Tensor, y: Tensor, rows: int, *, norms: bool = False) -> Moments:
-    """The moments of x, (n, d_x), and y, (n, d_y), in one pass of `rows` rows at a time; with those of row norms."""
+    """Accumulate the moments of x, (n, d_x), and y, (n, d_y), `rows` rows at a time; or also of row norms."""
     sides = (x, y)
     origins = (x[:1].double(), y[:1].double())
     width = 1 + x.shape[1] + y.shape[1] + (2 if norms else 0)
@@ -113,7 +113,7 @@ def from_products(function: Callable[..., Any], moments: Moments, parameters: Ma
 
 
 def from_spans(function: Callable[..., Any], moments: Moments, parameters: Mapping[str, Any]) -> Score | float:
-    """Apply it to two matrices of few rows, without directions that are only rounding error."""
+    """Apply the metric's function to two matrices of few rows, without directions that are only rounding error."""
     score: Score | float = function(*(moments.condensed(side, spanning=True) for side in (0, 1)), **parameters)
     return score
 

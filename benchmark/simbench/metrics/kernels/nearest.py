@@ -6,9 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+# Cosines that differ by less than 1 / GRID are ties: their difference is rounding.
 GRID = 2.0**40
-"""Cosines that differ by less than 1 / GRID are ties: their difference is rounding."""
-
-
+# The parameter `k`, the number of neighbours.
 Neighbourhood = Annotated[int, Field(ge=1)]
-"""The parameter `k`, the number of neighbours."""

@@ -17,15 +17,13 @@ else:
     torch = lazy_import("torch")
 
 
+# Candidate ridge penalties, 1e-8 to 1e2 in half decades, relative to the largest squared singular value of X.
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-16, 5))
-"""Candidate ridge penalties, 1e-8 to 1e2 in half decades, relative to the largest squared singular value of X."""
-
-
 Folds = Annotated[int, Field(ge=2)]
 
 
 def splits_of_rows(rows: int, folds: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The rows of each fold and all others, dealt at random."""
+    """Yield the rows of each fold, dealt at random, and all other rows."""
     generator = torch.Generator().manual_seed(seed_for(purpose="folds", rows=rows, seed=seed))
     order = torch.randperm(rows, generator=generator)
     for fold in torch.tensor_split(order, min(folds, rows)):
@@ -35,7 +33,9 @@ def splits_of_rows(rows: int, folds: int, seed: int) -> Iterator[tuple[Tensor, T
 
 
 def ridge_penalty(values: Tensor, cross: Tensor, variance: float, count: int) -> float:
-    """The candidate with the least residual sum of squares per squared residual degree of freedom.
+    """Return the penalty that generalised cross-validation chooses.
+
+    It is the candidate with the least residual sum of squares per squared residual degree of freedom.
 
     X = U diag(values) Vᵀ and Y are centred and have `count` rows, cross = VᵀXᵀY, variance = ‖Y‖².
     """
@@ -52,7 +52,7 @@ def ridge_penalty(values: Tensor, cross: Tensor, variance: float, count: int) ->
 
 
 def median_correlation(predicted: Tensor, observed: Tensor) -> float:
-    """The median over units that vary; a constant prediction correlates with nothing."""
+    """Return the median correlation over the units that vary; a constant prediction correlates with nothing."""
     predicted, observed = (side - side.mean(dim=0) for side in (predicted, observed))
     scale = torch.linalg.vector_norm(observed, dim=0)
     varies = scale > len(observed) * torch.finfo(torch.float64).eps * scale.amax()

@@ -22,15 +22,15 @@ else:
 
 Distance = Literal["pearson", "cosine", "euclidean"]
 Comparator = Literal["spearman", "pearson", "cosine"]
+# Count of numbers ranked at a time: the intermediate values are several times as large.
 PORTION = 2**19
-"""Numbers that are ranked at a time: what is made of them on the way is several times as large as they are."""
+# Dissimilarities that differ by less than this share of the largest are ties: their difference is rounding.
 SAME = 2.0**-46
-"""Dissimilarities that differ by less than this share of the largest are ties: their difference is rounding."""
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """The rows as their distance sees them, (rows, features), float64, and how many of them have no direction."""
+    """Rows normalised for their distance, (rows, features), float64, and the number of rows without direction."""
 
     distance: Distance
     rows: Tensor
@@ -38,21 +38,21 @@ class Patterns:
 
     @property
     def entries(self) -> int:
-        """The length of the upper triangle of the RDM."""
+        """Length of the upper triangle of the RDM."""
         return len(self.rows) * (len(self.rows) - 1) // 2
 
     def dissimilarities(self) -> Tensor:
-        """What lies above the diagonal of the RDM, (entries,), in an order that depends on the number of rows only."""
+        """Return the upper triangle of the RDM, (entries,), in an order that depends on the number of rows only."""
         euclidean = self.distance == "euclidean"
         return above_diagonal(RowDistances(self.rows) if euclidean else self._cosine_distances, len(self.rows))
 
     def _cosine_distances(self, i: slice, j: slice) -> Tensor:
-        """1 − the products of some rows with others, in one pass."""
+        """Return 1 − the products of some rows with others, in one pass."""
         return torch.addmm(self.rows.new_ones(1, 1), self.rows[i], self.rows[j].T, alpha=-1)
 
 
 def patterns(x: Tensor, distance: Distance) -> Patterns:
-    """What RSA prepares. `NotApplicable` when no two rows differ, or none has a direction."""
+    """Normalise the rows for the distance. `NotApplicable` when no two rows differ, or none has a direction."""
     centre_columns = centred(x)  # for its check that there is any variance at all
     if distance == "euclidean":
         return Patterns(distance, centre_columns)
@@ -68,7 +68,7 @@ def patterns(x: Tensor, distance: Distance) -> Patterns:
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Twice the rank of every value less twice the mean rank: exact integers, ties share their mean rank.
+    """Return twice the rank of every value less twice the mean rank: exact integers; ties have their mean rank.
 
     Value and position travel in one integer, so that the fastest of sorts will do.
 
@@ -102,12 +102,12 @@ def ranks(values: Tensor) -> Tensor:
 
 
 def _behind(ordered: Tensor, stop: int, bits: int, reach: int) -> int:
-    """Where the values end that are in the cell of the one before `stop`, or within `reach` of it."""
+    """Return the end of the values in the cell of the one before `stop`, or within `reach` of it."""
     return int(torch.searchsorted(ordered, ((int(ordered[stop - 1]) >> bits) + 1 + reach) << bits))
 
 
 def _put_ranks(found: Tensor, ordered: Tensor, start: int, bits: int, reach: int) -> None:
-    """The ranks of some packed values, in order, of which `start` are smaller, to where the values came from."""
+    """Write the ranks of some packed values, in order, to the positions of the values; `start` values are smaller."""
     value = ordered >> bits
     first = torch.ones_like(value, dtype=torch.bool)
     first[1:] = value[1:] - value[:-1] > reach
@@ -120,7 +120,7 @@ def _put_ranks(found: Tensor, ordered: Tensor, start: int, bits: int, reach: int
 
 
 def _sorted(integers: Tensor) -> Tensor:
-    """Ascending; numpy's vectorised sort of integers is several times faster than torch's on the CPU."""
+    """Sort in ascending order; numpy's vectorised sort of integers is several times faster than torch's on the CPU."""
     if integers.device.type != "cpu":
         return integers.sort().values
     array = integers.numpy()
@@ -129,7 +129,7 @@ def _sorted(integers: Tensor) -> Tensor:
 
 
 def compared(side: Patterns, comparator: Comparator) -> Tensor:
-    """The upper triangle as its comparator sees it: the cosine of two such vectors is the value of RSA."""
+    """Transform the upper triangle for its comparator: the cosine of two such vectors is the value of RSA."""
     if comparator == "spearman":
         return ranks(side.dissimilarities())
     values = side.dissimilarities()

@@ -1,4 +1,4 @@
-"""Units as random variables over the rows: standardised, the dead ones known, and all their correlations."""
+"""Units as random variables over the rows: standardised, with dead units left out, and all their correlations."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ else:
     torch = lazy_import("torch")
 
 Array = NDArray[np.float64]
+# Dead units are dropped, or kept as units that match nothing.
 Dead = Literal["drop", "keep"]
-"""Dead units are left out of everything, or kept as units that match nothing."""
+# A unit that varies by less than this multiple of the rounding error of its mean is dead.
 DEAD = 8.0
-"""Times the rounding error of its mean: a unit that varies by less than that is dead."""
 INSTALL = 'pip install "simbench-leaderboard[transport]"'
 
 
 @dataclass(frozen=True)
 class Units:
-    """The living units, each with mean 0 and norm 1 over the rows, (rows, living units), float64; and how many died."""
+    """The living units, of mean 0 and norm 1 over the rows, (rows, living units), float64; and a count of the dead."""
 
     columns: Tensor
     dead: int
 
     @property
     def alive(self) -> int:
-        """The number of living units."""
+        """Number of living units."""
         return self.columns.shape[1]
 
     def counted(self, dead: Dead) -> int:
-        """The number of units that count."""
+        """Return the number of units that enter a mean over units."""
         return self.alive + (self.dead if dead == "keep" else 0)
 
 
 def living(x: Tensor) -> Tensor:
-    """Which units of `x` vary by more than rounding errors, (features,). `NotApplicable` when none does."""
+    """Tell which units of `x` vary by more than rounding errors, (features,). `NotApplicable` when none does."""
     spread = centred(x).square().mean(dim=0).sqrt()
     epsilon = torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
     alive = spread > DEAD * epsilon * x.double().mean(dim=0).abs()
@@ -59,7 +59,7 @@ def living(x: Tensor) -> Tensor:
 
 @memoised
 def units(x: Tensor) -> Units:
-    """The units of `x`, (rows, features). `NotApplicable` when all are dead."""
+    """Standardise the living units of `x`, (rows, features). `NotApplicable` when all are dead."""
     alive = living(x)
     columns = centred(x)[:, alive]
     norms: Tensor = torch.linalg.vector_norm(columns, dim=0)
@@ -74,7 +74,7 @@ def matched(
     absolute: bool = False,
     directed: bool = False,
 ) -> list[float | Score]:
-    """`value(correlations, a, b)` of every pair; the correlations, (units of a, units of b), serve both orders.
+    """Compute `value(correlations, a, b)` of every pair; the correlations, (units of a, units of b), serve both orders.
 
     `absolute`: the correlations lose their sign. `directed`: so that the value depends on the order.
     """
@@ -94,27 +94,27 @@ def matched(
 
 
 class CountsDead(Protocol):
-    """What knows how many of its units are dead."""
+    """A prepared representation that counts its dead units."""
 
     @property
     def dead(self) -> int:
-        """That number."""
+        """Number of dead units."""
         ...
 
 
 def dead_units(a: CountsDead, b: CountsDead) -> tuple[str, ...]:
-    """The warning that counts the dead units, if there are any."""
+    """Return the warning that counts the dead units, if there are any."""
     return (f"{a.dead} and {b.dead} dead units",) if a.dead or b.dead else ()
 
 
 def warned(value: float, a: CountsDead, b: CountsDead) -> float | Score:
-    """The value, with that warning."""
+    """Return the value, with the warning of dead units if there are any."""
     warnings = dead_units(a, b)
     return Score(value, warnings=warnings) if warnings else value
 
 
 def transport_library(what: str) -> Any:
-    """POT; where it is missing, `NotApplicable` with what would need it and the line that installs it."""
+    """Import POT; where it is missing, raise `NotApplicable` with what needs it and the line that installs it."""
     try:
         import ot
     except ImportError:
