@@ -126,6 +126,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Have tests that draw from torch's global generator draw the same each time, whatever ran before."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_terminal_width() -> None:
     """Forget the width of a terminal that pytest-xdist tells its workers: tests read what a pipe is given."""
