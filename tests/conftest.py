@@ -62,8 +62,9 @@ class MarkerGuard:
             self.item = None
 
     def require(self, marker: str) -> None:
-        """Fail unless the test that is running has this marker."""
-        if self.item is not None and self.item.get_closest_marker(marker) is None:
+        """Fail unless the test that is running has this marker; a browser is a process, too."""
+        names = {"process": ("process", "browser")}.get(marker, (marker,))
+        if self.item is not None and not any(self.item.get_closest_marker(name) for name in names):
             pytest.fail(f"{self.item.nodeid} lacks the marker `{marker}`, and what it does needs it", pytrace=False)
 
     def watch(self, owner: object, name: str, marker: str, harmless: Container[str] = ()) -> None:
