@@ -8,7 +8,7 @@ import pytest
 
 from simbench.board.board import BoardColumn
 from simbench.board.cells import (
-    Problem,
+    Ungraded,
     cost_text,
     grade_text,
     interval_text,
@@ -66,11 +66,11 @@ def test_a_column_is_headed_by_its_name_within_its_test(make):
 def test_every_reason_is_said_once_with_the_tests_that_share_it_and_nothing_else(make):
     head_only = "compares layers; this metric is defined at the head only"
     assert problems(make.board()) == [
-        Problem("pwcca", ("correspondence",), "partly", "3 of 40 skip: cnn/1 block7: no variance in block7"),
-        Problem("identifiability_llv", ("identity", "correspondence"), "skip", head_only),
-        Problem("my_metric", ("identity",), "error", "12 of 12 error: cnn/0 block1: ValueError: boom"),
-        Problem("my_metric", ("correspondence",), "missing", "the run was interrupted"),
-        Problem("my_metric", ("invariance",), "error", "ValueError: boom"),
+        Ungraded("pwcca", ("correspondence",), "partly", "3 of 40 skip: cnn/1 block7: no variance in block7"),
+        Ungraded("identifiability_llv", ("identity", "correspondence"), "skip", head_only),
+        Ungraded("my_metric", ("identity",), "error", "12 of 12 error: cnn/0 block1: ValueError: boom"),
+        Ungraded("my_metric", ("correspondence",), "missing", "the run was interrupted"),
+        Ungraded("my_metric", ("invariance",), "error", "ValueError: boom"),
     ]
 
 
@@ -79,9 +79,9 @@ def test_a_column_s_reason_is_said_where_its_test_gives_none(make):
     skip, part = Verdict("skip", reason="no rows"), make.graded(1.0, passed=None, reason="1 of 9 skip")
     of_column = {**row.verdicts, "invariance/orthogonal": skip}
     assert problems(make.board([replace(row, verdicts=of_column)])) == [
-        Problem("a", ("invariance/orthogonal",), "skip", "no rows")
+        Ungraded("a", ("invariance/orthogonal",), "skip", "no rows")
     ]
     of_both = {**of_column, "invariance": part}
     assert problems(make.board([replace(row, verdicts=of_both)])) == [
-        Problem("a", ("invariance",), "partly", "1 of 9 skip")
+        Ungraded("a", ("invariance",), "partly", "1 of 9 skip")
     ]

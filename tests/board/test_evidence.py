@@ -16,8 +16,8 @@ from tests.board.evidence_boards import HOSTILE, boards_of_other_kinds, evident_
 from simbench.board.document import Document, from_document, to_document
 from simbench.board.evidence import evidence_of
 from simbench.board.scores import ScoreRow
+from simbench.publish.folder import publish
 from simbench.publish.overview import publish_overview
-from simbench.publish.publish import publish
 from simbench.publish.tables import scores_csv, scores_parquet
 from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 

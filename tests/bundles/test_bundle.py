@@ -18,6 +18,7 @@ from simbench.bundles.contents import parse
 from simbench.bundles.metric_record import MetricRecord, record_of, recorded_metric
 from simbench.bundles.pack import bundle_of, recorded_plan, without_paths
 from simbench.bundles.portable_suite import portable, read_suite, suite_bytes
+from simbench.declaration import Declaration
 from simbench.errors import SimbenchError
 from simbench.registry import METRICS
 from simbench.results.store import Store
@@ -107,18 +108,13 @@ def test_keys_follow_from_the_metadata_alone(made: Any, files: Files) -> None:
     assert [set(one.scores) for one in recorded.metrics] == [set(one.scores) for one in plan.metrics]
 
 
-# Attributes of a metric that are code, say where it stands or only matter when it scores; everything else decides which
-# questions a test asks.
-CODE = {"function", "prepare", "compare_many", "from_sums", "input_counts", "origin", "default"}
-
-
 @pytest.mark.parametrize("name", METRICS.names())
 def test_every_metric_survives_being_recorded(name: str) -> None:
     metric = METRICS.get(name)
     read = MetricRecord.model_validate_json(record_of(metric).model_dump_json(), strict=True)
     stand_in = recorded_metric(read)
-    declared = {field.name for field in fields(metric)} - CODE
-    for attribute in (*declared, "label", "identity", "interface", "summary"):
+    declared = [field.name for field in fields(Declaration)]
+    for attribute in (*declared, "parameters", "label", "identity", "interface", "summary"):
         assert getattr(stand_in, attribute) == getattr(metric, attribute), attribute
     assert record_of(stand_in) == read
 

@@ -9,7 +9,7 @@ from tests.board.evidence_boards import HOSTILE, evident_board
 from tests.board.making import Maker
 from tests.publish.reader import Reader
 
-from simbench.publish.publish import publish
+from simbench.publish.folder import publish
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",

@@ -9,7 +9,7 @@ import pytest
 from tests.board.evidence_boards import boards_of_other_kinds
 from tests.publish.reader import Reader
 
-from simbench.publish.publish import publish
+from simbench.publish.folder import publish
 
 pytestmark = pytest.mark.browser
 

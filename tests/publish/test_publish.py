@@ -15,10 +15,10 @@ from tests.board.evidence_boards import evident_board
 
 from simbench.board.document import Document, to_document
 from simbench.errors import SimbenchError
-from simbench.publish.csv_table import to_csv
+from simbench.publish.folder import publish
 from simbench.publish.html import fragment, to_html
 from simbench.publish.markdown import to_markdown
-from simbench.publish.publish import publish
+from simbench.publish.tables import grades_csv
 from simbench.publish.terminal import reasons
 from simbench.verdicts.verdict import Verdict
 
@@ -85,14 +85,14 @@ def test_the_published_json_is_the_document(make, tmp_path):
 
 
 def test_csv_has_one_line_per_metric_and_column(make):
-    lines = list(csv.DictReader(io.StringIO(to_csv(make.board()))))
+    lines = list(csv.DictReader(io.StringIO(grades_csv(make.board()))))
     assert len(lines) == 7 * len(make.columns)
     line = next(line for line in lines if line["metric"] == "cka" and line["column"] == "orthogonal")
     assert (line["test"], line["grade"], line["passed"], line["status"]) == ("invariance", "0.8", "false", "ok")
 
 
 def test_csv_leaves_unknown_values_empty(make):
-    lines = list(csv.DictReader(io.StringIO(to_csv(make.board()))))
+    lines = list(csv.DictReader(io.StringIO(grades_csv(make.board()))))
     line = next(line for line in lines if line["metric"] == "my_metric" and line["test"] == "identity")
     assert (line["grade"], line["low"], line["passed"], line["mean_rank"]) == ("", "", "", "")
 

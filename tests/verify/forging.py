@@ -14,7 +14,7 @@ from simbench.bundles.pack import pack, recorded_plan, regraded
 from simbench.bundles.portable_suite import read_suite
 from simbench.plan.plan import Plan
 from simbench.results.record import ScoreRecord
-from simbench.verify.report import Finding, Report
+from simbench.verify.report import Discrepancy, Report
 
 
 def reseal(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -65,7 +65,7 @@ def _records(contents: Contents) -> dict[str, dict[str, ScoreRecord]]:
     return {label: {record.key: record for record in records} for label, records in contents.scores.items()}
 
 
-def findings(report: Report) -> list[Finding]:
+def findings(report: Report) -> list[Discrepancy]:
     """Everything that was found, whatever the level."""
     return [finding for step in report.steps for finding in step.findings]
 

@@ -14,7 +14,7 @@ from tests.verify.conftest import Made
 from simbench.bundles.archive import write_files
 from simbench.bundles.contents import parse
 from simbench.errors import ExitCode
-from simbench.publish.publish import publish, rendered
+from simbench.publish.folder import publish, rendered
 from simbench.verify.published import published_board
 from simbench.verify.verification import verify
 

@@ -1,4 +1,4 @@
-"""What one cell of a board says: the same verdict, mark, number and reason in every rendering."""
+"""Put verdicts into words and marks, the same in every rendering of a board."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LEGEND = (
 
 
 def legend(board: Board) -> str:
-    """What the marks and brackets mean, and how far the order of the rows can be trusted."""
+    """Explain marks and brackets, and how far the order of the rows can be trusted."""
     return f"{LEGEND} {board.rank_note[:1].upper()}{board.rank_note[1:]}." if board.rank_note else LEGEND
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Why one metric has no full grade in some columns."""
+class Ungraded:
+    """A reason for which one metric has no full grade in some columns."""
 
     metric: str
     columns: tuple[str, ...]
@@ -32,7 +32,7 @@ class Problem:
 
 
 def cell(row: Row, column: BoardColumn) -> Verdict:
-    """The verdict of a row in a column.
+    """Return the verdict of a row in a column.
 
     A column of a test may have none of its own: then the test was not graded, or asks nothing of this metric there.
     """
@@ -48,21 +48,22 @@ def cell(row: Row, column: BoardColumn) -> Verdict:
 
 
 def mark(verdict: Verdict) -> str:
-    """A sign that is readable without colour: ✓, ✗, ~, or the status in a word."""
+    """Return a sign that is readable without colour: ✓, ✗, ~, or the status in a word."""
     if verdict.status != "ok":
         return verdict.status
     return {True: PASSED, False: FAILED, None: PARTLY}[verdict.passed]
 
 
 def state(verdict: Verdict) -> str:
-    """The same as a word, for colours and classes: passed, failed, partly, skip, error, missing."""
+    """Return the outcome as a word, for colours and classes: passed, failed, partly, skip, error, missing."""
     if verdict.status != "ok":
         return verdict.status
     return {True: "passed", False: "failed", None: "partly"}[verdict.passed]
 
 
 def grade_text(verdict: Verdict) -> str:
-    """
+    """Return the grade with three digits; empty where there is none.
+
     >>> grade_text(Verdict("ok", grade=0.9494)), grade_text(Verdict("skip"))
     ('0.949', '')
     """
@@ -70,7 +71,8 @@ def grade_text(verdict: Verdict) -> str:
 
 
 def interval_text(verdict: Verdict) -> str:
-    """
+    """Return the interval of the grade in brackets; empty where there is none.
+
     >>> interval_text(Verdict("ok", grade=0.5, interval=(0.25, 1.0)))
     '[0.25, 1.00]'
     """
@@ -78,7 +80,8 @@ def interval_text(verdict: Verdict) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """
+    """Return seconds with as many digits as tell them apart.
+
     >>> [seconds_text(s) for s in (0.004, 2.5, 42, 600)]
     ['<0.1', '2.5', '42', '600']
     """
@@ -86,22 +89,22 @@ def seconds_text(seconds: float) -> str:
 
 
 def rank_text(rank: float | None) -> str:
-    """The mean rank, or a dash for a partial row."""
+    """Return the mean rank, or a dash for a partial row."""
     return "–" if rank is None else f"{rank:.2f}"
 
 
 def rank_interval_text(ranked: RankedRow) -> str:
-    """The 95 % interval of the mean rank, where there is one."""
+    """Return the 95 % interval of the mean rank, where there is one."""
     return "" if ranked.rank_interval is None else f"[{ranked.rank_interval[0]:.1f}, {ranked.rank_interval[1]:.1f}]"
 
 
 def tie_text(ranked: RankedRow) -> str:
-    """The tie groups as letters; those after z are numbered."""
+    """Return the tie groups as letters; those after z are numbered."""
     return " ".join(chr(ord("a") + one - 1) if one <= 26 else str(one) for one in ranked.tie_groups)
 
 
 def cost_text(row: Row) -> str:
-    """Seconds per comparison, in milliseconds.
+    """Return the milliseconds per comparison.
 
     >>> cost_text(Row(None, {}, comparisons=400, seconds=2.0))
     '5.0'
@@ -113,21 +116,21 @@ def cost_text(row: Row) -> str:
 
 
 def short_id(column: BoardColumn) -> str:
-    """The column's name within its test, or the test's id."""
+    """Return the name of a column within its test, or the id of a test."""
     return column.id if column.parent is None else column.id.removeprefix(f"{column.parent}/")
 
 
-def problems(board: Board) -> list[Problem]:
-    """Every reason for a missing or partial grade, columns with the same reason together."""
+def problems(board: Board) -> list[Ungraded]:
+    """Return every reason for a missing or partial grade, with the columns that it holds for."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for label, column, verdict in _unfinished(board):
         key = (label, "partly" if verdict.status == "ok" else verdict.status, verdict.reason or "no reason was given")
         found.setdefault(key, []).append(column)
-    return [Problem(label, tuple(columns), status, reason) for (label, status, reason), columns in found.items()]
+    return [Ungraded(label, tuple(columns), status, reason) for (label, status, reason), columns in found.items()]
 
 
 def _unfinished(board: Board) -> Iterator[tuple[str, str, Verdict]]:
-    """Tests with a reason, and the columns whose reason is not just that of their test."""
+    """Yield tests with a reason, and columns whose reason is not just that of their test."""
     for ranked in board.rows:
         of_test: dict[str, Verdict] = {}
         for column in board.columns:

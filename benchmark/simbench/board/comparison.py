@@ -1,4 +1,4 @@
-"""Two runs side by side: the difference of their grades, of tests and of their columns, paired over models they share.
+"""Compare two runs: the differences of grades on tests and on their columns, paired over the models they share.
 
 Its interval leaves the same models out of both grades, so that what the models have in common cancels. A difference is
 positive where the second run is better.
@@ -37,12 +37,12 @@ class Difference:
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return it as plain data."""
         return asdict(self)
 
 
 def compare(first: Board, second: Board, metrics: Sequence[tuple[str, str]] = ()) -> list[Difference]:
-    """The differences of every test that both runs have, for pairs of metrics, or for every metric that both have.
+    """Return the differences on every test that both runs have, for pairs of metrics or all metrics that both have.
 
     Raises:
         SimbenchError: the runs are not of one suite and version, ask another thing under one name, or have no metric in
@@ -67,7 +67,7 @@ def compare(first: Board, second: Board, metrics: Sequence[tuple[str, str]] = ()
 
 
 def only_in_one(first: Board, second: Board) -> dict[str, list[str]]:
-    """The tests and metrics that `compare` leaves out: `{"first": […], "second": […]}`."""
+    """Return the tests and metrics that `compare` leaves out: `{"first": […], "second": […]}`."""
     names = [
         [*(column.id for column in board.tests), *(ranked.row.metric.label for ranked in board.rows)]
         for board in (first, second)
@@ -79,7 +79,7 @@ def only_in_one(first: Board, second: Board) -> dict[str, list[str]]:
 
 
 def check_same_tests(first: Sequence[BoardColumn], second: Sequence[BoardColumn]) -> None:
-    """A test that is asked or judged in another way has no difference worth the name: `SimbenchError`."""
+    """Raise `SimbenchError` if a test asks or judges in another way, so that a difference means nothing."""
     others = {column.id: column for column in second}
     for column in first:
         if column.id in others:
@@ -98,7 +98,7 @@ def _check_same(one: BoardColumn, other: BoardColumn) -> None:
 
 
 def worsened(baseline: Board, now: Board) -> list[str]:
-    """What a run does not hold of a baseline, a line each: what passed and does not, and what is no longer there.
+    """Return a line for each test or metric of a baseline that a run lacks, or that passed and no longer does.
 
     Raises:
         SimbenchError: the two are not of one suite and version.
@@ -146,7 +146,7 @@ def _is_worse(first: Verdict, second: Verdict) -> bool:
 
 
 def paired_interval(first: Verdict, second: Verdict) -> tuple[float, float] | None:
-    """The 95 % interval of second − first in [-1, 1], leaving the same models out of both (see `verdicts.jackknife`).
+    """Return the 95 % interval of second − first in [-1, 1], with the same models left out of both.
 
     Of statistics it covers more than it says: rank correlations of two indices with a third quantity, over all pairs of
     5 or 10 models, were covered in .97 to 1.0 of 300 simulations.

@@ -1,4 +1,4 @@
-"""A board as a JSON document and back. The document is the published record: its shape has a version."""
+"""Write a board as a JSON document, and read it. The document is the published record: its shape has a version."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Document(_Part):
 
 
 def to_document(board: Board, scores: Sequence[ScoreRow] | None = None) -> dict[str, Any]:
-    """The board in JSON types, with the scores behind it where they are given; what is not finite becomes null."""
+    """Return the board in JSON types, with the scores behind it if given; what is not finite becomes null."""
     document: dict[str, Any] = json_safe(
         {
             "schema_version": SCHEMA_VERSION,
@@ -122,7 +122,7 @@ def to_document(board: Board, scores: Sequence[ScoreRow] | None = None) -> dict[
 
 
 def from_document(document: Mapping[str, Any]) -> Board:
-    """The board a document records, its aggregates derived anew.
+    """Return the board that a document records, its aggregates derived anew.
 
     Raises:
         SimbenchError: another schema version, or not such a document; says what to do.
@@ -155,17 +155,17 @@ def wrong_version(document: str, version: int) -> str:
 
 
 def evidence_in(document: Mapping[str, Any]) -> Evidence | None:
-    """The scores that a document carries; None where it has none.
+    """Return the scores that a document carries; None where it has none.
 
     Raises:
-        SimbenchError: what it has there is something else.
+        SimbenchError: the evidence is malformed.
     """
     found = document.get("evidence")
     return None if found is None else _checked(Evidence, found)
 
 
 def json_safe(value: Any) -> Any:
-    """JSON types only: numbers that are not finite become null, anything unknown its text.
+    """Return a value in JSON types: numbers that are not finite become null, anything unknown its text.
 
     >>> json_safe({"a": (1, float("nan")), 2: {"b"}})
     {'a': [1, None], '2': ['b']}
@@ -251,5 +251,5 @@ def _verdict(record: CellRecord) -> Verdict:
 
 
 def _numbers(recorded: Mapping[str, float | None]) -> dict[str, float]:
-    """What was not finite is NaN again."""
+    """Return the numbers, NaN again where they were not finite."""
     return {name: math.nan if value is None else value for name, value in recorded.items()}

@@ -1,4 +1,4 @@
-"""How sure the order of a leaderboard is: intervals of mean ranks, and groups that cannot be told apart.
+"""Estimate how sure the order of a leaderboard is: intervals of mean ranks, and groups of tied metrics.
 
 A seeded, paired bootstrap over (test, model) units. One draw takes as many tests as there are, with replacement, and
 as many models of every name (`cnn/0`, `cnn/1`, … are the models of `cnn`); all metrics see the same draw. A trial
@@ -19,11 +19,11 @@ from simbench.seeds import seed_for
 from simbench.verdicts.jackknife import models_by_name
 from simbench.verdicts.verdict import Verdict
 
+# With fewer tests than this a resample of tests says next to nothing.
 FEWEST_TESTS = 10
-"""With fewer tests than this a resample of tests says next to nothing."""
 RESAMPLES = 1000
+# Grades that differ only by rounding errors are ties.
 DIGITS = 12
-"""Grades that differ only by rounding errors are ties."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class RankStatistics:
 
 
 def note_on_ranks(tests: int) -> str:
-    """What is said where there are no rank intervals; nothing where there are.
+    """Return the reason for which there are no rank intervals; empty where there are some.
 
     >>> note_on_ranks(5)
     'too few tests (5) for rank intervals and tie groups: they need 10'
@@ -50,7 +50,7 @@ def note_on_ranks(tests: int) -> str:
 
 
 def rank_statistics(graded: Sequence[Sequence[Verdict]], resamples: int = RESAMPLES) -> RankStatistics:
-    """Intervals and tie groups of metrics that are ordered by mean rank.
+    """Return intervals and tie groups of metrics that are ordered by mean rank.
 
     Args:
         graded: per metric, its verdicts on the tests, in one order; all of them graded.
@@ -63,7 +63,7 @@ def rank_statistics(graded: Sequence[Sequence[Verdict]], resamples: int = RESAMP
 
 
 def resampled_mean_ranks(graded: Sequence[Sequence[Verdict]], resamples: int = RESAMPLES) -> Floats:
-    """`(draws, metrics)`: every metric's mean rank in every draw that left something to grade."""
+    """Return `(draws, metrics)`: every metric's mean rank in every draw that left something to grade."""
     from scipy.stats import rankdata  # half a second to import, and most boards have too few tests to need it
 
     tests = len(graded[0])
@@ -82,7 +82,7 @@ def resampled_mean_ranks(graded: Sequence[Sequence[Verdict]], resamples: int = R
 
 
 def tie_groups(ranks: Floats) -> tuple[tuple[int, ...], ...]:
-    """The groups each metric is in; metrics (columns) are in the order of the board.
+    """Return the groups each metric is in; metrics (columns) are in the order of the board.
 
     Two metrics are tied when the 95 % interval of the difference of their mean ranks, draw by draw, holds 0. Being tied
     is not transitive, so groups overlap: each is a longest run of neighbours that are all tied with each other.
@@ -107,7 +107,7 @@ def tie_groups(ranks: Floats) -> tuple[tuple[int, ...], ...]:
 def drawn_models(
     graded: Sequence[Sequence[Verdict]], resamples: int, random: np.random.Generator
 ) -> Mapping[str, npt.NDArray[np.int64]]:
-    """Per model, how often each draw took it; drawn among the models of one name."""
+    """Return, per model, how often each draw took it; models of one name are drawn among each other."""
     tallies = [tally for verdicts in graded for one in verdicts for tally in one.tallies]
     models = {model for tally in tallies for model in tally.models}
     models |= {model for verdicts in graded for one in verdicts for model in one.without}
@@ -121,7 +121,7 @@ def drawn_models(
 def resampled_grades(
     verdicts: Sequence[Verdict], drawn: Mapping[str, npt.NDArray[np.int64]], resamples: int
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """`(draws, metrics)` grades on one test, and the draws in which every metric has one.
+    """Return `(draws, metrics)` grades on one test, and the draws in which every metric has one.
 
     A verdict that does not say how its grade depends on models keeps it in every draw.
     """
@@ -147,7 +147,7 @@ def resampled_grades(
 
 
 def _resampled_statistic(verdict: Verdict, drawn: Mapping[str, npt.NDArray[np.int64]]) -> float | Floats:
-    """To first order in how often models are drawn: θ + Σ (n_m - 1)(k - 1)/k (mean θ₋ - θ₋ₘ), clipped to [0, 1].
+    """Return θ + Σ (n_m - 1)(k - 1)/k (mean θ₋ - θ₋ₘ), clipped: a statistic to first order in the models drawn.
 
     For a mean of model effects this is their mean over the draw. Models of a name one of which the statistic cannot do
     without do not move it.

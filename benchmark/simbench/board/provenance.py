@@ -1,4 +1,4 @@
-"""Provenance as lines of text: whatever a run recorded, in its order."""
+"""Put provenance into lines of text: whatever a run recorded, in its order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def provenance_lines(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and values as they are shown; unknown ones are left out.
+    """Return names and values as they are shown; unknown ones are left out.
 
     >>> provenance_lines({"dirty": False, "versions": {"torch": "2.4", "numpy": "1.26"}, "device": None})
     [('dirty', 'no'), ('versions', 'torch 2.4, numpy 1.26')]

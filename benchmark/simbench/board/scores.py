@@ -44,7 +44,7 @@ class ScoreRow:
 
     @staticmethod
     def place_of(comparison: Comparison) -> tuple[str, str, str, str, str, str]:
-        """The six columns that name a comparison."""
+        """Return the six columns that name a comparison."""
         a, b = comparison.a, comparison.b
         changes = [
             " ".join(str(step) for step in (side.reparametrisation, side.transform) if step is not None)

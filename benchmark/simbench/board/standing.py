@@ -1,4 +1,4 @@
-"""Aggregates and ranks, always derived from the verdicts of the field that is shown."""
+"""Derive aggregates and ranks, always from the verdicts of all metrics that are shown."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def board_of(
     rows: Sequence[Row],
     provenance: Mapping[str, Any],
 ) -> Board:
-    """The board of these rows, ordered.
+    """Return the board of these rows, ordered.
 
-    Ranked rows first, by mean rank, then mean grade, then label. Below them the rows that left questions unanswered,
-    all those of a test or some, by coverage, tests passed, label: ranked, they would gain by what they leave out.
+    Ranked rows come first, by mean rank, then mean grade, then label. Below them stand the rows that left questions of
+    a test unanswered, by coverage, tests passed, label: ranked, they would gain by what they leave out.
     """
     tests = [column.id for column in columns if column.parent is None]
     complete = [row for row in rows if all(_answered(row, test) for test in tests)]
@@ -35,13 +35,13 @@ def board_of(
 
 
 def without(board: Board, labels: Collection[str]) -> Board:
-    """The board that these metrics never entered: ranks are those among the rest."""
+    """Return the board without some metrics: ranks are those among the rest."""
     rows = [ranked.row for ranked in board.rows if ranked.row.metric.label not in labels]
     return board_of(board.suite, board.version, board.about, board.columns, rows, board.provenance)
 
 
 def average_ranks(grades: Sequence[float]) -> list[float]:
-    """Ranks from 1 for the largest; ties share the average of the ranks they take up.
+    """Return ranks from 1 for the largest; ties share the average of the ranks they take up.
 
     >>> average_ranks([0.5, 1.0, 0.5, 0.1])
     [2.5, 1.0, 2.5, 4.0]
@@ -54,7 +54,7 @@ def average_ranks(grades: Sequence[float]) -> list[float]:
 
 
 def _mean_ranks(complete: Sequence[Row], tests: Sequence[str]) -> dict[int, float]:
-    """The mean over the tests of every complete row's rank, by position."""
+    """Return the mean over the tests of every complete row's rank, by position."""
     if not tests:
         return {}
     per_test = [average_ranks([row.verdicts[test].grade or 0.0 for row in complete]) for test in tests]
@@ -62,7 +62,7 @@ def _mean_ranks(complete: Sequence[Row], tests: Sequence[str]) -> dict[int, floa
 
 
 def _with_intervals(ordered: Sequence[RankedRow], tests: Sequence[str]) -> tuple[RankedRow, ...]:
-    """The rows with intervals of their ranks and tie groups, where there are tests enough."""
+    """Return the rows with intervals of their ranks and tie groups, where there are enough tests."""
     complete = [ranked for ranked in ordered if ranked.mean_rank is not None]
     if not complete or note_on_ranks(len(tests)):
         return tuple(ordered)
@@ -75,7 +75,7 @@ def _with_intervals(ordered: Sequence[RankedRow], tests: Sequence[str]) -> tuple
 
 
 def _with_places(rows: Sequence[Row], complete: Sequence[Row]) -> list[tuple[Row, int]]:
-    """Each row with its position among the complete ones, −1 for a partial row."""
+    """Return each row with its position among the complete ones, −1 for a partial row."""
     places = {id(row): position for position, row in enumerate(complete)}
     return [(row, places.get(id(row), -1)) for row in rows]
 
@@ -98,7 +98,7 @@ def _grade(row: Row, test: str) -> float | None:
 
 
 def _answered(row: Row, test: str) -> bool:
-    """Whether every question of a test has an answer: a verdict on some of them says what the others lack."""
+    """Return whether every question of a test has an answer: a verdict on some of them says what the others lack."""
     verdict: Verdict | None = row.verdicts.get(test)
     return verdict is not None and verdict.status == "ok" and verdict.reason is None
 

@@ -1,4 +1,4 @@
-"""A bundle as files: a zip or a folder, read as something that a stranger wrote.
+"""Read and write a bundle, a zip or a folder; what is read was written by a stranger.
 
 Guaranteed when reading: nothing is written to disk, executed or unpickled; no name leaves the bundle; links, encrypted
 and doubled entries are refused; no more than the stated bytes are ever unpacked. Guaranteed when writing: the same
@@ -20,8 +20,8 @@ from pathlib import Path
 from simbench.errors import SimbenchError
 from simbench.files import replacing
 
+# Contents by name within the bundle, with forward slashes.
 Files = Mapping[str, bytes]
-"""Contents by name within the bundle, with forward slashes."""
 
 # The bundle beside the tables of a published leaderboard.
 BUNDLE = "bundle.zip"
@@ -29,10 +29,10 @@ MANIFEST, SUITE, METRICS, PROVENANCE = "manifest.json", "suite.yaml", "metrics.j
 LARGEST_FILE = 256 * 2**20
 LARGEST_BUNDLE = 512 * 2**20
 MOST_FILES = 2000
+# Plain names, at most four deep: no `..`, no hidden file, no drive, no backslash, nothing that a shell reads.
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.@-]*(/[A-Za-z0-9_-][A-Za-z0-9_.@-]*){0,3}")
-"""Plain names, at most four deep: no `..`, no hidden file, no drive, no backslash, nothing that a shell reads."""
+# The earliest time that a zip can hold: when a bundle was packed is not part of it.
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip can hold: when a bundle was packed is not part of it."""
 READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -41,12 +41,12 @@ class BadBundleError(SimbenchError):
 
 
 def sha256(content: bytes) -> str:
-    """The checksum that manifests hold."""
+    """Return the checksum that manifests hold."""
     return hashlib.sha256(content).hexdigest()
 
 
 def read_files(path: Path) -> dict[str, bytes]:
-    """All files of a bundle, by name.
+    """Read all files of a bundle, by name.
 
     Raises:
         BadBundleError: there is no such bundle, or something in it is not safe to read.
@@ -72,7 +72,7 @@ def write_files(path: Path, files: Files) -> Path:
 
 
 def zipped(files: Files) -> bytes:
-    """The files as the bytes of a zip, without times, owners or order of their own."""
+    """Return the files as the bytes of a zip, without times, owners or order of their own."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(files):

@@ -1,4 +1,4 @@
-"""What the files of a bundle say: strictly typed, parsed without importing, executing or unpickling anything.
+"""Parse the files of a bundle into strict types, without importing, executing or unpickling anything.
 
 | file | content |
 | --- | --- |
@@ -74,7 +74,7 @@ class Contents:
 
     @property
     def digest(self) -> str:
-        """What names this bundle: the checksum of its manifest, and so of every file in it."""
+        """The name of this bundle: the checksum of its manifest, and so of every file in it."""
         return sha256(self.files[MANIFEST])
 
     @property
@@ -89,7 +89,7 @@ class Contents:
 
 
 def manifest_for(files: Files, suite: Suite) -> bytes:
-    """The manifest of these files."""
+    """Return the manifest of these files."""
     entries = {name: FileEntry(sha256=sha256(files[name]), bytes=len(files[name])) for name in sorted(files)}
     manifest = Manifest(
         format=FORMAT,
@@ -103,13 +103,13 @@ def manifest_for(files: Files, suite: Suite) -> bytes:
 
 
 def json_bytes(document: Any) -> bytes:
-    """JSON as bundles hold it: sorted, indented, no NaN."""
+    """Return JSON as bundles hold it: sorted, indented, no NaN."""
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 
 def checksum_problems(files: Files, manifest: Manifest) -> list[tuple[str, str]]:
-    """(file, what is wrong) for every file that the manifest does not account for."""
+    """Return (file, problem) for every file that the manifest does not account for."""
     problems = [(name, "is not in the manifest") for name in files if name != MANIFEST and name not in manifest.files]
     for name, entry in manifest.files.items():
         if name not in files:
@@ -120,7 +120,7 @@ def checksum_problems(files: Files, manifest: Manifest) -> list[tuple[str, str]]
 
 
 def parse_manifest(files: Files) -> Manifest:
-    """The manifest; `BadBundleError` where there is none, or one of another version."""
+    """Read the manifest; `BadBundleError` where there is none, or one of another version."""
     if MANIFEST not in files:
         raise BadBundleError(f"no {MANIFEST}: not a bundle (`simbench publish SUITE --bundle FILE` writes one)")
     raw = parse_json(MANIFEST, files[MANIFEST])
@@ -134,7 +134,7 @@ def parse_manifest(files: Files) -> Manifest:
 
 
 def parse(files: Files) -> Contents:
-    """The contents of a bundle.
+    """Parse the contents of a bundle.
 
     Raises:
         BadBundleError: a file is missing, of a wrong type, or not what a bundle may hold; says which and where.
@@ -162,7 +162,7 @@ def parse(files: Files) -> Contents:
 
 
 def parse_json(name: str, content: bytes) -> Any:
-    """JSON proper: UTF-8, no NaN, no Infinity, no number beyond a float, nothing absurdly deep."""
+    """Parse JSON proper: UTF-8, no NaN, no Infinity, no number beyond a float, nothing absurdly deep."""
 
     def refuse(constant: str) -> Any:
         raise BadBundleError(f"{name}: {constant} is not JSON")

@@ -21,7 +21,7 @@ from simbench.registry import Origin
 
 
 class SourcePointer(BaseModel):
-    """Where the code of a metric stands: a pointer and a hash, never the code, as nothing in a bundle is executed.
+    """A pointer to the code of a metric, and its hash; never the code, as nothing in a bundle is executed.
 
     Attributes:
         file: its path inside the package, or its name alone.

@@ -22,11 +22,11 @@ from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.suite.schema import Suite
 
+# Per metric label, records by score key.
 Records = Mapping[str, Mapping[str, ScoreRecord]]
-"""Per metric label, records by score key."""
 
+# The folders of an absolute path in a message, as in `ValueError: /home/me/lab/data.npz is empty`.
 ABSOLUTE_PATH = re.compile(r"(?<![\w.~])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\\])+(?=[^\s/\\:'\"]*)")
-"""The folders of an absolute path in a message, as in `ValueError: /home/me/lab/data.npz is empty`."""
 
 
 class Packed(NamedTuple):
@@ -38,7 +38,7 @@ class Packed(NamedTuple):
 
 
 def bundle_of(plan: Plan, store: Store, *, with_models: bool = False) -> Packed:
-    """The bundle of a plan from what is in the store; `with_models` adds the trained weights."""
+    """Return the bundle of a plan from what is in the store; `with_models` adds the trained weights."""
     records = stored_records(plan, store)
     return pack(
         plan.suite,
@@ -56,7 +56,7 @@ def pack(
     provenance: Mapping[str, Mapping[str, Any]],
     models: Mapping[str, bytes] | None = None,
 ) -> Packed:
-    """All files of a bundle, the manifest included. The same scores give the same bytes."""
+    """Return all files of a bundle, the manifest included. The same scores give the same bytes."""
     # As read from the file, whose objects are sorted, so that the board has the same bytes for readers of the bundle.
     recorded = [MetricRecord.model_validate_json(record_bytes(record_of(metric))) for metric in metrics]
     clean = portable(suite, metrics)
@@ -78,17 +78,17 @@ def pack(
 
 
 def recorded_plan(suite: Suite, metrics: Sequence[MetricRecord]) -> Plan:
-    """The plan of a bundle, from metadata alone: no metric's code is needed for keys and grades."""
+    """Plan the suite of a bundle from metadata alone: no metric's code is needed for keys and grades."""
     return make_plan(suite, [recorded_metric(one) for one in metrics if one.on_board])
 
 
 def regraded(plan: Plan, records: Records, provenance: Mapping[str, Mapping[str, Any]]) -> Board:
-    """The board that follows from records."""
+    """Return the board that follows from records."""
     return grade(plan, records, {"runs": dict(provenance)})
 
 
 def without_paths(record: ScoreRecord) -> ScoreRecord:
-    """The record, its messages without the folders of whoever took the score."""
+    """Return the record, its messages without the folders of whoever took the score."""
     reason = None if record.reason is None else ABSOLUTE_PATH.sub("…/", record.reason)
     warnings = tuple(ABSOLUTE_PATH.sub("…/", warning) for warning in record.warnings)
     return record.model_copy(update={"reason": reason, "warnings": warnings})
@@ -100,7 +100,7 @@ def record_bytes(metric: MetricRecord) -> bytes:
 
 
 def records_bytes(records: Mapping[str, ScoreRecord]) -> bytes:
-    """One record a line, by key."""
+    """Return one record a line, by key."""
     return "".join(f"{records[key].model_dump_json()}\n" for key in sorted(records)).encode()
 
 

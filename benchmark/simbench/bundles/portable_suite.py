@@ -1,4 +1,4 @@
-"""A suite as a bundle holds it: resolved, with nobody's paths in it, and read back without importing a plugin."""
+"""Write a suite into a bundle: resolved and without paths; read it without importing a plugin."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def _not_called(x: Any, y: Any) -> float:
     raise NotImplementedError
 
 
+# Stands for any metric of layers: the questions of a suite are counted before its metrics are looked at.
 OF_LAYERS = Metric("any", _not_called, higher_is_more_similar=True)
-"""Stands for any metric of layers: what a suite asks is counted before its metrics are looked at."""
 
 
 class CannotCheckError(SimbenchError):
-    """Something that a check needs is not here: no fault of the bundle."""
+    """A component that a check needs is not installed here: no fault of the bundle."""
 
     exit_code = ExitCode.INCOMPLETE
 
 
 class _Plain(yaml.SafeDumper):
-    """No anchors: the reader refuses aliases, since a few of them can stand for gigabytes."""
+    """A dumper without anchors: the reader refuses aliases, since a few of them can stand for gigabytes."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -55,7 +55,7 @@ class _Strict(yaml.SafeLoader):
 
 
 def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
-    """The suite with these metrics by name, its weights by the hash of their file, its plugins without folders.
+    """Return the suite with these metrics by name, its weights by the hash of their file, its plugins without folders.
 
     Raises:
         SimbenchError: it reads data from a file, which a bundle cannot name.
@@ -76,20 +76,20 @@ def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
 
 
 def suite_bytes(suite: Suite) -> bytes:
-    """A suite as YAML; the same suite gives the same bytes."""
+    """Return a suite as YAML; the same suite gives the same bytes."""
     text = yaml.dump(suite_data(suite), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
     return text.encode()
 
 
 def suite_data(suite: Suite) -> dict[str, Any]:
-    """The suite as plain data, with every default filled in."""
+    """Return the suite as plain data, with every default filled in."""
     data = suite.model_dump(mode="json", exclude={"tests"})
     data["tests"] = [test.model_dump(mode="json") for test in suite.tests]
     return data
 
 
 def read_suite(content: bytes) -> Suite:
-    """The suite of a bundle. Its plugins are not imported: code comes only from what is installed here.
+    """Read the suite of a bundle. Its plugins are not imported: code comes only from what is installed here.
 
     Raises:
         BadBundleError: it is no suite, or not one that a bundle may hold.
@@ -118,7 +118,7 @@ def read_suite(content: bytes) -> Suite:
 
 
 def suite_differences(one: Suite, other: Suite) -> list[str]:
-    """Where two suites differ in what decides a verdict: everything but the metrics and the plugins."""
+    """Return the places in which two suites differ, but for metrics and plugins, which decide no verdict."""
     keep = {name for name in Suite.model_fields if name not in ("metrics", "plugins", "about")}
     first, second = suite_data(one), suite_data(other)
     return sorted(place for name in keep for place in _differences(name, first[name], second[name]))
@@ -148,7 +148,7 @@ def _test(raw: Any) -> BaseModel:
 
 
 def _check_numbers(data: Any) -> None:
-    """No number with which a few bytes ask for a planet's memory."""
+    """Raise `BadBundleError` for a number with which a few bytes could ask for more memory than there is."""
     if isinstance(data, dict | list):
         for inner in data.values() if isinstance(data, dict) else data:
             _check_numbers(inner)
@@ -157,7 +157,7 @@ def _check_numbers(data: Any) -> None:
 
 
 def _check_components(suite: Suite) -> None:
-    """Everything that the suite names is known here, and none of it is a path."""
+    """Raise an error unless everything that the suite names is known here and none of it is a path."""
     datasets = [suite.probe.dataset, *(spec.train.dataset for spec in suite.models.values() if spec.train)]
     for component in datasets:
         if component.name not in DATASETS:
@@ -193,7 +193,7 @@ def _check_transform(transform: Component, test: str) -> None:
 
 
 def _check_size(suite: Suite) -> None:
-    """The plan of this suite fits into memory; asked before it is made."""
+    """Raise `BadBundleError` unless the plan of this suite fits into memory, before it is made."""
     try:
         groups = {name: model_group(suite, name) for name in suite.models}
     except SimbenchError as error:

@@ -26,7 +26,7 @@ def command(
     from simbench.bundles.archive import BUNDLE, write_files
     from simbench.cli.output import progress_console
     from simbench.errors import SimbenchError
-    from simbench.publish.publish import publish
+    from simbench.publish.folder import publish
     from simbench.verify.merge import merge
     from simbench.verify.verification import open_bundle
 

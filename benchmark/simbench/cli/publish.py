@@ -36,7 +36,7 @@ def command(
     from simbench.bundles.pack import bundle_of
     from simbench.cli.output import progress_console
     from simbench.errors import ExitCode, SimbenchError
-    from simbench.publish.publish import publish
+    from simbench.publish.folder import publish
     from simbench.results.store import Store
     from simbench.run.session import prepare, stored_results
 

@@ -1,7 +1,7 @@
-"""The leaderboard as one self-contained page: no network, everything inlined, everything escaped.
+"""Write the leaderboard as one self-contained page: no network, everything inlined, everything escaped.
 
-The table is in the HTML, so that it can be read without scripts; scripts sort and filter it, and draw what is behind a
-grade from the data that lies in the page as JSON.
+The table is in the HTML, so that it can be read without scripts. Scripts sort and filter it, and draw the scores and
+answers behind a grade; they and their data lie in the page compressed, as `unpack.js` says.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ VIOLATIONS_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Cell:
+class PrintedCell:
     """One cell, ready to print. `low`, `high` and `dot` place the interval and the grade on a bar."""
 
     heading: str
@@ -58,14 +58,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PrintedRow:
     """One row, ready to print."""
 
     metric: MetricInfo
     title: str
     rank: str
     rank_sort: str
-    cells: tuple[Cell, ...]
+    cells: tuple[PrintedCell, ...]
     passed: int
     tests: int
     coverage: str
@@ -82,7 +82,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class PackedElement:
-    """A script element that lies packed in the page; `test` is that of which it holds the evidence."""
+    """A script element that lies compressed in the page; `test` is the id of the test whose evidence it holds."""
 
     type: str
     text: str
@@ -130,12 +130,12 @@ def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
 
 
 def fragment(board: Board) -> str:
-    """The table alone, for a notebook; its style touches nothing else on the page."""
+    """Return the table alone, for a notebook; its style touches nothing else on the page."""
     return _render("fragment.html.j2", board)
 
 
 def _shortened(value: Any) -> Any:
-    """The same with fewer digits."""
+    """Return a value with all its numbers rounded to six digits."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
@@ -161,10 +161,10 @@ def _render(template: str, board: Board, **values: Any) -> str:
     )
 
 
-def _entry(ranked: RankedRow, board: Board) -> Entry:
+def _entry(ranked: RankedRow, board: Board) -> PrintedRow:
     cells = tuple(_cell(column, cell(ranked.row, column)) for column in board.columns)
     info, declared = ranked.row.metric, ranked.row.metric.declaration
-    return Entry(
+    return PrintedRow(
         metric=info,
         title=_lines(info.summary, declared.formula, declared.reference, _direction(declared), info.identity),
         rank=rank_text(ranked.mean_rank),
@@ -185,9 +185,9 @@ def _entry(ranked: RankedRow, board: Board) -> Entry:
     )
 
 
-def _cell(column: BoardColumn, verdict: Verdict) -> Cell:
+def _cell(column: BoardColumn, verdict: Verdict) -> PrintedCell:
     low, high = verdict.interval or (verdict.grade or 0.0, verdict.grade or 0.0)
-    return Cell(
+    return PrintedCell(
         heading=short_id(column),
         of_test=column.parent is not None,
         state=state(verdict),
@@ -211,7 +211,7 @@ def _outcome(column: BoardColumn, verdict: Verdict) -> str:
 
 
 def _details(verdict: Verdict) -> Iterator[str]:
-    """What stands behind a grade."""
+    """Yield lines on what stands behind a grade."""
     if verdict.reason:
         yield verdict.reason
     if verdict.comparisons:

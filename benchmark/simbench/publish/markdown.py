@@ -1,4 +1,4 @@
-"""The leaderboard as a README that reads well on a code host."""
+"""Write the leaderboard as a README that reads well on a code host."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from simbench.board.cells import (
 from simbench.board.provenance import provenance_lines
 from simbench.verdicts.verdict import Verdict
 
+# Characters that start markup; underscores inside a word do not.
 SPECIAL = re.compile(r"[\\`*<&\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""What starts markup; underscores inside a word do not."""
 
 
 def to_markdown(board: Board) -> str:
-    """The whole page: about, table, columns of tests, reasons, provenance."""
+    """Return the whole page: about, table, columns of tests, reasons, provenance."""
     parts = [f"# {escaped(board.suite)}@{board.version}", escaped(" ".join(board.about.split()))]
     parts += [_table(board, board.tests), legend(board)]
     parts += ["## Tests", "\n".join(_about(column) for column in board.tests)]
@@ -46,7 +46,7 @@ def to_markdown(board: Board) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text that Markdown and HTML leave alone, on one line.
+    """Escape a text on one line, so that Markdown and HTML leave it alone.
 
     >>> print(escaped("my_metric | <i> _x_"))
     my_metric \\| \\<i> \\_x\\_

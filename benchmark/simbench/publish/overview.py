@@ -1,4 +1,4 @@
-"""The index over the suites that are published in a folder, as Markdown and as a page."""
+"""Write the index over the suites that are published in a folder, as Markdown and as a page."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ INTRODUCTION = (
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One published suite, or why its leaderboard cannot be read."""
+class PublishedSuite:
+    """One published suite, or the problem for which its leaderboard cannot be read."""
 
     folder: str
     title: str
@@ -48,13 +48,13 @@ def publish_overview(folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _entry(path: Path) -> Entry:
+def _entry(path: Path) -> PublishedSuite:
     try:
         board = from_document(json.loads(path.read_text(encoding="utf-8")))
     except (SimbenchError, json.JSONDecodeError, AttributeError) as error:
-        return Entry(path.parent.name, path.parent.name, "", 0, 0, 0, (), problem=f"cannot be read: {error}")
+        return PublishedSuite(path.parent.name, path.parent.name, "", 0, 0, 0, (), problem=f"cannot be read: {error}")
     ranked = [one for one in board.rows if one.mean_rank is not None]
-    return Entry(
+    return PublishedSuite(
         folder=path.parent.name,
         title=f"{board.suite}@{board.version}",
         about=" ".join(board.about.split()),
@@ -66,7 +66,7 @@ def _entry(path: Path) -> Entry:
 
 
 def _leaders(board: Board) -> tuple[str, ...]:
-    """The first ranked metrics, with mean rank and tests passed."""
+    """Return the first ranked metrics, with mean rank and tests passed."""
     return tuple(
         f"{one.row.metric.label} (mean rank {rank_text(one.mean_rank)}, passes {one.passed} of {one.tests})"
         for one in board.rows[:LEADERS]
@@ -74,7 +74,7 @@ def _leaders(board: Board) -> tuple[str, ...]:
     )
 
 
-def _markdown(entries: list[Entry]) -> str:
+def _markdown(entries: list[PublishedSuite]) -> str:
     lines = ["| suite | tests | metrics | first by mean rank |", "| --- | --- | --- | --- |"]
     for entry in entries:
         link = f"[{escaped(entry.title)}]({entry.folder}/README.md)"

@@ -1,4 +1,7 @@
-"""Write the scores as flat files: one line per score that a test asked for. The same scores give the same bytes."""
+"""Write grades and scores as flat files: a line per metric and column, and per score that a test asked for.
+
+The same board and scores give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,78 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from simbench.board.board import Board
+from simbench.board.cells import cell
 from simbench.board.scores import ScoreRow
 
 SCORES_CSV, SCORES_PARQUET = "scores.csv", "scores.parquet"
-HEADER = tuple(field.name for field in fields(ScoreRow))
+SCORE_COLUMNS = tuple(field.name for field in fields(ScoreRow))
 NUMBERS = ("value", "standard_error", "tiebreak", "seconds")
+GRADE_COLUMNS = (
+    "suite",
+    "version",
+    "metric",
+    "identity",
+    "family",
+    "test",
+    "column",
+    "kind",
+    "status",
+    "grade",
+    "low",
+    "high",
+    "passed",
+    "comparisons",
+    "reason",
+    "mean_rank",
+    "mean_grade",
+    "coverage",
+    "seconds",
+)
+
+
+def grades_csv(board: Board) -> str:
+    """Return the leaderboard as the text of a CSV file; unknown values, and the column of whole tests, are empty."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(GRADE_COLUMNS)
+    for ranked in board.rows:
+        info = ranked.row.metric
+        for column in board.columns:
+            verdict = cell(ranked.row, column)
+            low, high = verdict.interval or (None, None)
+            writer.writerow(
+                (
+                    board.suite,
+                    board.version,
+                    info.label,
+                    info.identity,
+                    info.declaration.family,
+                    column.parent or column.id,
+                    "" if column.parent is None else column.id.removeprefix(f"{column.parent}/"),
+                    column.kind,
+                    verdict.status,
+                    verdict.grade,
+                    low,
+                    high,
+                    "" if verdict.passed is None else str(verdict.passed).lower(),
+                    verdict.comparisons,
+                    verdict.reason,
+                    ranked.mean_rank,
+                    ranked.mean_grade,
+                    ranked.coverage,
+                    ranked.row.seconds,
+                )
+            )
+    return file.getvalue()
 
 
 def scores_csv(scores: Sequence[ScoreRow]) -> str:
     """Return the text of the CSV file; what is not known is empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows([_cell(score, name) for name in HEADER] for score in scores)
+    writer.writerow(SCORE_COLUMNS)
+    writer.writerows([_cell(score, name) for name in SCORE_COLUMNS] for score in scores)
     return file.getvalue()
 
 
@@ -30,8 +92,8 @@ def scores_parquet(scores: Sequence[ScoreRow]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, pa.float64() if name in NUMBERS else pa.string()) for name in HEADER])
-    table = pa.table({name: [_cell(score, name) for score in scores] for name in HEADER}, schema=schema)
+    schema = pa.schema([(name, pa.float64() if name in NUMBERS else pa.string()) for name in SCORE_COLUMNS])
+    table = pa.table({name: [_cell(score, name) for score in scores] for name in SCORE_COLUMNS}, schema=schema)
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", store_schema=False)
     return sink.getvalue()

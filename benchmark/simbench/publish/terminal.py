@@ -1,4 +1,4 @@
-"""The leaderboard in a terminal, as detailed as its width allows."""
+"""Draw the leaderboard in a terminal, as detailed as its width allows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from simbench.board.board import Board, BoardColumn, RankedRow
 from simbench.board.cells import (
-    Problem,
+    Ungraded,
     cell,
     grade_text,
     interval_text,
@@ -39,7 +39,7 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Detail:
-    """What a table shows; the first of `DETAILS` that fits is taken."""
+    """The columns and numbers that a table shows; the first of `DETAILS` that fits is taken."""
 
     columns_of_tests: bool = False
     intervals: bool = False
@@ -61,7 +61,7 @@ DETAILS = (
 
 
 def table(board: Board, width: int | None = None) -> Table:
-    """Metrics × tests for a terminal of this width (default: the one we are in).
+    """Return the table of metrics × tests for a terminal of this width (by default, the current one).
 
     When it is too narrow the columns of tests go first, then intervals, long headings, costs, long names and, at last,
     the grades.
@@ -72,17 +72,17 @@ def table(board: Board, width: int | None = None) -> Table:
 
 
 def reasons(board: Board) -> Group:
-    """The legend, then why grades are missing or partial: one line per metric and reason."""
+    """Return the legend, and a line per metric and reason for which a grade is missing or partial."""
     return Group(Text(legend(board), style="dim"), *(_reason(problem) for problem in problems(board)))
 
 
-def _reason(problem: Problem) -> Text:
+def _reason(problem: Ungraded) -> Text:
     said = f"{problem.metric} {', '.join(problem.columns)}: {problem.reason}"
     return Text.assemble((f"{problem.status:<8}", STYLES[problem.status]), said)
 
 
 def _natural_width(drawn: Table) -> int:
-    """The width at which nothing has to be folded."""
+    """Return the width at which nothing has to be folded."""
     unlimited = Console(width=10_000)
     return Measurement.get(unlimited, unlimited.options, drawn).maximum
 
@@ -130,7 +130,7 @@ def _cell(verdict: Verdict, detail: Detail) -> Text:
 
 
 def _folded(name: str, letters: int) -> str:
-    """A long name on several lines, broken after underscores where that is possible.
+    """Return a long name on several lines, broken after underscores where that is possible.
 
     >>> _folded("logit_distance_relative", 16)
     'logit_distance_\\nrelative'
@@ -144,7 +144,7 @@ def _folded(name: str, letters: int) -> str:
 
 
 def _heading(column: BoardColumn, letters: int) -> Text:
-    """The id, a word per line; long words are shortened."""
+    """Return the id of a column, a word per line; long words are shortened."""
     words = short_id(column).replace("-", "_").split("_")
     shortened = [word if len(word) <= letters else f"{word[: letters - 1]}." for word in words]
     return Text("\n".join(shortened), style="dim" if column.parent is not None else "bold")

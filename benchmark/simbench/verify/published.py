@@ -12,11 +12,11 @@ from simbench.bundles.archive import BUNDLE, MANIFEST, BadBundleError
 from simbench.bundles.contents import Contents, parse_json
 from simbench.bundles.pack import recorded_plan, regraded
 from simbench.grading import score_table
-from simbench.publish.publish import rendered
+from simbench.publish.folder import rendered
 from simbench.publish.rendering import unpacked
 from simbench.publish.tables import SCORES_CSV
 from simbench.verify.regrade import checked_records, differences
-from simbench.verify.report import Finding
+from simbench.verify.report import Discrepancy
 
 LARGEST_FILE = 64 * 2**20
 
@@ -34,7 +34,7 @@ def published_board(contents: Contents) -> tuple[Board, list[ScoreRow]]:
     return regraded(plan, records, contents.provenance), score_table(plan, records)
 
 
-def check_published(folder: Path, contents: Contents) -> list[Finding]:
+def check_published(folder: Path, contents: Contents) -> list[Discrepancy]:
     """Compare a published folder with what its bundle's scores give; every file is rendered again.
 
     Raises:
@@ -49,15 +49,17 @@ def check_published(folder: Path, contents: Contents) -> list[Finding]:
     return findings
 
 
-def _unlike(folder: Path, expected: Mapping[str, bytes]) -> Iterator[Finding]:
+def _unlike(folder: Path, expected: Mapping[str, bytes]) -> Iterator[Discrepancy]:
     for name, content in expected.items():
         path = folder / name
         if not path.is_file():
-            yield Finding("document", name, note="is missing from the published folder")
+            yield Discrepancy("document", name, note="is missing from the published folder")
         elif path.stat().st_size > LARGEST_FILE:
             raise BadBundleError(f"{name}: larger than {LARGEST_FILE // 2**20} MB")
         elif not _same(path, content):
-            yield Finding("document", name, note="is not what the bundle's scores give (or another version wrote it)")
+            yield Discrepancy(
+                "document", name, note="is not what the bundle's scores give (or another version wrote it)"
+            )
 
 
 def _same(path: Path, content: bytes) -> bool:

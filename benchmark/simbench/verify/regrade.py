@@ -17,7 +17,7 @@ from simbench.registry import METRICS
 from simbench.results.provenance import identifier
 from simbench.results.record import ScoreRecord
 from simbench.suite.load import bundled_suites, load_suite
-from simbench.verify.report import Finding, Step, step_of
+from simbench.verify.report import Discrepancy, Step, step_of
 
 # Largest difference, due to rounding, of grades and intervals of the same scores on two machines.
 ROUNDING = 1e-9
@@ -27,7 +27,7 @@ RANKED = ("mean_rank", "mean_grade", "passed", "graded", "coverage", "rank", "ti
 def check_files(contents: Contents) -> Step:
     """Check the level `claimed`: every file has the checksum that the manifest gives."""
     problems = checksum_problems(contents.files, contents.manifest)
-    findings = [Finding("checksum", name, note=what) for name, what in problems]
+    findings = [Discrepancy("checksum", name, note=what) for name, what in problems]
     count = sum(len(records) for records in contents.scores.values())
     summary = f"{len(contents.files)} files, {len(contents.metrics)} metrics, {count} scores"
     return step_of("claimed", summary, findings)
@@ -55,9 +55,9 @@ def check_grades(contents: Contents) -> Step:
     return step_of("regraded", summary, findings)
 
 
-def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str, ScoreRecord]], list[Finding]]:
+def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str, ScoreRecord]], list[Discrepancy]]:
     """Return the records whose keys are those of the plan, by metric, and findings on the others."""
-    findings: list[Finding] = []
+    findings: list[Discrepancy] = []
     kept: dict[str, dict[str, ScoreRecord]] = {}
     for planned in plan.metrics:
         label = planned.metric.label
@@ -65,7 +65,7 @@ def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str,
         for record in contents.scores[label]:
             problem = _key_problem(plan, planned, record)
             if problem is None and record.key in kept[label]:
-                problem = Finding("key", f"{label} {record.key}", note="stands twice")
+                problem = Discrepancy("key", f"{label} {record.key}", note="stands twice")
             if problem is not None:
                 findings.append(problem)
             else:
@@ -73,10 +73,10 @@ def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str,
     return kept, findings
 
 
-def differences(claimed: Mapping[str, Any], found: Mapping[str, Any]) -> list[Finding]:
+def differences(claimed: Mapping[str, Any], found: Mapping[str, Any]) -> list[Discrepancy]:
     """Compare a claimed leaderboard with the one that follows from the scores; rows are matched by metric."""
     findings = [
-        Finding(_check_of(name), where, a, b)
+        Discrepancy(_check_of(name), where, a, b)
         for name in dict.fromkeys([*found, *claimed])
         if name != "rows"
         for where, a, b in _unequal(name, claimed.get(name), found.get(name))
@@ -85,31 +85,31 @@ def differences(claimed: Mapping[str, Any], found: Mapping[str, Any]) -> list[Fi
     other = {row["metric"]: row for row in found["rows"]}
     for label in dict.fromkeys([*other, *one]):
         if label not in one or label not in other:
-            findings.append(Finding("rank", label, label in one, label in other, "in only one of claim and scores"))
+            findings.append(Discrepancy("rank", label, label in one, label in other, "in only one of claim and scores"))
             continue
         for where, a, b in _unequal("", one[label], other[label]):
-            findings.append(Finding(_check_of(where.strip(".")), f"{label}{where}", a, b))
+            findings.append(Discrepancy(_check_of(where.strip(".")), f"{label}{where}", a, b))
     if not findings and (list(one) != list(other) or len(one) != len(claimed["rows"])):
-        findings.append(Finding("rank", "order of the rows", list(one), list(other)))
+        findings.append(Discrepancy("rank", "order of the rows", list(one), list(other)))
     return findings
 
 
-def _key_problem(plan: Plan, planned: PlannedMetric, record: ScoreRecord) -> Finding | None:
+def _key_problem(plan: Plan, planned: PlannedMetric, record: ScoreRecord) -> Discrepancy | None:
     """Check a record's key, and the metric and representations that it names."""
     metric, where = planned.metric, f"{planned.metric.label} {record.key} ({record.a} → {record.b})"
     if record.metric != metric.identity or dict(record.parameters) != dict(metric.parameters):
-        return Finding("key", where, note=f"is a record of {record.metric} {dict(record.parameters)}")
+        return Discrepancy("key", where, note=f"is a record of {record.metric} {dict(record.parameters)}")
     comparison = planned.scores.get(record.key)
     if comparison is None:
-        return Finding("key", where, note="no comparison of the suite has this key")
+        return Discrepancy("key", where, note="no comparison of the suite has this key")
     wanted = [plan.representation_key(side, with_fit=needs_fit(metric)) for side in (comparison.a, comparison.b)]
     given = [record.a_key, record.b_key]
     if (sorted(given) if metric.symmetric else given) != (sorted(wanted) if metric.symmetric else wanted):
-        return Finding("key", where, claimed=given, found=wanted)
+        return Discrepancy("key", where, claimed=given, found=wanted)
     return None
 
 
-def _of_suite(contents: Contents) -> Iterator[Finding]:
+def _of_suite(contents: Contents) -> Iterator[Discrepancy]:
     """Check that a suite with the name and version of one that ships with simbench is that suite."""
     shipped = bundled_suites().get(contents.suite.suite)
     if shipped is None:
@@ -117,10 +117,10 @@ def _of_suite(contents: Contents) -> Iterator[Finding]:
     known = load_suite(str(shipped))
     if known.version == contents.suite.version:
         for place in suite_differences(contents.suite, known):
-            yield Finding("suite", place, note=f"is not that of the {known.title} that ships with simbench")
+            yield Discrepancy("suite", place, note=f"is not that of the {known.title} that ships with simbench")
 
 
-def _of_metrics(contents: Contents) -> Iterator[Finding]:
+def _of_metrics(contents: Contents) -> Iterator[Discrepancy]:
     """Check that the installed metrics have the same declarations."""
     for record in contents.metrics:
         if record.declaration.name not in METRICS:
@@ -131,18 +131,18 @@ def _of_metrics(contents: Contents) -> Iterator[Finding]:
         if known.identity == record.identity:
             for name, stated in declared_otherwise(record, known):
                 note = f"{record.identity} declares something else here"
-                yield Finding("metric", f"{record.label}.{name}", stated, note=note)
+                yield Discrepancy("metric", f"{record.label}.{name}", stated, note=note)
 
 
-def _of_provenance(contents: Contents) -> Iterator[Finding]:
+def _of_provenance(contents: Contents) -> Iterator[Discrepancy]:
     """Check that every record names a run whose provenance is in the bundle, under its own id."""
     for run, facts in contents.provenance.items():
         # A store may have lost the facts of an old run: then there is nothing to check, and nothing is claimed.
         if facts and identifier(dict(facts)) != run:
-            yield Finding("provenance", run, run, identifier(dict(facts)))
+            yield Discrepancy("provenance", run, run, identifier(dict(facts)))
     used = {record.provenance for records in contents.scores.values() for record in records}
     for run in sorted(used - contents.provenance.keys()):
-        yield Finding("provenance", run, note="scores name this run, and the bundle says nothing of it")
+        yield Discrepancy("provenance", run, note="scores name this run, and the bundle says nothing of it")
 
 
 def _check_of(where: str) -> str:

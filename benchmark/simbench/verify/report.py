@@ -8,28 +8,28 @@ from typing import Any, Literal
 
 from simbench.errors import ExitCode
 
-Level = Literal["claimed", "regraded", "rescored", "reproduced"]
+ProofLevel = Literal["claimed", "regraded", "rescored", "reproduced"]
 Status = Literal["verified", "differs", "unchecked", "not asked"]
 # Largest number of printed findings of one level; `--json` has them all.
 SHOWN = 20
 
-PROVES: dict[Level, str] = {
+PROVES: dict[ProofLevel, str] = {
     "claimed": "the files are those that the author packed, well formed and complete",
     "regraded": "keys, grades, intervals and ranks follow from the scores and the suite",
     "rescored": "metrics, computed here on the same trained models, give the scores of the sample",
     "reproduced": "models trained here from scratch, as the suite says, give the scores of the sample",
 }
-PROVES_NOT: dict[Level, str] = {
+PROVES_NOT: dict[ProofLevel, str] = {
     "claimed": "that any number in them is right: whoever changes a file can also change its checksum",
     "regraded": "that the scores were ever measured",
     "rescored": "that the models were trained as the suite says, nor the scores outside the sample",
     "reproduced": "the scores outside the sample, nor deviations below the tolerance",
 }
-HOW: dict[Level, str] = {"rescored": "--rescore", "reproduced": "--retrain"}
+HOW: dict[ProofLevel, str] = {"rescored": "--rescore", "reproduced": "--retrain"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """Difference between a bundle and what was found."""
 
     check: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Tally:
+class Agreement:
     """Counts and deviations of one metric's scores that were computed again."""
 
     metric: str
@@ -66,13 +66,13 @@ class Tally:
 class Step:
     """Outcome of one level."""
 
-    level: Level
+    level: ProofLevel
     status: Status
     summary: str = ""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Discrepancy, ...] = ()
     unchecked: tuple[str, ...] = ()
     """Parts that could not be checked, each with the reason."""
-    tallies: tuple[Tally, ...] = ()
+    tallies: tuple[Agreement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ class Report:
     remarks: tuple[str, ...] = field(default=())
 
     @property
-    def reached(self) -> Level | None:
+    def reached(self) -> ProofLevel | None:
         """Highest level up to which everything was verified."""
-        level: Level | None = None
+        level: ProofLevel | None = None
         for step in self.steps:
             if step.status == "not asked":
                 continue
@@ -159,7 +159,7 @@ def _step_lines(step: Step) -> list[str]:
     return text + [f"     not checked: {line}" for line in _first(step.unchecked)]
 
 
-def _tally_line(tally: Tally) -> str:
+def _tally_line(tally: Agreement) -> str:
     counts = f"{tally.equal} bit-equal, {tally.within} within tolerance, {tally.differing} differ"
     missing = f", {tally.unchecked} not checked" if tally.unchecked else ""
     limits = f"tolerance {tally.tolerance:g} × {tally.scale:.3g}, largest |Δ| {tally.largest:.2g}"
@@ -181,19 +181,19 @@ def _conclusion(report: Report) -> str:
     return f"verified: {report.reached}"
 
 
-def step_of(level: Level, summary: str, findings: Sequence[Finding], unchecked: Sequence[str] = ()) -> Step:
+def step_of(level: ProofLevel, summary: str, findings: Sequence[Discrepancy], unchecked: Sequence[str] = ()) -> Step:
     """Return a step whose status follows from its findings."""
     status: Status = "differs" if findings else "unchecked" if unchecked else "verified"
     return Step(level, status, summary, tuple(findings), tuple(unchecked))
 
 
-def with_findings(step: Step, findings: Sequence[Finding]) -> Step:
+def with_findings(step: Step, findings: Sequence[Discrepancy]) -> Step:
     """Return the step with more findings; if there are any, it is no longer verified."""
     found = (*step.findings, *findings)
     return replace(step, status="differs" if found else step.status, findings=found)
 
 
-def with_tallies(step: Step, tallies: Sequence[Tally]) -> Step:
+def with_tallies(step: Step, tallies: Sequence[Agreement]) -> Step:
     """Return the step with the figures of each metric."""
     return replace(step, tallies=tuple(tallies))
 

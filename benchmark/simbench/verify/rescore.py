@@ -26,7 +26,7 @@ from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.suite.schema import Component
 from simbench.verify.regrade import checked_records
-from simbench.verify.report import Finding, Level, Step, Tally, step_of, with_tallies
+from simbench.verify.report import Agreement, Discrepancy, ProofLevel, Step, step_of, with_tallies
 from simbench.verify.sampling import TOLERANCES, deviation, draw, numbers, spread
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Request:
     """Request to compute scores again, with all options."""
 
-    level: Level
+    level: ProofLevel
     share: float
     seed: int
     store: Store
@@ -77,7 +77,7 @@ def check_scores(contents: Contents, request: Request) -> Step:
                 f"{label}: {len(missing)} scores: models not at hand ({', '.join(models[:4])}); --retrain trains them"
             )
         tally, differing, failed = _compared(planned, records[label], found[label], possible[label], request.level)
-        tallies.append(Tally(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
+        tallies.append(Agreement(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
         findings += differing
         unchecked += failed
     compared = sum(tally.equal + tally.within + tally.differing for tally in tallies)
@@ -225,8 +225,8 @@ def _compared(
     claimed: Mapping[str, ScoreRecord],
     found: Mapping[str, ScoreRecord],
     keys: Sequence[str],
-    level: Level,
-) -> tuple[Tally, list[Finding], list[str]]:
+    level: ProofLevel,
+) -> tuple[Agreement, list[Discrepancy], list[str]]:
     """Return (figures, scores that differ, scores that could not be computed) of one metric."""
     label = planned.metric.label
     scales = {
@@ -237,7 +237,7 @@ def _compared(
     tolerance = TOLERANCES[level, planned.metric.cost]
     equal = within = 0
     largest = 0.0
-    findings: list[Finding] = []
+    findings: list[Discrepancy] = []
     failed: list[str] = []
     for key in keys:
         one, other = claimed[key], found[key]
@@ -249,17 +249,17 @@ def _compared(
         apart = {name: deviation(said.get(name), taken.get(name)) for name in {**said, **taken}}
         far = [name for name, distance in apart.items() if distance > tolerance * scales.get(name, 1.0)]
         if one.status != other.status:
-            findings.append(Finding("score", where, _shown(one, "value"), _shown(other, "value")))
+            findings.append(Discrepancy("score", where, _shown(one, "value"), _shown(other, "value")))
         elif far:
             # A tie-break orders equal values, so that it decides grades as values do.
             of = "" if far[0] == "value" else f" {far[0]}"
-            findings.append(Finding("score", f"{where}{of}", _shown(one, far[0]), _shown(other, far[0])))
+            findings.append(Discrepancy("score", f"{where}{of}", _shown(one, far[0]), _shown(other, far[0])))
         elif any(apart.values()):
             within += 1
         else:
             equal += 1
         largest = max(largest, apart["value"] if math.isfinite(apart["value"]) else 0.0)
-    tally = Tally(label, equal, within, len(findings), len(failed), tolerance, scales["value"], largest)
+    tally = Agreement(label, equal, within, len(findings), len(failed), tolerance, scales["value"], largest)
     return tally, findings, failed
 
 

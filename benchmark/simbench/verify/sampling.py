@@ -10,14 +10,14 @@ import numpy as np
 
 from simbench.results.record import ScoreRecord
 from simbench.seeds import seed_for
-from simbench.verify.report import Level
+from simbench.verify.report import ProofLevel
 
 # Tolerances relative to a metric's spread. On one machine a sample differs by rounding at most, since its batches are
 # not those of the whole; these are for other processors and libraries.
 #
 # `heavy` metrics train a map for every score, with mini-batches, so that rounding grows; training whole networks does
 # the same to every metric.
-TOLERANCES: Mapping[tuple[Level, str], float] = {
+TOLERANCES: Mapping[tuple[ProofLevel, str], float] = {
     ("rescored", "light"): 1e-6,
     ("rescored", "heavy"): 0.05,
     ("reproduced", "light"): 0.05,

@@ -14,7 +14,7 @@ from simbench.metrics.resolve import resolve_metrics
 from simbench.results.store import Store
 from simbench.verify.published import bundle_in, check_published
 from simbench.verify.regrade import check_files, check_grades
-from simbench.verify.report import Level, Report, Step, with_findings
+from simbench.verify.report import ProofLevel, Report, Step, with_findings
 from simbench.verify.rescore import Request, check_scores
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def open_bundle(path: Path) -> Contents:
 
 def _taken(
     contents: Contents,
-    level: Level,
+    level: ProofLevel,
     asked: bool,
     sample: float,
     seed: int,

@@ -13,11 +13,10 @@ from simbench.board.document import DOCUMENT, to_document
 from simbench.board.scores import ScoreRow
 from simbench.errors import SimbenchError
 from simbench.files import replacing
-from simbench.publish.csv_table import to_csv
 from simbench.publish.html import to_html
 from simbench.publish.markdown import to_markdown
 from simbench.publish.overview import publish_overview
-from simbench.publish.tables import SCORES_CSV, SCORES_PARQUET, scores_csv, scores_parquet
+from simbench.publish.tables import SCORES_CSV, SCORES_PARQUET, grades_csv, scores_csv, scores_parquet
 
 # How many levels of a document are indented: the document, its rows, each row, the verdicts of a row.
 INDENTED = 4
@@ -48,7 +47,7 @@ def rendered(board: Board, scores: Sequence[ScoreRow] = (), *, csv: bool = False
     texts = {
         "README.md": to_markdown(board),
         DOCUMENT: document_text(to_document(board)),
-        "leaderboard.csv": to_csv(board),
+        "leaderboard.csv": grades_csv(board),
         "index.html": to_html(board, scores),
     }
     if csv:
