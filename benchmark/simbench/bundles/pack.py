@@ -57,12 +57,12 @@ def pack(
     models: Mapping[str, bytes] | None = None,
 ) -> Packed:
     """Return all files of a bundle, the manifest included. The same scores give the same bytes."""
-    # As read from the file, whose objects are sorted, so that the board has the same bytes for readers of the bundle.
-    recorded = [MetricRecord.model_validate_json(record_bytes(record_of(metric))) for metric in metrics]
+    recorded = [record_of(metric) for metric in metrics]
     clean = portable(suite, metrics)
     plan = recorded_plan(clean, recorded)
     recorded += [record_of(planned.metric, on_board=False) for planned in plan.metrics if not planned.on_board]
     kept = {label: {key: without_paths(one) for key, one in known.items()} for label, known in records.items()}
+    # Objects are sorted as they are read back, so that the board has the same bytes for readers of the bundle.
     runs = json_bytes(dict(provenance))
     board = regraded(plan, kept, json.loads(runs))
     files: dict[str, bytes] = {
@@ -92,11 +92,6 @@ def without_paths(record: ScoreRecord) -> ScoreRecord:
     reason = None if record.reason is None else ABSOLUTE_PATH.sub("…/", record.reason)
     warnings = tuple(ABSOLUTE_PATH.sub("…/", warning) for warning in record.warnings)
     return record.model_copy(update={"reason": reason, "warnings": warnings})
-
-
-def record_bytes(metric: MetricRecord) -> bytes:
-    """Return what a metric declares as a bundle holds it."""
-    return json_bytes(metric.model_dump(mode="json"))
 
 
 def records_bytes(records: Mapping[str, ScoreRecord]) -> bytes:
