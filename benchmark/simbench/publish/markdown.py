@@ -46,10 +46,10 @@ def to_markdown(board: Board) -> str:
 
 
 def escaped(text: str) -> str:
-    """Escape a text on one line, so that Markdown and HTML leave it alone.
+    r"""Escape a text on one line, so that Markdown and HTML leave it alone.
 
     >>> print(escaped("my_metric | <i> _x_"))
-    my_metric \\| \\<i> \\_x\\_
+    my_metric \| \<i> \_x\_
     """
     return SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 

@@ -130,10 +130,10 @@ def _cell(verdict: Verdict, detail: Detail) -> Text:
 
 
 def _folded(name: str, letters: int) -> str:
-    """Return a long name on several lines, broken after underscores where that is possible.
+    r"""Return a long name on several lines, broken after underscores where that is possible.
 
     >>> _folded("logit_distance_relative", 16)
-    'logit_distance_\\nrelative'
+    'logit_distance_\nrelative'
     """
     lines = [""]
     for part in name.replace("_", "_ ").split(" "):

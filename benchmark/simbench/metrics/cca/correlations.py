@@ -117,7 +117,7 @@ def cca_squared(x: Tensor, y: Tensor) -> float | Score:
 
 
 def principal_basis(x: Tensor, *, variance: float) -> Spectrum:
-    """What `svcca` prepares: the fewest principal components that hold the share `variance` of the variance."""
+    """Return the fewest principal components that hold the share `variance` of the variance."""
     return _principal(spectrum(x), variance)
 
 
@@ -209,6 +209,6 @@ def _weighted_mean(side: Spectrum, directions: Tensor, correlations: Tensor) -> 
 
 
 def _principal(full: Spectrum, variance: float) -> Spectrum:
-    """The fewest leading components whose share of the variance reaches `variance`."""
+    """Return the number of leading components, as few as can be, whose share of the variance reaches `variance`."""
     share = full.values.square().cumsum(dim=0) / full.values.square().sum()
     return full.truncated(min(int((share < variance).sum()) + 1, full.rank))

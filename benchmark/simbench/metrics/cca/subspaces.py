@@ -38,7 +38,7 @@ Summary = Literal["geodesic", "projection", "largest"]
 
 
 def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summary) -> list[float | Score]:
-    """The summarised principal angles of many pairs of spectra."""
+    """Return the summarised principal angles of many pairs of spectra."""
     unique, back = unordered(pairs)
     values = [0.0] * len(unique)
     for positions, products in cross_products([side.left for side in prepared], unique):
@@ -93,12 +93,13 @@ def _summarised(x: Spectrum, y: Spectrum, cosines: Tensor, summary: Summary) -> 
 
 
 def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> list[float | Score]:
-    """The overlap of many pairs of bases."""
+    """Return the overlap of many pairs of bases."""
     products = squared_cross_norms(prepared, pairs).tolist()
     return [_overlap(product, prepared[a], prepared[b]) for (a, b), product in zip(pairs, products, strict=True)]
 
 
 def uncentred_basis(x: Tensor) -> Tensor:
+    """Return an orthonormal basis of the column space of `x`, not centred, (rows, rank)."""
     left, values, _ = torch.linalg.svd(require_variance(x), full_matrices=False)
     spanning: Tensor = left[:, values > rank_threshold(x, float(values[0]))]
     return spanning

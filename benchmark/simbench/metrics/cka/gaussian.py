@@ -68,6 +68,7 @@ def rbf_cka_of_pairs(prepared: Sequence[GaussianKernel], pairs: Pairs, *, fracti
 
 
 def gaussian_kernel(x: Tensor, *, fraction: float) -> GaussianKernel:
+    """Return the Gaussian kernel of the rows of `x` whose width is `fraction` of their median distance."""
     x = same_gram(centred(x))
     squares = x.square().sum(dim=1)
     width = fraction * _median(middle_above_diagonal(_SquaredDistances(x, squares), len(x)))
@@ -122,7 +123,7 @@ class _SquaredDistances:
 
 
 def _median(middle: tuple[float, float]) -> float:
-    """The median of distances from the two squared ones in the middle."""
+    """Return the median of distances from the two squared ones in the middle."""
     median = (math.sqrt(middle[0]) + math.sqrt(middle[1])) / 2
     if median <= 0:
         raise ValueError("the median distance between rows is 0, so that the Gaussian kernel has no width")

@@ -1,4 +1,4 @@
-"""What has been made of linear CKA: over minibatches, as an angle, as a number of dimensions, debiased for units too.
+"""Variants of linear CKA: over minibatches, as an angle, as a number of dimensions, debiased for units too.
 
 Notation as in `cka`: X̃ and Ỹ are the column-centred representations, K = X̃X̃ᵀ, L = ỸỸᵀ, and HSIC₁ is the U-statistic.
 
@@ -113,7 +113,7 @@ class Sums:
     products: Tensor
 
     def scale(self, side: int) -> Tensor:
-        """The root of the sum of HSIC₁(K, K); `NonPositiveSelfHSICError` where there is none."""
+        """Return the root of the sum of HSIC₁(K, K); raise `NonPositiveSelfHSICError` where there is none."""
         return self_scale(self.own[side], self.products[side], self.rows)
 
 
@@ -134,7 +134,7 @@ def _summed(prepared: Sequence[tuple[Tensor, ...]], pairs: Pairs) -> Sums:
 
 
 def angular_cka_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """The angle between the Gram matrices of many pairs of centred matrices, shape (pairs,)."""
+    """Return the angle between the Gram matrices of many pairs of centred matrices, shape (pairs,)."""
     unique, back = unordered(pairs)
     squared = 2 - 2 * cka_of_pairs(prepared, unique)
     chords = squared.clamp_min(0).sqrt()
@@ -174,12 +174,12 @@ def cka_angular(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _chord(x: Tensor, y: Tensor) -> Tensor:
-    """The distance between the Gram matrices of two centred matrices, each divided by its norm."""
+    """Return the distance between the Gram matrices of two centred matrices, each divided by its norm."""
     return gram_distance(*(side / torch.linalg.matrix_norm(side.T @ side).sqrt() for side in (x, y)))
 
 
 def ensd_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
-    """The effective number of shared dimensions of many pairs of centred matrices, shape (pairs,)."""
+    """Return the effective number of shared dimensions of many pairs of centred matrices, shape (pairs,)."""
     cross, own = cross_and_own(prepared, pairs)
     ratios = torch.stack([x.square().sum().cpu() for x in prepared]) / own
     a, b = torch.tensor(pairs).T
@@ -232,7 +232,7 @@ def corrected_cka_of_pairs(prepared: Sequence[SampledUnits], pairs: Pairs) -> li
 
 
 def sampled_units(x: Tensor) -> SampledUnits:
-    """Sums over pairs of different units are sums over all pairs without those over equal ones."""
+    """Return sums over pairs of different units: sums over all pairs less those over equal ones."""
     x = unit_norm(x)
     n, units = x.shape
     if n < MINIMUM_ROWS or units < 2:

@@ -173,7 +173,7 @@ class Choice:
 
 
 def choose(a: Representation, b: Representation, *, seed: int, tuples: int) -> Choice:
-    """The pivot label and left-out label with the smallest t₁, and the best input tuple of a seeded draw."""
+    """Return the pivot label and left-out label with the smallest t₁, and the best input tuple of a seeded draw."""
     first, second = log_probabilities(a, b)
     dimension, labels = min(a.features, b.features), first.shape[1]
     if labels < dimension + 2:
@@ -192,7 +192,7 @@ def _differences(ell: Tensor, pivot: int) -> Tensor:
 
 
 def _label_pivot(first: Tensor, second: Tensor, dimension: int) -> tuple[int, list[int], float]:
-    """The pivot and the remaining labels, one left out, for which t₁ is smallest (the first on ties), and that t₁.
+    """Return the pivot and the labels, one left out, for which t₁ is smallest (the first on ties), and that t₁.
 
     A label whose log-odds to a pivot do not vary has σ = 0 there: it is dropped, and only pivots for which the fewest
     labels are dropped compete, lest dropping be rewarded.
@@ -212,7 +212,7 @@ def _label_pivot(first: Tensor, second: Tensor, dimension: int) -> tuple[int, li
 
 
 def _input_tuple(first: Tensor, second: Tensor, dimension: int, *, seed: int, tuples: int) -> tuple[list[int], float]:
-    """The tuple (x₀, …, x_M) with the smallest t₂ if that is below 1, else the first; and its t₂.
+    """Return the tuple (x₀, …, x_M) with the smallest t₂ if that is below 1, else the first; and its t₂.
 
     Tuples with τ = 0, that is with an input twice, are passed over.
     """
@@ -235,7 +235,7 @@ def _input_tuple(first: Tensor, second: Tensor, dimension: int, *, seed: int, tu
 
 
 def _spreads(first: Tensor, second: Tensor, pivot: int, rounding: tuple[Tensor, Tensor]) -> Tensor:
-    """The terms of t₁ and t₂ for variables in rows and samples, with mean 0, in columns; shape (…, variables).
+    """Return the terms of t₁ and t₂ for variables in rows and samples, with mean 0, in columns; shape (…, variables).
 
     With s = Std[ℓ − ℓ_pivot] over the samples: max(Std[ℓ/s − ℓ′/s′], Std[ℓ_pivot/s − ℓ′_pivot/s′]); −∞ for the pivot
     itself and where s or s′ is not above its `rounding`.
@@ -254,7 +254,7 @@ def _centre(ell: Tensor) -> Tensor:
 
 
 def _std(centred: Tensor) -> Tensor:
-    """The sample standard deviation over the last axis, which stays with length 1."""
+    """Return the sample standard deviation over the last axis, which stays with length 1."""
     norm: Tensor = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
     return norm / math.sqrt(centred.shape[-1] - 1)
 

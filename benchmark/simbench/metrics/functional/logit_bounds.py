@@ -1,4 +1,4 @@
-"""What a small distance of logits guarantees: two losses, in units of logits, that `logit_distance` bounds from above.
+"""Two losses, in units of logits, that `logit_distance` bounds from above.
 
 With ũ the centred logits of p(y|x) ∝ exp(f(x)·g(y)) and d² = E‖ũ − ũ′‖²:
 
@@ -45,7 +45,7 @@ else:
     reference=f"{PAPER}: what its theorem on canonical correlations bounds",
 )
 def logit_correlation_loss(a: Representation, b: Representation) -> float | Score:
-    """How much of model b's logits lies in directions that model a's embedding is not correlated with. Directed.
+    """Part of model b's logits in directions that model a's embedding is not correlated with. Directed.
 
     a, b: representations at the head, (inputs, M) and (inputs, M′), with the same labels → a number in [0, ∞), at most
     `logit_distance`; 0 for embeddings that are affine maps of each other. ρᵢ = 0 for directions that a has too few
@@ -78,7 +78,7 @@ def logit_correlation_loss(a: Representation, b: Representation) -> float | Scor
     reference=f"{PAPER}: what its theorem on linear maps bounds; the constant is ours",
 )
 def logit_map_loss(a: Representation, b: Representation, *, seed: int = 0, max_subsets: Count = 256) -> float:
-    """How far model a's embeddings are from the maps of b's that equal distributions imply, in logits. Directed.
+    """Distance, in logits, of model a's embeddings from the maps of b's that equal distributions imply. Directed.
 
     a, b: representations at the head, (inputs, M) and (inputs, M′), with the same labels → a number in [0, ∞), at most
     `logit_distance`; 0 for equal distributions. As `d_rep`, but each set J of labels counts by how well its

@@ -116,7 +116,7 @@ Average = Literal["median", "mean"]
 def representation_distance(
     a: Representation, b: Representation, *, seed: int = 0, max_subsets: Count = 256, average: Average = "median"
 ) -> float:
-    """How far model a's embeddings are from the linear maps of model b's that equal distributions imply. Directed.
+    """Distance of model a's embeddings from the linear maps of model b's that equal distributions imply. Directed.
 
     a, b: representations at the head, (inputs, M) and (inputs, M′), with the same labels → a number in [0, ∞), in units
     of a's embeddings; 0 for equal distributions. Invariant to affine maps of b. All pivots y₀ and sets J of further
@@ -140,7 +140,7 @@ class MapErrors(NamedTuple):
 
 
 def map_errors(a: Representation, b: Representation, *, seed: int, max_subsets: int) -> MapErrors:
-    """How far f is from the linear maps of f′ that equal distributions would imply.
+    """Return the distance of f from the linear maps of f′ that equal distributions would imply.
 
     With Δ = [ℓ(y|x) − ℓ(y₀|x)] − [ℓ′(y|x) − ℓ′(y₀|x)] over J it equals E‖L_J⁻ᵀ Δ‖². The inputs enter by the triangular
     factor R of ũ − ũ′ only, which has no more rows than there are labels.
@@ -163,7 +163,7 @@ def map_errors(a: Representation, b: Representation, *, seed: int, max_subsets: 
 
 
 def spanned(representation: Representation) -> Tensor:
-    """The centred unembeddings in an orthonormal basis of what they span, (labels, dimensions < labels), float64."""
+    """Return the centred unembeddings in an orthonormal basis of their span, (labels, dimensions < labels)."""
     head = representation.model.head() if representation.model is not None else None
     if head is None:
         raise NotApplicable(f"{representation.layer or 'the representation'} has no linear head")

@@ -106,13 +106,13 @@ def disagreement(a: Representation, b: Representation) -> float:
 
 
 def accuracy(representation: Representation) -> float:
-    """What `accuracy_difference` prepares: the share of inputs whose target is the model's predicted label."""
+    """Return the accuracy of a model: the share of inputs whose target is the model's predicted label."""
     assert representation.targets is not None
     return accuracy_of(predictions(representation), representation.targets)
 
 
 def accuracy_of(predicted: Tensor, targets: Tensor | None) -> float:
-    """The share of labels that are predicted, both (inputs,); `NotApplicable` without targets."""
+    """Return the share of labels that are predicted, both (inputs,); raise `NotApplicable` without targets."""
     if targets is None:
         raise NotApplicable("accuracy needs targets")
     return float((predicted == targets.to(predicted.device)).double().mean())

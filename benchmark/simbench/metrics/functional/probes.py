@@ -1,4 +1,4 @@
-"""What a linear probe can read from a layer: the functional score that Ding et al. hold dissimilarities against."""
+"""Accuracy of a linear probe on a layer: the functional score that Ding et al. hold dissimilarities against."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ else:
 
 
 def probe_accuracy(representation: Representation) -> float:
-    """What `probe_accuracy_difference` prepares: the accuracy, on the probe inputs, of a probe trained on the fit."""
+    """Return the accuracy, on the probe inputs, of a linear probe trained on the fit."""
     fit = representation.fit
     if fit is None or fit.targets is None:
         raise NotApplicable("a linear probe needs fitting inputs with targets")
@@ -59,14 +59,14 @@ def probe_accuracy_difference(a: Representation, b: Representation) -> float:
 
 
 def pooled(representation: Representation) -> Tensor:
-    """(inputs, features): the mean over positions, where there are any."""
+    """Return the mean over positions, where there are any, (inputs, features)."""
     from simbench.representations.representation import SpatialRule
 
     return replace(representation, spatial=SpatialRule("pool")).matrix
 
 
 def ridge_predictions(x: Tensor, targets: Tensor, new: Tensor) -> Tensor:
-    """The labels (new rows,) that ridge regression from x (rows, features) to one-hot targets (rows,) predicts.
+    """Return the labels (new rows,) that ridge regression from x (rows, features) to one-hot targets (rows,) predicts.
 
     >>> x = torch.tensor([[0.0], [1.0], [4.0], [5.0]])
     >>> ridge_predictions(x, torch.tensor([3, 3, 7, 7]), torch.tensor([[-1.0], [9.0]])).tolist()

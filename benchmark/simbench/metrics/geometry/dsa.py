@@ -52,7 +52,7 @@ class Dynamics:
 
 
 def linear_operator(x: Tensor, delays: int, rank: int) -> Tensor:
-    """A of z_{s+1} ≈ A z_s + b, (r, r), r ≤ rank; x: (sequences, tokens, features).
+    """Return the operator A of z_{s+1} ≈ A z_s + b, (r, r), r ≤ rank; x: (sequences, tokens, features).
 
     `NotApplicable` where the sequences are too short, or too few for that many unknowns.
     """
@@ -74,7 +74,7 @@ def linear_operator(x: Tensor, delays: int, rank: int) -> Tensor:
 
 
 def dynamics(representation: Representation, *, delays: int, rank: int, **_: Any) -> Dynamics:
-    """What `dsa` prepares. `NotApplicable` for activations that are no sequences."""
+    """Return the operator of the dynamics of a layer; raise `NotApplicable` for activations that are no sequences."""
     if not representation.offers("sequence"):
         raise NotApplicable(f"dsa needs a sequence; {representation.layer or 'the representation'} has none")
     operator = linear_operator(representation.activations, delays, rank)
@@ -96,7 +96,7 @@ def spectral_distance(first: NDArray[np.complex128], second: NDArray[np.complex1
 
 
 def conjugation_distance(first: Tensor, second: Tensor, *, starts: int, seed: int) -> float:
-    """The least ‖A − C B Cᵀ‖ found over orthogonal C, (size, size) each; the smaller operator is filled up with zeros.
+    """Return the least ‖A − C B Cᵀ‖ found over orthogonal C, (size, size); zeros fill up the smaller operator.
 
     ‖A − C B Cᵀ‖² = ‖A‖² + ‖B‖² − 2 g(C), where g(C) = tr AᵀC B Cᵀ has the gradient A C Bᵀ + AᵀC B, a symmetric linear
     map H of C. With κ = −min eigenvalue of H, g(C) + κ‖C‖²/2 is convex, and ‖C‖ is constant: therefore
@@ -117,7 +117,7 @@ def conjugation_distance(first: Tensor, second: Tensor, *, starts: int, seed: in
 
 
 def _ascend(c: Tensor, a: Tensor, b: Tensor, kappa: float, tolerance: float) -> Tensor:
-    """The end of the ascent from each of `c`, (starts, size, size), when none gains more than that of ‖A‖‖B‖ a step.
+    """Return where the ascent from each of `c`, (starts, size, size), ends: when no step gains that of ‖A‖‖B‖.
 
     Steps go on from a little beyond where the last one led, which saves most of them. One that loses by it is undone.
     """
@@ -141,7 +141,7 @@ def _gain(c: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _orthogonal_starts(size: int, starts: int, seed: int) -> Tensor:
-    """The identity and Haar-distributed ones with a reflection of each, so that both determinants occur.
+    """Return the identity and Haar-distributed matrices with a reflection of each, so that both determinants occur.
 
     Closed under transposition, under which the arguments change places: the distance is symmetric.
     """
@@ -159,7 +159,7 @@ def _orthogonal_starts(size: int, starts: int, seed: int) -> Tensor:
 def dsa_of_pairs(
     prepared: Sequence[Dynamics], pairs: Pairs, *, compare: Comparison, starts: int, seed: int, **_: Any
 ) -> Tensor:
-    """The DSA of many pairs, shape (pairs,)."""
+    """Return the DSA of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
     found = [
         spectral_distance(prepared[a].eigenvalues, prepared[b].eigenvalues)

@@ -63,7 +63,7 @@ def witnessed_loops(landmarks: NDArray[np.int64], nearness: Array, largest_alpha
 
 
 def relative_living_times(bars: Array, end: float) -> Array:
-    """The share of [0, end] during which exactly i bars are alive, (MOST_LOOPS,); bars (count, 2).
+    """Return the share of [0, end] during which exactly i bars are alive, (MOST_LOOPS,); bars (count, 2).
 
     >>> relative_living_times(np.array([[0.0, 2.0], [1.0, np.inf]]), 4.0)[:3].tolist()
     [0.0, 0.75, 0.25]
@@ -97,7 +97,7 @@ def living_times(x: Tensor, *, landmarks: int, draws: int, gamma: float | None, 
 
 
 def geometry_score_of_pairs(prepared: Sequence[Array], pairs: Pairs, **_: Any) -> list[Score]:
-    """The geometry score of many pairs."""
+    """Return the geometry score of many pairs."""
     unique, back = unordered(pairs)
     scores = [_geometry_score(prepared[a], prepared[b]) for a, b in unique]
     return [scores[k] for k in back]

@@ -54,13 +54,13 @@ class HeatTrace:
 
 
 def grid_of_times(like: Tensor) -> tuple[Tensor, Tensor]:
-    """The grid of t and the weights e^−2(t + 1/t), (times,) each, float64, on the device of `like`."""
+    """Return the grid of t and the weights e^−2(t + 1/t), (times,) each, float64, on the device of `like`."""
     t = torch.logspace(-1, 1, TIMES, dtype=torch.float64, device=like.device)
     return t, torch.exp(-2 * (t + 1 / t))
 
 
 def neighbourhood_graph(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The edges of the graph that joins every row to its k nearest, each in both directions: (edges,) from, to.
+    """Return the edges of the graph that joins every row to its k nearest, each in both directions: (edges,) from, to.
 
     A row is left out of its own neighbours by its index, so duplicates are neighbours; of equally near rows (up to
     rounding) the first are taken. `NotApplicable` without variance or with fewer than k + 2 rows.
@@ -115,7 +115,7 @@ def lanczos_quadrature(adjacency: Tensor, probes: Tensor) -> tuple[Tensor, Tenso
 
 
 def _probes(rows: int, probes: int, seed: int, columns: slice, like: Tensor) -> Tensor:
-    """These columns of the unit probes, (rows, columns): unit vectors if there are enough, else random signs."""
+    """Return these columns of the unit probes, (rows, columns): unit vectors if there are enough, else random signs."""
     if rows <= probes:
         return torch.eye(rows, dtype=torch.float64, device=like.device)[:, columns]
     drawn = []
@@ -126,7 +126,7 @@ def _probes(rows: int, probes: int, seed: int, columns: slice, like: Tensor) -> 
 
 
 def heat_trace(x: Tensor, *, k: int, probes: int, seed: int) -> HeatTrace:
-    """The heat trace of the k-nearest-neighbour graph of the rows of `x`, (rows, features)."""
+    """Return the heat trace of the k-nearest-neighbour graph of the rows of `x`, (rows, features)."""
     rows = len(x)
     adjacency = normalised_adjacency(x, k)
     count, width = min(rows, probes), max(1, block_bytes() // (8 * rows))
@@ -144,7 +144,7 @@ def heat(nodes: Tensor, weights: Tensor, t: Tensor) -> Tensor:
 
 
 def imd_of_pairs(prepared: Sequence[HeatTrace], pairs: Pairs, **_: int) -> list[Score]:
-    """The IMD of many pairs."""
+    """Return the IMD of many pairs."""
     unique, back = unordered(pairs)
     scores = [_imd(prepared[a], prepared[b]) for a, b in unique]
     return [scores[k] for k in back]

@@ -47,7 +47,7 @@ def require_gudhi(name: str) -> None:
 
 
 def cross_barcode(first: Array, second: Array) -> Array:
-    """The bars in dimension 1 of the complex above, (bars, 2): births and deaths; (rows, rows) distances each.
+    """Return the bars in dimension 1 of the complex above, (bars, 2): births and deaths; (rows, rows) distances each.
 
     At the scale of the largest distance of `first` everything is filled, so all bars are finite.
     """
@@ -68,7 +68,7 @@ def cross_barcode(first: Array, second: Array) -> Array:
 
 
 def divergence(first: Array, second: Array) -> float:
-    """The total length of the bars, mean of both directions; from distances (rows, rows)."""
+    """Return the total length of the bars, mean of both directions; from distances (rows, rows)."""
     bars = np.concatenate([cross_barcode(first, second), cross_barcode(second, first)])
     return math.fsum(bars[:, 1] - bars[:, 0]) / 2
 
@@ -100,7 +100,7 @@ def rtd_of_pairs(prepared: Sequence[list[Tensor]], pairs: Pairs, **_: Any) -> li
 
 
 def _rtd(a: Sequence[Tensor], b: Sequence[Tensor]) -> Score:
-    """The mean over the batches."""
+    """Return the mean over the batches."""
     require_gudhi("rtd")
     found = np.array([divergence(scaled_distances(x), scaled_distances(y)) for x, y in zip(a, b, strict=True)])
     error = float(found.std(ddof=1)) / math.sqrt(len(found)) if len(found) > 1 else None

@@ -30,6 +30,7 @@ UNBOUNDED = (0.0, float("inf"))
 
 
 def magnitude(x: Tensor) -> float:
+    """Return the length of the mean row."""
     return float(torch.linalg.vector_norm(require_variance(x).mean(dim=0)))
 
 
@@ -60,6 +61,7 @@ def magnitude_difference(x: Tensor, y: Tensor) -> float:
 
 
 def concentricity(x: Tensor) -> float:
+    """Return the mean cosine of the rows with the mean row; raise `NotApplicable` if that is zero."""
     x = require_variance(x)
     mean = x.mean(dim=0)
     length = torch.linalg.vector_norm(mean)
@@ -144,6 +146,7 @@ def _unit_rows(x: Tensor) -> Tensor:
 
 
 def participation_ratio(x: Tensor) -> float:
+    """Return the participation ratio (Σλ)² / Σλ² of the eigenvalues λ of the covariance."""
     x = centred(x)
     gram = x.T @ x if x.shape[1] <= len(x) else x @ x.T
     return float(gram.trace().square() / gram.square().sum())

@@ -42,7 +42,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Moments:
-    """Of two matrices with `rows` rows: the factor of [1 X Y], or of [1 X Y ‖x‖² ‖y‖²], and which columns are whose.
+    """Return the factor of [1 X Y], or of [1 X Y ‖x‖² ‖y‖²], both with `rows` rows, and which columns are whose.
 
     All is relative to the first rows, `origins`, so that a large mean costs no digits.
     """

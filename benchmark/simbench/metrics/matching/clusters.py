@@ -69,14 +69,14 @@ class Side:
     inputs: int
 
     def exchanged(self, seed: int) -> Tensor:
-        """The standardised units after inputs, with all their positions, were exchanged in pairs at random."""
+        """Return the standardised units after inputs, with all their positions, were exchanged in pairs at random."""
         columns = self.units.columns
         return columns[exchanged_rows(len(columns), self.inputs, seed).to(columns.device)]
 
 
 @memoised
 def side(x: Tensor, inputs: int) -> Side:
-    """The units of `x`, (rows, features), `rows / inputs` consecutive rows being positions of one input."""
+    """Return the units of `x`, (rows, features), `rows / inputs` consecutive rows being positions of one input."""
     x = x if x.is_floating_point() else x.double()
     alive, standardised = living(x), units(x)
     spread = torch.linalg.vector_norm(centred(x)[:, alive], dim=0)
@@ -85,7 +85,7 @@ def side(x: Tensor, inputs: int) -> Side:
 
 
 def side_of(representation: Representation, **_: object) -> Side:
-    """What the spectral metrics prepare."""
+    """Return the standardised units that the spectral metrics cluster."""
     return side(representation.matrix, len(representation.activations))
 
 
@@ -95,7 +95,7 @@ def _absolute(a: Tensor, b: Tensor) -> Tensor:
 
 
 def clustered(a: Side, b: Side, columns: Tensor, cluster_size: float) -> tuple[Labels, Labels]:
-    """The clusters of the units of either side, `columns` being the standardised units of b or a form of them."""
+    """Return the clusters of either side; `columns` are the standardised units of b or a form of them."""
     between = _absolute(a.units.columns, columns)
     affinity = torch.cat([torch.cat([a.within, between], dim=1), torch.cat([between.T, b.within], dim=1)]).cpu().numpy()
     labels = spectral_labels(affinity, max(1, round(len(affinity) / cluster_size)))
@@ -103,7 +103,7 @@ def clustered(a: Side, b: Side, columns: Tensor, cluster_size: float) -> tuple[L
 
 
 def spectral_labels(affinity: Array, clusters: int) -> Labels:
-    """A cluster for each node of the graph with these weights, (nodes, nodes), of which the diagonal does not matter.
+    """Return a cluster for each node of the graph with these weights, (nodes, nodes); the diagonal is ignored.
 
     There are fewer clusters where the graph has fewer positive eigenvalues: other eigenvectors tell apart what is most
     alike. So a unit and its copy, which share all eigenvectors but one of a negative eigenvalue, are never separated.
@@ -149,7 +149,7 @@ def mixing(a: Labels, b: Labels) -> float:
 def clusters_of_pairs(
     prepared: Sequence[Side], pairs: Pairs, *, cluster_size: float, permutations: int, seed: int
 ) -> list[Score]:
-    """The adjusted mixing of many pairs."""
+    """Return the adjusted mixing of many pairs."""
     unique, back = unordered(pairs)
     scores = [_adjusted_mixing(prepared[a], prepared[b], cluster_size, permutations, seed) for a, b in unique]
     return [_counting_dead(scores[k], prepared[a], prepared[b]) for (a, b), k in zip(pairs, back, strict=True)]
@@ -191,7 +191,7 @@ def spectral_clusters(
     permutations: Annotated[int, Field(ge=2)] = 5,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Score:
-    """How evenly clusters of correlated units mix the two sides, adjusted for chance.
+    """Evenness with which clusters of correlated units mix the two sides, adjusted for chance.
 
     x: (rows, features), y: (rows, other features) → a number ≤ 1, about 0 by chance; its standard error is that of the
     mean of `permutations` draws of S₀. Dead units are left out. Every row is taken for an input; only a
@@ -207,7 +207,7 @@ def spectral_clusters(
 
 
 def subspaces_of_pairs(prepared: Sequence[Side], pairs: Pairs, *, cluster_size: float) -> list[Score]:
-    """The canonical correlations within the clusters of many pairs."""
+    """Return the canonical correlations within the clusters of many pairs."""
     unique, back = unordered(pairs)
     scores = [_shared_subspace(prepared[a], prepared[b], cluster_size) for a, b in unique]
     return [_counting_dead(scores[k], prepared[a], prepared[b]) for (a, b), k in zip(pairs, back, strict=True)]
@@ -230,7 +230,7 @@ def _basis(node: Side, group: NDArray[np.bool_]) -> Spectrum:
 
 
 def squared_correlation(x: Spectrum, y: Spectrum) -> float:
-    """The mean squared canonical correlation, Σ ρᵢ² / min(r_x, r_y)."""
+    """Return the mean squared canonical correlation, Σ ρᵢ² / min(r_x, r_y)."""
     return float((x.left.T @ y.left).square().sum()) / min(x.rank, y.rank)
 
 

@@ -35,7 +35,7 @@ ITERATIONS = 10**7
 
 
 def assigned(gain: Array) -> float:
-    """The largest sum of entries of which no two share a row or a column."""
+    """Return the largest sum of entries of which no two share a row or a column."""
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(gain, maximize=True)
@@ -79,7 +79,7 @@ def match_bipartite(x: Tensor, y: Tensor, *, absolute: bool = False, dead: Dead 
 
 
 def semi_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: bool, dead: Dead) -> list[float | Score]:
-    """Matching with replacement of many directed pairs."""
+    """Return the scores of matching with replacement of many directed pairs."""
 
     def value(correlations: Array, a: Units, b: Units) -> float:
         return float(np.clip(correlations.max(axis=1).sum() / a.counted(dead), 0, 1))
@@ -166,7 +166,7 @@ def soft_matching_of_pairs(prepared: Sequence[Units], pairs: Pairs) -> list[floa
 
 
 def _transported(correlations: Array, a: Units, b: Units) -> float:
-    """The optimal coupling; for equal numbers of units a permutation attains it (Birkhoff)."""
+    """Return the optimal coupling; for equal numbers of units a permutation attains it (Birkhoff)."""
     if a.alive == b.alive:
         return assigned(correlations) / a.alive
     weights = np.full(a.alive, 1 / a.alive), np.full(b.alive, 1 / b.alive)

@@ -41,7 +41,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class BinnedUnits:
-    """Which bin each row falls into, (rows, living units), the entropies (living units,), and how many units died.
+    """The bin of each row, (rows, living units), the entropies (living units,), and how many units died.
 
     inputs: of which the rows are positions, as many consecutive ones for each.
     """
@@ -53,12 +53,12 @@ class BinnedUnits:
     inputs: int
 
     def exchanged(self, seed: int) -> Tensor:
-        """The codes after inputs, with all of their rows, were exchanged in pairs at random."""
+        """Return the codes after inputs, with all of their rows, were exchanged in pairs at random."""
         return self.codes[exchanged_rows(len(self.codes), self.inputs, seed).to(self.codes.device)]
 
 
 def binned(x: Tensor, bins: int, inputs: int | None = None) -> BinnedUnits:
-    """The living units of `x` in bins; by default a row is an input. `NotApplicable` when all are dead."""
+    """Return the living units of `x` in bins; by default a row is an input. Raise `NotApplicable` when all are dead."""
     alive = living(x)
     values = x[:, alive].double().T.contiguous()
     ordered = values.sort(dim=1).values
@@ -71,12 +71,12 @@ def binned(x: Tensor, bins: int, inputs: int | None = None) -> BinnedUnits:
 
 
 def binned_units(representation: Representation, *, bins: int, seed: int) -> BinnedUnits:
-    """What `match_mutual_information` prepares."""
+    """Return the units in bins, with the entropy of each."""
     return binned(representation.matrix, bins, len(representation.activations))
 
 
 def information_of_pairs(prepared: Sequence[BinnedUnits], pairs: Pairs, *, bins: int, seed: int) -> list[float | Score]:
-    """Matching by mutual information of many pairs."""
+    """Return the scores of matching by mutual information of many pairs."""
     unique, back = unordered(pairs)
     values = []
     for a, b in unique:
@@ -101,7 +101,7 @@ def exchanged_rows(rows: int, inputs: int, seed: int) -> Tensor:
 
 
 def exchanges(rows: int, seed: int) -> Tensor:
-    """A random permutation that is its own inverse, so that it does not matter which side it is applied to."""
+    """Return a random permutation that is its own inverse, so that it does not matter which side it is applied to."""
     generator = torch.Generator().manual_seed(seed_for(purpose="match_mutual_information", rows=rows, seed=seed))
     order = torch.randperm(rows, generator=generator)
     half = rows // 2

@@ -1,4 +1,4 @@
-"""How far the units of one side are from the span of those of the other, while units are taken away one after another.
+"""Distances of the units of one side from the span of those of the other, while units are taken away one after another.
 
 The relative residual of a unit z against a set S of units is r(z; S) = min_c ‖z − Σ c_u u‖ / ‖z‖, without centring or
 intercept. Two ways to it:
@@ -57,7 +57,7 @@ class UnitVectors:
 
 @memoised
 def unit_vectors(x: Tensor) -> UnitVectors:
-    """The units of `x`, (rows, features), uncentred. `NotApplicable` without variance."""
+    """Return the units of `x`, (rows, features), uncentred; raise `NotApplicable` without variance."""
     columns = require_variance(x)
     columns = columns / columns.abs().max()  # so that squares neither overflow nor vanish
     norms: Tensor = torch.linalg.vector_norm(columns, dim=0)
@@ -75,6 +75,7 @@ class SpanResiduals:
     """The residuals of the units left on each side against the span of those left on the other."""
 
     def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
+        """Begin with all units of both sides."""
         device = a.columns.device
         self.left = (
             torch.ones(a.alive, dtype=torch.bool, device=device),
@@ -83,7 +84,7 @@ class SpanResiduals:
 
     @property
     def residuals(self) -> tuple[Tensor, Tensor]:
-        """Of all units of either side, (units of a,) and (units of b,); those taken away have no meaning."""
+        """Return those of (units of a,) and (units of b,); of units taken away they mean nothing."""
         raise NotImplementedError
 
     def remove(self, a: Tensor, b: Tensor) -> None:
@@ -91,7 +92,7 @@ class SpanResiduals:
         raise NotImplementedError
 
     def copy(self) -> SpanResiduals:
-        """An independent copy."""
+        """Return an independent copy."""
         return copy.deepcopy(self)
 
 
@@ -99,6 +100,7 @@ class GramResiduals(SpanResiduals):
     """From inverse Gram matrices, brought up to date with every removal."""
 
     def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
+        """Begin with all units of both sides, which must have inverse Gram matrices."""
         super().__init__(a, b)
         assert a.inverse is not None
         assert b.inverse is not None
@@ -113,7 +115,7 @@ class GramResiduals(SpanResiduals):
 
     @property
     def residuals(self) -> tuple[Tensor, Tensor]:
-        """What rounding errors cannot tell from 0 is 0."""
+        """Return the residuals; 0 where rounding errors cannot tell them from 0."""
         a, b = (
             torch.where(squared > rounding, squared, 0.0).sqrt().clamp(max=1)
             for squared, rounding in zip(self._squared, self._rounding, strict=True)
@@ -141,6 +143,7 @@ class DirectResiduals(SpanResiduals):
     """From orthonormal bases of the spans, found anew after every removal: for (nearly) dependent units."""
 
     def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
+        """Begin with all units of both sides."""
         super().__init__(a, b)
         both = torch.cat([a.columns, b.columns], dim=1)
         if both.shape[0] > both.shape[1]:
@@ -152,7 +155,7 @@ class DirectResiduals(SpanResiduals):
 
     @property
     def residuals(self) -> tuple[Tensor, Tensor]:
-        """What lies outside the span of the units left on the other side; 0 where that is only rounding."""
+        """Return the part outside the span of the units left on the other side; 0 where that is only rounding."""
         a, b = (self._outside(self._sides[k], self._sides[1 - k][:, self.left[1 - k]]) for k in range(2))
         return a, b
 
@@ -172,5 +175,5 @@ class DirectResiduals(SpanResiduals):
 
 
 def span_residuals(a: UnitVectors, b: UnitVectors) -> SpanResiduals:
-    """By the way that the condition of the two sides allows."""
+    """Return the residuals, computed in the way that the condition of the two sides allows."""
     return DirectResiduals(a, b) if a.inverse is None or b.inverse is None else GramResiduals(a, b)

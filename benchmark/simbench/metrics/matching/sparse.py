@@ -1,4 +1,4 @@
-"""How well each unit of Y is predicted from a few units of X, by LASSO regression.
+"""Prediction of each unit of Y from a few units of X, by LASSO regression.
 
 With the units standardised on the training rows, C the correlations among the units of X and c those with a unit of Y,
 
@@ -50,7 +50,7 @@ BLOCK = 32
 
 
 def lasso(correlations: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """The weights of all targets, (sources, targets), and for which of them they are optimal, (targets,).
+    """Return the weights of all targets, (sources, targets), and for which of them they are optimal, (targets,).
 
     correlations: among the sources, (sources, sources), a row of zeros for what does not vary; targets: of the sources
     with the targets, (sources, targets). Both float64.
@@ -81,7 +81,7 @@ def is_optimal(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: fl
 
 
 def _swept(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float) -> Tensor:
-    """The weights after one step in every coordinate, in order.
+    """Return the weights after one step in every coordinate, in order.
 
     Blocks of coordinates let a matrix product do most of the work; the steps are those of one coordinate at a time.
     """
@@ -97,7 +97,7 @@ def _swept(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float)
 
 
 def _completed(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float) -> Tensor:
-    """The weights at the minimum for their signs, those that would change their sign left out one after the other."""
+    """Return the weights at the minimum for their signs; those that would change it are left out one by one."""
     weights = weights.clone()
     moving = torch.arange(weights.shape[1], device=weights.device)
     while len(moving):
@@ -107,7 +107,7 @@ def _completed(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: fl
 
 
 def _signed_step(correlations: Tensor, targets: Tensor, weights: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """The weights moved towards the minimum for their signs until the first becomes 0, and whether none did."""
+    """Return the weights moved towards the minimum for their signs until the first becomes 0, and whether none did."""
     goal = torch.zeros_like(weights)
     count = max(1, int((weights != 0).sum(dim=0).max()))
     size = max(1, block_bytes() // (8 * 3 * count**2))
@@ -139,12 +139,13 @@ class FoldedUnits:
     dead: int
 
     def standardised(self, fold: int, rows: Tensor) -> Tensor:
-        """These rows, on the scale on which the training rows have mean 0 and norm 1; 0 where those do not vary."""
+        """Return these rows on the scale that gives training rows mean 0 and norm 1; 0 where those do not vary."""
         norm = self.norms[fold]
         return torch.where(norm > 0, (self.values[rows] - self.means[fold]) / torch.where(norm > 0, norm, 1.0), 0.0)
 
 
 def folded_units(x: Tensor, *, folds: int, seed: int) -> FoldedUnits:
+    """Return the living units of `x`, with the mean and the norm of each in the training rows of each fold."""
     alive = living(x)
     values, stored = centred(x)[:, alive], x[:, alive]
     means, norms = [], []
@@ -159,7 +160,7 @@ def folded_units(x: Tensor, *, folds: int, seed: int) -> FoldedUnits:
 def prediction_of_pairs(
     prepared: Sequence[FoldedUnits], pairs: Pairs, *, alpha: float, folds: int, seed: int
 ) -> list[Score]:
-    """The sparse prediction of many directed pairs; those with the same X are solved together."""
+    """Return the sparse prediction of many directed pairs; those with the same X are solved together."""
     scores: dict[int, Score] = {}
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         x = prepared[pairs[positions[0]][0]]
@@ -172,7 +173,7 @@ def prediction_of_pairs(
 
 
 def _predictions(x: FoldedUnits, targets: Sequence[FoldedUnits], alpha: float, seed: int) -> list[Score]:
-    """The score of every target."""
+    """Return the score of every target."""
     widths = [y.values.shape[1] for y in targets]
     residual, spread, used = x.values.new_zeros(3, sum(widths))
     optimal = torch.ones(sum(widths), dtype=torch.bool, device=x.values.device)
@@ -192,7 +193,7 @@ def _predictions(x: FoldedUnits, targets: Sequence[FoldedUnits], alpha: float, s
 
 
 def _scored(x: FoldedUnits, y: FoldedUnits, explained: Tensor, used: Tensor, optimal: Tensor) -> Score:
-    """The mean over the units of one target, with how many units of X the median one of them takes."""
+    """Return the mean over the units of one target, with how many units of X the median one of them takes."""
     warnings, unsolved = dead_units(x, y), int((~optimal).sum())
     if unsolved:
         warnings += (f"the LASSO of {unsolved} units is not optimal after {ROUNDS} sweeps",)

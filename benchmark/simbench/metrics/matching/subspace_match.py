@@ -75,7 +75,7 @@ def levels(state: SpanResiduals) -> tuple[Tensor, Tensor]:
 
 
 def maximum_match(x: Tensor, y: Tensor, epsilon: float) -> Match:
-    """The maximum ε-match. Indices count the units that are not all zero.
+    """Return the maximum ε-match. Indices count the units that are not all zero.
 
     >>> x = torch.eye(20, 3, dtype=torch.float64)
     >>> maximum_match(x, torch.eye(20, dtype=torch.float64)[:, 1:6] @ torch.ones(5, 1, dtype=torch.float64), 0.1)
@@ -89,7 +89,7 @@ def maximum_match(x: Tensor, y: Tensor, epsilon: float) -> Match:
 
 
 def minimal_match(x: Tensor, y: Tensor, unit: int, epsilon: float, *, side: Literal["x", "y"] = "x") -> Match | None:
-    """An ε-match with this unit of which no smaller match with it is left; None if it is in no match.
+    """Return an ε-match with this unit of which no smaller match with it is left; None if it is in no match.
 
     Every other unit is left out on trial once, with all that this drags along; where the unit survives, for good.
     """
@@ -99,7 +99,7 @@ def minimal_match(x: Tensor, y: Tensor, unit: int, epsilon: float, *, side: Lite
 
 
 def simple_matches(x: Tensor, y: Tensor, epsilon: float) -> list[Match]:
-    """The distinct minimal matches of all units in the maximum match; every match is a union of such."""
+    """Return the distinct minimal matches of all units in the maximum match; every match is a union of such."""
     state = span_residuals(unit_vectors(x), unit_vectors(y))
     shrink(state, epsilon)
     found = [
@@ -147,7 +147,7 @@ def _of_pairs(
 
 
 def share_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs, *, epsilon: float) -> list[float | Score]:
-    """The share of units in the maximum match, of many pairs."""
+    """Return the share of units in the maximum match, of many pairs."""
 
     def share(a: UnitVectors, b: UnitVectors) -> float:
         state = span_residuals(a, b)
@@ -183,7 +183,7 @@ def subspace_match(x: Tensor, y: Tensor, *, epsilon: Annotated[float, Field(ge=0
 
 
 def area_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs) -> list[float | Score]:
-    """The area under the curve of shares over ε, of many pairs."""
+    """Return the area under the curve of shares over ε, of many pairs."""
 
     def area(a: UnitVectors, b: UnitVectors) -> float:
         return sum(float((1 - c).sum()) for c in levels(span_residuals(a, b))) / (a.count + b.count)

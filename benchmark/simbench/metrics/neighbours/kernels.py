@@ -59,7 +59,7 @@ def _cosines_with(prepared: Sequence[Neighbours], a: int, partners: Sequence[int
 
 
 def _second_order(a: Neighbours, b: Neighbours, a_at_b: Tensor, b_at_a: Tensor) -> float:
-    """The mean cosine between a row's similarities, in a and in b, to its neighbours in either."""
+    """Return the mean cosine between a row's similarities, in a and in b, to its neighbours in either."""
     new = ~matches(a, b).any(dim=1)  # those of b that are not among those of a
     first = torch.cat([a.cosines, a_at_b * new], dim=1)
     second = torch.cat([b_at_a, b.cosines * new], dim=1)

@@ -106,7 +106,7 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
 
 
 def nearest(x: Tensor, *, k: int) -> Neighbours:
-    """What all of them prepare."""
+    """Return the nearest neighbours of each row."""
     return neighbours(x, k)
 
 
@@ -120,7 +120,7 @@ def _of_pairs(
 
 
 def scored(values: Sequence[float], prepared: Sequence[Neighbours], pairs: Pairs) -> list[float | Score]:
-    """The values, each with warnings where rows are all zero or tied."""
+    """Return the values, each with warnings where rows are all zero or tied."""
     scores: list[float | Score] = []
     for value, (a, b) in zip(values, pairs, strict=True):
         x, y = prepared[a], prepared[b]
@@ -241,7 +241,7 @@ def rank_similarity_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: 
     compare_many=rank_similarity_of_pairs,
 )
 def rank_similarity(x: Tensor, y: Tensor, *, k: Neighbourhood = 10) -> float | Score:
-    """How alike the ranks of the common neighbours are, near ones weighing most; 0 for a row without common ones.
+    """Similarity of the ranks of the common neighbours, near ones weighing most; 0 for a row without common ones.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]. Raises `NotApplicable` without variance or
     with fewer than k + 2 rows.

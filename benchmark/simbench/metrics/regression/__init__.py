@@ -1,1 +1,1 @@
-"""How well one representation predicts another."""
+"""Prediction of one representation from another."""

@@ -50,12 +50,12 @@ class Smoother:
 
 
 def smoother(x: Tensor, *, ridge: float, squared: bool) -> Smoother:
-    """What `gulp` prepares."""
+    """Return the smoothing matrix of ridge regression from `x`."""
     return _smoother(spectrum(x), ridge)
 
 
 def gulp_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float, squared: bool) -> list[float | Score]:
-    """The GULP distance of many pairs of smoothing matrices."""
+    """Return the GULP distance of many pairs of smoothing matrices."""
     scores: list[float | Score] = []
     products = squared_cross_norms([side.root for side in prepared], pairs).tolist()
     for (a, b), product in zip(pairs, products, strict=True):
@@ -118,12 +118,12 @@ def _gulp(distance: float, squared: bool, ridge: float, x: Smoother, y: Smoother
 
 
 def readout(x: Tensor, *, ridge: float) -> Smoother:
-    """What `decoding_similarity` prepares: the smoothing matrix for a penalty relative to the total variance."""
+    """Return the smoothing matrix of ridge regression from `x` for a penalty relative to the total variance."""
     return _readout(spectrum(x), ridge)
 
 
 def decoding_similarity_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, ridge: float) -> list[float | Score]:
-    """The decoding similarity of many pairs of read-outs."""
+    """Return the decoding similarity of many pairs of read-outs."""
     products = squared_cross_norms([side.root for side in prepared], pairs).tolist()
     return [
         _alignment(product, ridge, prepared[a], prepared[b]) for (a, b), product in zip(pairs, products, strict=True)

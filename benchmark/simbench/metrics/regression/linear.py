@@ -1,4 +1,4 @@
-"""How well the units of Y are predicted from X by linear regression, in sample and on held-out rows.
+"""Prediction of the units of Y from X by linear regression, in sample and on held-out rows.
 
 * `linear_regression`: the in-sample R² of least squares, ‖Q_xᵀỸ‖²/‖Ỹ‖² with an orthonormal basis Q_x of X̃;
 * `linear_predictivity`: ridge regression on all folds of rows but one, scored on that one, in turn.
@@ -37,7 +37,7 @@ Measure = Literal["r2", "pearson"]
 
 
 def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | Score]:
-    """The in-sample R² of many directed pairs of spectra."""
+    """Return the in-sample R² of many directed pairs of spectra."""
     count = len(prepared)
     matrices = [side.left for side in prepared] + [side.left * side.values for side in prepared]
     explained = squared_cross_norms(matrices, [(a, count + b) for a, b in pairs]).tolist()
@@ -76,7 +76,7 @@ def linear_regression(x: Tensor, y: Tensor) -> float | Score:
 
 
 def _explained(share: float, source: Spectrum) -> float | Score:
-    """The share that is explained, with a warning where the source's basis fills the centred sample space."""
+    """Return the share that is explained, with a warning where the source's basis fills the centred sample space."""
     rows = len(source.left)
     told = f"{SATURATED}: rank {source.rank} of {rows} rows fits anything"
     return Score(share, warnings=(told,)) if source.rank >= rows - 1 else share
@@ -109,11 +109,12 @@ class Folded:
 def predictivity_of_pairs(
     prepared: Sequence[Folded], pairs: Pairs, *, folds: int, measure: Measure, seed: int
 ) -> list[float]:
-    """The cross-validated ridge predictivity of many directed pairs."""
+    """Return the cross-validated ridge predictivity of many directed pairs."""
     return [_predictivity(prepared[a], prepared[b].target, measure) for a, b in pairs]
 
 
 def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
+    """Return the centred matrix as regressor, a singular value decomposition of each fold, and as target."""
     design = same_gram(centred(x))
     splits = []
     for rows, training in splits_of_rows(len(design), folds, seed):
@@ -142,7 +143,7 @@ def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
     compare_many=predictivity_of_pairs,
 )
 def linear_predictivity(x: Tensor, y: Tensor, *, folds: Folds = 5, measure: Measure = "r2", seed: int = 0) -> float:
-    """How well ridge regression from X predicts held-out rows of Y. Directed.
+    """Quality of the prediction of held-out rows of Y by ridge regression from X. Directed.
 
     x: (rows, features), y: (rows, other features) → with `measure` r2 a number ≤ 1, 0 for what predicts the mean and
     below for what is worse; with pearson the median over units of the correlation in the fold, averaged over folds.

@@ -44,13 +44,13 @@ class Sides:
 
 
 def sides(x: Tensor, *, components: int, folds: int, seed: int) -> Sides:
-    """What `pls_predictivity` prepares."""
+    """Return the centred matrix, as regressor and as target."""
     x = centred(x)
     return Sides(same_gram(x), x)
 
 
 def pls_of_pairs(prepared: Sequence[Sides], pairs: Pairs, *, components: int, folds: int, seed: int) -> list[float]:
-    """The PLS predictivity of many directed pairs; what depends on the left side only is made once for it."""
+    """Return the PLS predictivity of many directed pairs; what depends on the left side only is made once for it."""
     values = [0.0] * len(pairs)
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         x = prepared[pairs[positions[0]][0]].design
@@ -82,7 +82,7 @@ def pls_of_pairs(prepared: Sequence[Sides], pairs: Pairs, *, components: int, fo
     compare_many=pls_of_pairs,
 )
 def pls_predictivity(x: Tensor, y: Tensor, *, components: Components = 25, folds: Folds = 10, seed: int = 0) -> float:
-    """How well partial least squares from X predict held-out rows of Y: median correlation over units. Directed.
+    """Prediction of held-out rows of Y by partial least squares from X: median correlation over units. Directed.
 
     x: (rows, features), y: (rows, other features) → a number in [-1, 1], invariant to rotations of x. Of `components`
     no more are taken than the training rows of X have dimensions. `seed` deals the rows to the folds. Raises
@@ -109,7 +109,7 @@ def pls_predictivity(x: Tensor, y: Tensor, *, components: Components = 25, folds
 
 
 def _coefficients(covariance: Tensor, cross: Tensor, components: int) -> Tensor:
-    """The PLS regression coefficients, (features, units), from X̃ᵀX̃ and X̃ᵀỸ."""
+    """Return the PLS regression coefficients, (features, units), from X̃ᵀX̃ and X̃ᵀỸ."""
     directions: list[Tensor] = []
     loadings: list[Tensor] = []
     weights: list[Tensor] = []
@@ -136,7 +136,7 @@ def _coefficients(covariance: Tensor, cross: Tensor, components: int) -> Tensor:
 
 
 def _leading_left_vector(matrix: Tensor) -> Tensor:
-    """The left singular vector that belongs to the largest singular value."""
+    """Return the left singular vector that belongs to the largest singular value."""
     if min(matrix.shape) <= DENSE:
         left: Tensor = torch.linalg.svd(matrix, full_matrices=False).U
         return left[:, 0]

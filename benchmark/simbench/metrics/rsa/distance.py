@@ -48,7 +48,7 @@ class NonPositiveDistanceVarianceError(ValueError):
 
 
 def offset_distances(x: Tensor, **_: bool) -> RowDistances:
-    """What `distance_correlation` prepares: the distances less about their mean, for centring to lose few digits."""
+    """Return the distances of the rows of `x` less about their mean, for centring to lose few digits."""
     return row_distances(x, near_mean=True)
 
 
@@ -76,7 +76,7 @@ def _covariances(sides: Sequence[RowDistances]) -> Tensor:
 
 
 def _unbiased_covariances(sides: Sequence[RowDistances]) -> Tensor:
-    """The U-statistic: HSIC₁ with distances in place of kernels; an offset off the diagonal drops out of it."""
+    """Return the U-statistic: HSIC₁ with distances in place of kernels; an offset off the diagonal drops out of it."""
     n = sides[0].rows
     if n < MINIMUM_ROWS:
         raise ValueError(f"the unbiased distance covariance needs at least {MINIMUM_ROWS} rows, got {n}")
@@ -121,7 +121,7 @@ def distance_correlation(x: Tensor, y: Tensor, *, unbiased: bool = False) -> Ten
 def norm_difference_of_pairs(
     prepared: Sequence[RowDistances], pairs: Pairs, *, norm: Literal["frobenius", "spectral"]
 ) -> Tensor:
-    """A norm of the difference of the distance matrices of many pairs, shape (pairs,)."""
+    """Return a norm of the difference of the distance matrices of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
     if norm == "spectral":
         norms = [_spectral_norm(prepared[a], prepared[b]) if a != b else 0.0 for a, b in unique]
@@ -149,7 +149,7 @@ def _squared_difference(a: RowDistances, b: RowDistances) -> float:
 
 
 def _spectral_norm(a: RowDistances, b: RowDistances) -> float:
-    """The largest absolute eigenvalue of D_a − D_b: Lanczos, of which one vector is asked."""
+    """Return the largest absolute eigenvalue of D_a − D_b: Lanczos, of which one vector is asked."""
     from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
     start = np.random.default_rng(0).normal(size=a.rows)

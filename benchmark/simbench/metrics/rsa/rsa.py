@@ -43,7 +43,7 @@ def rsa_of_pairs(prepared: Sequence[Patterns], pairs: Pairs, *, comparator: Comp
 
 
 def _scores(values: Sequence[float], prepared: Sequence[Patterns], pairs: Pairs) -> list[float | Score]:
-    """The values, each with a warning where rows have no direction."""
+    """Return the values, each with a warning where rows have no direction."""
     scores: list[float | Score] = []
     for value, (a, b) in zip(values, pairs, strict=True):
         empty = prepared[a].without_direction, prepared[b].without_direction
@@ -53,7 +53,7 @@ def _scores(values: Sequence[float], prepared: Sequence[Patterns], pairs: Pairs)
 
 
 def pearson_patterns(x: Tensor, **_: object) -> Patterns:
-    """What `rsa` and `rsa_pearson` prepare: rows with mean 0 over the units and norm 1."""
+    """Return the rows with mean 0 over the units and norm 1."""
     return patterns(x, "pearson")
 
 
@@ -121,7 +121,7 @@ def rsa_pearson(x: Tensor, y: Tensor) -> float | Score:
 
 
 def cosine_patterns(x: Tensor, **_: object) -> Patterns:
-    """What `rsa_cosine` prepares: rows of norm 1."""
+    """Return the rows with norm 1."""
     return patterns(x, "cosine")
 
 
@@ -152,7 +152,7 @@ def rsa_cosine(x: Tensor, y: Tensor, *, comparator: Comparator = "spearman") -> 
 
 
 def euclidean_patterns(x: Tensor, **_: object) -> Patterns:
-    """What `rsa_euclidean` prepares: the centred matrix."""
+    """Return the centred matrix."""
     return patterns(x, "euclidean")
 
 
@@ -183,7 +183,7 @@ def rsa_euclidean(x: Tensor, y: Tensor, *, comparator: Comparator = "spearman") 
 
 
 def whitened_patterns(x: Tensor, *, distance: Distance) -> Tensor:
-    """What `rsa_whitened_cosine` prepares: the rows as their distance sees them, columns centred, of norm 1."""
+    """Return the rows as their distance sees them, columns centred, of norm 1."""
     return unit_norm(patterns(x, distance).rows)
 
 

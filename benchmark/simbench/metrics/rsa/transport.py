@@ -40,13 +40,13 @@ class Cloud:
 
 
 def cloud(x: Tensor) -> Cloud:
-    """The rows of `x` as a `Cloud`; `NotApplicable` without variance."""
+    """Return the rows of `x` as a `Cloud`; raise `NotApplicable` without variance."""
     rows = same_gram(unit_norm(x)) * math.sqrt(len(x))
     return Cloud(rows, RowDistances(rows).mean())
 
 
 def energy_distance_of_pairs(prepared: Sequence[Cloud], pairs: Pairs) -> Tensor:
-    """The energy distance of many pairs, shape (pairs,)."""
+    """Return the energy distance of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
     return torch.tensor([_energy(prepared[a], prepared[b]) for a, b in unique], dtype=torch.float64)[back]
 
@@ -91,6 +91,7 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 
 
 def chosen_distances(x: Tensor, *, rows: int, seed: int) -> Tensor:
+    """Return the distances between the rows of `x`, or between as many as `rows` drawn ones if it has more."""
     if len(x) > rows:
         generator = torch.Generator().manual_seed(seed_for(purpose="gromov_wasserstein", rows=len(x), seed=seed))
         x = x[torch.randperm(len(x), generator=generator)[:rows].to(x.device)]
@@ -98,14 +99,14 @@ def chosen_distances(x: Tensor, *, rows: int, seed: int) -> Tensor:
 
 
 def gromov_wasserstein_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, **_: int) -> Tensor:
-    """The Gromov–Wasserstein distance of many pairs, shape (pairs,)."""
+    """Return the Gromov–Wasserstein distance of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
     found = [_gromov_wasserstein(prepared[a], prepared[b]) if a != b else 0.0 for a, b in unique]
     return torch.tensor(found, dtype=torch.float64)[back]
 
 
 def _gromov_wasserstein(a: Tensor, b: Tensor) -> float:
-    """The best of a few local minima: from the given correspondence, and from none (where ties depend on the order).
+    """Return the best of a few local minima: from the given correspondence, and from none (ties: by order).
 
     Distances are conditionally negative definite, so the objective is concave in the coupling: its minima over the
     couplings of uniform marginals are permutations, and replacing a coupling by the best one for the linearised
@@ -129,7 +130,7 @@ def _descend(a: Tensor, b: Tensor, assigned: Tensor) -> float:
 
 
 def _best_assignment(gain: Tensor) -> Tensor:
-    """The permutation p with the largest Σᵢ gain[i, pᵢ]."""
+    """Return the permutation p with the largest Σᵢ gain[i, pᵢ]."""
     from scipy.optimize import linear_sum_assignment
 
     _, columns = linear_sum_assignment(gain.cpu().numpy(), maximize=True)

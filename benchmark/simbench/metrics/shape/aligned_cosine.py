@@ -31,7 +31,7 @@ class Rows:
 
 
 def aligned_cosine_of_pairs(prepared: Sequence[Rows], pairs: Pairs) -> Tensor:
-    """The aligned cosine of many pairs of prepared matrices, shape (pairs,)."""
+    """Return the aligned cosine of many pairs of prepared matrices, shape (pairs,)."""
     unique, back = unordered(pairs)
     values = torch.empty(len(unique), dtype=torch.float64)
     for positions, products in cross_products([side.matrix for side in prepared], unique):
@@ -42,6 +42,7 @@ def aligned_cosine_of_pairs(prepared: Sequence[Rows], pairs: Pairs) -> Tensor:
 
 
 def rows_with_norms(x: Tensor) -> Rows:
+    """Return the rows of `x`, not centred, and their norms."""
     x = require_variance(x)
     return Rows(x, torch.linalg.vector_norm(x, dim=1))
 

@@ -40,7 +40,7 @@ Alpha = Annotated[float, Field(ge=0, le=1)]
 
 
 def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: float) -> list[float | Score]:
-    """The generalised shape distance of many pairs of whitened representations."""
+    """Return the generalised shape distance of many pairs of whitened representations."""
     matrices = [side.left * side.values for side in prepared]
     # Whitening enlarges what is small, rounding errors too: products stay in float64.
     shapes = [Shape(matrix, matrix) for matrix in matrices]
@@ -49,6 +49,7 @@ def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: 
 
 
 def partially_whitened(x: Tensor, *, alpha: float) -> Spectrum:
+    """Return the spectrum of X(αI + (1 − α)(XᵀX)^−½), of norm 1, X being centred and of norm 1."""
     full = spectrum(x)
     values = alpha * full.values / torch.linalg.vector_norm(full.values) + (1 - alpha)
     return Spectrum(full.left, values / torch.linalg.vector_norm(values), full.right)

@@ -46,18 +46,18 @@ class Shape:
     factor: Tensor
 
     def __getitem__(self, rows: Tensor) -> Shape:
-        """The shape of these rows, which are all of them in another order."""
+        """Return the shape of these rows, which are all of them in another order."""
         return Shape(self.matrix[rows], self.factor[rows])
 
 
 def shape(x: Tensor) -> Shape:
-    """What both metrics prepare."""
+    """Return the centred matrix with norm 1."""
     matrix = same_gram(unit_norm(x))
     return Shape(matrix, for_products(matrix, x.dtype))
 
 
 def nbs_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
-    """The normalised Bures similarity of many pairs of shapes, (pairs,), to about 1e-7; 1 of each with itself."""
+    """Return the normalised Bures similarity of many pairs, (pairs,), to about 1e-7; 1 of each with itself."""
     values = nuclear_cross_norms([side.factor for side in prepared], pairs).clamp_max(1)
     values[[a == b for a, b in pairs]] = 1.0
     return values
@@ -95,7 +95,7 @@ def nbs(x: Tensor, y: Tensor) -> Tensor:
 
 
 def procrustes_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
-    """The Procrustes distance of many pairs of shapes, (pairs,), to 1e-6; small ones to all digits, 0 of itself."""
+    """Return the Procrustes distance of many pairs, (pairs,), to 1e-6; small ones to all digits, 0 of itself."""
     unique, back = unordered(pairs)
     distances = (2 - 2 * nbs_of_pairs(prepared, unique)).sqrt()
     for k in torch.nonzero(distances < CLOSE).flatten().tolist():

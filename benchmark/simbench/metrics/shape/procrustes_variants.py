@@ -32,7 +32,7 @@ else:
 
 
 def squared_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
-    """The squared Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
+    """Return the squared Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
     return procrustes_of_pairs(prepared, pairs).square()
 
 
@@ -65,7 +65,7 @@ def procrustes_squared(x: Tensor, y: Tensor) -> Tensor:
 
 
 def angular_of_pairs(prepared: Sequence[Shape], pairs: Pairs) -> Tensor:
-    """The angular Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
+    """Return the angular Procrustes distance of many pairs of prepared shapes, shape (pairs,)."""
     return angle_of_chord(procrustes_of_pairs(prepared, pairs))
 
 
@@ -108,13 +108,13 @@ class SizedShape:
 
 
 def sized_shape(x: Tensor) -> SizedShape:
-    """What `procrustes_size_shape` prepares."""
+    """Return the centred shape and its size, the norm."""
     size = float(torch.linalg.matrix_norm(centred(x)))
     return SizedShape(shape(x), size)
 
 
 def size_shape_of_pairs(prepared: Sequence[SizedShape], pairs: Pairs) -> Tensor:
-    """The size-and-shape distance of many pairs of sized shapes, shape (pairs,)."""
+    """Return the size-and-shape distance of many pairs of sized shapes, shape (pairs,)."""
     chords = procrustes_of_pairs([side.shape for side in prepared], pairs)
     sizes = torch.tensor([side.size for side in prepared], dtype=torch.float64)
     a, b = torch.tensor(pairs).T
@@ -153,12 +153,12 @@ def procrustes_size_shape(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _size_and_shape(first: Tensor, second: Tensor, chord: Tensor) -> Tensor:
-    """Sums of squares only, so that nothing cancels."""
+    """Return the distance from sums of squares only, so that nothing cancels."""
     return ((first - second).square() + first * second * chord.square()).sqrt()
 
 
 def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bool) -> Tensor:
-    """The permutation Procrustes distance of many pairs of prepared matrices, shape (pairs,)."""
+    """Return the permutation Procrustes distance of many pairs of prepared matrices, shape (pairs,)."""
     unique, back = unordered(pairs)
     values = torch.empty(len(unique), dtype=torch.float64)
     for positions, products in cross_products(prepared, unique):
@@ -169,6 +169,7 @@ def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bo
 
 
 def units(x: Tensor, *, centre: bool) -> Tensor:
+    """Return the units of `x`, centred if `centre` says so."""
     return centred(x) if centre else require_variance(x)
 
 

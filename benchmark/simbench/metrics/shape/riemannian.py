@@ -31,13 +31,14 @@ Shrinkage = Annotated[float, Field(gt=0, lt=1)]
 
 
 def riemannian_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, shrinkage: float) -> Tensor:
-    """The Riemannian distance of many pairs of kernels, shape (pairs,)."""
+    """Return the Riemannian distance of many pairs of kernels, shape (pairs,)."""
     unique, back = unordered(pairs)
     values = [_riemannian(prepared[a], prepared[b], shrinkage) for a, b in unique]
     return torch.stack(values).cpu()[back]
 
 
 def kernel_root(x: Tensor, *, shrinkage: float) -> Tensor:
+    """Return R with RRᵀ the centred kernel of `x`, of trace (1 − shrinkage) · rows; (rows, rank)."""
     full = spectrum(x)
     share = (1 - shrinkage) * len(full.left) / full.values.square().sum()
     return full.left * full.values * share.sqrt()

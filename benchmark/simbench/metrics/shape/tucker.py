@@ -35,6 +35,7 @@ def tucker_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
 
 
 def units(x: Tensor) -> Tensor:
+    """Return the units of `x` that are not all zero, not centred."""
     x = require_variance(x)
     return x[:, x.any(dim=0)]
 
@@ -78,7 +79,7 @@ def _alignment(x: Tensor, y: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _congruence(target: Tensor, directions: Tensor, scores: Tensor) -> Tensor:
-    """The mean absolute cosine of the columns of `target` and of `scores` `directions`ᵀ; 0 with a column of zeros."""
+    """Return the mean absolute cosine of the columns of `target` and of `scores` `directions`ᵀ; 0 with zeros."""
     aligned = scores @ directions.T
     norms = torch.linalg.vector_norm(target, dim=0) * torch.linalg.vector_norm(aligned, dim=0)
     cosines = (target * aligned).sum(dim=0).abs() / norms

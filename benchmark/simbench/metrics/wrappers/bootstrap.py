@@ -165,7 +165,7 @@ class Resampling(Wrapper):
 
 
 def _news(resampled: Score, observed: Score) -> list[str]:
-    """The warnings that set the value of a resample apart from the observed one.
+    """Return the warnings that set the value of a resample apart from the observed one.
 
     Those that begin with a number count dead units or rows without direction, which may be more or fewer in any draw.
     A saturated value does not vary, whatever the data.
