@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).parents[1]
 PARTS = sorted({path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")})
 # A docstring says what is done or what an object is, and names it, before any clause.
 CLAUSES = ("Of", "What", "Whose", "That", "Which", "How", "Where", "Why", "By")
+# Names that fit any variable.
+VAGUE = {"one", "found", "known", "told"}
 # Words of former versions, and the lines where a key or a stored file keeps one of them.
 FORMER_WORDS = re.compile(
     r"(?<![A-Za-z])(doors?|companions?|offenders?|constructed|constructions?)(?![a-z])", re.IGNORECASE
@@ -67,6 +69,20 @@ def test_docstrings_begin_with_a_verb_or_a_noun(part: str) -> None:
 def test_no_module_has_the_name_of_one_of_the_standard_library() -> None:
     names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if path.stem in sys.stdlib_module_names]
     assert [name for name in names if name != "publish/html.py"] == []
+
+
+def test_variables_say_what_they_hold() -> None:
+    vague = {
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in ROOT.rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name | ast.arg)
+        for name in [node.id if isinstance(node, ast.Name) else node.arg]
+        if name in VAGUE
+    }
+    assert not vague
 
 
 def test_former_words_are_gone() -> None:

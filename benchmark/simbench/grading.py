@@ -35,14 +35,14 @@ def stored_records(plan: Plan, store: Store) -> dict[str, dict[str, ScoreRecord]
     """Return, per metric label, the records of the plan's scores that are in the store."""
     kept: dict[str, dict[str, ScoreRecord]] = {}
     for planned in plan.metrics:
-        known = store.scores(planned.metric.identity)
-        kept[planned.metric.label] = {key: known[key] for key in planned.scores if key in known}
+        stored = store.scores(planned.metric.identity)
+        kept[planned.metric.label] = {key: stored[key] for key in planned.scores if key in stored}
     return kept
 
 
 def runs_behind(store: Store, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, dict[str, Any]]:
     """Return where the scores were computed: what is known of every run that any of them came from, by its id."""
-    runs = sorted({record.provenance for known in records.values() for record in known.values()})
+    runs = sorted({record.provenance for by_key in records.values() for record in by_key.values()})
     return {run: store.provenance(run) for run in runs}
 
 

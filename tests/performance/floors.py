@@ -3,7 +3,7 @@
 In float64, but for products of all pairs of which nothing is subtracted: these are as exact as inputs in float32.
 
 What makes numbers of them (norms, ranks, assignments) counts where nothing is known to replace it. For products of all
-pairs the cheaper of the two ways is taken that `simbench.metrics.kernels.linear_algebra` describes.
+pairs the cheaper of the two ways is taken that `simbench.metrics.kernels.cross_products` describes.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from floors import FLOORS
 from peers import Peer
 from torch import Tensor
 
-from simbench.metrics.kernels.linear_algebra import centred
+from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs

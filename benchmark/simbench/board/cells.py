@@ -36,9 +36,9 @@ def cell(row: Row, column: BoardColumn) -> Verdict:
 
     A column of a test may have none of its own: then the test was not graded, or asks nothing of this metric there.
     """
-    found = row.verdicts.get(column.id)
-    if found is not None:
-        return found
+    verdict = row.verdicts.get(column.id)
+    if verdict is not None:
+        return verdict
     parent = row.verdicts.get(column.parent) if column.parent is not None else None
     if parent is None:
         return Verdict("missing", reason="not graded")
@@ -100,7 +100,7 @@ def rank_interval_text(ranked: RankedRow) -> str:
 
 def tie_text(ranked: RankedRow) -> str:
     """Return the tie groups as letters; those after z are numbered."""
-    return " ".join(chr(ord("a") + one - 1) if one <= 26 else str(one) for one in ranked.tie_groups)
+    return " ".join(chr(ord("a") + group - 1) if group <= 26 else str(group) for group in ranked.tie_groups)
 
 
 def cost_text(row: Row) -> str:
@@ -122,11 +122,11 @@ def short_id(column: BoardColumn) -> str:
 
 def problems(board: Board) -> list[Ungraded]:
     """Return every reason for a missing or partial grade, with the columns that it holds for."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+    outcomes: dict[tuple[str, str, str], list[str]] = {}
     for label, column, verdict in _unfinished(board):
         key = (label, "partly" if verdict.status == "ok" else verdict.status, verdict.reason or "no reason was given")
-        found.setdefault(key, []).append(column)
-    return [Ungraded(label, tuple(columns), status, reason) for (label, status, reason), columns in found.items()]
+        outcomes.setdefault(key, []).append(column)
+    return [Ungraded(label, tuple(columns), status, reason) for (label, status, reason), columns in outcomes.items()]
 
 
 def _unfinished(board: Board) -> Iterator[tuple[str, str, Verdict]]:

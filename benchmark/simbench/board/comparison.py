@@ -59,11 +59,11 @@ def compare(first: Board, second: Board, metrics: Sequence[tuple[str, str]] = ()
     pairs = metrics or [(label, label) for label in rows if label in others]
     if not pairs:
         raise SimbenchError(f"no metric in common: {', '.join(rows)} against {', '.join(others)}; name two of them")
-    for known, labels in ((rows, [one for one, _ in pairs]), (others, [other for _, other in pairs])):
+    for labelled, labels in ((rows, [label for label, _ in pairs]), (others, [other for _, other in pairs])):
         for label in labels:
-            if label not in known:
-                raise UnknownNameError("metric", label, known)
-    return [difference for one, other in pairs for difference in _of_pair(rows[one], others[other], common)]
+            if label not in labelled:
+                raise UnknownNameError("metric", label, labelled)
+    return [difference for label, other in pairs for difference in _of_pair(rows[label], others[other], common)]
 
 
 def only_in_one(first: Board, second: Board) -> dict[str, list[str]]:
@@ -86,13 +86,13 @@ def check_same_tests(first: Sequence[BoardColumn], second: Sequence[BoardColumn]
             _check_same(column, others[column.id])
 
 
-def _check_same(one: BoardColumn, other: BoardColumn) -> None:
-    sides = [{"kind": test.kind, "pass_if": test.pass_if, **test.settings} for test in (one, other)]
+def _check_same(column: BoardColumn, other: BoardColumn) -> None:
+    sides = [{"kind": test.kind, "pass_if": test.pass_if, **test.settings} for test in (column, other)]
     for name in {**sides[0], **sides[1]}:
         before, after = (side.get(name) for side in sides)
         if before != after:
             raise SimbenchError(
-                f'test "{one.id}" is not the same in both runs: {name} is {before!r} in one and {after!r} in the '
+                f'test "{column.id}" is not the same in both runs: {name} is {before!r} in one and {after!r} in the '
                 "other; a suite that changes needs another version"
             )
 
@@ -110,33 +110,35 @@ def worsened(baseline: Board, now: Board) -> list[str]:
     return [
         *(f"{label}: in the baseline, not in this run" for label in gone),
         *(f"{test.id}: in the baseline, not in this run" for test in baseline.tests if test.id not in tests),
-        *(_worse(one) for one in differences if one.worse),
+        *(_worse(difference) for difference in differences if difference.worse),
     ]
 
 
-def _worse(one: Difference) -> str:
-    before = (
-        f"{one.metric}, {one.test}: {'had' if one.second is None else 'passed with'} {one.first:.4g} in the baseline"
+def _worse(difference: Difference) -> str:
+    had, now = (
+        ("passed with", f"{difference.second:.4g}")
+        if difference.second is not None
+        else ("had", f"none ({difference.reason})")
     )
-    return f"{before}, now {f'none ({one.reason})' if one.second is None else f'{one.second:.4g}'}"
+    return f"{difference.metric}, {difference.test}: {had} {difference.first:.4g} in the baseline, now {now}"
 
 
-def _of_pair(one: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[Difference]:
+def _of_pair(row: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[Difference]:
     for column in columns:
-        first, second = cell(one, column), cell(other, column)
+        first, second = cell(row, column), cell(other, column)
         if column.parent is not None and first.grade is None and second.grade is None:
             continue  # what its test says already, or nothing that is asked of these metrics
-        known = first.grade is not None and second.grade is not None
+        graded = first.grade is not None and second.grade is not None
         yield Difference(
             column.id,
-            one.metric.label,
+            row.metric.label,
             other.metric.label,
             first.grade,
             second.grade,
             second.grade - first.grade if first.grade is not None and second.grade is not None else None,
             paired_interval(first, second),
             worse=_is_worse(first, second),
-            reason="" if known else first.reason or second.reason or "",
+            reason="" if graded else first.reason or second.reason or "",
         )
 
 
@@ -151,12 +153,12 @@ def paired_interval(first: Verdict, second: Verdict) -> tuple[float, float] | No
     Of statistics it covers more than it says: rank correlations of two indices with a third quantity, over all pairs of
     5 or 10 models, were covered in .97 to 1.0 of 300 simulations.
     """
-    one, other = first.without_a_model(), second.without_a_model()
-    if first.unclipped is None or second.unclipped is None or not one or not other:
+    own, other = first.without_a_model(), second.without_a_model()
+    if first.unclipped is None or second.unclipped is None or not own or not other:
         return None
     # a model that a grade does not depend on changes nothing when it is left out
     without = {
-        model: other.get(model, second.unclipped) - one.get(model, first.unclipped) for model in {**one, **other}
+        model: other.get(model, second.unclipped) - own.get(model, first.unclipped) for model in {**own, **other}
     }
     interval = jackknife_interval(second.unclipped - first.unclipped, without)
     if interval is None:

@@ -160,8 +160,8 @@ def evidence_in(document: Mapping[str, Any]) -> Evidence | None:
     Raises:
         SimbenchError: the evidence is malformed.
     """
-    found = document.get("evidence")
-    return None if found is None else _checked(Evidence, found)
+    evidence = document.get("evidence")
+    return None if evidence is None else _checked(Evidence, evidence)
 
 
 def json_safe(value: Any) -> Any:
@@ -228,7 +228,7 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
 
 def _row(record: RowRecord) -> Row:
     info = MetricInfo(**{name: getattr(record, name) for name in MetricInfo.model_fields})
-    verdicts = {name: _verdict(one) for name, one in record.tests.items()}
+    verdicts = {name: _verdict(result) for name, result in record.tests.items()}
     return Row(info, verdicts, record.comparisons, record.seconds)
 
 
@@ -242,9 +242,10 @@ def _verdict(record: CellRecord) -> Verdict:
         reason=record.reason,
         auxiliary=_numbers(record.auxiliary),
         violations=tuple(
-            Trial(one.where, (), False, math.nan if one.margin is None else one.margin) for one in record.violations
+            Trial(violation.where, (), False, math.nan if violation.margin is None else violation.margin)
+            for violation in record.violations
         ),
-        tallies=tuple(Tally(tuple(models), held, asked) for models, held, asked in record.tallies),
+        tallies=tuple(Tally(tuple(models), holding, asked) for models, holding, asked in record.tallies),
         statistic=record.statistic,
         without=_numbers(record.without),
     )

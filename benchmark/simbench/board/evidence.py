@@ -151,7 +151,7 @@ def _questions(questions: Sequence[Asked]) -> Questions:
 
 
 def _of_metric(scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: Mapping[Asked, Trial]) -> MetricEvidence:
-    marked = {ScoreRow.place_of(one) for trial in trials.values() for one in trial.violating}
+    marked = {ScoreRow.place_of(score) for trial in trials.values() for score in trial.violating}
     answers = [trials.get(asked) for asked in questions]
     return MetricEvidence(
         values=[score.value for score in scores],
@@ -170,13 +170,13 @@ def _of_metric(scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: M
     )
 
 
-def _letter(held: bool | None) -> str:
-    return "." if held is None else "1" if held else "0"
+def _letter(holds: bool | None) -> str:
+    return "." if holds is None else "1" if holds else "0"
 
 
 def _unless_all_none(items: Sequence[T], value: Callable[[T], float | None]) -> list[float | None]:
-    found = [value(item) for item in items]
-    return found if any(one is not None for one in found) else []
+    values = [value(item) for item in items]
+    return values if any(number is not None for number in values) else []
 
 
 def _rounded(number: float) -> float | None:

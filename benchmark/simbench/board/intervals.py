@@ -58,7 +58,7 @@ def rank_statistics(graded: Sequence[Sequence[Verdict]], resamples: int = RESAMP
     """
     ranks = resampled_mean_ranks(graded, resamples)
     low, high = np.quantile(ranks, [0.025, 0.975], axis=0)
-    intervals = tuple((float(one), float(other)) for one, other in zip(low, high, strict=True))
+    intervals = tuple((float(lower), float(upper)) for lower, upper in zip(low, high, strict=True))
     return RankStatistics(intervals, tie_groups(ranks))
 
 
@@ -89,13 +89,13 @@ def tie_groups(ranks: Floats) -> tuple[tuple[int, ...], ...]:
     """
     metrics = ranks.shape[1]
     tied = np.ones((metrics, metrics), dtype=bool)
-    for one in range(metrics):
-        low, high = np.quantile(ranks[:, one, None] - ranks[:, one:], [0.025, 0.975], axis=0)
-        tied[one, one:] = (low <= 0) & (high >= 0)
+    for rank in range(metrics):
+        low, high = np.quantile(ranks[:, rank, None] - ranks[:, rank:], [0.025, 0.975], axis=0)
+        tied[rank, rank:] = (low <= 0) & (high >= 0)
     runs: list[range] = []
     for first in range(metrics):
         last = first
-        while last + 1 < metrics and all(tied[one, last + 1] for one in range(first, last + 1)):
+        while last + 1 < metrics and all(tied[rank, last + 1] for rank in range(first, last + 1)):
             last += 1
         if not runs or last >= runs[-1].stop:
             runs.append(range(first, last + 1))
@@ -108,9 +108,9 @@ def drawn_models(
     graded: Sequence[Sequence[Verdict]], resamples: int, random: np.random.Generator
 ) -> Mapping[str, npt.NDArray[np.int64]]:
     """Return, per model, how often each draw took it; models of one name are drawn among each other."""
-    tallies = [tally for verdicts in graded for one in verdicts for tally in one.tallies]
+    tallies = [tally for verdicts in graded for verdict in verdicts for tally in verdict.tallies]
     models = {model for tally in tallies for model in tally.models}
-    models |= {model for verdicts in graded for one in verdicts for model in one.without}
+    models |= {model for verdicts in graded for verdict in verdicts for model in verdict.without}
     drawn: dict[str, npt.NDArray[np.int64]] = {}
     for members in models_by_name(models).values():
         counts = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
@@ -125,7 +125,7 @@ def resampled_grades(
 
     A verdict that does not say how its grade depends on models keeps it in every draw.
     """
-    groups = list(dict.fromkeys(tally.models for one in verdicts for tally in one.tallies))
+    groups = list(dict.fromkeys(tally.models for verdict in verdicts for tally in verdict.tallies))
     weights = np.ones((resamples, len(groups)))
     for place, group in enumerate(groups):
         for model in set(group):
@@ -136,13 +136,13 @@ def resampled_grades(
         if not verdict.tallies:
             grades[:, metric] = _resampled_statistic(verdict, drawn)
             continue
-        held, asked = np.zeros(len(groups)), np.zeros(len(groups))
+        holding, asked = np.zeros(len(groups)), np.zeros(len(groups))
         for tally in verdict.tallies:
-            held[groups.index(tally.models)] = tally.credit
+            holding[groups.index(tally.models)] = tally.credit
             asked[groups.index(tally.models)] = tally.asked
         trials = weights @ asked
         usable &= trials > 0
-        grades[:, metric] = (weights @ held) / np.where(trials > 0, trials, 1)
+        grades[:, metric] = (weights @ holding) / np.where(trials > 0, trials, 1)
     return grades, usable
 
 
@@ -158,5 +158,5 @@ def _resampled_statistic(verdict: Verdict, drawn: Mapping[str, npt.NDArray[np.in
         without = np.array([verdict.without[model] for model in members])
         if len(members) > 1 and np.isfinite(without).all():
             influence = (without.mean() - without) * (len(members) - 1) / len(members)
-            value = value + sum((drawn[model] - 1) * one for model, one in zip(members, influence, strict=True))
+            value = value + sum((drawn[model] - 1) * effect for model, effect in zip(members, influence, strict=True))
     return np.clip(value, 0.0, 1.0)

@@ -79,7 +79,8 @@ def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
         positions.setdefault(name, []).append(position)
     panels = [_panel(name, comparisons, places, of_models) for name, places in positions.items()]
     if any(
-        min(len(one.rows), len(one.columns)) < 2 or 2 * sum(map(bool, one.entries)) < len(one.entries) for one in panels
+        min(len(panel.rows), len(panel.columns)) < 2 or 2 * sum(map(bool, panel.entries)) < len(panel.entries)
+        for panel in panels
     ):
         return []
     return [*_means(panels), *panels]
@@ -121,7 +122,7 @@ def heat_map(layout: LayerMap, metric: MetricEvidence) -> HeatMap:
     shape = len(layout.rows), len(layout.columns)
     marked = set(metric.marked)
     scores = [[metric.values[place] for place in places] for places in layout.entries]
-    known = [[value for value in values if value is not None] for values in scores]
-    mean = np.array([sum(values) / len(values) if values else np.nan for values in known])
+    measured = [[value for value in values if value is not None] for values in scores]
+    mean = np.array([sum(values) / len(values) if values else np.nan for values in measured])
     broken = np.array([sum(place in marked for place in places) for places in layout.entries])
     return HeatMap(mean.reshape(shape), broken.reshape(shape))

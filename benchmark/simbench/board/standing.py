@@ -66,12 +66,12 @@ def _with_intervals(ordered: Sequence[RankedRow], tests: Sequence[str]) -> tuple
     complete = [ranked for ranked in ordered if ranked.mean_rank is not None]
     if not complete or note_on_ranks(len(tests)):
         return tuple(ordered)
-    found = rank_statistics([[ranked.row.verdicts[test] for test in tests] for ranked in complete])
-    known = [
+    statistics = rank_statistics([[ranked.row.verdicts[test] for test in tests] for ranked in complete])
+    known_ranks = [
         replace(ranked, rank_interval=interval, tie_groups=groups)
-        for ranked, interval, groups in zip(complete, found.intervals, found.tie_groups, strict=True)
+        for ranked, interval, groups in zip(complete, statistics.intervals, statistics.tie_groups, strict=True)
     ]
-    return (*known, *ordered[len(known) :])
+    return (*known_ranks, *ordered[len(known_ranks) :])
 
 
 def _with_places(rows: Sequence[Row], complete: Sequence[Row]) -> list[tuple[Row, int]]:

@@ -85,7 +85,7 @@ def zipped(files: Files) -> bytes:
 
 
 def _from_folder(folder: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     total = 0
     for place, folders, names in os.walk(folder, followlinks=False):
         for name in sorted([*folders, *names]):
@@ -97,13 +97,13 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
                 continue
             if not path.is_file():
                 raise BadBundleError(f"{inside}: not a plain file")
-            total += _checked_size(inside, path.stat().st_size, total, len(found))
-            found[_checked_name(inside)] = path.read_bytes()
-    return found
+            total += _checked_size(inside, path.stat().st_size, total, len(contents))
+            contents[_checked_name(inside)] = path.read_bytes()
+    return contents
 
 
 def _from_zip(path: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     total = 0
     try:
         with zipfile.ZipFile(path) as archive:
@@ -111,17 +111,17 @@ def _from_zip(path: Path) -> dict[str, bytes]:
                 if entry.is_dir():
                     continue
                 name = _checked_name(entry.filename)
-                _check_entry(entry, name, found)
-                total += _checked_size(name, entry.file_size, total, len(found))
+                _check_entry(entry, name, contents)
+                total += _checked_size(name, entry.file_size, total, len(contents))
                 with archive.open(entry) as file:
                     # One byte more than declared would be noticed; what is declared was limited above.
-                    found[name] = file.read(entry.file_size + 1)
+                    contents[name] = file.read(entry.file_size + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
         raise BadBundleError(f"{path.name}: not a bundle that can be read: {error}") from None
-    return found
+    return contents
 
 
-def _check_entry(entry: zipfile.ZipInfo, name: str, known: Files) -> None:
+def _check_entry(entry: zipfile.ZipInfo, name: str, earlier: Files) -> None:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
         raise BadBundleError(f"{name}: a bundle holds plain files only, no links")
@@ -129,7 +129,7 @@ def _check_entry(entry: zipfile.ZipInfo, name: str, known: Files) -> None:
         raise BadBundleError(f"{name}: encrypted")
     if entry.compress_type not in READABLE:
         raise BadBundleError(f"{name}: a compression other than deflate")
-    if name in known:
+    if name in earlier:
         raise BadBundleError(f"{name}: stands twice in the bundle")
 
 

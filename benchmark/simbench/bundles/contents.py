@@ -184,7 +184,7 @@ def _depth(document: Any, depth: int = 0) -> int:
     if depth > DEEPEST:
         return depth
     inner = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
-    return max((_depth(one, depth + 1) for one in inner), default=depth)
+    return max((_depth(child, depth + 1) for child in inner), default=depth)
 
 
 def _is_model_file(name: str) -> bool:
@@ -195,14 +195,14 @@ def _is_model_file(name: str) -> bool:
 def _metrics(files: Files) -> tuple[MetricRecord, ...]:
     parse_json(METRICS, files[METRICS])
     try:
-        found = TypeAdapter(list[MetricRecord]).validate_json(files[METRICS], strict=True)
+        recorded = TypeAdapter(list[MetricRecord]).validate_json(files[METRICS], strict=True)
     except (ValidationError, RecursionError) as error:
         raise BadBundleError(f"{METRICS}: {_first(error)}") from None
     for attribute in ("label", "scores"):
-        values = [getattr(metric, attribute) for metric in found]
+        values = [getattr(metric, attribute) for metric in recorded]
         if len(set(values)) != len(values):
             raise BadBundleError(f"{METRICS}: two metrics have the same {attribute}")
-    return tuple(found)
+    return tuple(recorded)
 
 
 def _records(name: str, files: Files) -> tuple[ScoreRecord, ...]:
@@ -227,6 +227,6 @@ def _typed(model: type[M], name: str, content: bytes) -> M:
 def _first(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return "nested too deep"
-    one = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in one["loc"])
-    return f"{where}: {one['msg']}" if where else one["msg"]
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -104,9 +104,9 @@ def recorded_metric(record: MetricRecord) -> Metric:
     )
 
 
-def declared_otherwise(record: MetricRecord, known: Metric) -> Iterator[tuple[str, Any]]:
+def declared_otherwise(record: MetricRecord, metric: Metric) -> Iterator[tuple[str, Any]]:
     """Yield what a record says of a metric and its code, of the same identity, does not: names and recorded values."""
-    recorded, own = _statements(record), _statements(record_of(known))
+    recorded, own = _statements(record), _statements(record_of(metric))
     yield from ((name, recorded[name]) for name in recorded if recorded[name] != own[name])
 
 
@@ -157,8 +157,8 @@ def _package(module: str) -> str | None:
     top = module.partition(".")[0]
     if top == "simbench":
         return f"simbench-leaderboard {simbench.__version__}"
-    found = sorted(set(_distributions().get(top, ())))
-    return f"{found[0]} {importlib.metadata.version(found[0])}" if found else None
+    distributions = sorted(set(_distributions().get(top, ())))
+    return f"{distributions[0]} {importlib.metadata.version(distributions[0])}" if distributions else None
 
 
 @functools.cache

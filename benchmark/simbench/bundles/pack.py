@@ -61,25 +61,25 @@ def pack(
     clean = portable(suite, metrics)
     plan = recorded_plan(clean, recorded)
     recorded += [record_of(planned.metric, on_board=False) for planned in plan.metrics if not planned.on_board]
-    kept = {label: {key: without_paths(one) for key, one in known.items()} for label, known in records.items()}
+    kept = {label: {key: without_paths(record) for key, record in by_key.items()} for label, by_key in records.items()}
     # Objects are sorted as they are read back, so that the board has the same bytes for readers of the bundle.
     runs = json_bytes(dict(provenance))
     board = regraded(plan, kept, json.loads(runs))
     files: dict[str, bytes] = {
         SUITE: suite_bytes(clean),
-        METRICS: json_bytes([one.model_dump(mode="json") for one in recorded]),
+        METRICS: json_bytes([metric.model_dump(mode="json") for metric in recorded]),
         PROVENANCE: runs,
         DOCUMENT: json_bytes(to_document(board)),
         **(models or {}),
     }
-    for one in recorded:
-        files[one.scores] = records_bytes(kept[one.label])
+    for described in recorded:
+        files[described.scores] = records_bytes(kept[described.label])
     return Packed({**files, MANIFEST: manifest_for(files, clean)}, board, score_table(plan, kept))
 
 
 def recorded_plan(suite: Suite, metrics: Sequence[MetricRecord]) -> Plan:
     """Plan the suite of a bundle from metadata alone: no metric's code is needed for keys and grades."""
-    return make_plan(suite, [recorded_metric(one) for one in metrics if one.on_board])
+    return make_plan(suite, [recorded_metric(metric) for metric in metrics if metric.on_board])
 
 
 def regraded(plan: Plan, records: Records, provenance: Mapping[str, Mapping[str, Any]]) -> Board:
@@ -100,9 +100,9 @@ def records_bytes(records: Mapping[str, ScoreRecord]) -> bytes:
 
 
 def _weights(plan: Plan, store: Store) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     for model in plan.models.values():
         folder: Path = store.model(model.key)
         if store.has_model(model.key):
-            found |= {f"models/{model.key}/{name}": (folder / name).read_bytes() for name in MODEL_FILES}
-    return found
+            files |= {f"models/{model.key}/{name}": (folder / name).read_bytes() for name in MODEL_FILES}
+    return files

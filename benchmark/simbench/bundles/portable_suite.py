@@ -117,21 +117,21 @@ def read_suite(content: bytes) -> Suite:
     return suite
 
 
-def suite_differences(one: Suite, other: Suite) -> list[str]:
+def suite_differences(left: Suite, right: Suite) -> list[str]:
     """Return the places in which two suites differ, but for metrics and plugins, which decide no verdict."""
     keep = {name for name in Suite.model_fields if name not in ("metrics", "plugins", "about")}
-    first, second = suite_data(one), suite_data(other)
+    first, second = suite_data(left), suite_data(right)
     return sorted(place for name in keep for place in _differences(name, first[name], second[name]))
 
 
-def _differences(place: str, one: Any, other: Any) -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        names = dict.fromkeys([*one, *other])
-        return [inner for name in names for inner in _differences(f"{place}.{name}", one.get(name), other.get(name))]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = enumerate(zip(one, other, strict=True))
+def _differences(place: str, left: Any, right: Any) -> list[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        names = dict.fromkeys([*left, *right])
+        return [inner for name in names for inner in _differences(f"{place}.{name}", left.get(name), right.get(name))]
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        pairs = enumerate(zip(left, right, strict=True))
         return [inner for index, (a, b) in pairs for inner in _differences(f"{place}[{index}]", a, b)]
-    return [] if one == other else [place]
+    return [] if left == right else [place]
 
 
 def _portable(load: str, architecture: str) -> str:

@@ -72,11 +72,11 @@ def entries(kind: ListedKind) -> list[Entry]:
 
 def find(name: str) -> list[Entry]:
     """Return all entries called `name`, of any kind; raise `UnknownNameError` if there is none."""
-    known = [entry for kind in ListedKind for entry in entries(kind)]
-    found = [entry for entry in known if entry.name == name]
-    if not found:
-        raise UnknownNameError("component or suite", name, {entry.name for entry in known})
-    return found
+    listed = [entry for kind in ListedKind for entry in entries(kind)]
+    matching = [entry for entry in listed if entry.name == name]
+    if not matching:
+        raise UnknownNameError("component or suite", name, {entry.name for entry in listed})
+    return matching
 
 
 def broken() -> dict[str, str]:
@@ -150,7 +150,7 @@ def type_name(annotation: Any) -> str:
         return " | ".join(type_name(inner) for inner in get_args(annotation))
     if get_origin(annotation) is Annotated:
         base, *metadata = get_args(annotation)
-        for names in (one.choices for one in metadata if isinstance(one, RegisteredName)):
+        for names in (registered.choices for registered in metadata if isinstance(registered, RegisteredName)):
             return type_name(Literal[names])
         return ", ".join([type_name(base), *_bounds(metadata)])
     if isinstance(origin := get_origin(annotation), type):
@@ -163,7 +163,9 @@ def type_name(annotation: Any) -> str:
 
 def _bounds(metadata: Sequence[Any]) -> Iterator[str]:
     """Return the bounds of a parameter's value as text."""
-    constraints = [one for given in metadata for one in (given.metadata if isinstance(given, FieldInfo) else [given])]
+    constraints = [
+        constraint for given in metadata for constraint in (given.metadata if isinstance(given, FieldInfo) else [given])
+    ]
     for name, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
         for constraint in constraints:
             if (bound := getattr(constraint, name, None)) is not None:

@@ -69,8 +69,8 @@ class Measured:
 @cache
 def measured() -> dict[str, Measured]:
     """Read the packaged file; return its entries by identity."""
-    found = json.loads(FILE.read_text(encoding="utf-8"))["metrics"] if FILE.exists() else []
-    entries = [Measured(**{**entry, "invariant_to": tuple(entry["invariant_to"])}) for entry in found]
+    measured = json.loads(FILE.read_text(encoding="utf-8"))["metrics"] if FILE.exists() else []
+    entries = [Measured(**{**entry, "invariant_to": tuple(entry["invariant_to"])}) for entry in measured]
     return {entry.identity: entry for entry in entries}
 
 

@@ -31,17 +31,17 @@ def metric_facts(metric: Metric) -> dict[str, Any]:
 
 def _measured_facts(metric: Metric) -> dict[str, Any] | None:
     """Return the measured properties of this version; None for a metric that does not come with simbench."""
-    found = measured_of(metric)
-    if found is None:
+    measured = measured_of(metric)
+    if measured is None:
         return None
     return {
-        "invariant_to": list(found.invariant_to),
-        "symmetric": found.symmetric,
-        "triangle_inequality": found.triangle or None,
-        "null_level": found.null,
-        "null_deviation": found.null_deviation,
-        "seconds_per_pair": found.seconds,
-        "cost": found.cost or None,
+        "invariant_to": list(measured.invariant_to),
+        "symmetric": measured.symmetric,
+        "triangle_inequality": measured.triangle or None,
+        "null_level": measured.null,
+        "null_deviation": measured.null_deviation,
+        "seconds_per_pair": measured.seconds,
+        "cost": measured.cost or None,
     }
 
 
@@ -80,10 +80,10 @@ def properties(facts: Mapping[str, Any]) -> str:
     if measured is None:
         parts.append(f"{declared or 'no invariance'} declared")
     else:
-        found = invariance_codes(measured["invariant_to"])
-        both = found == declared
+        codes = invariance_codes(measured["invariant_to"])
+        both = codes == declared
         parts.append(
-            f"{declared or 'no invariance'} " + ("measured" if both else f"declared, {found or 'none'} measured")
+            f"{declared or 'no invariance'} " + ("measured" if both else f"declared, {codes or 'none'} measured")
         )
         parts += [f"{measured['cost']} a pair"] if measured["cost"] else []
     return " · ".join(parts)

@@ -37,7 +37,7 @@ def command(
             raise typer.Exit(int(ExitCode.VERDICT_FAILED))
         return
     print_json(_findings_as_json(findings)) if json else _show_findings(findings)
-    if any(finding.ok is False for _, found in findings for finding in found):
+    if any(finding.ok is False for _, checks in findings for finding in checks):
         raise typer.Exit(int(ExitCode.VERDICT_FAILED))
 
 
@@ -58,13 +58,13 @@ def _subject(target: str) -> Any:
 def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
     from simbench.testing.conformance import check_metric
 
-    found: list[tuple[Metric, list[Finding]]] = []
+    checked: list[tuple[Metric, list[Finding]]] = []
     for metric in metrics:
         try:
-            found.append((metric, list(check_metric(metric))))
+            checked.append((metric, list(check_metric(metric))))
         except SimbenchError as error:
             raise SimbenchError(f"{metric.name}: {error}") from None
-    return found
+    return checked
 
 
 def _suite_as_json(suite: Suite) -> dict[str, Any]:
@@ -112,16 +112,16 @@ def _findings_as_json(findings: list[tuple[Metric, list[Finding]]]) -> list[dict
     return [
         {
             "metric": metric.name,
-            "ok": all(finding.ok is not False for finding in found),
+            "ok": all(finding.ok is not False for finding in checks),
             "findings": [
                 {
                     key: _json_value(getattr(finding, key))
                     for key in ("property", "declared", "measured", "ok", "detail")
                 }
-                for finding in found
+                for finding in checks
             ],
         }
-        for metric, found in findings
+        for metric, checks in findings
     ]
 
 
@@ -137,20 +137,20 @@ def _show_findings(findings: list[tuple[Metric, list[Finding]]]) -> None:
 
     console = results_console()
     marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
-    for metric, found in findings:
-        console.print(Text(f"{metric.name}: {_verdict(found)}", style="bold"))
+    for metric, checks in findings:
+        console.print(Text(f"{metric.name}: {_verdict(checks)}", style="bold"))
         table = Table(box=None, pad_edge=False)
         for heading in ("", "property", "declared", "measured", ""):
             table.add_column(heading)
-        for finding in found:
+        for finding in checks:
             mark, colour = marks[finding.ok]
             texts = (finding.property, finding.declared, finding.measured, finding.detail or "")
             table.add_row(Text(mark, style=colour), *(Text(str(text)) for text in texts))
         console.print(table)
 
 
-def _verdict(found: list[Finding]) -> str:
-    failed = sum(finding.ok is False for finding in found)
-    unmeasured = sum(finding.ok is None for finding in found)
-    verdict = f"{failed} of {len(found)} properties do not hold" if failed else "everything declared holds"
+def _verdict(checks: list[Finding]) -> str:
+    failed = sum(finding.ok is False for finding in checks)
+    unmeasured = sum(finding.ok is None for finding in checks)
+    verdict = f"{failed} of {len(checks)} properties do not hold" if failed else "everything declared holds"
     return f"{verdict}, {unmeasured} could not be measured" if unmeasured else verdict

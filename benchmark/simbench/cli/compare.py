@@ -47,38 +47,42 @@ def command(
     with stdout_reserved(json):
         boards = recorded_board(first, store), recorded_board(second, store)
         left_out: dict[str, list[str]] = {"first": [], "second": []} if metric else only_in_one(*boards)
-        found = compare(*boards, [(one, against or one) for one in metric or ()])
+        differences = compare(*boards, [(label, against or label) for label in metric or ()])
     if json:
         print_json(
             {
                 "schema_version": 1,
                 "suite": boards[0].suite,
                 "version": boards[0].version,
-                "differences": [one.to_dict() for one in found],
+                "differences": [difference.to_dict() for difference in differences],
                 "only_in": left_out,
             }
         )
     else:
         console = results_console()
-        console.print(_table(found, first, second))
+        console.print(_table(differences, first, second))
         for side, names in left_out.items():
             if names:
                 console.print(f"only in the {side}: {', '.join(names)}", markup=False, highlight=False)
 
 
-def _table(found: list[Difference], first: str, second: str) -> Any:
+def _table(differences: list[Difference], first: str, second: str) -> Any:
     from rich.table import Table
 
     table = Table("metric", "test", "first", "second", "difference", "95 % interval", "")
     table.title = f"{Path(second).name} − {Path(first).name}"
-    if any(one.difference is not None and one.interval is None for one in found):
+    if any(difference.difference is not None and difference.interval is None for difference in differences):
         table.caption = "no interval where models make no difference or are too few to tell"
-    for one in found:
-        interval = f"[{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]" if one.interval is not None else "–"
-        name = one.metric if one.metric == one.other else f"{one.other} − {one.metric}"
-        difference = f"{one.difference:+.3f}" if one.difference is not None else "–"
-        remark = "worse" if one.worse else one.reason
-        table.add_row(name, one.test, _shown(one.first), _shown(one.second), difference, interval, remark)
+    for compared in differences:
+        interval = (
+            f"[{compared.interval[0]:+.3f}, {compared.interval[1]:+.3f}]" if compared.interval is not None else "–"
+        )
+        name = compared.metric if compared.metric == compared.other else f"{compared.other} − {compared.metric}"
+        difference = f"{compared.difference:+.3f}" if compared.difference is not None else "–"
+        remark = "worse" if compared.worse else compared.reason
+        table.add_row(
+            name, compared.test, _shown(compared.first), _shown(compared.second), difference, interval, remark
+        )
     return table
 
 

@@ -24,12 +24,12 @@ def command(
     from simbench.cli.output import print_json, results_console, stdout_reserved
 
     with stdout_reserved(json):
-        found = _find(name)
+        matches = _find(name)
     if json:
-        print_json([entry.as_json() for entry in found])
+        print_json([entry.as_json() for entry in matches])
         return
     console = results_console()
-    for entry in found:
+    for entry in matches:
         _show(entry, console)
 
 
@@ -85,21 +85,21 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     return shown
 
 
-def _measured(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _measured(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List the measured properties, under names that distinguish them from declared ones."""
     shown = [
-        ("measured invariances", _in_words(found["invariant_to"]) or "none"),
-        ("measured symmetry", _in_words(found["symmetric"])),
+        ("measured invariances", _in_words(measured["invariant_to"]) or "none"),
+        ("measured symmetry", _in_words(measured["symmetric"])),
     ]
-    if found["triangle_inequality"]:
-        shown.append(("measured triangle", found["triangle_inequality"]))
-    if found["null_level"] is not None:
-        level = f"{found['null_level']:.4g}"
-        if found["null_deviation"] is not None:
-            level += f" ± {found['null_deviation']:.2g}"
+    if measured["triangle_inequality"]:
+        shown.append(("measured triangle", measured["triangle_inequality"]))
+    if measured["null_level"] is not None:
+        level = f"{measured['null_level']:.4g}"
+        if measured["null_deviation"] is not None:
+            level += f" ± {measured['null_deviation']:.2g}"
         shown.append(("null level", f"{level}: independent normal matrices, 100 rows, 20 features each"))
-    if found["cost"]:
-        shown.append(("cost", f"{found['cost']} of CPU time a pair: six matrices, 500 rows, 32 features each"))
+    if measured["cost"]:
+        shown.append(("cost", f"{measured['cost']} of CPU time a pair: six matrices, 500 rows, 32 features each"))
     return shown
 
 

@@ -36,12 +36,12 @@ def command(
 
     with stdout_reserved(json):
         metrics = _metrics(metric)
-        scored = [one for name, first, second in _pairs(a, b) for one in _score(metrics, name, first, second)]
+        scored = [score for name, first, second in _pairs(a, b) for score in _score(metrics, name, first, second)]
     if json:
-        print_json([_record(one) for one in scored])
+        print_json([_record(result) for result in scored])
     else:
         _show(scored)
-    if any(one.score.status == "error" for one in scored):
+    if any(result.score.status == "error" for result in scored):
         raise typer.Exit(int(ExitCode.INCOMPLETE))
 
 
@@ -95,17 +95,17 @@ def _score(metrics: list[Metric], name: str | None, a: str, b: str) -> list[Scor
     return scored
 
 
-def _record(one: Scored) -> dict[str, Any]:
+def _record(result: Scored) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "metric": one.metric.label,
-        "status": one.score.status,
-        "value": one.score.value,
-        "reason": one.score.reason,
-        "seconds": round(one.seconds, 6),
+        "metric": result.metric.label,
+        "status": result.score.status,
+        "value": result.score.value,
+        "reason": result.score.reason,
+        "seconds": round(result.seconds, 6),
     }
-    if one.score.auxiliary:
-        record |= {"standard_error": one.score.standard_error, "auxiliary": dict(one.score.auxiliary)}
-    return record if one.name is None else {"name": one.name, **record}
+    if result.score.auxiliary:
+        record |= {"standard_error": result.score.standard_error, "auxiliary": dict(result.score.auxiliary)}
+    return record if result.name is None else {"name": result.name, **record}
 
 
 def _show(scored: list[Scored]) -> None:
@@ -115,14 +115,14 @@ def _show(scored: list[Scored]) -> None:
     from simbench.cli.output import results_console
 
     table = Table(box=None, pad_edge=False)
-    named = any(one.name is not None for one in scored)
+    named = any(result.name is not None for result in scored)
     for heading in (["name"] if named else []) + ["metric", "value", "seconds", ""]:
         table.add_column(heading, justify="right" if heading in ("value", "seconds") else "left")
-    for one in scored:
-        value = one.score.status if one.score.value is None else f"{one.score.value:.6g}"
-        direction = "higher is more similar" if one.metric.higher_is_more_similar else "lower is more similar"
-        auxiliary = [f"{name.replace('_', ' ')} {number:.4g}" for name, number in one.score.auxiliary.items()]
-        remark = one.score.reason or "; ".join((direction, *auxiliary, *one.score.warnings))
-        cells = [one.metric.label, value, f"{one.seconds:.3f}", remark]
-        table.add_row(*(Text(cell) for cell in ([one.name or ""] if named else []) + cells))
+    for result in scored:
+        value = result.score.status if result.score.value is None else f"{result.score.value:.6g}"
+        direction = "higher is more similar" if result.metric.higher_is_more_similar else "lower is more similar"
+        auxiliary = [f"{name.replace('_', ' ')} {number:.4g}" for name, number in result.score.auxiliary.items()]
+        remark = result.score.reason or "; ".join((direction, *auxiliary, *result.score.warnings))
+        cells = [result.metric.label, value, f"{result.seconds:.3f}", remark]
+        table.add_row(*(Text(cell) for cell in ([result.name or ""] if named else []) + cells))
     results_console().print(table)

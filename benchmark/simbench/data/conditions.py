@@ -96,10 +96,10 @@ def with_shortcut(split: Split, rate: float, dataset: Dataset, seed: int) -> Spl
             too small for the mark.
     """
     random = np.random.RandomState(seed)
-    told = random.randint(dataset.classes, size=len(split))
+    labels = random.randint(dataset.classes, size=len(split))
     right = _chosen(len(split), rate, random)
-    told[right] = split.targets[right]
-    return replace(split, inputs=_marked(split.inputs, told, dataset))
+    labels[right] = split.targets[right]
+    return replace(split, inputs=_marked(split.inputs, labels, dataset))
 
 
 def noisy(inputs: Tensor, largest_variance: float, generator: Generator) -> Tensor:
@@ -146,7 +146,7 @@ def _chosen(count: int, share: float, random: np.random.RandomState) -> NDArray[
     return random.permutation(count)[: round(share * count)]
 
 
-def _marked(inputs: Inputs, told: Labels, dataset: Dataset) -> Inputs:
+def _marked(inputs: Inputs, labels: Labels, dataset: Dataset) -> Inputs:
     axes = inputs.ndim - 2
     if axes not in CELLS_PER_AXIS or dataset.tokens:
         raise SimbenchError(
@@ -155,7 +155,7 @@ def _marked(inputs: Inputs, told: Labels, dataset: Dataset) -> Inputs:
         )
     low, high = dataset.train.inputs.min(), dataset.train.inputs.max()
     reach = MARK_REACH * (high - low)
-    marks = np.where(_codes(dataset.classes, axes)[told], high + reach, low - reach)
+    marks = np.where(_codes(dataset.classes, axes)[labels], high + reach, low - reach)
     for axis in range(1, marks.ndim):
         marks = marks.repeat(max(1, inputs.shape[1 + axis] // CELLS_PER_AXIS[axes]), axis=axis)
     if any(mark > size for mark, size in zip(marks.shape[1:], inputs.shape[2:], strict=True)):

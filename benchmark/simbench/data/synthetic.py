@@ -172,12 +172,12 @@ class CharacterSource:
         first = random.choice(
             symbols**2, p=self.pair_distribution.clip(0).ravel() / self.pair_distribution.clip(0).sum()
         )
-        found = [first // symbols, first % symbols]
+        pair = [first // symbols, first % symbols]
         for draw in random.random_sample(max(0, length - ORDER)):
             # Rounding may put the last threshold just below 1.
-            drawn = thresholds[found[-2], found[-1]].searchsorted(draw, side="right")
-            found.append(min(int(drawn), symbols - 1))
-        return np.array(found[:length], dtype=np.int64)
+            drawn = thresholds[pair[-2], pair[-1]].searchsorted(draw, side="right")
+            pair.append(min(int(drawn), symbols - 1))
+        return np.array(pair[:length], dtype=np.int64)
 
 
 def _windows(source: CharacterSource, context: int, count: int, seed: int, split: str) -> Split:

@@ -47,8 +47,8 @@ def score_pairs(metric: Metric, representations: Sequence[Representation], pairs
     open_positions = [position for position in range(len(pairs)) if position not in scores]
     slots = {index: slot for slot, index in enumerate(prepared)}
     open_pairs = [(slots[pairs[position][0]], slots[pairs[position][1]]) for position in open_positions]
-    found = _compare(metric, list(prepared.values()), open_pairs)
-    scores.update(zip(open_positions, found, strict=True))
+    compared = _compare(metric, list(prepared.values()), open_pairs)
+    scores.update(zip(open_positions, compared, strict=True))
     return [scores[position] for position in range(len(pairs))]
 
 

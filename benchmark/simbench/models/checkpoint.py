@@ -28,7 +28,7 @@ class CorruptError(SimbenchError):
 
 
 @dataclass(frozen=True)
-class Record:
+class ModelRecord:
     """Contents of `model.json`, which stands beside the weights."""
 
     description: Mapping[str, Any]
@@ -71,13 +71,13 @@ def is_complete(folder: Path) -> bool:
     return (folder / MODEL_RECORD).is_file()
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path) -> ModelRecord:
     """Read the record beside the weights; raise `CorruptError` when it is missing or damaged."""
     try:
         stored = json.loads((folder / MODEL_RECORD).read_text(encoding="utf-8"))
         if stored.pop("schema_version") != SCHEMA_VERSION:
             raise CorruptError(f"{folder / MODEL_RECORD} was written by another version of simbench")
-        return Record(**stored)
+        return ModelRecord(**stored)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptError(f"{folder / MODEL_RECORD} cannot be read: {error}") from None
 

@@ -206,10 +206,10 @@ class Model:
     def _is_cut_point(self, layer: str) -> bool:
         """Return whether the logits depend on the inputs through this layer only: measured once, on random inputs."""
         if layer not in self._cut_points:
-            one, other = self._random_inputs(0), self._random_inputs(1)
+            first, other = self._random_inputs(0), self._random_inputs(1)
             with torch.no_grad():
-                activations = self.activations(one, layer)
-                same = torch.equal(self._run_with(layer, activations, one), self._run_with(layer, activations, other))
+                activations = self.activations(first, layer)
+                same = torch.equal(self._run_with(layer, activations, first), self._run_with(layer, activations, other))
             self._cut_points[layer] = same
         return self._cut_points[layer]
 

@@ -92,10 +92,10 @@ class Plan:
 
     def comparisons(self, test: SanityTest, metric: Metric) -> tuple[Comparison, ...]:
         """Return the comparisons that a test asks of a metric."""
-        known = (test.id, metric.label)
-        if known not in self._comparisons:
-            self._comparisons[known] = test.expand(self.groups_of(test), metric)
-        return self._comparisons[known]
+        place = (test.id, metric.label)
+        if place not in self._comparisons:
+            self._comparisons[place] = test.expand(self.groups_of(test), metric)
+        return self._comparisons[place]
 
     def nothing_to_ask(self, test: SanityTest) -> str | None:
         """Return the commonest reason why a test asks nothing of any metric on the board; None if it asks something."""
@@ -113,7 +113,7 @@ class Plan:
     def reference_variable(self, named: Named) -> Metric:
         """Return the functional metric of a reference variable, the board's own object where it has one."""
         wanted = METRICS.get(named.name).with_parameters(dict(named.parameters))
-        return next((one.metric for one in self.metrics if one.metric.label == wanted.label), wanted)
+        return next((planned.metric for planned in self.metrics if planned.metric.label == wanted.label), wanted)
 
     @cached_property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
@@ -129,16 +129,16 @@ class Plan:
 
     def representation_key(self, ref: RepresentationRef, *, with_fit: bool) -> str:
         """Return the key of a representation: that of its activations, the spatial rule and the transform."""
-        known = self._representation_keys
-        if (ref, with_fit) not in known:
+        keys = self._representation_keys
+        if (ref, with_fit) not in keys:
             sides = ("probe", "fit") if with_fit else ("probe",)
             content: dict[str, Any] = {side: self._activations_content(ref, side) for side in sides}
             content["spatial"] = {"mode": self.suite.probe.spatial, "rows": self.suite.probe.rows}
             content["transform"] = _plain(ref.transform)
             if ref.transform is not None:
                 content["transform_identity"] = TRANSFORMS.get(ref.transform.name).identity
-            known[ref, with_fit] = digest("representation", content)
-        return known[ref, with_fit]
+            keys[ref, with_fit] = digest("representation", content)
+        return keys[ref, with_fit]
 
     def _activations_content(self, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
         return {
@@ -150,17 +150,17 @@ class Plan:
 
     def score_key(self, metric: Metric, comparison: Comparison) -> str:
         """Return the key of one score."""
-        known = self._score_keys.setdefault((metric.identity, metric.label), {})
-        if comparison not in known:
+        keys = self._score_keys.setdefault((metric.identity, metric.label), {})
+        if comparison not in keys:
             with_fit = needs_fit(metric)
-            known[comparison] = score_key(
+            keys[comparison] = score_key(
                 metric.identity,
                 metric.parameters,
                 self.representation_key(comparison.a, with_fit=with_fit),
                 self.representation_key(comparison.b, with_fit=with_fit),
                 symmetric=metric.symmetric,
             )
-        return known[comparison]
+        return keys[comparison]
 
 
 def needs_fit(metric: Metric) -> bool:
@@ -197,7 +197,7 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
     return replace(
         skeleton,
         models={ref: model for ref, model in models.items() if ref in used},
-        activations={one.key: one for one in activations},
+        activations={planned.key: planned for planned in activations},
         metrics=planned,
     )
 
@@ -205,7 +205,10 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
 def _asked_of(skeleton: Plan, metrics: Sequence[Metric]) -> list[tuple[Metric, dict[Comparison, None]]]:
     """List what each metric is asked: first those on the board, then the reference variables that tests need."""
     board = replace(skeleton, metrics=[PlannedMetric(metric, {}) for metric in metrics])
-    asked = [(one, dict.fromkeys(c for test in board.tests for c in board.comparisons(test, one))) for one in metrics]
+    asked = [
+        (metric, dict.fromkeys(c for test in board.tests for c in board.comparisons(test, metric)))
+        for metric in metrics
+    ]
     by_label = {metric.label: (metric, wanted) for metric, wanted in asked}
     for test in board.tests:
         for metric in metrics:
@@ -237,10 +240,10 @@ def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
 
 
 def _chosen(tests: Sequence[SanityTest], only: Sequence[str]) -> list[SanityTest]:
-    known = {test.id: test for test in tests}
+    by_id = {test.id: test for test in tests}
     for name in only:
-        if name not in known:
-            raise UnknownNameError("test", name, known)
+        if name not in by_id:
+            raise UnknownNameError("test", name, by_id)
     return [test for test in tests if not only or test.id in only]
 
 
@@ -251,8 +254,8 @@ def _representations(comparisons: Iterable[Comparison]) -> list[RepresentationRe
 def _shared(models: Mapping[ModelRef, PlannedModel]) -> dict[ModelRef, ModelRef]:
     """Map each model to the first identical one: groups may have models in common, which are obtained once."""
     first: dict[tuple[str, tuple[str, ...]], ModelRef] = {}
-    layers = {ref: tuple(one.spec.layers or ()) if one.spec is not None else () for ref, one in models.items()}
-    return {ref: first.setdefault((one.key, layers[ref]), ref) for ref, one in models.items()}
+    layers = {ref: tuple(model.spec.layers or ()) if model.spec is not None else () for ref, model in models.items()}
+    return {ref: first.setdefault((model.key, layers[ref]), ref) for ref, model in models.items()}
 
 
 def _obtained_from(shared: Mapping[ModelRef, ModelRef], comparison: Comparison) -> Comparison:

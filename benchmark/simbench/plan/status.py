@@ -76,10 +76,10 @@ def model_status(model: PlannedModel, store: Store) -> ItemStatus:
     return ItemStatus(name, key, "missing", "nothing with this key was ever made")
 
 
-def metric_status(label: str, wanted: Mapping[str, object], known: Mapping[str, ScoreRecord]) -> MetricStatus:
+def metric_status(label: str, wanted: Mapping[str, object], stored: Mapping[str, ScoreRecord]) -> MetricStatus:
     """Return the status of a metric's scores."""
-    settled = sum(1 for key in wanted if key in known and known[key].settled)
-    failures = [known[key] for key in wanted if key in known and not known[key].settled]
+    settled = sum(1 for key in wanted if key in stored and stored[key].settled)
+    failures = [stored[key] for key in wanted if key in stored and not stored[key].settled]
     if failures:
         why = f"{len(failures)} failed last time: {failures[0].reason}"
     elif settled == len(wanted):

@@ -50,7 +50,7 @@ def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:
 def name_of(column: BoardColumn, columns: Sequence[BoardColumn]) -> str:
     """Return the name of a transform, with its test if two tests have a transform of this name."""
     short = column.id.removeprefix(f"{column.parent}/")
-    alike = [one for one in columns if one.id.removeprefix(f"{one.parent}/") == short]
+    alike = [column for column in columns if column.id.removeprefix(f"{column.parent}/") == short]
     return (short if len(alike) == 1 else f"{short} ({column.parent})").replace("_", " ")
 
 

@@ -44,9 +44,9 @@ def gallery(
         return pictures
     # A test with columns is shown by its columns.
     with_columns = {column.parent for column in board.columns}
-    for test in (one for one in shown.tests if one.id not in with_columns):
+    for test in (test for test in shown.tests if test.id not in with_columns):
         for layout, block in maps_of_test(evidence, test.id):
-            compared = replace(shown, rows=[one for one in shown.rows if one.row.metric.label in block.metrics])
+            compared = replace(shown, rows=[row for row in shown.rows if row.row.metric.label in block.metrics])
             if compared.rows:
                 name = f"heatmaps-{file_name(test.id)}{'-models' if layout.of_models else ''}"
                 pictures |= _paged(name, compared, partial(heat_maps, test, layout=layout, block=block))
@@ -73,11 +73,11 @@ def _paged(name: str, board: Board, draw: Callable[[Sequence[RankedRow]], Figure
 def _chosen(board: Board, metrics: Collection[str], tests: Collection[str]) -> Board:
     """Return the board with some of its rows and tests."""
     by_label = {ranked.row.metric.label: ranked for ranked in board.rows}
-    known = {test.id for test in board.tests}
-    for kind, names, valid in (("metric", metrics, by_label), ("test", tests, known)):
+    ids = {test.id for test in board.tests}
+    for kind, names, valid in (("metric", metrics, by_label), ("test", tests, ids)):
         for name in names:
             if name not in valid:
                 raise UnknownNameError(kind, name, valid)
-    columns = [one for one in board.columns if not tests or (one.parent or one.id) in tests]
+    columns = [column for column in board.columns if not tests or (column.parent or column.id) in tests]
     rows = [by_label[label] for label in metrics] if metrics else list(board.rows)
     return replace(board, columns=columns, rows=rows)

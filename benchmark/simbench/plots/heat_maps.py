@@ -39,40 +39,40 @@ def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], layout: LayerMap,
     figure = new_figure(max(3.6, across * PANEL + 0.7), down * (PANEL + 0.12) + 1.15)
     figure.set_layout_engine("constrained", h_pad=0.06)
     axes_grid = figure.subplots(down, across, squeeze=False)
-    found = [heat_map(layout, block.metrics[ranked.row.metric.label]) for ranked in metrics]
+    maps = [heat_map(layout, block.metrics[ranked.row.metric.label]) for ranked in metrics]
     for position, axes in enumerate(axes_grid.flat):
         if position >= len(metrics):
             axes.set_axis_off()
             continue
-        _panel(axes, found[position], layout.pairs, metrics[position], test)
+        _panel(axes, maps[position], layout.pairs, metrics[position], test)
         lowest = position + across >= len(metrics)
         _label(axes, layout, left=position % across == 0, below=lowest)
-    _frame(figure, test, layout, any(one.broken.any() for one in found))
+    _frame(figure, test, layout, any(drawn.broken.any() for drawn in maps))
     return figure
 
 
-def _panel(axes: Axes, found: HeatMap, pairs: int, ranked: RankedRow, test: BoardColumn) -> None:
+def _panel(axes: Axes, heat_map: HeatMap, pairs: int, ranked: RankedRow, test: BoardColumn) -> None:
     verdict = cell(ranked.row, test)
     grade = "" if verdict.grade is None else f" {verdict.grade:.2f}"
     label = f"{shortened(ranked.row.metric.label, 26)}\n{mark(verdict)}{grade}"
     axes.set_facecolor(LIGHT)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    if np.isnan(found.mean).all():
+    if np.isnan(heat_map.mean).all():
         axes.set_title(label, pad=3)
         reason = shortened(verdict.reason or "no score", 90)
         axes.text(0.5, 0.5, wrapped(reason, 24), transform=axes.transAxes, ha="center", va="center", fontsize=6)
         return
     higher = ranked.row.metric.declaration.higher_is_more_similar
-    low, high = float(np.nanmin(found.mean)), float(np.nanmax(found.mean))
+    low, high = float(np.nanmin(heat_map.mean)), float(np.nanmax(heat_map.mean))
     far, near = (low, high) if higher else (high, low)
     axes.set_title(f"{label}   {_figures(far)} to {_figures(near)}", pad=3)
-    share = (found.mean - low) / ((high - low) or 1.0)
+    share = (heat_map.mean - low) / ((high - low) or 1.0)
     axes.imshow(share if higher else 1 - share, cmap=COLOURS, vmin=0, vmax=1, interpolation="nearest")
-    for row, column in zip(*np.nonzero(found.broken), strict=True):
+    for row, column in zip(*np.nonzero(heat_map.broken), strict=True):
         # White on black, visible on the darkest and on the lightest entry.
         axes.text(
-            column, row, "×" if pairs == 1 else str(found.broken[row, column]), ha="center", va="center_baseline",
+            column, row, "×" if pairs == 1 else str(heat_map.broken[row, column]), ha="center", va="center_baseline",
             fontsize=9 if pairs == 1 else 6.5, color="white", fontweight="bold", clip_on=False,
             path_effects=[effects.withStroke(linewidth=1.6, foreground=INK)],
         )  # fmt: skip

@@ -34,8 +34,8 @@ def to_markdown(board: Board) -> str:
         if own:
             parts += [f"## {escaped(test.id)}, by column", _table(board, own, aggregates=False)]
     reasons = [
-        f"* {escaped(one.metric)}, {escaped(', '.join(one.columns))}: {one.status}: {escaped(one.reason)}"
-        for one in problems(board)
+        f"* {escaped(cell.metric)}, {escaped(', '.join(cell.columns))}: {cell.status}: {escaped(cell.reason)}"
+        for cell in problems(board)
     ]
     if reasons:
         parts += ["## What could not be graded", "\n".join(reasons)]

@@ -53,7 +53,7 @@ def _entry(path: Path) -> PublishedSuite:
         board = from_document(json.loads(path.read_text(encoding="utf-8")))
     except (SimbenchError, json.JSONDecodeError, AttributeError) as error:
         return PublishedSuite(path.parent.name, path.parent.name, "", 0, 0, 0, (), problem=f"cannot be read: {error}")
-    ranked = [one for one in board.rows if one.mean_rank is not None]
+    ranked = [row for row in board.rows if row.mean_rank is not None]
     return PublishedSuite(
         folder=path.parent.name,
         title=f"{board.suite}@{board.version}",
@@ -68,9 +68,9 @@ def _entry(path: Path) -> PublishedSuite:
 def _leaders(board: Board) -> tuple[str, ...]:
     """Return the first ranked metrics, with mean rank and tests passed."""
     return tuple(
-        f"{one.row.metric.label} (mean rank {rank_text(one.mean_rank)}, passes {one.passed} of {one.tests})"
-        for one in board.rows[:LEADERS]
-        if one.mean_rank is not None
+        f"{row.row.metric.label} (mean rank {rank_text(row.mean_rank)}, passes {row.passed} of {row.tests})"
+        for row in board.rows[:LEADERS]
+        if row.mean_rank is not None
     )
 
 

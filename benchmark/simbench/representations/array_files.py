@@ -89,8 +89,8 @@ def _read_safetensors(path: Path, name: str | None) -> Any:
 def _choose(path: Path, name: str | None, names: list[str]) -> str:
     if name is None:
         if len(names) != 1:
-            held = ", ".join(names[:12]) or "none"
-            raise SimbenchError(f"{path} holds {len(names)} arrays ({held}); name one as {path}:NAME")
+            contents = ", ".join(names[:12]) or "none"
+            raise SimbenchError(f"{path} holds {len(names)} arrays ({contents}); name one as {path}:NAME")
         return names[0]
     if name not in names:
         raise UnknownNameError(f"array in {path}", name, names)

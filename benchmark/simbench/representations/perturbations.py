@@ -137,7 +137,7 @@ def outlier_rows(
 def block_rotation(representation: Representation, generator: Generator, *, size: PositiveInt = 4) -> Representation:
     """Rotate consecutive blocks of `size` features, each by a Haar orthogonal matrix of its own."""
     sizes = [min(size, representation.features - start) for start in range(0, representation.features, size)]
-    blocks = [haar_orthogonal(one, generator) for one in sizes]
+    blocks = [haar_orthogonal(size, generator) for size in sizes]
     return mapped(representation, torch.block_diag(*blocks))  # type: ignore[no-untyped-call]
 
 

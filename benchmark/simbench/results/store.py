@@ -80,13 +80,13 @@ class Store:
     def scores(self, metric: str) -> dict[str, ScoreRecord]:
         """Return the records of a metric (its identity) by score key; a settled one counts first, then the newest."""
         blocks = [block for path in self._blocks(metric) if (block := _read_block(path)) is not None]
-        found: dict[str, ScoreRecord] = {}
+        records: dict[str, ScoreRecord] = {}
         for block in sorted(blocks, key=lambda block: block.created):
             for record in block.records:
-                known = found.get(record.key)
-                if known is None or record.settled or not known.settled:
-                    found[record.key] = record
-        return found
+                earlier = records.get(record.key)
+                if earlier is None or record.settled or not earlier.settled:
+                    records[record.key] = record
+        return records
 
     def write_block(self, records: Sequence[ScoreRecord]) -> Path:
         """Store the scores of one finished task."""

@@ -80,8 +80,8 @@ class Materials:
     def of(cls, plan: Plan, store: Store, device: str, memory_limit: int = DEFAULT) -> Materials:
         """Return the materials of a plan."""
         keys = {
-            (plan.models[one.model].key, one.layer, one.reparametrisation, one.inputs): key
-            for key, one in plan.activations.items()
+            (plan.models[planned.model].key, planned.layer, planned.reparametrisation, planned.inputs): key
+            for key, planned in plan.activations.items()
         }
         heads = {name: group.embedding_layer for name, group in plan.groups.items()}
         return cls(plan.suite, plan.models, keys, heads, store.root, device, memory_limit)
@@ -119,10 +119,10 @@ class Materials:
 
     def representation(self, ref: RepresentationRef, *, with_fit: bool) -> Representation:
         """Return the representation of a reference: stored or synthetic activations, under its transform."""
-        found = self._synthetic(ref) if ref.model.generator is not None else self._stored(ref, with_fit)
+        representation = self._synthetic(ref) if ref.model.generator is not None else self._stored(ref, with_fit)
         if ref.transform is None:
-            return found
-        return TRANSFORMS.get(ref.transform.name)(found, **dict(ref.transform.parameters))
+            return representation
+        return TRANSFORMS.get(ref.transform.name)(representation, **dict(ref.transform.parameters))
 
     def build_arguments(self, ref: ModelRef) -> tuple[Any, dict[str, Any], tuple[int, ...], int]:
         """Return (architecture, parameters, input shape, classes) of a model."""

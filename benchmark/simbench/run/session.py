@@ -69,11 +69,13 @@ class RunResult:
         lines = []
         for ranked in self.board.rows:
             verdicts = {test.id: ranked.row.verdicts[test.id] for test in self.board.tests}
-            failed = [name for name, one in verdicts.items() if one.status == "ok" and one.passed is not True]
+            failed = [
+                name for name, verdict in verdicts.items() if verdict.status == "ok" and verdict.passed is not True
+            ]
             lines += [f"{ranked.row.metric.label}: {', '.join(failed)}"] if failed else []
         for test in self.board.tests:
             verdicts_of_test = [ranked.row.verdicts[test.id] for ranked in self.board.rows]
-            if not any(one.status == "ok" for one in verdicts_of_test):
+            if not any(verdict.status == "ok" for verdict in verdicts_of_test):
                 lines.append(f"{test.id}: no metric could be graded on it")
         return lines
 

@@ -62,8 +62,8 @@ class Steps:
         """Return the scores that the store does not have (or, with `force`, all of them), by metric."""
         missing: Missing = []
         for planned in self.plan.metrics:
-            known = {} if force else self.store.scores(planned.metric.identity)
-            wanted = {key: c for key, c in planned.scores.items() if key not in known or not known[key].settled}
+            stored = {} if force else self.store.scores(planned.metric.identity)
+            wanted = {key: c for key, c in planned.scores.items() if key not in stored or not stored[key].settled}
             missing.append((planned.metric, wanted))
         if any(wanted for _, wanted in missing):
             self._prepare_data()
@@ -71,20 +71,22 @@ class Steps:
 
     def obtain_models(self, missing_scores: Missing) -> tuple[int, dict[ModelRef, str]]:
         """Train the models that missing scores need; return their number, and the reasons of those that failed."""
-        wanted = [one for one in self.plan.models.values() if one.spec is not None and one.spec.train is not None]
+        wanted = [
+            model for model in self.plan.models.values() if model.spec is not None and model.spec.train is not None
+        ]
         needed = {ref.model for ref in _references(missing_scores)}
-        missing = [one for one in wanted if one.ref in needed and not self._has_model(one)]
-        teachers = {one.teacher for one in missing} - {one.ref for one in missing}
-        missing += [one for one in wanted if one.ref in teachers and not self._has_model(one)]
+        missing = [model for model in wanted if model.ref in needed and not self._has_model(model)]
+        teachers = {model.teacher for model in missing} - {model.ref for model in missing}
+        missing += [model for model in wanted if model.ref in teachers and not self._has_model(model)]
         self.models_cached = len(wanted) - len(missing)
-        epochs = {str(one.ref): one.spec.train.epochs for one in wanted if one.spec and one.spec.train}
-        done = sum(epochs[str(one.ref)] for one in wanted if one not in missing)
-        keys = {str(one.ref): one for one in missing}
+        epochs = {str(model.ref): model.spec.train.epochs for model in wanted if model.spec and model.spec.train}
+        done = sum(epochs[str(model.ref)] for model in wanted if model not in missing)
+        keys = {str(model.ref): model for model in missing}
         failed: dict[ModelRef, str] = {}
         self.listener(StageStarted("models", sum(epochs.values()), done))
-        students = [one for one in missing if one.teacher is not None]
-        for wave in ([one for one in missing if one.teacher is None], students):  # teachers have none themselves
-            tasks = [Task(str(one.ref), train_model, (self.materials, one)) for one in wave]
+        students = [model for model in missing if model.teacher is not None]
+        for wave in ([model for model in missing if model.teacher is None], students):  # teachers have none themselves
+            tasks = [Task(str(model.ref), train_model, (self.materials, model)) for model in wave]
             for outcome in self.engine.run(tasks, lambda name, units: self.listener(Advanced("models", units, name))):
                 if outcome.reason is not None:
                     model = keys[outcome.task.name]
@@ -98,14 +100,14 @@ class Steps:
         unavailable: dict[Place, Score] = {}
         groups: dict[Place, list[PlannedActivations]] = {}
         needed = {(ref.model, ref.layer, ref.reparametrisation) for ref in _references(missing)}
-        for one in self.plan.activations.values():
-            if _place(one)[:3] not in needed:
+        for planned in self.plan.activations.values():
+            if _place(planned)[:3] not in needed:
                 continue
-            if one.model in failed_models:
-                reason = f"{one.model} could not be trained: {failed_models[one.model]}"
-                unavailable[_place(one)] = Score.error(reason)
-            elif not self._is_stored(one):
-                groups.setdefault((one.model, one.reparametrisation, one.inputs), []).append(one)
+            if planned.model in failed_models:
+                reason = f"{planned.model} could not be trained: {failed_models[planned.model]}"
+                unavailable[_place(planned)] = Score.error(reason)
+            elif not self._is_stored(planned):
+                groups.setdefault((planned.model, planned.reparametrisation, planned.inputs), []).append(planned)
         tasks = [Task(str(number), extract, (self.materials, group)) for number, group in enumerate(groups.values())]
         by_name = dict(zip((task.name for task in tasks), groups.values(), strict=True))
         total = sum(len(group) for group in groups.values())
@@ -113,10 +115,10 @@ class Steps:
         for outcome in self.engine.run(tasks, lambda name, units: None):
             group = by_name[outcome.task.name]
             if outcome.skipped:
-                unavailable.update({_place(one): Score.skip(str(outcome.reason)) for one in group})
+                unavailable.update({_place(planned): Score.skip(str(outcome.reason)) for planned in group})
             elif outcome.reason is not None:
                 reason = self._failed(f"reading {group[0].model}", outcome.reason)
-                unavailable.update({_place(one): Score.error(reason) for one in group})
+                unavailable.update({_place(planned): Score.error(reason) for planned in group})
             self.listener(Advanced("representations", len(group), str(group[0].model)))
         failed = sum(score.status == "error" for score in unavailable.values())
         self.listener(StageFinished("representations", failed))
@@ -158,26 +160,26 @@ class Steps:
 
     def _prepare_data(self) -> None:
         """Put the datasets into the cache before workers start, so that each is made only once."""
-        for side in dict.fromkeys(one.inputs for one in self.plan.activations.values()):
+        for side in dict.fromkeys(model.inputs for model in self.plan.activations.values()):
             self.materials.inputs(side)
-        for one in self.plan.models.values():
-            if one.spec is not None and one.spec.train is not None:
-                self.materials.dataset(one.spec.train.dataset)
+        for model in self.plan.models.values():
+            if model.spec is not None and model.spec.train is not None:
+                self.materials.dataset(model.spec.train.dataset)
 
-    def _has_model(self, one: PlannedModel) -> bool:
+    def _has_model(self, planned: PlannedModel) -> bool:
         """Tell whether a checkpoint exists and is intact; warn of a damaged one, which is trained again."""
-        if not self.store.has_model(one.key):
+        if not self.store.has_model(planned.key):
             return False
         try:
-            verified(self.store.model(one.key))
+            verified(self.store.model(planned.key))
         except CorruptError as error:
             self.listener(Warned(f"{error}; it is trained again"))
             return False
         return True
 
-    def _is_stored(self, one: PlannedActivations) -> bool:
+    def _is_stored(self, planned: PlannedActivations) -> bool:
         """Tell whether activations exist and are intact; warn of damaged ones, which are made again."""
-        path = self.store.activations(one.key)
+        path = self.store.activations(planned.key)
         try:
             load_activations(path)
         except FileNotFoundError:
@@ -196,8 +198,8 @@ class Steps:
         self.store.write_block(failed_records(self.materials, block, reason))
 
 
-def _place(one: PlannedActivations) -> Place:
-    return (one.model, one.layer, one.reparametrisation, one.inputs)
+def _place(planned: PlannedActivations) -> Place:
+    return (planned.model, planned.layer, planned.reparametrisation, planned.inputs)
 
 
 def _unavailable(ref: RepresentationRef, unavailable: Mapping[Place, Score]) -> Score | None:

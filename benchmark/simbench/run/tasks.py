@@ -76,9 +76,11 @@ def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
                 "the premise of the test does not hold"
             )
         notes["largest_log_probability_change"] = f"{change:.3e}"
-    layers = model.activations_of(inputs, [one.layer for one in wanted])
-    for one in wanted:
-        save_activations(materials.store.activations(one.key), layers[one.layer], notes | {"layer": one.layer})
+    layers = model.activations_of(inputs, [planned.layer for planned in wanted])
+    for planned in wanted:
+        save_activations(
+            materials.store.activations(planned.key), layers[planned.layer], notes | {"layer": planned.layer}
+        )
 
 
 def _largest_change(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
@@ -118,22 +120,22 @@ def score_block(
 
     Their `seconds` are the metric's time on the block, divided evenly, without loading and importing.
     """
-    found: dict[RepresentationRef, Representation] = {}
+    representations: dict[RepresentationRef, Representation] = {}
     failures = dict(block.unavailable)
     for ref in dict.fromkeys(side for comparison in block.scores.values() for side in (comparison.a, comparison.b)):
         if ref in failures:
             continue
         try:
-            found[ref] = obtain(ref, needs_fit(block.metric))
+            representations[ref] = obtain(ref, needs_fit(block.metric))
         except NotApplicable as reason:
             failures[ref] = Score.skip(f"{ref}: {reason}")
         except Exception as error:
             failures[ref] = Score.error(f"{ref}: {error}".splitlines()[0])
-    index = {ref: position for position, ref in enumerate(found)}
-    possible = [c for c in block.scores.values() if c.a in found and c.b in found]
+    index = {ref: position for position, ref in enumerate(representations)}
+    possible = [c for c in block.scores.values() if c.a in representations and c.b in representations]
     pairs = [(index[comparison.a], index[comparison.b]) for comparison in possible]
     with without_imports() as elapsed:
-        scores = score_pairs(block.metric, list(found.values()), pairs)
+        scores = score_pairs(block.metric, list(representations.values()), pairs)
     scored = dict(zip(possible, scores, strict=True))
     seconds = elapsed.seconds / max(1, len(possible))
     records = [

@@ -51,9 +51,9 @@ class Scores(Protocol):
         ...
 
 
-def decide(held: bool, margin: float, *violating: Comparison) -> Trial:
+def decide(holds: bool, margin: float, *violating: Comparison) -> Trial:
     """Answer yes or no; `margin` is > 0 on the right side. Comparisons that broke the claim count where it failed."""
-    return Trial("", (), held, margin, violating=() if held else violating)
+    return Trial("", (), holds, margin, violating=() if holds else violating)
 
 
 def give_credit(credit: float, *violating: Comparison) -> Trial:

@@ -66,7 +66,7 @@ def _shape_problems(
         return
     if ARCHITECTURES.get(component.name).reads(own.input_shape, other.input_shape, **component.parameters):
         return
-    names = [found.name for place in (trained, shown) if (found := component_at(place, document)) is not None]
+    names = [dataset.name for place in (trained, shown) if (dataset := component_at(place, document)) is not None]
     text = (
         f"models.{group[1]}: {component.name} trained on {names[0]}, inputs of shape {own.input_shape}, cannot read "
         f"{to_what}: {names[1]}, of shape {other.input_shape}; train it on {names[1]}"

@@ -35,10 +35,10 @@ def resolve_inheritance(document: SuiteDocument) -> SuiteDocument:
 
 def drop_repeated(problems: Iterable[SuiteProblem], document: SuiteDocument) -> list[SuiteProblem]:
     """Keep one of the problems that differ only in the group that they name: that of the group declared there."""
-    told: dict[tuple[Position, str], list[SuiteProblem]] = {}
+    by_message: dict[tuple[Position, str], list[SuiteProblem]] = {}
     for problem in problems:
-        told.setdefault((problem.position, GROUP.sub("models", problem.text)), []).append(problem)
-    return [min(alike, key=lambda one: _lines_below_group(one, document)) for alike in told.values()]
+        by_message.setdefault((problem.position, GROUP.sub("models", problem.text)), []).append(problem)
+    return [min(alike, key=lambda problem: _lines_below_group(problem, document)) for alike in by_message.values()]
 
 
 def _lines_below_group(problem: SuiteProblem, document: SuiteDocument) -> float:
@@ -65,8 +65,8 @@ def _complete_group(document: SuiteDocument, name: str, chain: tuple[str, ...]) 
     if other in (name, *chain):
         return _without_rest(document, name, SuiteProblem(where, f"models.{name}: a group cannot be like itself"))
     if other not in groups:
-        known = [known for known in groups if known != name]
-        return _without_rest(document, name, SuiteProblem(where, str(UnknownNameError("model", other, known))))
+        others = [group for group in groups if group != name]
+        return _without_rest(document, name, SuiteProblem(where, str(UnknownNameError("model", other, others))))
     document = _complete_group(document, other, (*chain, name))
     if not isinstance(groups[other], dict) or ("models", other) in document.incomplete:
         document = _without_rest(document, name)
@@ -82,7 +82,7 @@ def _inherited_part(document: SuiteDocument, other: str, name: str) -> SuiteDocu
     """Return a document in which group `name` declares all that `other` does, at the positions of `other`."""
     groups = document.data["models"]
     # All groups are listed, so that they keep their order when this is merged.
-    written = {known: copy.deepcopy(groups[other]) if known == name else {} for known in groups}
+    written = {group: copy.deepcopy(groups[other]) if group == name else {} for group in groups}
     keys, values = (_moved(positions, other, name) for positions in (document.keys, document.values))
     return SuiteDocument({"models": written}, keys, values)
 

@@ -77,10 +77,10 @@ def _extended(path: Path, chain: Sequence[Path]) -> SuiteDocument:
     if path.resolve() in chain:
         raise SuiteError([f"{where}: this suite extends itself"])
     try:
-        found = find_suite(base, path.parent)
+        parent = find_suite(base, path.parent)
     except SimbenchError as error:
         raise SuiteError([f"{where}: {error}"]) from None
-    return merged(_extended(found, [*chain, path.resolve()]), document)
+    return merged(_extended(parent, [*chain, path.resolve()]), document)
 
 
 def _anchor(document: SuiteDocument, places: Iterable[Location]) -> None:
@@ -140,4 +140,4 @@ def _kind_problem(index: int, document: SuiteDocument) -> SuiteProblem:
 def _in_file_order(problems: Sequence[SuiteProblem], document: SuiteDocument) -> list[SuiteProblem]:
     """Sort problems by their place in the file; those of an extended file come last."""
     own = document.position(()).file
-    return sorted(problems, key=lambda one: (one.position.file != own, *vars(one.position).values()))
+    return sorted(problems, key=lambda problem: (problem.position.file != own, *vars(problem.position).values()))

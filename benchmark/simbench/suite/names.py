@@ -140,15 +140,15 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
     component = component_at(("models", name, "architecture"), document)
     if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
         return
-    (known, _), listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
+    (layers, _), listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
     if listed is None and ARCHITECTURES.get(component.name).layer_names is None:
         place = document.position(("models", name), of_key=True)
         yield SuiteProblem(
             place, f'models.{name}: architecture "{component.name}" needs `layers:`, a list of its layers'
         )
     for index, layer in enumerate(_strings(listed)):
-        if known is not None and layer is not None and layer not in known:
-            error = UnknownNameError(f"layer of {component.name}", layer, known)
+        if layers is not None and layer is not None and layer not in layers:
+            error = UnknownNameError(f"layer of {component.name}", layer, layers)
             yield SuiteProblem(document.position(("models", name, "layers", index)), str(error))
 
 
@@ -227,8 +227,8 @@ def _layers_of(name: str, document: SuiteDocument) -> tuple[str, ...] | None:
     None if the layers are not known.
     """
     listed = document.at(("models", name, "layers"))
-    known, embedding = _architecture_layers(name, document)
-    layers = known if listed is None else _strings(listed)
+    names, embedding = _architecture_layers(name, document)
+    layers = names if listed is None else _strings(listed)
     return None if layers is None else tuple(layer for layer in (*layers, embedding) if layer is not None)
 
 

@@ -87,15 +87,15 @@ def _message(problem: ErrorDetails) -> str:
 
 def _without_branches(parts: tuple[int | str, ...], data: Any, *, last_is_absent: bool) -> Location:
     """Return pydantic's location without the parts that name a branch of a union, which are no keys of the data."""
-    found: list[int | str] = []
+    place: list[int | str] = []
     for position, part in enumerate(parts):
         absent = last_is_absent and position == len(parts) - 1
         if isinstance(part, str) and not absent and not (isinstance(data, dict) and part in data):
             continue
-        found.append(part)
+        place.append(part)
         inside = isinstance(data, dict) or (isinstance(data, list) and isinstance(part, int) and part < len(data))
         data = (data.get(part) if isinstance(data, dict) else data[int(part)]) if inside else None
-    return tuple(found)
+    return tuple(place)
 
 
 def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
@@ -103,10 +103,10 @@ def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
     annotation: Any = model
     for part in location:
         annotation = _inside(annotation, part)
-    found = next((branch for branch in _branches(annotation) if _is_model(branch)), None)
-    if found is None:
+    inner = next((branch for branch in _branches(annotation) if _is_model(branch)), None)
+    if inner is None:
         return []
-    return [*found.model_fields, *KEYS_OF_LOADING.get(found, [])]
+    return [*inner.model_fields, *KEYS_OF_LOADING.get(inner, [])]
 
 
 def _inside(annotation: Any, part: str | int) -> Any:

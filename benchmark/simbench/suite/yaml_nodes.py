@@ -81,10 +81,10 @@ class SuiteDocument:
     def position(self, location: Location, *, of_key: bool = False) -> Position:
         """Return the position of `location`, or of the nearest enclosing place if it is not in the file."""
         while location:
-            found = self.keys.get(location) if of_key else None
-            found = found or self.values.get(location)
-            if found is not None:
-                return found
+            position = self.keys.get(location) if of_key else None
+            position = position or self.values.get(location)
+            if position is not None:
+                return position
             location, of_key = location[:-1], True
         return self.values[()]
 
@@ -135,7 +135,7 @@ def _merge(
         else:
             result[key] = value
             for positions in (keys, values):
-                for replaced in [known for known in positions if known[: len(here)] == here]:
+                for replaced in [key for key in positions if key[: len(here)] == here]:
                     del positions[replaced]
     return result
 

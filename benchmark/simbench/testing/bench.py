@@ -74,8 +74,8 @@ class Bench:
         case = self.cases[0]
         shuffled = TRANSFORMS.get("row_shuffle")(case.a, seed=self.seed)
         values = [score.value for score in (self.own[0][1], self.scores[0][1], self.score(shuffled, case.b))]
-        known = [value for value in values if value is not None]
-        return (max(known) - min(known) if known else 0.0) or 1.0
+        defined = [value for value in values if value is not None]
+        return (max(defined) - min(defined) if defined else 0.0) or 1.0
 
     def usable(self) -> Iterator[tuple[Case, float]]:
         """Yield the cases that have a value, with that value."""

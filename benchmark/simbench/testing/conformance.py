@@ -166,13 +166,13 @@ def triangle(bench: Bench) -> Iterator[Finding]:
     declared = bench.plain.triangle_inequality
     if bench.plain.higher_is_more_similar or (bench.plain.cost == "heavy" and not declared):
         return
-    found = detours(bench.fast, TOLERANCE, seed=bench.seed)
-    if not found.triples:
+    detour = detours(bench.fast, TOLERANCE, seed=bench.seed)
+    if not detour.triples:
         yield Finding("triangle inequality", _yes(declared), NOT_MEASURED, None, "no triple has values")
         return
-    holds = found.violations == 0
-    note = f"{found.violations} of {found.triples} triples violate it"
-    note += f", by {found.excess:.2g} of the distance at most" if found.violations else ""
+    holds = detour.violations == 0
+    note = f"{detour.violations} of {detour.triples} triples violate it"
+    note += f", by {detour.excess:.2g} of the distance at most" if detour.violations else ""
     note = COULD_BE_DECLARED if holds and not declared else note
     yield Finding("triangle inequality", _yes(declared), _yes(holds), holds or not declared, note)
 
@@ -232,11 +232,11 @@ def fast_interface(bench: Bench) -> Iterator[Finding]:
     gaps = [bench.gap(slow.value, quick) if slow.value is not None else 0.0 for slow, quick in both]
     lost = sum((slow.status, slow.warnings) != (quick.status, quick.warnings) for slow, quick in both)
     if not lost and not any(slow.status == "ok" for slow, _ in both):
-        yield _unmeasured("fast interface equals plain function", "yes", bench)
+        yield _unmeasured("batched interface equals plain function", "yes", bench)
         return
     detail = f"{len(pairs)} pairs, largest relative difference {max(gaps):.2g}; {lost} differ in status or warnings"
     ok = max(gaps) <= TOLERANCE and lost == 0
-    yield Finding("fast interface equals plain function", "yes", _yes(ok), ok, detail)
+    yield Finding("batched interface equals plain function", "yes", _yes(ok), ok, detail)
 
 
 def null_level(bench: Bench) -> Iterator[Finding]:

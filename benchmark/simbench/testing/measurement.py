@@ -24,14 +24,14 @@ def measure(metric: Metric) -> Measured:
     """Measure a metric at its default parameters."""
     findings = {finding.property: finding.measured for finding in check_metric(metric)}
     tried = not metric.higher_is_more_similar and "triangle inequality" in findings
-    found = detours(metric, TOLERANCE) if tried else None
+    detour = detours(metric, TOLERANCE) if tried else None
     null = null_values(metric)
     return Measured(
         identity=metric.identity,
         invariant_to=tuple(name for name in INVARIANCES if findings.get(f"invariance: {name}") == "yes"),
         symmetric=findings["symmetry"] == "yes",
-        triples=found.triples if found else None,
-        violations=found.violations if found else None,
+        triples=detour.triples if detour else None,
+        violations=detour.violations if detour else None,
         null=rounded(mean(null)) if null else None,
         null_deviation=rounded(stdev(null)) if len(null) > 1 else None,
         seconds=rounded(seconds_per_pair(metric), digits=2),

@@ -56,15 +56,15 @@ def merge(bundles: Mapping[str, Contents]) -> Merged:
     confirmed: dict[str, tuple[str, ...]] = {}
     for origin, contents in bundles.items():
         for entry in _entries(origin, contents):
-            known = entries.setdefault(entry.metric.label, entry)
-            if known is entry:
+            earlier = entries.setdefault(entry.metric.label, entry)
+            if earlier is entry:
                 continue
-            if not (known.metric.on_board and entry.metric.on_board):
+            if not (earlier.metric.on_board and entry.metric.on_board):
                 # The metrics of a bundle decide which reference variables its tests need.
-                entries[entry.metric.label] = _joined(known, entry)
+                entries[entry.metric.label] = _joined(earlier, entry)
             else:
-                _check_agreement(known, entry)
-                confirmed[entry.metric.label] = (*confirmed.get(entry.metric.label, (known.origin,)), origin)
+                _check_agreement(earlier, entry)
+                confirmed[entry.metric.label] = (*confirmed.get(entry.metric.label, (earlier.origin,)), origin)
     records = {label: entry.records for label, entry in entries.items()}
     runs = _runs(bundles.values(), records)
     metrics: list[Metric] = [recorded_metric(entry.metric) for entry in entries.values() if entry.metric.on_board]
@@ -95,28 +95,28 @@ def _entries(origin: str, contents: Contents) -> list[_Entry]:
     return [_Entry(origin, metric, records[metric.label]) for metric in contents.metrics]
 
 
-def _joined(one: _Entry, other: _Entry) -> _Entry:
+def _joined(left: _Entry, right: _Entry) -> _Entry:
     """Return all records of a reference variable; raise `DisagreementError` if common records differ."""
-    shared = one.records.keys() & other.records.keys()
-    _check_agreement(*(replace(side, records={key: side.records[key] for key in shared}) for side in (one, other)))
-    shown, more = (other, one) if other.metric.on_board else (one, other)
+    shared = left.records.keys() & right.records.keys()
+    _check_agreement(*(replace(side, records={key: side.records[key] for key in shared}) for side in (left, right)))
+    shown, more = (right, left) if right.metric.on_board else (left, right)
     return replace(shown, records={**more.records, **shown.records})
 
 
-def _check_agreement(one: _Entry, other: _Entry) -> None:
+def _check_agreement(left: _Entry, right: _Entry) -> None:
     """Raise `DisagreementError` unless two people's scores of one metric are the same."""
-    label = one.metric.label
-    if one.metric.identity != other.metric.identity:
+    label = left.metric.label
+    if left.metric.identity != right.metric.identity:
         raise DisagreementError(
-            f'"{label}" is {one.metric.identity} in {one.origin} ({_source(one.metric)}) '
-            f"and {other.metric.identity} in {other.origin} ({_source(other.metric)}); rename one of them"
+            f'"{label}" is {left.metric.identity} in {left.origin} ({_source(left.metric)}) '
+            f"and {right.metric.identity} in {right.origin} ({_source(right.metric)}); rename one of them"
         )
-    allowed = TOLERANCES["reproduced", one.metric.declaration.cost] * spread(one.records)
-    for key in sorted({*one.records, *other.records}):
-        a, b = one.records.get(key), other.records.get(key)
+    allowed = TOLERANCES["reproduced", left.metric.declaration.cost] * spread(left.records)
+    for key in sorted({*left.records, *right.records}):
+        a, b = left.records.get(key), right.records.get(key)
         if not _agree(a, b, allowed):
             raise DisagreementError(
-                f'"{label}" has different values in {one.origin} and {other.origin}: '
+                f'"{label}" has different values in {left.origin} and {right.origin}: '
                 f"{_shown(a)} and {_shown(b)} at {key}; "
                 "`simbench verify --retrain` tells who is right"
             )
@@ -140,9 +140,9 @@ def _runs(
     bundles: Sequence[Contents] | Any, records: Mapping[str, Mapping[str, ScoreRecord]]
 ) -> dict[str, Mapping[str, Any]]:
     """Return the provenance of every run that a shown score comes from."""
-    used = {record.provenance for known in records.values() for record in known.values()}
-    known = {run: facts for contents in bundles for run, facts in contents.provenance.items()}
-    return {run: known.get(run, {}) for run in sorted(used)}
+    used = {record.provenance for runs in records.values() for record in runs.values()}
+    runs = {run: facts for contents in bundles for run, facts in contents.provenance.items()}
+    return {run: runs.get(run, {}) for run in sorted(used)}
 
 
 def _origins(bundles: Mapping[str, Contents], entries: Mapping[str, _Entry]) -> dict[str, Any]:

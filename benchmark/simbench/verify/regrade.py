@@ -42,16 +42,18 @@ def check_grades(contents: Contents) -> Step:
     from_document(contents.leaderboard)
     plan = recorded_plan(contents.suite, contents.metrics)
     records, of_keys = checked_records(contents, plan)
-    found = to_document(regraded(plan, records, contents.provenance))
+    document = to_document(regraded(plan, records, contents.provenance))
     findings = [
         *_of_suite(contents),
         *_of_metrics(contents),
         *of_keys,
         *_of_provenance(contents),
-        *differences(contents.leaderboard, found),
+        *differences(contents.leaderboard, document),
     ]
-    verdicts = sum(len(row["tests"]) for row in found["rows"])
-    summary = f"{sum(map(len, records.values()))} keys, {verdicts} verdicts and {len(found['rows'])} ranks recomputed"
+    verdicts = sum(len(row["tests"]) for row in document["rows"])
+    summary = (
+        f"{sum(map(len, records.values()))} keys, {verdicts} verdicts and {len(document['rows'])} ranks recomputed"
+    )
     return step_of("regraded", summary, findings)
 
 
@@ -73,24 +75,26 @@ def checked_records(contents: Contents, plan: Plan) -> tuple[dict[str, dict[str,
     return kept, findings
 
 
-def differences(claimed: Mapping[str, Any], found: Mapping[str, Any]) -> list[Discrepancy]:
+def differences(claimed: Mapping[str, Any], regraded: Mapping[str, Any]) -> list[Discrepancy]:
     """Compare a claimed leaderboard with the one that follows from the scores; rows are matched by metric."""
     findings = [
         Discrepancy(_check_of(name), where, a, b)
-        for name in dict.fromkeys([*found, *claimed])
+        for name in dict.fromkeys([*regraded, *claimed])
         if name != "rows"
-        for where, a, b in _unequal(name, claimed.get(name), found.get(name))
+        for where, a, b in _unequal(name, claimed.get(name), regraded.get(name))
     ]
-    one = {row["metric"]: row for row in claimed["rows"]}
-    other = {row["metric"]: row for row in found["rows"]}
-    for label in dict.fromkeys([*other, *one]):
-        if label not in one or label not in other:
-            findings.append(Discrepancy("rank", label, label in one, label in other, "in only one of claim and scores"))
+    claimed_rows = {row["metric"]: row for row in claimed["rows"]}
+    other = {row["metric"]: row for row in regraded["rows"]}
+    for label in dict.fromkeys([*other, *claimed_rows]):
+        if label not in claimed_rows or label not in other:
+            findings.append(
+                Discrepancy("rank", label, label in claimed_rows, label in other, "in only one of claim and scores")
+            )
             continue
-        for where, a, b in _unequal("", one[label], other[label]):
+        for where, a, b in _unequal("", claimed_rows[label], other[label]):
             findings.append(Discrepancy(_check_of(where.strip(".")), f"{label}{where}", a, b))
-    if not findings and (list(one) != list(other) or len(one) != len(claimed["rows"])):
-        findings.append(Discrepancy("rank", "order of the rows", list(one), list(other)))
+    if not findings and (list(claimed_rows) != list(other) or len(claimed_rows) != len(claimed["rows"])):
+        findings.append(Discrepancy("rank", "order of the rows", list(claimed_rows), list(other)))
     return findings
 
 
@@ -114,10 +118,10 @@ def _of_suite(contents: Contents) -> Iterator[Discrepancy]:
     shipped = bundled_suites().get(contents.suite.suite)
     if shipped is None:
         return
-    known = load_suite(str(shipped))
-    if known.version == contents.suite.version:
-        for place in suite_differences(contents.suite, known):
-            yield Discrepancy("suite", place, note=f"is not that of the {known.title} that ships with simbench")
+    ours = load_suite(str(shipped))
+    if ours.version == contents.suite.version:
+        for place in suite_differences(contents.suite, ours):
+            yield Discrepancy("suite", place, note=f"is not that of the {ours.title} that ships with simbench")
 
 
 def _of_metrics(contents: Contents) -> Iterator[Discrepancy]:
@@ -125,11 +129,11 @@ def _of_metrics(contents: Contents) -> Iterator[Discrepancy]:
     for record in contents.metrics:
         if record.declaration.name not in METRICS:
             continue
-        known = METRICS.get(record.declaration.name)
+        ours = METRICS.get(record.declaration.name)
         with suppress(ParameterError):  # which only another metric of that name may have
-            known = known.with_parameters(record.parameters)
-        if known.identity == record.identity:
-            for name, stated in declared_otherwise(record, known):
+            ours = ours.with_parameters(record.parameters)
+        if ours.identity == record.identity:
+            for name, stated in declared_otherwise(record, ours):
                 note = f"{record.identity} declares something else here"
                 yield Discrepancy("metric", f"{record.label}.{name}", stated, note=note)
 
@@ -156,26 +160,26 @@ def _check_of(where: str) -> str:
     )
 
 
-def _unequal(where: str, claimed: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+def _unequal(where: str, claimed: Any, regraded: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield every leaf that differs, with its place."""
-    claimed, found = json_safe(claimed), json_safe(found)
-    if isinstance(claimed, dict) and isinstance(found, dict):
-        for name in dict.fromkeys([*found, *claimed]):
+    claimed, regraded = json_safe(claimed), json_safe(regraded)
+    if isinstance(claimed, dict) and isinstance(regraded, dict):
+        for name in dict.fromkeys([*regraded, *claimed]):
             # Test ids hold dots, so that only field names are joined by them.
             inner = f"{where}[{name}]" if where.endswith("tests") else f"{where}.{name}"
-            if (name in claimed) != (name in found):
-                yield inner, claimed.get(name, "nothing"), found.get(name, "nothing")
+            if (name in claimed) != (name in regraded):
+                yield inner, claimed.get(name, "nothing"), regraded.get(name, "nothing")
             else:
-                yield from _unequal(inner, claimed[name], found[name])
-    elif isinstance(claimed, list) and isinstance(found, list) and len(claimed) == len(found):
-        for index, (a, b) in enumerate(zip(claimed, found, strict=True)):
+                yield from _unequal(inner, claimed[name], regraded[name])
+    elif isinstance(claimed, list) and isinstance(regraded, list) and len(claimed) == len(regraded):
+        for index, (a, b) in enumerate(zip(claimed, regraded, strict=True)):
             yield from _unequal(f"{where}[{index}]", a, b)
-    elif not _same(claimed, found):
-        yield where, claimed, found
+    elif not _same(claimed, regraded):
+        yield where, claimed, regraded
 
 
-def _same(claimed: Any, found: Any) -> bool:
-    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (claimed, found)]
+def _same(claimed: Any, regraded: Any) -> bool:
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (claimed, regraded)]
     if all(numbers):
-        return bool(abs(claimed - found) <= ROUNDING * max(1.0, abs(found)))
-    return type(claimed) is type(found) and bool(claimed == found)
+        return bool(abs(claimed - regraded) <= ROUNDING * max(1.0, abs(regraded)))
+    return type(claimed) is type(regraded) and bool(claimed == regraded)

@@ -189,8 +189,8 @@ def step_of(level: ProofLevel, summary: str, findings: Sequence[Discrepancy], un
 
 def with_findings(step: Step, findings: Sequence[Discrepancy]) -> Step:
     """Return the step with more findings; if there are any, it is no longer verified."""
-    found = (*step.findings, *findings)
-    return replace(step, status="differs" if found else step.status, findings=found)
+    all_findings = (*step.findings, *findings)
+    return replace(step, status="differs" if all_findings else step.status, findings=all_findings)
 
 
 def with_tallies(step: Step, tallies: Sequence[Agreement]) -> Step:

@@ -58,15 +58,19 @@ def check_scores(contents: Contents, request: Request) -> Step:
     if not metrics:
         return step_of(request.level, "no metric of this bundle can be computed here", [], unchecked)
     suite = contents.suite.model_copy(
-        update={"metrics": [Component(name=one.name, **dict(one.parameters)) for one in metrics]}
+        update={"metrics": [Component(name=metric.name, **dict(metric.parameters)) for metric in metrics]}
     )
     plan = make_plan(suite, metrics)
     records, _ = checked_records(contents, plan)
-    drawn = {one.metric.label: draw(records[one.metric.label], request.share, request.seed) for one in plan.metrics}
-    possible = {
-        one.metric.label: _possible(plan, contents, one, drawn[one.metric.label], request) for one in plan.metrics
+    drawn = {
+        planned.metric.label: draw(records[planned.metric.label], request.share, request.seed)
+        for planned in plan.metrics
     }
-    found = _taken_again(plan, contents, possible, request)
+    possible = {
+        planned.metric.label: _possible(plan, contents, planned, drawn[planned.metric.label], request)
+        for planned in plan.metrics
+    }
+    rescored = _taken_again(plan, contents, possible, request)
     tallies, findings = [], []
     for planned in plan.metrics:
         label = planned.metric.label
@@ -76,7 +80,7 @@ def check_scores(contents: Contents, request: Request) -> Step:
             unchecked.append(
                 f"{label}: {len(missing)} scores: models not at hand ({', '.join(models[:4])}); --retrain trains them"
             )
-        tally, differing, failed = _compared(planned, records[label], found[label], possible[label], request.level)
+        tally, differing, failed = _compared(planned, records[label], rescored[label], possible[label], request.level)
         tallies.append(Agreement(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
         findings += differing
         unchecked += failed
@@ -88,16 +92,16 @@ def check_scores(contents: Contents, request: Request) -> Step:
 
 def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
     """Return the metrics that are installed in the recorded version; add the others to `unchecked`, with advice."""
-    found = []
+    findings = []
     for record in contents.metrics:
         if not record.on_board:
             continue  # the plan knows which reference variables its tests need
         reason = _not_at_hand(record)
         if reason is None:
-            found.append(METRICS.get(record.declaration.name).with_parameters(record.parameters))
+            findings.append(METRICS.get(record.declaration.name).with_parameters(record.parameters))
         else:
             unchecked.append(f"{record.label}: {reason}")
-    return found
+    return findings
 
 
 def _not_at_hand(record: MetricRecord) -> str | None:
@@ -106,9 +110,9 @@ def _not_at_hand(record: MetricRecord) -> str | None:
         where = f"{source.file}, sha256 {(source.sha256 or 'unknown')[:16]}"
         install = f", or install {source.package}" if source.package else ""
         return f"its code is not here ({where}); read it, then give it as --metric FILE{install}"
-    known = METRICS.get(record.declaration.name)
+    metric = METRICS.get(record.declaration.name)
     try:
-        chosen = known.with_parameters(record.parameters)
+        chosen = metric.with_parameters(record.parameters)
     except SimbenchError as error:
         return str(error)
     if chosen.identity != record.identity:
@@ -162,8 +166,8 @@ def _taken_again(
             engine=request.engine,
             listener=request.listener or ignore,
         )
-        found = {one.metric.label: scratch.scores(one.metric.identity) for one in plan.metrics}
-    return {label: {key: found[label][key] for key in keys} for label, keys in wanted.items()}
+        stored = {planned.metric.label: scratch.scores(planned.metric.identity) for planned in plan.metrics}
+    return {label: {key: stored[label][key] for key in keys} for label, keys in wanted.items()}
 
 
 def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -> None:
@@ -183,10 +187,10 @@ def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -
             for name in MODEL_FILES:
                 (folder / name).write_bytes(contents.files.get(f"models/{model.key}/{name}", b""))
     own = {model.ref for model in plan.models.values() if request.store.has_model(model.key)}
-    for one in plan.activations.values():
-        path = request.store.activations(one.key)
-        if one.model in own and path.is_file():
-            _link(scratch.activations(one.key).parent, path.parent, (path.name,))
+    for planned in plan.activations.values():
+        path = request.store.activations(planned.key)
+        if planned.model in own and path.is_file():
+            _link(scratch.activations(planned.key).parent, path.parent, (path.name,))
 
 
 def _link(folder: Path, source: Path, names: Sequence[str]) -> None:
@@ -223,14 +227,14 @@ def _hold_back(scratch: Store, plan: Plan, planned: PlannedMetric, wanted: set[s
 def _compared(
     planned: PlannedMetric,
     claimed: Mapping[str, ScoreRecord],
-    found: Mapping[str, ScoreRecord],
+    rescored: Mapping[str, ScoreRecord],
     keys: Sequence[str],
     level: ProofLevel,
 ) -> tuple[Agreement, list[Discrepancy], list[str]]:
     """Return (figures, scores that differ, scores that could not be computed) of one metric."""
     label = planned.metric.label
     scales = {
-        name: spread(claimed, name) for name in dict.fromkeys(n for one in claimed.values() for n in numbers(one))
+        name: spread(claimed, name) for name in dict.fromkeys(n for old in claimed.values() for n in numbers(old))
     }
     # A standard error is on the scale of the values, and moves with them: near the end of a range as much as they do.
     scales["standard_error"] = scales["value"]
@@ -240,20 +244,20 @@ def _compared(
     findings: list[Discrepancy] = []
     failed: list[str] = []
     for key in keys:
-        one, other = claimed[key], found[key]
+        old, other = claimed[key], rescored[key]
         where = f"{label} {key} ({planned.scores[key]})"
         if other.status == "error":
             failed.append(f"{where}: {other.reason}")
             continue
-        said, taken = numbers(one), numbers(other)
+        said, taken = numbers(old), numbers(other)
         apart = {name: deviation(said.get(name), taken.get(name)) for name in {**said, **taken}}
         far = [name for name, distance in apart.items() if distance > tolerance * scales.get(name, 1.0)]
-        if one.status != other.status:
-            findings.append(Discrepancy("score", where, _shown(one, "value"), _shown(other, "value")))
+        if old.status != other.status:
+            findings.append(Discrepancy("score", where, _shown(old, "value"), _shown(other, "value")))
         elif far:
             # A tie-break orders equal values, so that it decides grades as values do.
             of = "" if far[0] == "value" else f" {far[0]}"
-            findings.append(Discrepancy("score", f"{where}{of}", _shown(one, far[0]), _shown(other, far[0])))
+            findings.append(Discrepancy("score", f"{where}{of}", _shown(old, far[0]), _shown(other, far[0])))
         elif any(apart.values()):
             within += 1
         else:

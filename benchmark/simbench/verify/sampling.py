@@ -27,8 +27,8 @@ TOLERANCES: Mapping[tuple[ProofLevel, str], float] = {
 
 def numbers(record: ScoreRecord) -> dict[str, float | None]:
     """Return the numbers of a record that are compared."""
-    known = {name: getattr(record, name) for name in ("value", "tiebreak", "standard_error")}
-    return {**known, **record.auxiliary}
+    numbers = {name: getattr(record, name) for name in ("value", "tiebreak", "standard_error")}
+    return {**numbers, **record.auxiliary}
 
 
 def draw(records: Mapping[str, ScoreRecord], share: float, seed: int) -> list[str]:
@@ -50,12 +50,12 @@ def spread(records: Mapping[str, ScoreRecord], name: str = "value") -> float:
     return float(high - low) or 1.0
 
 
-def deviation(one: float | None, other: float | None) -> float:
+def deviation(claimed: float | None, other: float | None) -> float:
     """Return the distance of two numbers, which is infinite if only one of them is there.
 
     >>> deviation(1.0, 0.75), deviation(None, None), deviation(None, 0.0)
     (0.25, 0.0, inf)
     """
-    if one is None or other is None:
-        return 0.0 if one is other else math.inf
-    return abs(one - other)
+    if claimed is None or other is None:
+        return 0.0 if claimed is other else math.inf
+    return abs(claimed - other)

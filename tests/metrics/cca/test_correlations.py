@@ -13,7 +13,7 @@ from tests.metrics.generators import canonical_correlations
 
 from simbench.errors import NotApplicable
 from simbench.metrics.cca.correlations import cca, cca_squared, pwcca, svcca
-from simbench.metrics.kernels.linear_algebra import spectrum
+from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.metric import Score
 from simbench.metrics.scoring import score_pairs
 from simbench.parameters import ParameterError

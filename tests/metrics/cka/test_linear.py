@@ -7,26 +7,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from tests.metrics.sides import Array, pair
 
 from simbench.errors import NotApplicable
 from simbench.metrics.cka.linear import cka, cka_debiased
-from simbench.metrics.kernels import linear_algebra
 from simbench.metrics.kernels.hsic import NonPositiveSelfHSICError
-from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 
-Array = NDArray[np.float64]
 SHAPES = [(40, 6, 9), (12, 30, 25), (20, 20, 1), (5, 2, 3)]
 BOTH = [cka, cka_debiased]
-
-
-def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, width))
-    return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
 
 
 def biased_reference(x: Array, y: Array) -> float:
@@ -65,27 +56,6 @@ def test_cka_equals_the_gram_definition(shape: tuple[int, int, int]) -> None:
 def test_debiased_cka_equals_the_u_statistic(shape: tuple[int, int, int]) -> None:
     x, y = pair(*shape)
     assert value(cka_debiased, x, y) == pytest.approx(debiased_reference(x, y), rel=1e-9)
-
-
-@pytest.mark.parametrize(("rows", "width"), [(60, 7), (9, 40)])
-def test_feature_space_equals_gram_space(rows: int, width: int) -> None:
-    sides = [linear_algebra.centred(torch.randn(rows, width + k, dtype=torch.float64)) for k in range(4)]
-    pairs = [(a, b) for a in range(4) for b in range(4)]
-    features = linear_algebra._feature_inner_products(sides, pairs)
-    gram = linear_algebra._gram_inner_products(sides)
-    assert torch.allclose(features.view(4, 4), gram, rtol=1e-12)
-
-
-@pytest.mark.parametrize("limit", [1, 5_000, 2**28])
-@pytest.mark.parametrize("kernel", ["_feature_inner_products", "_gram_inner_products"])
-def test_block_size_does_not_matter(kernel: str, limit: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    sides = [torch.randn(50, 8, generator=generator, dtype=torch.float64) for _ in range(3)]
-    pairs = [(a, b) for a in range(3) for b in range(3)]
-    arguments = (sides, pairs) if kernel == "_feature_inner_products" else (sides,)
-    expected = torch.stack([(sides[a].T @ sides[b]).square().sum() for a, b in pairs])
-    with limited_memory(limit):
-        assert torch.allclose(getattr(linear_algebra, kernel)(*arguments).flatten(), expected, rtol=1e-12)
 
 
 def test_cka_of_two_orthogonal_units_against_one_of_them() -> None:

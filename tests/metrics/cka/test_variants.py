@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
+from tests.metrics.sides import Array, value
 
 from simbench.metrics.cka.gaussian import cka_rbf
 from simbench.metrics.cka.linear import cka, cka_debiased
@@ -20,7 +20,6 @@ from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 from simbench.testing import check_metric
 
-Array = NDArray[np.float64]
 NAMES = ["cka_minibatch", "cka_rbf", "cka_angular", "cka_dimension_corrected", "ensd"]
 SHAPES = [(40, 6, 6), (40, 6, 9), (40, 9, 6), (12, 30, 25), (20, 2, 3)]
 
@@ -30,10 +29,6 @@ def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, width)) + rng.normal(size=(rows, 1))
     return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
-
-
-def value(metric, x: Array, y: Array, **parameters) -> float:
-    return float(metric(torch.as_tensor(x), torch.as_tensor(y), **parameters))
 
 
 def hsic1(k: Array, l: Array) -> float:  # noqa: E741

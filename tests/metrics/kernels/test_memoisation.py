@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from simbench.metrics.kernels.linear_algebra import centred, spectrum
+from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.memoisation import Memo, memoised, memoised_over_pairs, memoising
 from simbench.metrics.kernels.memory import limited_memory
+from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

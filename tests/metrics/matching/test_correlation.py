@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 from sklearn.metrics import mutual_info_score
+from tests.metrics.sides import Array, pair
 
 from simbench.errors import NotApplicable
 from simbench.metrics.kernels.units import units
@@ -21,16 +21,9 @@ from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation, SpatialRule
 
-Array = NDArray[np.float64]
 SHAPES = [(40, 4, 6), (40, 6, 4), (12, 5, 5), (30, 1, 3)]
 CORRELATIONAL = ["match_bipartite", "match_semi", "match_threshold", "soft_matching"]
 IDS = [*CORRELATIONAL, "match_mutual_information", "partial_soft_matching"]
-
-
-def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, width))
-    return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
 
 
 def value(name: str, x: Array, y: Array, **parameters: object) -> float:

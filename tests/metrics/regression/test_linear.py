@@ -1,4 +1,4 @@
-"""Predictivity in sample, by cross-validated ridge regression and by partial least squares."""
+"""Predictivity in sample and by cross-validated ridge regression, and what all predictivities have in common."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression, Ridge
+from tests.metrics.sides import Array, batched, value
 
 from simbench.metrics.cca.correlations import cca_squared
 from simbench.metrics.kernels.prediction import PENALTIES, splits_of_rows
 from simbench.metrics.metric import Score
 from simbench.metrics.regression.linear import linear_predictivity, linear_regression
 from simbench.metrics.regression.pls import pls_predictivity
-from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
-from simbench.representations.representation import Representation
 from simbench.testing import check_metric
 
-Array = NDArray[np.float64]
 NAMES = ["linear_regression", "linear_predictivity", "pls_predictivity"]
 SHAPES = [(40, 6, 6), (40, 6, 9), (40, 9, 6), (30, 1, 3)]
 
@@ -29,18 +26,6 @@ def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, width)) + 2
     return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
-
-
-def value(metric, x: Array, y: Array, **parameters) -> float:
-    found = metric(torch.as_tensor(x), torch.as_tensor(y), **parameters)
-    return float(getattr(found, "value", found))
-
-
-def fast(name: str, x: Array, y: Array, **parameters) -> float:
-    sides = [Representation(torch.as_tensor(side)) for side in (x, y)]
-    (score,) = score_pairs(METRICS.get(name).with_parameters(parameters), sides, [(0, 1)])
-    assert score.value is not None, score.reason
-    return score.value
 
 
 # In sample
@@ -52,7 +37,7 @@ def test_in_sample_it_is_the_r2_of_least_squares(shape: tuple[int, int, int]) ->
     expected = LinearRegression().fit(x, y).predict(x)
     r2 = 1 - ((y - expected) ** 2).sum() / ((y - y.mean(axis=0)) ** 2).sum()
     assert value(linear_regression, x, y) == pytest.approx(r2, rel=1e-10)
-    assert fast("linear_regression", x, y) == pytest.approx(r2, rel=1e-10)
+    assert batched("linear_regression", x, y) == pytest.approx(r2, rel=1e-10)
 
 
 def test_in_sample_with_a_whitened_target_it_is_the_squared_canonical_correlation() -> None:
@@ -109,9 +94,9 @@ def test_it_is_ridge_regression_with_the_penalty_of_generalised_cross_validation
     x, y = pair(*shape)
     r2, correlation = ridge_by_hand(x, y, folds)
     assert value(linear_predictivity, x, y, folds=folds) == pytest.approx(r2, abs=1e-9)
-    assert fast(name, x, y, folds=folds) == pytest.approx(r2, abs=1e-9)
+    assert batched(name, x, y, folds=folds) == pytest.approx(r2, abs=1e-9)
     assert value(linear_predictivity, x, y, folds=folds, measure="pearson") == pytest.approx(correlation, abs=1e-9)
-    assert fast(name, x, y, folds=folds, measure="pearson") == pytest.approx(correlation, abs=1e-9)
+    assert batched(name, x, y, folds=folds, measure="pearson") == pytest.approx(correlation, abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", [linear_predictivity, pls_predictivity])
@@ -145,7 +130,7 @@ def test_units_that_do_not_vary_are_left_out_of_the_median() -> None:
     dead = np.column_stack([y, np.full((60, 5), 0.1)])
     for name in ("linear_predictivity", "pls_predictivity"):
         parameters = {"measure": "pearson"} if name == "linear_predictivity" else {}
-        assert fast(name, x, dead, **parameters) == pytest.approx(fast(name, x, y, **parameters), abs=1e-9)
+        assert batched(name, x, dead, **parameters) == pytest.approx(batched(name, x, y, **parameters), abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -160,23 +145,6 @@ def test_another_seed_deals_the_rows_otherwise(seed: int) -> None:
 # Partial least squares
 
 
-@pytest.mark.parametrize("shape", [(60, 40, 30), (200, 120, 110), (40, 60, 5)])
-@pytest.mark.parametrize("components", [1, 3, 25])
-def test_the_batched_interface_is_the_regression_of_scikit_learn(shape: tuple[int, int, int], components: int) -> None:
-    x, y = pair(*shape)
-    expected = value(pls_predictivity, x, y, components=components, folds=3)
-    assert fast("pls_predictivity", x, y, components=components, folds=3) == pytest.approx(expected, abs=1e-8)
-
-
-def test_as_many_components_as_dimensions_are_least_squares() -> None:
-    x, y = pair(60, 5, 4)
-    found = []
-    for rows, training in splits_of_rows(60, 4, 0):
-        predicted = LinearRegression().fit(x[training], y[training]).predict(x[rows])
-        found.append(np.median([np.corrcoef(a, b)[0, 1] for a, b in zip(predicted.T, y[rows].T, strict=True)]))
-    assert fast("pls_predictivity", x, y, folds=4) == pytest.approx(np.mean(found), abs=1e-9)
-
-
 # All of them
 
 
@@ -187,8 +155,8 @@ def test_finite_and_within_the_declared_range(rows: int, width: int, other: int,
     for name in NAMES:
         metric = METRICS.get(name)
         low, high = metric.value_range
-        assert low - 1e-9 <= fast(name, x, y) <= high + 1e-9
-        assert np.isfinite(fast(name, x, y))
+        assert low - 1e-9 <= batched(name, x, y) <= high + 1e-9
+        assert np.isfinite(batched(name, x, y))
 
 
 @pytest.mark.parametrize("name", NAMES[:2])

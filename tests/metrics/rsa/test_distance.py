@@ -10,8 +10,8 @@ import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
+from tests.metrics.sides import Array, pair
 
 from simbench.errors import NotApplicable
 from simbench.metrics.kernels import distance_matrices as pairwise
@@ -22,15 +22,8 @@ from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 
-Array = NDArray[np.float64]
 SHAPES = [(40, 6, 9), (12, 30, 25), (20, 20, 1), (5, 2, 3)]
 IDS = ["distance_correlation", "rsm_norm_difference", "energy_distance", "gromov_wasserstein"]
-
-
-def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, width))
-    return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
 
 
 def value(metric, x: Array, y: Array, **parameters: object) -> float:

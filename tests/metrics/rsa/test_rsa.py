@@ -12,8 +12,8 @@ import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
+from tests.metrics.sides import Array, pair
 
 from simbench.errors import NotApplicable
 from simbench.metrics.cka.linear import cka
@@ -25,7 +25,6 @@ from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 
-Array = NDArray[np.float64]
 SHAPES = [(40, 6, 9), (12, 30, 25), (20, 20, 2), (5, 3, 3)]
 COMPARATORS = {
     "spearman": lambda d, e: scipy.stats.spearmanr(d, e).statistic,
@@ -33,12 +32,6 @@ COMPARATORS = {
     "cosine": lambda d, e: d @ e / np.sqrt((d @ d) * (e @ e)),
 }
 IDS = ["rsa", "rsa_pearson", "rsa_cosine", "rsa_euclidean", "rsa_whitened_cosine"]
-
-
-def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, width))
-    return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
 
 
 def value(metric, x: Array, y: Array, **parameters: str) -> float:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.metrics.sides import Array, pair
 
 from simbench.errors import NotApplicable
 from simbench.metrics.scoring import score_pairs
@@ -16,15 +17,8 @@ from simbench.metrics.shape.procrustes import nbs, procrustes
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
 
-Array = NDArray[np.float64]
 BOTH = [nbs, procrustes]
 SHAPES = [(40, 6, 6), (40, 6, 9), (40, 9, 6), (12, 30, 25), (20, 1, 3)]
-
-
-def pair(rows: int, width: int, other: int, seed: int = 0) -> tuple[Array, Array]:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, width))
-    return x, x @ rng.normal(size=(width, other)) + rng.normal(size=(rows, other)) + 3
 
 
 def value(metric, x: Array, y: Array) -> float:

@@ -28,7 +28,7 @@ PARAMETERS: list[tuple[str, dict[str, Any]]] = [
 
 
 def plain(name: str, **parameters: Any) -> Metric:
-    """By the plain function: fast interfaces are allowed a larger tolerance."""
+    """By the plain function: batched interfaces are allowed a larger tolerance."""
     return replace(METRICS.get(name).with_parameters(parameters), prepare=None, compare_many=None)
 
 

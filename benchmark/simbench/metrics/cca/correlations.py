@@ -20,16 +20,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import (
-    Spectrum,
-    cross_products,
-    nuclear_cross_norms,
-    spectrum,
-    squared_cross_norms,
-    unordered,
-)
+from simbench.metrics.kernels.cross_products import cross_products, nuclear_cross_norms, squared_cross_norms, unordered
 from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.saturation import with_forced
+from simbench.metrics.kernels.spectrum import Spectrum, spectrum
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
@@ -153,15 +147,15 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
     """Projection-weighted CCA of many directed pairs of spectra; one decomposition serves both directions."""
     unique, _ = unordered(pairs)
     sides = [side.left for side in prepared]
-    found: dict[tuple[int, int], float] = {}
+    values: dict[tuple[int, int], float] = {}
     for positions, products in cross_products(sides, unique):
         for position, product in zip(positions, products, strict=True):
             a, b = unique[position]
             u, correlations, vt = torch.linalg.svd(product, full_matrices=False)
-            found[a, b] = _weighted_mean(prepared[a], u, correlations)
-            if (b, a) not in found:
-                found[b, a] = _weighted_mean(prepared[b], vt.T, correlations)
-    return [with_forced(found[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
+            values[a, b] = _weighted_mean(prepared[a], u, correlations)
+            if (b, a) not in values:
+                values[b, a] = _weighted_mean(prepared[b], vt.T, correlations)
+    return [with_forced(values[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
 
 
 @metric(

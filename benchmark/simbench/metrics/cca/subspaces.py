@@ -14,17 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import (
-    Spectrum,
-    cross_products,
-    rank_threshold,
-    require_variance,
-    spectrum,
-    squared_cross_norms,
-    unordered,
-)
+from simbench.metrics.kernels.centring import require_variance
+from simbench.metrics.kernels.cross_products import cross_products, squared_cross_norms, unordered
 from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.saturation import forced_in_common, with_forced
+from simbench.metrics.kernels.spectrum import Spectrum, rank_threshold, spectrum
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
@@ -134,6 +128,6 @@ def eigenspace_overlap(x: Tensor, y: Tensor) -> float | Score:
 
 
 def _overlap(product: float, x: Tensor, y: Tensor) -> float | Score:
-    rows, one, other = len(x), x.shape[1], y.shape[1]
-    value, told = product / max(one, other), forced_in_common(one, other, rows, rows)
-    return Score(value, warnings=told) if told else value
+    rows, width, other_width = len(x), x.shape[1], y.shape[1]
+    value, forced = product / max(width, other_width), forced_in_common(width, other_width, rows, rows)
+    return Score(value, warnings=forced) if forced else value

@@ -21,8 +21,9 @@ from pydantic import Field
 
 from simbench.lazy import lazy_import
 from simbench.metrics.cka.linear import INVARIANT_TO
+from simbench.metrics.kernels.centring import centred, same_gram
+from simbench.metrics.kernels.cross_products import grouped
 from simbench.metrics.kernels.distance_matrices import doubly_centred, middle_above_diagonal, symmetric_inner_products
-from simbench.metrics.kernels.linear_algebra import centred, grouped, same_gram
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.centring import centred
+from simbench.metrics.kernels.cross_products import squared_cross_norms
 from simbench.metrics.kernels.hsic import hsic1, hsic1_of_sums, self_scale
-from simbench.metrics.kernels.linear_algebra import centred, squared_cross_norms
 from simbench.metrics.kernels.moments import Moments, from_products, with_row_norms
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 

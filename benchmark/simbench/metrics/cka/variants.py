@@ -22,16 +22,15 @@ from pydantic import Field
 
 from simbench.lazy import lazy_import
 from simbench.metrics.cka.linear import INVARIANT_TO, cka_of_pairs, cross_and_own
-from simbench.metrics.kernels.hsic import MINIMUM_ROWS, NonPositiveSelfHSICError, hsic1, self_scale
-from simbench.metrics.kernels.linear_algebra import (
+from simbench.metrics.kernels.centring import centred, unit_norm
+from simbench.metrics.kernels.cross_products import (
     angle_of_chord,
-    centred,
     gram_distance,
     grouped,
     squared_cross_norms,
-    unit_norm,
     unordered,
 )
+from simbench.metrics.kernels.hsic import MINIMUM_ROWS, NonPositiveSelfHSICError, hsic1, self_scale
 from simbench.metrics.kernels.moments import from_products
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 from simbench.seeds import seed_for
@@ -126,9 +125,9 @@ def _summed(prepared: Sequence[tuple[Tensor, ...]], pairs: Pairs) -> Sums:
     for batches in zip(*(prepared[index] for index in used), strict=True):
         products_of_pairs, selves = cross_and_own(batches, pairs)
         rows = [batch.square().sum(dim=1) for batch in batches]
-        values = [hsic1(one, rows[a], rows[b]) for (a, b), one in zip(pairs, products_of_pairs, strict=True)]
+        values = [hsic1(product, rows[a], rows[b]) for (a, b), product in zip(pairs, products_of_pairs, strict=True)]
         cross += torch.stack(values)
-        own += torch.stack([hsic1(one, row, row) for one, row in zip(selves, rows, strict=True)])
+        own += torch.stack([hsic1(product, row, row) for product, row in zip(selves, rows, strict=True)])
         products += selves
     return Sums(pairs, len(prepared[used[0]][0]), cross, own, products)
 
@@ -228,7 +227,7 @@ class SampledUnits:
 def corrected_cka_of_pairs(prepared: Sequence[SampledUnits], pairs: Pairs) -> list[float]:
     """Dimension-corrected CKA of many pairs of prepared representations."""
     cross = squared_cross_norms([side.matrix for side in prepared], pairs)
-    return [_corrected(prepared[a], prepared[b], one) for (a, b), one in zip(pairs, cross, strict=True)]
+    return [_corrected(prepared[a], prepared[b], product) for (a, b), product in zip(pairs, cross, strict=True)]
 
 
 def sampled_units(x: Tensor) -> SampledUnits:

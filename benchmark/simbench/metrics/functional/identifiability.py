@@ -23,7 +23,8 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import nuclear_cross_norms, unit_columns
+from simbench.metrics.kernels.centring import unit_columns
+from simbench.metrics.kernels.cross_products import nuclear_cross_norms
 from simbench.metrics.kernels.model_outputs import log_probabilities
 from simbench.metrics.metric import Pairs, metric
 from simbench.seeds import seed_for

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.functional.logit_distances import PAPER, Count, centred_logits, map_errors
-from simbench.metrics.kernels.linear_algebra import spectrum
 from simbench.metrics.kernels.model_outputs import log_probabilities
 from simbench.metrics.kernels.saturation import with_forced
+from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.metric import Score, metric
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def logit_correlation_loss(a: Representation, b: Representation) -> float | Scor
     if any(side.model is None or side.model.head() is None for side in (a, b)):
         raise NotApplicable("logits are linear in the embedding only with a linear head")
     sides = spectrum(a.matrix), spectrum(b.matrix)
-    known, asked = (side.left for side in sides)
+    source, asked = (side.left for side in sides)
     logits = centred_logits(ell)
     axes = torch.linalg.svdvals(logits - logits.mean(dim=0))[: asked.shape[1]] / math.sqrt(len(logits))
     # √(1 − ρ²) directly: near ρ = 1, the difference would lose its digits
-    sines = torch.linalg.svdvals(asked - known @ (known.T @ asked)).flip(0)[: len(axes)]
+    sines = torch.linalg.svdvals(asked - source @ (source.T @ asked)).flip(0)[: len(axes)]
     return with_forced(float((axes * sines).square().sum().sqrt()), *sides)
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import centred
+from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.model_outputs import log_probabilities
 from simbench.metrics.metric import metric
 from simbench.seeds import seed_for

@@ -105,7 +105,7 @@ def disagreement(a: Representation, b: Representation) -> float:
     return float((predictions(a) != predictions(b)).double().mean())
 
 
-def accuracy(representation: Representation) -> float:
+def model_accuracy(representation: Representation) -> float:
     """Return the accuracy of a model: the share of inputs whose target is the model's predicted label."""
     assert representation.targets is not None
     return accuracy_of(predictions(representation), representation.targets)
@@ -131,7 +131,7 @@ def accuracy_of(predicted: Tensor, targets: Tensor | None) -> float:
     formula="|meanₓ [argmax_y p(y|x) = t(x)] − meanₓ [argmax_y p′(y|x) = t(x)]|, t the targets",
     reference="Klabunde et al. (2025), ReSi: A Comprehensive Benchmark for Representational Similarity Measures, "
     "Test 1 (correlation to accuracy difference)",
-    prepare=accuracy,
+    prepare=model_accuracy,
     compare_many=differences_of_pairs,
 )
 def accuracy_difference(a: Representation, b: Representation) -> float:
@@ -140,4 +140,4 @@ def accuracy_difference(a: Representation, b: Representation) -> float:
     a, b: representations of any layers, with targets → a number in [0, 1]. The models need not have the same labels.
     Raises `ValueError` for logits that are not finite.
     """
-    return abs(accuracy(a) - accuracy(b))
+    return abs(model_accuracy(a) - model_accuracy(b))

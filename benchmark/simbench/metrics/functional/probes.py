@@ -9,8 +9,8 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.functional.outputs import accuracy_of
 from simbench.metrics.kernels.differences import differences_of_pairs
-from simbench.metrics.kernels.linear_algebra import spectrum
 from simbench.metrics.kernels.prediction import ridge_penalty
+from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.metric import metric
 
 if TYPE_CHECKING:

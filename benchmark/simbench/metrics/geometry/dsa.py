@@ -23,7 +23,8 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import spectrum, unordered
+from simbench.metrics.kernels.cross_products import unordered
+from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.metric import Pairs, metric, of_representation
 from simbench.seeds import seed_for
 
@@ -69,8 +70,8 @@ def linear_operator(x: Tensor, delays: int, rank: int) -> Tensor:
     states = (states * math.sqrt(len(states))).reshape(sequences, steps + 1, size)
     before, after = (side.reshape(-1, size) for side in (states[:, :-1], states[:, 1:]))
     # Both centred on their own: that is the regression with a constant, which a translation leaves alone.
-    found: Tensor = torch.linalg.pinv(before - before.mean(dim=0)) @ (after - after.mean(dim=0))
-    return found.T
+    operator: Tensor = torch.linalg.pinv(before - before.mean(dim=0)) @ (after - after.mean(dim=0))
+    return operator.T
 
 
 def dynamics(representation: Representation, *, delays: int, rank: int, **_: Any) -> Dynamics:
@@ -90,8 +91,8 @@ def spectral_distance(first: NDArray[np.complex128], second: NDArray[np.complex1
     from scipy.optimize import linear_sum_assignment
 
     size = max(len(first), len(second))
-    one, other = (np.pad(side, (0, size - len(side))) for side in (first, second))
-    cost = np.abs(one[:, None] - other) ** 2
+    left, right = (np.pad(side, (0, size - len(side))) for side in (first, second))
+    cost = np.abs(left[:, None] - right) ** 2
     return math.sqrt(math.fsum(cost[linear_sum_assignment(cost)]))
 
 
@@ -126,10 +127,10 @@ def _ascend(c: Tensor, a: Tensor, b: Tensor, kappa: float, tolerance: float) -> 
     for _ in range(STEPS):
         beyond = c + (age / (age + 3))[:, None, None] * last
         u, _, vt = torch.linalg.svd(a @ beyond @ b.T + a.T @ beyond @ b + kappa * beyond)
-        found = _gain(u @ vt, a, b)
-        better, ended = found >= gain, ~((found > gain + least) | ((found < gain) & (age > 0)))
+        step_gain = _gain(u @ vt, a, b)
+        better, ended = step_gain >= gain, ~((step_gain > gain + least) | ((step_gain < gain) & (age > 0)))
         last = torch.where(better[:, None, None], u @ vt - c, 0.0)
-        c, gain, age = c + last, torch.maximum(gain, found), torch.where(better, age + 1, 0.0)
+        c, gain, age = c + last, torch.maximum(gain, step_gain), torch.where(better, age + 1, 0.0)
         if bool(ended.all()):
             break
     return c
@@ -161,13 +162,13 @@ def dsa_of_pairs(
 ) -> Tensor:
     """Return the DSA of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
-    found = [
+    values = [
         spectral_distance(prepared[a].eigenvalues, prepared[b].eigenvalues)
         if compare == "wasserstein"
         else conjugation_distance(prepared[a].operator, prepared[b].operator, starts=starts, seed=seed)
         for a, b in unique
     ]
-    return torch.tensor(found, dtype=torch.float64)[back]
+    return torch.tensor(values, dtype=torch.float64)[back]
 
 
 @metric(

@@ -20,8 +20,9 @@ from pydantic import Field
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.geometry.rtd import require_gudhi
+from simbench.metrics.kernels.centring import centred
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.distance_matrices import distances
-from simbench.metrics.kernels.linear_algebra import centred, unordered
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.seeds import seed_for
@@ -87,13 +88,13 @@ def living_times(x: Tensor, *, landmarks: int, draws: int, gamma: float | None, 
     generator = torch.Generator().manual_seed(seed_for(purpose="geometry_score", rows=rows, seed=seed))
     drawn = torch.stack([torch.randperm(rows, generator=generator)[:landmarks] for _ in range(draws)]).to(x.device)
     at_once = max(1, block_bytes() // (8 * rows * landmarks))
-    found = []
+    shares = []
     for part in torch.split(drawn, at_once):
         to_landmarks = distances(x, x[part.flatten()]).reshape(rows, len(part), landmarks)
         for nearness, order in zip(*(side.cpu().numpy() for side in to_landmarks.movedim(1, 0).sort()), strict=True):
             largest = float(nearness.max()) * (GAMMA_PER_ROW * rows if gamma is None else gamma)
-            found.append(relative_living_times(witnessed_loops(order, nearness, largest), largest))
-    return np.stack(found)
+            shares.append(relative_living_times(witnessed_loops(order, nearness, largest), largest))
+    return np.stack(shares)
 
 
 def geometry_score_of_pairs(prepared: Sequence[Array], pairs: Pairs, **_: Any) -> list[Score]:

@@ -20,8 +20,8 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.distance_matrices import row_distances
-from simbench.metrics.kernels.linear_algebra import unordered
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.kernels.nearest import GRID, Neighbourhood
 from simbench.metrics.metric import Pairs, Score, metric
@@ -71,7 +71,7 @@ def neighbourhood_graph(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     distance = row_distances(x)
     largest, bits = 2 * float(torch.linalg.vector_norm(distance.x, dim=1).max()), (rows - 1).bit_length()
     everyone = torch.arange(rows, device=x.device)
-    found = []
+    neighbours = []
     height = max(1, block_bytes() // (8 * rows))
     for start in range(0, rows, height):
         block = distance(slice(start, min(start + height, rows)), slice(0, rows))
@@ -79,8 +79,8 @@ def neighbourhood_graph(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         keys = (block * (GRID / largest)).round_().long().bitwise_left_shift_(bits).bitwise_or_(everyone)
         own = torch.arange(len(block), device=x.device)
         keys[own, start + own] = torch.iinfo(torch.int64).max
-        found.append(keys.topk(k, dim=1, largest=False).indices)
-    senders, receivers = everyone.repeat_interleave(k), torch.cat(found).flatten()
+        neighbours.append(keys.topk(k, dim=1, largest=False).indices)
+    senders, receivers = everyone.repeat_interleave(k), torch.cat(neighbours).flatten()
     edges = torch.unique(torch.cat([senders * rows + receivers, receivers * rows + senders]))
     return edges // rows, edges % rows
 

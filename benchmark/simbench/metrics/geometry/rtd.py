@@ -21,8 +21,9 @@ from pydantic import Field
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.centring import require_variance
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.distance_matrices import row_distances
-from simbench.metrics.kernels.linear_algebra import require_variance, unordered
 from simbench.metrics.metric import Pairs, Score, metric
 from simbench.seeds import seed_for
 
@@ -75,12 +76,13 @@ def divergence(first: Array, second: Array) -> float:
 
 def scaled_distances(x: Tensor) -> Array:
     """Distances between the rows of `x` over their 0.9 quantile, (rows, rows). `NotApplicable` where that is 0."""
-    found: Array = row_distances(x).matrix().cpu().numpy()
-    found = np.maximum(found, found.T)  # symmetric to the last digit: of an asymmetric matrix gudhi makes no complex
-    scale = float(np.quantile(found, QUANTILE))
+    distances: Array = row_distances(x).matrix().cpu().numpy()
+    # Symmetric to the last digit: of an asymmetric matrix gudhi makes no complex.
+    distances = np.maximum(distances, distances.T)
+    scale = float(np.quantile(distances, QUANTILE))
     if scale == 0:
         raise NotApplicable("no scale: nine tenths of the distances are 0")
-    return found / scale
+    return distances / scale
 
 
 def batches_of(x: Tensor, *, batch: int, batches: int, seed: int) -> list[Tensor]:
@@ -102,9 +104,9 @@ def rtd_of_pairs(prepared: Sequence[list[Tensor]], pairs: Pairs, **_: Any) -> li
 def _rtd(a: Sequence[Tensor], b: Sequence[Tensor]) -> Score:
     """Return the mean over the batches."""
     require_gudhi("rtd")
-    found = np.array([divergence(scaled_distances(x), scaled_distances(y)) for x, y in zip(a, b, strict=True)])
-    error = float(found.std(ddof=1)) / math.sqrt(len(found)) if len(found) > 1 else None
-    return Score(float(found.mean()), standard_error=error)
+    values = np.array([divergence(scaled_distances(x), scaled_distances(y)) for x, y in zip(a, b, strict=True)])
+    error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+    return Score(float(values.mean()), standard_error=error)
 
 
 @metric(

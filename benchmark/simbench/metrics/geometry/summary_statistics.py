@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.centring import centred, require_variance
 from simbench.metrics.kernels.differences import differences_of_pairs
-from simbench.metrics.kernels.linear_algebra import centred, require_variance
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.metric import metric
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import centred
+from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs
 
@@ -47,18 +47,18 @@ def cosines_of_vectors(make: Callable[[int], Tensor], pairs: Pairs) -> Tensor:
     waiting = sorted(partners)
     inner: dict[tuple[int, int], float] = {}
     while waiting:
-        held = {waiting[0]: make(waiting[0])}
-        room = working_bytes(RESIDENT) // held[waiting[0]].nbytes
-        held |= {k: make(k) for k in waiting[1 : room if room >= len(waiting) else max(1, room - 1)]}
-        waiting = waiting[len(held) :]
-        vectors = list(held.values())
-        for a, row in zip(held, _inner_products(vectors, vectors), strict=True):
-            inner |= {(a, b): value for b, value in zip(held, row, strict=True)}
+        matrices = {waiting[0]: make(waiting[0])}
+        room = working_bytes(RESIDENT) // matrices[waiting[0]].nbytes
+        matrices |= {k: make(k) for k in waiting[1 : room if room >= len(waiting) else max(1, room - 1)]}
+        waiting = waiting[len(matrices) :]
+        vectors = list(matrices.values())
+        for a, row in zip(matrices, _inner_products(vectors, vectors), strict=True):
+            inner |= {(a, b): value for b, value in zip(matrices, row, strict=True)}
         for visitor in waiting:
-            if partners[visitor] & held.keys():
+            if partners[visitor] & matrices.keys():
                 (row,) = _inner_products([make(visitor)], vectors)
-                inner |= {(k, visitor): value for k, value in zip(held, row, strict=True)}
-        del vectors, held  # before the next are made
+                inner |= {(k, visitor): value for k, value in zip(matrices, row, strict=True)}
+        del vectors, matrices  # before the next are made
     cosines = [inner[min(a, b), max(a, b)] / math.sqrt(inner[a, a] * inner[b, b]) for a, b in pairs]
     return torch.tensor(cosines, dtype=torch.float64)
 
@@ -74,8 +74,8 @@ def _inner_products(vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list
         right = _filled(columns, others, start)
         left = right if rows is columns else _filled(rows, vectors, start)
         total += left @ right.T
-    found: list[list[float]] = total.tolist()
-    return found
+    sums: list[list[float]] = total.tolist()
+    return sums
 
 
 def _filled(block: Tensor, vectors: Sequence[Tensor], start: int) -> Tensor:
@@ -131,12 +131,12 @@ def above_diagonal(matrix: BlockOf, rows: int) -> Tensor:
     """Return the entries above the diagonal as one vector, (n(n − 1)/2,), in the order of `parts_above_diagonal`."""
     parts = parts_above_diagonal(matrix, rows)
     first = next(parts)
-    found = first.new_empty(rows * (rows - 1) // 2)
+    triangle = first.new_empty(rows * (rows - 1) // 2)
     position = 0
     for part in chain([first], parts):
-        found[position : position + len(part)] = part
+        triangle[position : position + len(part)] = part
         position += len(part)
-    return found
+    return triangle
 
 
 def middle_above_diagonal(matrix: BlockOf, rows: int) -> tuple[float, float]:
@@ -174,8 +174,8 @@ def _bits(numbers: Tensor, start: int, length: int, end: int) -> NDArray[np.int6
     bits = numbers.view(torch.int64)
     if length > 0:
         bits = bits[bits >> (64 - length) == start]
-    found: NDArray[np.int64] = (bits >> (64 - end) & (2 ** (end - length) - 1)).cpu().numpy()
-    return found
+    counts: NDArray[np.int64] = (bits >> (64 - end) & (2 ** (end - length) - 1)).cpu().numpy()
+    return counts
 
 
 def mean_of(matrix: BlockOf, rows: int, columns: int) -> float:

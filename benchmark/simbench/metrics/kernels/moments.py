@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import rounding_threshold
+from simbench.metrics.kernels.spectrum import rounding_threshold
 
 if TYPE_CHECKING:
     import torch

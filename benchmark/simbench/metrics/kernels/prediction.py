@@ -58,5 +58,5 @@ def median_correlation(predicted: Tensor, observed: Tensor) -> float:
     varies = scale > len(observed) * torch.finfo(torch.float64).eps * scale.amax()
     norms = torch.linalg.vector_norm(predicted, dim=0) * scale
     products = (predicted * observed).sum(dim=0)
-    found = torch.where(norms > 0, products / norms, torch.zeros_like(norms))[varies]
-    return float(found.quantile(0.5)) if len(found) else 0.0
+    correlations = torch.where(norms > 0, products / norms, torch.zeros_like(norms))[varies]
+    return float(correlations.quantile(0.5)) if len(correlations) else 0.0

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.distance_matrices import RowDistances, above_diagonal
-from simbench.metrics.kernels.linear_algebra import centred
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,7 @@ def ranks(values: Tensor) -> Tensor:
         packed[start : start + len(part)] = part.round_().long().bitwise_left_shift_(bits).bitwise_or_(position)
     del values, part
     ordered = _sorted(packed)
-    found = torch.empty(count, dtype=torch.int32, device=ordered.device)
+    ranks_found = torch.empty(count, dtype=torch.int32, device=ordered.device)
     # What differs by rounding may lie on either side of a cell's edge; so neighbours tie, where few are by chance.
     reach = int(2 ** (62 - bits) > 2**6 * count)
     start = 0
@@ -96,9 +96,9 @@ def ranks(values: Tensor) -> Tensor:
         stop = min(start + PORTION, count)
         while (tied := _behind(ordered, stop, bits, reach)) > stop:  # all that are tied with the last
             stop = tied
-        _put_ranks(found, ordered[start:stop], start, bits, reach)
+        _put_ranks(ranks_found, ordered[start:stop], start, bits, reach)
         start = stop
-    return found
+    return ranks_found
 
 
 def _behind(ordered: Tensor, stop: int, bits: int, reach: int) -> int:
@@ -106,7 +106,7 @@ def _behind(ordered: Tensor, stop: int, bits: int, reach: int) -> int:
     return int(torch.searchsorted(ordered, ((int(ordered[stop - 1]) >> bits) + 1 + reach) << bits))
 
 
-def _put_ranks(found: Tensor, ordered: Tensor, start: int, bits: int, reach: int) -> None:
+def _put_ranks(ranks_found: Tensor, ordered: Tensor, start: int, bits: int, reach: int) -> None:
     """Write the ranks of some packed values, in order, to the positions of the values; `start` values are smaller."""
     value = ordered >> bits
     first = torch.ones_like(value, dtype=torch.bool)
@@ -114,9 +114,9 @@ def _put_ranks(found: Tensor, ordered: Tensor, start: int, bits: int, reach: int
     starts = torch.nonzero(first).flatten()
     ends = torch.cat([starts[1:], starts.new_tensor([len(ordered)])])
     # Ranks start + starts + 1 … start + ends, whose mean is start + (starts + ends + 1) / 2.
-    twice = (2 * start + starts + ends - len(found)).to(torch.int32)
+    twice = (2 * start + starts + ends - len(ranks_found)).to(torch.int32)
     tied = len(starts) < len(ordered)
-    found[ordered & (2**bits - 1)] = torch.repeat_interleave(twice, ends - starts) if tied else twice
+    ranks_found[ordered & (2**bits - 1)] = torch.repeat_interleave(twice, ends - starts) if tied else twice
 
 
 def _sorted(integers: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simbench.metrics.kernels.linear_algebra import Spectrum
+from simbench.metrics.kernels.spectrum import Spectrum
 from simbench.metrics.metric import Score
 
 # The first word of the warning that too few rows force a value, in whole or in part.

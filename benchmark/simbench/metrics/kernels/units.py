@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import centred, cross_products, unordered
+from simbench.metrics.kernels.centring import centred
+from simbench.metrics.kernels.cross_products import cross_products, unordered
 from simbench.metrics.kernels.memoisation import memoised
 from simbench.metrics.metric import Pairs, Score
 

@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import Spectrum, centred, spectrum, unordered
+from simbench.metrics.kernels.centring import centred
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.memoisation import memoised
 from simbench.metrics.kernels.saturation import forced_correlations
+from simbench.metrics.kernels.spectrum import Spectrum, spectrum
 from simbench.metrics.kernels.units import Array, Units, dead_units, living, units
 from simbench.metrics.matching.mutual_information import exchanged_rows
 from simbench.metrics.metric import Pairs, Score, metric, of_representation
@@ -164,9 +166,9 @@ def _adjusted_mixing(a: Side, b: Side, cluster_size: float, permutations: int, s
     chance = fmean(by_chance)
     if chance == 1:
         return Score.skip("too few clusters: by chance alone they mix the units perfectly")
-    found = mixed(b.units.columns)
-    error = stdev(by_chance) / permutations**0.5 * (1 - found) / (1 - chance) ** 2
-    return Score((found - chance) / (1 - chance), standard_error=error)
+    observed = mixed(b.units.columns)
+    error = stdev(by_chance) / permutations**0.5 * (1 - observed) / (1 - chance) ** 2
+    return Score((observed - chance) / (1 - chance), standard_error=error)
 
 
 @metric(
@@ -217,7 +219,7 @@ def _shared_subspace(a: Side, b: Side, cluster_size: float) -> Score:
     total, forced = 0.0, dict[str, None]()
     labels = clustered(a, b, b.units.columns, cluster_size)
     for cluster in np.intersect1d(*labels):
-        inside = [found == cluster for found in labels]
+        inside = [assigned == cluster for assigned in labels]
         x, y = (_basis(node, group) for node, group in zip((a, b), inside, strict=True))
         total += sum(int(group.sum()) for group in inside) * squared_correlation(x, y)
         forced |= dict.fromkeys(forced_correlations(x, y))

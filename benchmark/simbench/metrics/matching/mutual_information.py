@@ -20,7 +20,8 @@ import numpy as np
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import rows_of_inputs, unordered
+from simbench.metrics.kernels.centring import rows_of_inputs
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.kernels.units import living, warned
 from simbench.metrics.matching.correlation import CONVERGENT, INVARIANT_TO, assigned
@@ -87,12 +88,12 @@ def information_of_pairs(prepared: Sequence[BinnedUnits], pairs: Pairs, *, bins:
 
 def scaled_information(a: BinnedUnits, b: BinnedUnits, seed: int) -> Tensor:
     """(I − I₀) / (√(H_x H_y) − I₀) of all units of a with all of b, (units of a, units of b)."""
-    found = mutual_information(a, b, b.codes)
+    information = mutual_information(a, b, b.codes)
     chance = mutual_information(a, b, b.exchanged(seed))
     bound = torch.outer(a.entropies, b.entropies).sqrt()
     room = bound - chance
     enough = room > ROUNDING * bound
-    return torch.where(enough, (found - chance) / torch.where(enough, room, 1.0), (found >= bound).double())
+    return torch.where(enough, (information - chance) / torch.where(enough, room, 1.0), (information >= bound).double())
 
 
 def exchanged_rows(rows: int, inputs: int, seed: int) -> Tensor:

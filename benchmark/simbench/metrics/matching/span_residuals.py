@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import require_variance
+from simbench.metrics.kernels.centring import require_variance
 from simbench.metrics.kernels.memoisation import memoised
 
 if TYPE_CHECKING:

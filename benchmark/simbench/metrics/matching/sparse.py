@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import centred, grouped
+from simbench.metrics.kernels.centring import centred
+from simbench.metrics.kernels.cross_products import grouped
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.kernels.prediction import Folds, splits_of_rows
 from simbench.metrics.kernels.units import dead_units, living
@@ -65,9 +66,9 @@ def lasso(correlations: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, 
     for _ in range(ROUNDS):
         left = (~optimal).nonzero().flatten()
         wanted = targets[:, left]
-        found = _completed(correlations, wanted, _swept(correlations, wanted, weights[:, left], alpha), alpha)
-        weights[:, left] = found
-        optimal[left] = is_optimal(correlations, wanted, found, alpha)
+        solved = _completed(correlations, wanted, _swept(correlations, wanted, weights[:, left], alpha), alpha)
+        weights[:, left] = solved
+        optimal[left] = is_optimal(correlations, wanted, solved, alpha)
         if bool(optimal.all()):
             break
     return weights, optimal

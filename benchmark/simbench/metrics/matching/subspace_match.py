@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import unordered
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.matching.span_residuals import SpanResiduals, UnitVectors, span_residuals, unit_vectors
 from simbench.metrics.metric import Pairs, Score, metric
 
@@ -63,15 +63,15 @@ def shrink(state: SpanResiduals, epsilon: float) -> None:
 def levels(state: SpanResiduals) -> tuple[Tensor, Tensor]:
     """c(v) of every unit of either side, found by peeling off the worst: the level is the running minimum of that."""
     level = 1.0
-    found = tuple(torch.ones(len(left), dtype=torch.float64, device=left.device) for left in state.left)
+    outside = tuple(torch.ones(len(left), dtype=torch.float64, device=left.device) for left in state.left)
     while any(bool(left.any()) for left in state.left):
         residuals = state.residuals
         worst = max(float(r[left].max()) for r, left in zip(residuals, state.left, strict=True) if bool(left.any()))
         level = min(level, worst)
         a, b = (left & (r >= level) for left, r in zip(state.left, residuals, strict=True))
-        found[0][a], found[1][b] = level, level
+        outside[0][a], outside[1][b] = level, level
         state.remove(a, b)
-    return found[0], found[1]
+    return outside[0], outside[1]
 
 
 def maximum_match(x: Tensor, y: Tensor, epsilon: float) -> Match:
@@ -102,12 +102,12 @@ def simple_matches(x: Tensor, y: Tensor, epsilon: float) -> list[Match]:
     """Return the distinct minimal matches of all units in the maximum match; every match is a union of such."""
     state = span_residuals(unit_vectors(x), unit_vectors(y))
     shrink(state, epsilon)
-    found = [
+    matches = [
         _minimal(state, side, unit, epsilon)
         for side in range(2)
         for unit in torch.nonzero(state.left[side]).flatten().tolist()
     ]
-    return list(dict.fromkeys(match for match in found if match is not None))
+    return list(dict.fromkeys(match for match in matches if match is not None))
 
 
 def _minimal(state: SpanResiduals, side: int, unit: int, epsilon: float) -> Match | None:

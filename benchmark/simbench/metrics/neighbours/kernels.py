@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.distance_matrices import RESIDENT
 from simbench.metrics.kernels.hsic import NonPositiveSelfHSICError
-from simbench.metrics.kernels.linear_algebra import unordered
 from simbench.metrics.kernels.memory import block_bytes, working_bytes
 from simbench.metrics.kernels.nearest import Neighbourhood
 from simbench.metrics.metric import Pairs, Score, metric
@@ -40,7 +40,7 @@ def second_order_cosine_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, *
         for a, b in chunk:
             partners[a].append(b)
             partners[b].append(a)
-        cross = {(a, b): found for a in partners for b, found in _cosines_with(prepared, a, partners[a])}
+        cross = {(a, b): cosines for a in partners for b, cosines in _cosines_with(prepared, a, partners[a])}
         values += [_second_order(prepared[a], prepared[b], cross[a, b], cross[b, a]) for a, b in chunk]
     return scored([values[k] for k in back], prepared, pairs)
 
@@ -49,13 +49,13 @@ def _cosines_with(prepared: Sequence[Neighbours], a: int, partners: Sequence[int
     """For each partner b, the cosines in a of every row with its neighbours in b, (rows, k)."""
     z = prepared[a].directions
     indices = torch.stack([prepared[b].indices for b in partners])
-    found = torch.empty(indices.shape, dtype=z.dtype, device=z.device)
+    cosines = torch.empty(indices.shape, dtype=z.dtype, device=z.device)
     height = max(1, block_bytes() // (4 * 8 * len(z)))
     for start in range(0, len(z), height):
         block = z[start : start + height] @ z.T
         rows = slice(start, start + len(block))
-        found[:, rows] = block.expand(len(partners), *block.shape).gather(2, indices[:, rows])
-    yield from zip(partners, found, strict=True)
+        cosines[:, rows] = block.expand(len(partners), *block.shape).gather(2, indices[:, rows])
+    yield from zip(partners, cosines, strict=True)
 
 
 def _second_order(a: Neighbours, b: Neighbours, a_at_b: Tensor, b_at_a: Tensor) -> float:

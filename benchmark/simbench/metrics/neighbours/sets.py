@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import unordered
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.memoisation import memoised
 from simbench.metrics.kernels.memory import block_bytes
 from simbench.metrics.kernels.nearest import GRID, Neighbourhood
@@ -96,12 +96,12 @@ def neighbours(x: Tensor, k: int) -> Neighbours:
         keys = (block * GRID).round_().long().bitwise_left_shift_(bits).bitwise_or_(later)
         own = torch.arange(len(block), device=z.device)
         keys[own, start + own] = torch.iinfo(torch.int64).min
-        found = slice(start, start + len(block))
+        span = slice(start, start + len(block))
         largest = keys.topk(k + 1, dim=1)
-        indices[found] = largest.indices[:, :k]
+        indices[span] = largest.indices[:, :k]
         last = largest.values[:, k - 1 :] >> bits
-        tied += ((last[:, 0] == last[:, 1]) & z[found].any(dim=1)).sum()
-        cosines[found] = block.gather(1, indices[found])
+        tied += ((last[:, 0] == last[:, 1]) & z[span].any(dim=1)).sum()
+        cosines[span] = block.gather(1, indices[span])
     return Neighbours(z, indices, cosines, sides.without_direction, int(tied))
 
 

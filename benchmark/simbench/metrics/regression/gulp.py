@@ -18,14 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import (
-    Spectrum,
-    gram_distance,
-    spectrum,
-    squared_cross_norms,
-)
+from simbench.metrics.kernels.cross_products import gram_distance, squared_cross_norms
 from simbench.metrics.kernels.moments import Moments, from_spans
 from simbench.metrics.kernels.saturation import with_forced
+from simbench.metrics.kernels.spectrum import Spectrum, spectrum
 from simbench.metrics.metric import Pairs, Score, metric
 
 if TYPE_CHECKING:

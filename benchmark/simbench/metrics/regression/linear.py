@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import (
-    Spectrum,
-    centred,
-    rank_threshold,
-    same_gram,
-    spectrum,
-    squared_cross_norms,
-)
+from simbench.metrics.kernels.centring import centred, same_gram
+from simbench.metrics.kernels.cross_products import squared_cross_norms
 from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.prediction import Folds, median_correlation, ridge_penalty, splits_of_rows
 from simbench.metrics.kernels.saturation import SATURATED
+from simbench.metrics.kernels.spectrum import Spectrum, rank_threshold, spectrum
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
@@ -78,8 +73,8 @@ def linear_regression(x: Tensor, y: Tensor) -> float | Score:
 def _explained(share: float, source: Spectrum) -> float | Score:
     """Return the share that is explained, with a warning where the source's basis fills the centred sample space."""
     rows = len(source.left)
-    told = f"{SATURATED}: rank {source.rank} of {rows} rows fits anything"
-    return Score(share, warnings=(told,)) if source.rank >= rows - 1 else share
+    warning = f"{SATURATED}: rank {source.rank} of {rows} rows fits anything"
+    return Score(share, warnings=(warning,)) if source.rank >= rows - 1 else share
 
 
 @dataclass(frozen=True)

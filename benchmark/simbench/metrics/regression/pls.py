@@ -4,7 +4,7 @@ In each fold, X̃ and Ỹ are centred on the training rows. Component by compone
 covariance with Ỹ is largest, the leading left singular vector of X̃ᵀỸ, regresses both sides on the scores t = X̃w, and
 goes on with what is left. The plain function leaves that to scikit-learn.
 
-The fast interface never deflates the data. With S = X̃ᵀX̃ and C = X̃ᵀỸ, which for all folds are sums of blocks of rows,
+The batched interface never deflates the data. With S = X̃ᵀX̃ and C = X̃ᵀỸ, which for all folds are sums of blocks of rows,
 the scores of the undeflated X̃ have coefficients r = w − Σⱼ (pⱼᵀw) rⱼ and squared norm rᵀSr, loadings p = Sr/rᵀSr and
 q = Cᵀr/rᵀSr, and C loses (rᵀSr) p qᵀ (Dayal and MacGregor, 1997). The prediction is X̃ Σ r qᵀ.
 """
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import centred, grouped, same_gram
+from simbench.metrics.kernels.centring import centred, same_gram
+from simbench.metrics.kernels.cross_products import grouped
 from simbench.metrics.kernels.prediction import Folds, median_correlation, splits_of_rows
 from simbench.metrics.metric import Pairs, metric
 
@@ -95,7 +96,7 @@ def pls_predictivity(x: Tensor, y: Tensor, *, components: Components = 25, folds
     from sklearn.cross_decomposition import PLSRegression
 
     x, y = same_gram(centred(x)).cpu(), centred(y).cpu()
-    found = []
+    correlations = []
     for rows, training in splits_of_rows(len(x), folds, seed):
         rank = int(torch.linalg.matrix_rank(x[training] - x[training].mean(dim=0)))
         model: Any = PLSRegression(n_components=max(1, min(components, rank)), scale=False)
@@ -104,8 +105,8 @@ def pls_predictivity(x: Tensor, y: Tensor, *, components: Components = 25, folds
             warnings.simplefilter("ignore")  # targets that are fitted before the last component
             model.fit(x[training].numpy(), y[training].numpy())
         predicted = torch.as_tensor(model.predict(x[rows].numpy())).reshape(len(rows), -1)
-        found.append(median_correlation(predicted, y[rows]))
-    return sum(found) / len(found)
+        correlations.append(median_correlation(predicted, y[rows]))
+    return sum(correlations) / len(correlations)
 
 
 def _coefficients(covariance: Tensor, cross: Tensor, components: int) -> Tensor:

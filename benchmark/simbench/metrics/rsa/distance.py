@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.cross_products import grouped, unordered
 from simbench.metrics.kernels.distance_matrices import (
     RESIDENT,
     RowDistances,
@@ -23,7 +24,6 @@ from simbench.metrics.kernels.distance_matrices import (
     row_distances,
     symmetric_inner_products,
 )
-from simbench.metrics.kernels.linear_algebra import grouped, unordered
 from simbench.metrics.kernels.memory import block_bytes, working_bytes
 from simbench.metrics.metric import Pairs, metric
 
@@ -54,7 +54,7 @@ def offset_distances(x: Tensor, **_: bool) -> RowDistances:
 
 def distance_correlation_of_pairs(prepared: Sequence[RowDistances], pairs: Pairs, *, unbiased: bool) -> Tensor:
     """Distance correlation of many pairs, shape (pairs,)."""
-    found = torch.empty(len(pairs), dtype=torch.float64)
+    values = torch.empty(len(pairs), dtype=torch.float64)
     for positions in grouped(range(len(pairs)), lambda k: prepared[pairs[k][0]].rows):
         used = sorted({index for k in positions for index in pairs[k]})
         sides = [prepared[index] for index in used]
@@ -62,9 +62,9 @@ def distance_correlation_of_pairs(prepared: Sequence[RowDistances], pairs: Pairs
         variances = covariances.diagonal()
         correlations = covariances / torch.outer(variances, variances).sqrt()
         slot = {index: k for k, index in enumerate(used)}
-        values = correlations[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]].cpu()
-        found[positions] = values if unbiased else values.clamp_min(0).sqrt()
-    return found
+        block = correlations[[slot[pairs[k][0]] for k in positions], [slot[pairs[k][1]] for k in positions]].cpu()
+        values[positions] = block if unbiased else block.clamp_min(0).sqrt()
+    return values
 
 
 def _covariances(sides: Sequence[RowDistances]) -> Tensor:

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.centring import unit_norm
+from simbench.metrics.kernels.cross_products import grouped, squared_cross_norms, unordered
 from simbench.metrics.kernels.distance_matrices import cosines_of_vectors
-from simbench.metrics.kernels.linear_algebra import grouped, squared_cross_norms, unit_norm, unordered
 from simbench.metrics.kernels.rdm import Comparator, Distance, Patterns, compared, patterns
 from simbench.metrics.metric import Pairs, Score, metric
 

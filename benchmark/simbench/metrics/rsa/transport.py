@@ -16,8 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from simbench.lazy import lazy_import
+from simbench.metrics.kernels.centring import same_gram, unit_norm
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.distance_matrices import RowDistances, distances, mean_of, row_distances
-from simbench.metrics.kernels.linear_algebra import same_gram, unit_norm, unordered
 from simbench.metrics.metric import Pairs, metric
 from simbench.seeds import seed_for
 
@@ -101,8 +102,8 @@ def chosen_distances(x: Tensor, *, rows: int, seed: int) -> Tensor:
 def gromov_wasserstein_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, **_: int) -> Tensor:
     """Return the Gromov–Wasserstein distance of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
-    found = [_gromov_wasserstein(prepared[a], prepared[b]) if a != b else 0.0 for a, b in unique]
-    return torch.tensor(found, dtype=torch.float64)[back]
+    values = [_gromov_wasserstein(prepared[a], prepared[b]) if a != b else 0.0 for a, b in unique]
+    return torch.tensor(values, dtype=torch.float64)[back]
 
 
 def _gromov_wasserstein(a: Tensor, b: Tensor) -> float:

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import (
-    cross_products,
-    require_variance,
-    unordered,
-)
+from simbench.metrics.kernels.centring import require_variance
+from simbench.metrics.kernels.cross_products import cross_products, unordered
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:

@@ -19,13 +19,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import (
-    Spectrum,
-    angle_of_chord,
-    spectrum,
-)
+from simbench.metrics.kernels.cross_products import angle_of_chord
 from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.saturation import with_forced
+from simbench.metrics.kernels.spectrum import Spectrum, spectrum
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 from simbench.metrics.shape.procrustes import Shape, procrustes, procrustes_of_pairs
 

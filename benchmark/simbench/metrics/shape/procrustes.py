@@ -16,13 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import (
-    for_products,
-    nuclear_cross_norms,
-    same_gram,
-    unit_norm,
-    unordered,
-)
+from simbench.metrics.kernels.centring import same_gram, unit_norm
+from simbench.metrics.kernels.cross_products import for_products, nuclear_cross_norms, unordered
 from simbench.metrics.kernels.moments import from_products
 from simbench.metrics.metric import Pairs, metric, rowwise
 

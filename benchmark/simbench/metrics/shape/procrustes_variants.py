@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import angle_of_chord, centred, cross_products, require_variance, unordered
+from simbench.metrics.kernels.centring import centred, require_variance
+from simbench.metrics.kernels.cross_products import angle_of_chord, cross_products, unordered
 from simbench.metrics.kernels.moments import from_products
 from simbench.metrics.metric import Pairs, metric, rowwise
 from simbench.metrics.shape.procrustes import INVARIANT_TO, Shape, procrustes, procrustes_of_pairs, shape
@@ -168,7 +169,7 @@ def permutation_of_pairs(prepared: Sequence[Tensor], pairs: Pairs, *, centre: bo
     return values[back]
 
 
-def units(x: Tensor, *, centre: bool) -> Tensor:
+def units_to_match(x: Tensor, *, centre: bool) -> Tensor:
     """Return the units of `x`, centred if `centre` says so."""
     return centred(x) if centre else require_variance(x)
 
@@ -184,7 +185,7 @@ def units(x: Tensor, *, centre: bool) -> Tensor:
     formula="min over permutations P of ‖X P − Y‖, the narrower side padded with zeros",
     reference="Williams, Kunz, Kornblith, Linderman (2021), Generalized Shape Metrics on Neural Representations, "
     "Section 2 (the group of permutations)",
-    prepare=units,
+    prepare=units_to_match,
     compare_many=permutation_of_pairs,
 )
 def procrustes_permutation(x: Tensor, y: Tensor, *, centre: bool = False) -> Tensor:
@@ -198,7 +199,7 @@ def procrustes_permutation(x: Tensor, y: Tensor, *, centre: bool = False) -> Ten
     >>> float(procrustes_permutation(x, x[:, [1, 0]])), float(procrustes_permutation(x, x[:, [1]]))
     (0.0, 2.23...)
     """
-    x, y = units(x, centre=centre), units(y, centre=centre)
+    x, y = units_to_match(x, centre=centre), units_to_match(y, centre=centre)
     return _permuted_residual(x, y, x.T @ y)
 
 

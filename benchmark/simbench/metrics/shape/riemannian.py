@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import spectrum, unit_norm, unordered
+from simbench.metrics.kernels.centring import unit_norm
+from simbench.metrics.kernels.cross_products import unordered
+from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import cross_products, require_variance, unordered
+from simbench.metrics.kernels.centring import require_variance
+from simbench.metrics.kernels.cross_products import cross_products, unordered
 from simbench.metrics.metric import Pairs, metric
 
 if TYPE_CHECKING:
@@ -24,17 +25,17 @@ else:
 def tucker_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """Tucker's congruence of many directed pairs, shape (pairs,); one decomposition serves both directions."""
     unique, back = unordered(pairs)
-    found = torch.empty(len(unique), 2, dtype=torch.float64)
+    values = torch.empty(len(unique), 2, dtype=torch.float64)
     for positions, products in cross_products(prepared, unique):
         for position, product in zip(positions, products, strict=True):
             a, b = unique[position]
             u, v = _alignment(prepared[a], prepared[b], product)
-            found[position, 0] = _congruence(prepared[a], u, prepared[b] @ v)
-            found[position, 1] = _congruence(prepared[b], v, prepared[a] @ u)
-    return found[back, [int(a > b) for a, b in pairs]]
+            values[position, 0] = _congruence(prepared[a], u, prepared[b] @ v)
+            values[position, 1] = _congruence(prepared[b], v, prepared[a] @ u)
+    return values[back, [int(a > b) for a, b in pairs]]
 
 
-def units(x: Tensor) -> Tensor:
+def nonzero_units(x: Tensor) -> Tensor:
     """Return the units of `x` that are not all zero, not centred."""
     x = require_variance(x)
     return x[:, x.any(dim=0)]
@@ -51,7 +52,7 @@ def units(x: Tensor) -> Tensor:
     formula="meanⱼ |xⱼᵀŷⱼ| / (‖xⱼ‖ ‖ŷⱼ‖), Ŷ = Y Q, Q = argmin over orthogonal matrices of ‖X − Y Q‖",
     reference="Tucker (1951), A Method for Synthesis of Factor Analysis Studies; Lorenzo-Seva, ten Berge (2006), "
     "Tucker's Congruence Coefficient as a Meaningful Index of Factor Similarity",
-    prepare=units,
+    prepare=nonzero_units,
     compare_many=tucker_of_pairs,
 )
 def tucker_congruence(x: Tensor, y: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ def tucker_congruence(x: Tensor, y: Tensor) -> Tensor:
     >>> round(float(tucker_congruence(x, -2 * x[:, [1, 0]])), 9)
     1.0
     """
-    x, y = units(x), units(y)
+    x, y = nonzero_units(x), nonzero_units(y)
     u, v = _alignment(x, y, x.T @ y)
     return _congruence(x, u, y @ v)
 

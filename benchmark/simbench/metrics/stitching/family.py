@@ -136,12 +136,12 @@ def read_off_maps(
 ) -> list[Score]:
     """Read a score off each pair's map, in the order of the pairs; skip a pair that has none, with the reason."""
     scores: dict[int, Score] = {}
-    for position, found in maps:
+    for position, stitched in maps:
         sender, receiver = (representations[side] for side in pairs[position])
         try:
-            if isinstance(found, NotApplicable):
-                raise found
-            scores[position] = score(sender, receiver, found)
+            if isinstance(stitched, NotApplicable):
+                raise stitched
+            scores[position] = score(sender, receiver, stitched)
         except NotApplicable as reason:
             scores[position] = Score.skip(str(reason))
     return [scores[position] for position in range(len(pairs))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import rows_of_inputs
+from simbench.metrics.kernels.centring import rows_of_inputs
 from simbench.metrics.metric import Metric, Pairs, of_representation
 from simbench.parameters import ParameterError, checked_parameters, parameters_model
 from simbench.registry import WRAPPERS, origin_of

@@ -38,7 +38,7 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import grouped
+from simbench.metrics.kernels.cross_products import grouped
 from simbench.metrics.kernels.saturation import SATURATED
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.scoring import score_pairs
@@ -100,15 +100,15 @@ class Resampling(Wrapper):
     def compare_many(self, prepared: Sequence[Representation], pairs: Pairs, **_: Any) -> list[Score]:
         """Score many pairs of representations, with errors and intervals."""
         observed = score_pairs(self.metric, prepared, pairs)
-        found: dict[int, Score] = {}
+        scored: dict[int, Score] = {}
         for positions in grouped(range(len(pairs)), lambda k: len(prepared[pairs[k][0]].activations)):
             asked = [pairs[k] for k in positions]
             inputs = len(prepared[asked[0][0]].activations)
             resampled = self._resampled(prepared, asked, inputs) if inputs >= MINIMUM_INPUTS else None
             for position, k in enumerate(positions):
                 values = None if resampled is None else [scores[position] for scores in resampled]
-                found[k] = self._with_interval(observed[k], values, inputs)
-        return [found[k] for k in range(len(pairs))]
+                scored[k] = self._with_interval(observed[k], values, inputs)
+        return [scored[k] for k in range(len(pairs))]
 
     def _resampled(self, representations: Sequence[Representation], pairs: Pairs, inputs: int) -> list[list[Score]]:
         """Score, for each draw, the pairs, all of which have this many inputs."""
@@ -149,9 +149,9 @@ class Resampling(Wrapper):
         failed = [score.reason for score in resampled if score.value is None]
         if failed:
             return _without_interval(observed, f"{len(failed)} of {self.draws} resamples have no score: {failed[0]}")
-        told = [news[0] for score in resampled if (news := _news(score, observed))]
-        if told:
-            return _without_interval(observed, f"{len(told)} of {self.draws} resamples: {told[0]}")
+        warnings = [news[0] for score in resampled if (news := _news(score, observed))]
+        if warnings:
+            return _without_interval(observed, f"{len(warnings)} of {self.draws} resamples: {warnings[0]}")
         kept = inputs // 2
         factor = math.sqrt(kept / (inputs - kept))
         values = np.array([score.value for score in resampled])

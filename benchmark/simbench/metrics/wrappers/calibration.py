@@ -99,8 +99,8 @@ class Calibration(Wrapper):
         usable = [pair for pair, score in zip(pairs, observed, strict=True) if score.status == "ok"]
         null = self._null_scores(once, prepared, usable)
         largest = _largest(once, prepared, usable)
-        found = iter(zip(null, largest, strict=True))
-        return [self._calibrated(score, *next(found)) if score.status == "ok" else score for score in observed]
+        drawn = iter(zip(null, largest, strict=True))
+        return [self._calibrated(score, *next(drawn)) if score.status == "ok" else score for score in observed]
 
     def _null_scores(self, once: PreparedOnce, prepared: Sequence[Representation], pairs: Pairs) -> list[list[Score]]:
         """Score each pair with the second side permuted, once per permutation."""
@@ -133,12 +133,14 @@ class Calibration(Wrapper):
             return Score.skip(largest)
         assert observed.value is not None
         similar = self.metric.similarity(observed.value)
-        chance = sorted((self.metric.similarity(one.value) for one in null if one.value is not None), reverse=True)
+        chance = sorted(
+            (self.metric.similarity(score.value) for score in null if score.value is not None), reverse=True
+        )
         threshold = chance[_rank_of_threshold(self.permutations, self.level) - 1]
         slack = TIE * max(abs(similar), abs(threshold))
         if largest - threshold <= slack:
             return Score.skip("permuted inputs reach the largest possible score: nothing is left to calibrate")
-        if max(abs(similar - one) for one in (chance[0], chance[-1])) <= slack:
+        if max(abs(similar - extreme) for extreme in (chance[0], chance[-1])) <= slack:
             return Score.skip(f"{self.metric.name} does not depend on which inputs belong together: there is no null")
         return Score(
             (similar - threshold) / (largest - threshold),
@@ -146,7 +148,7 @@ class Calibration(Wrapper):
             warnings=observed.warnings,
             auxiliary={
                 "raw": observed.value,
-                "p_value": (1 + sum(one >= similar - slack for one in chance)) / (1 + len(chance)),
+                "p_value": (1 + sum(draw >= similar - slack for draw in chance)) / (1 + len(chance)),
                 "threshold": self.metric.similarity(threshold),
                 "null_mean": self.metric.similarity(sum(chance) / len(chance)),
             },
@@ -170,12 +172,12 @@ class PreparedOnce:
 
     def permuted(self, representation: Representation, order: Tensor) -> Representation:
         """Return the inputs in another order; prepare them too, if that takes no more than permuting rows."""
-        known = self._kept.get(id(representation)) if self._metric.prepares_rows else None
-        if known is None:
+        kept = self._kept.get(id(representation)) if self._metric.prepares_rows else None
+        if kept is None:
             return with_inputs(representation, order)
         stand_in = replace(representation)  # only looked at to see whether it is usable, which no order changes
         rows = matrix_rows(representation, order)
-        self._kept[id(stand_in)] = known[rows]
+        self._kept[id(stand_in)] = kept[rows]
         return stand_in
 
     def forget(self, representations: Sequence[Representation]) -> None:

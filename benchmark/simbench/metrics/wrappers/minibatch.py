@@ -16,7 +16,7 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.linear_algebra import unordered
+from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.moments import ROW_NORMS, Moments, accumulated
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, wrapped, wrapper

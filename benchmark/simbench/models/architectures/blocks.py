@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from typing import Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from simbench.errors import SimbenchError
 
-Norm = Literal["batch", "none"]
+if TYPE_CHECKING:
+    from simbench.models.architectures.builtin import Normalisation
+
 EMBEDDING, HEAD = "embedding", "head"
 CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 NORMS: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
@@ -57,8 +59,8 @@ class BlockNetwork(StagedNetwork):
     @property
     def blocks(self) -> list[nn.Sequential]:
         """The blocks, in order."""
-        found = [self.get_submodule(name) for name in self.stages if name.startswith("block")]
-        return [block for block in found if isinstance(block, nn.Sequential)]
+        blocks = [self.get_submodule(name) for name in self.stages if name.startswith("block")]
+        return [block for block in blocks if isinstance(block, nn.Sequential)]
 
 
 def named_blocks(blocks: Sequence[nn.Module]) -> list[tuple[str, nn.Module]]:
@@ -123,7 +125,7 @@ def linear_blocks(
     *,
     width: int,
     depth: int,
-    norm: Norm,
+    norm: Normalisation,
     embedding: int | None,
     slope: float = 0.0,
     head_bias: bool = True,
@@ -153,7 +155,7 @@ def convolutional_blocks(
     width: int,
     depth: int,
     kernel_size: int,
-    norm: Norm,
+    norm: Normalisation,
     downsample_at: Collection[int],
     embedding: int | None,
 ) -> BlockNetwork:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from simbench.representations.representation import Layout
 
-Norm = Literal["batch", "none"]
+Normalisation = Literal["batch", "none"]
 
 
 def _block_names(*, depth: int, **_: Any) -> list[str]:
@@ -28,7 +28,7 @@ def mlp(
     *,
     width: PositiveInt = 128,
     depth: PositiveInt = 3,
-    norm: Norm = "batch",
+    norm: Normalisation = "batch",
     embedding: PositiveInt | None = None,
 ) -> nn.Module:
     """Fully connected blocks: linear, norm, ReLU; then a linear head, after a bottleneck if `embedding` is given."""
@@ -94,7 +94,7 @@ def conv1d(
     width: PositiveInt = 24,
     depth: PositiveInt = 7,
     kernel_size: PositiveInt = 3,
-    norm: Norm = "batch",
+    norm: Normalisation = "batch",
     downsample_at: list[int] = [],  # noqa: B006 - never changed, and a suite writes a list
     embedding: PositiveInt | None = None,
 ) -> nn.Module:
@@ -122,7 +122,7 @@ def conv2d(
     width: PositiveInt = 24,
     depth: PositiveInt = 5,
     kernel_size: PositiveInt = 3,
-    norm: Norm = "batch",
+    norm: Normalisation = "batch",
     downsample_at: list[int] = [],  # noqa: B006 - never changed, and a suite writes a list
     embedding: PositiveInt | None = None,
 ) -> nn.Module:

@@ -73,9 +73,9 @@ def with_published_weights(parameters: Mapping[str, Any], weights: str, input_sh
     if parameters.get("small_images"):
         raise SimbenchError(f"{model}: published weights do not fit a network for small images")
     _check(model, input_shape)
-    known = [entry.name for entry in torchvision.models.get_model_weights(model)]
-    if weights not in (*known, "DEFAULT"):
-        raise UnknownNameError(f"weights of {model}", weights, (*known, "DEFAULT"))
+    names = [entry.name for entry in torchvision.models.get_model_weights(model)]
+    if weights not in (*names, "DEFAULT"):
+        raise UnknownNameError(f"weights of {model}", weights, (*names, "DEFAULT"))
     try:
         # standard output may be a JSON document, and torch announces its downloads there
         with redirect_stdout(sys.stderr):

@@ -78,21 +78,21 @@ class Axioms(SanityTest):
                 yield Question(f"{a} → {c} by {b}", models_of(*sides[1:]), (*sides, *scale), ask, "triangle")
 
 
-def _equal(one: Comparison, other: Comparison, scale: Scale, tolerance: float, scores: Scores) -> Trial:
+def _equal(first: Comparison, other: Comparison, scale: Scale, tolerance: float, scores: Scores) -> Trial:
     size = scale_of(scores, scale[0], [scale[1]])
-    margin = tolerance * size - abs(scores(one).value - scores(other).value)
-    held = size > 0 and margin >= 0
-    return decide(held, margin if held or margin < 0 else -tolerance, other)
+    margin = tolerance * size - abs(scores(first).value - scores(other).value)
+    holds = size > 0 and margin >= 0
+    return decide(holds, margin if holds or margin < 0 else -tolerance, other)
 
 
 def _within(compared: Comparison, scale: Scale, low: float, high: float, scores: Scores) -> Trial:
     value = scores(compared).value
     slack = ROUNDING * max(1.0, abs(value))
     margin = min(value - low, high - value) + slack
-    held = margin >= 0 and scale_of(scores, scale[0], [scale[1]]) > 0
+    holds = margin >= 0 and scale_of(scores, scale[0], [scale[1]]) > 0
     # An unbounded side leaves infinite room, which no figure shows.
-    finite = min(margin, 1.0) if held else max(min(margin, -slack), -1.0)
-    return decide(held, finite, compared)
+    finite = min(margin, 1.0) if holds else max(min(margin, -slack), -1.0)
+    return decide(holds, finite, compared)
 
 
 def _no_longer_than_the_detour(
@@ -101,5 +101,5 @@ def _no_longer_than_the_detour(
     direct, first, second = (-scores(side).value for side in sides)
     size = scale_of(scores, scale[0], [scale[1]])
     margin = first + second - direct + tolerance * size
-    held = size > 0 and margin >= 0
-    return decide(held, margin if held or margin < 0 else -tolerance, sides[0])
+    holds = size > 0 and margin >= 0
+    return decide(holds, margin if holds or margin < 0 else -tolerance, sides[0])

@@ -37,13 +37,13 @@ class DistillationOrder(SanityTest):
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield a question per pair of students of different kinds."""
         by_logits, by_divergence = self._taught(groups)
-        for one in by_logits:
+        for pair in by_logits:
             for other in by_divergence:
                 yield Question(
-                    f"{one.a.model} against {other.a.model}",
-                    (str(one.a.model), str(other.a.model)),
-                    (one, other),
-                    partial(is_more_similar, one, other, one),
+                    f"{pair.a.model} against {other.a.model}",
+                    (str(pair.a.model), str(other.a.model)),
+                    (pair, other),
+                    partial(is_more_similar, pair, other, pair),
                 )
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:

@@ -63,7 +63,7 @@ class GroupSeparation(StatisticTest):
             within = pairs_of(own, ordered=False)
             if not (within and others):
                 continue
-            for line, pairs in ((WITHIN, within), (ACROSS, [(one, other) for one in own for other in others])):
+            for line, pairs in ((WITHIN, within), (ACROSS, [(member, other) for member in own for other in others])):
                 for a, b in pairs:
                     pair, at = Comparison(a, b), float(line == WITHIN)
                     yield Question.about(pair, (pair,), partial(observe, pair), name, at, line)

@@ -63,5 +63,5 @@ class NoiseResponse(SanityTest):
 def _falls(less: Comparison, more: Comparison, own: Comparison, unrelated: Comparison, scores: Scores) -> Trial:
     """Answer whether similarity falls by more than rounding."""
     fall = scores(less).value - scores(more).value
-    held = scores(less).above(scores(more)) and scale_of(scores, own, [unrelated]) > 0.0
-    return decide(held, fall if held else -abs(fall), more)
+    holds = scores(less).above(scores(more)) and scale_of(scores, own, [unrelated]) > 0.0
+    return decide(holds, fall if holds else -abs(fall), more)

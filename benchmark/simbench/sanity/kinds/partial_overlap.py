@@ -59,12 +59,12 @@ class PartialOverlap(SanityTest):
             return
         for form in self.forms:
             for seed in self.seeds:
-                for (less, one), (share, other) in pairwise(self._ladder(form, seed, metric)):
+                for (less, lower), (share, higher) in pairwise(self._ladder(form, seed, metric)):
                     yield Question(
                         f"{form}, {less:g} against {share:g} shared, seed {seed}",
                         (f"populations/{seed}",),
-                        (*one, *other),
-                        partial(_rises, one, other),
+                        (*lower, *higher),
+                        partial(_rises, lower, higher),
                         form,
                         at=share,
                         line=f"{form}, seed {seed}",
@@ -100,8 +100,8 @@ def _mean(pair: Sequence[Comparison], scores: Scores) -> float:
     return fmean(scores(comparison).value for comparison in pair)
 
 
-def _rises(one: Sequence[Comparison], other: Sequence[Comparison], scores: Scores) -> Trial:
+def _rises(lower: Sequence[Comparison], higher: Sequence[Comparison], scores: Scores) -> Trial:
     """Answer whether similarity rises by more than rounding."""
-    less, more = _mean(one, scores), _mean(other, scores)
-    held = more - less > ROUNDING * max(abs(less), abs(more))
-    return decide(held, more - less if held else -abs(more - less), *other)
+    less, more = _mean(lower, scores), _mean(higher, scores)
+    holds = more - less > ROUNDING * max(abs(less), abs(more))
+    return decide(holds, more - less if holds else -abs(more - less), *higher)

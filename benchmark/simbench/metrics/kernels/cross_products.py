@@ -1,7 +1,6 @@
-"""Linear algebra of matrix metrics: centring, numerical rank, and products of many pairs of matrices at once.
+"""Products of many pairs of matrices at once, their norms, and distances between Gram matrices.
 
-All arithmetic is float64. Centring comes before anything else, because a mean that is large beside the spread costs
-digits in every later product; no function here knows an absolute threshold.
+Matrices come in centred; sums are float64.
 """
 
 from __future__ import annotations
@@ -9,10 +8,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.memoisation import memoised, memoised_over_pairs
 from simbench.metrics.kernels.memory import block_bytes, half_of_limit
@@ -29,57 +26,6 @@ WIDE = 64
 
 
 @memoised
-def centred(x: Tensor) -> Tensor:
-    """Return `x`, (rows, features), in float64 and with columns of mean 0.
-
-    Raises `NotApplicable` when no column varies.
-
-    >>> centred(torch.tensor([[1.0, 7.0], [3.0, 7.0]])).tolist()
-    [[-1.0, 0.0], [1.0, 0.0]]
-    """
-    x = x.double()
-    x = x - x[:1]  # first, so that a constant column becomes exactly 0 and not the rounding error of its mean
-    x = x - x.mean(dim=0)
-    if not bool(x.any()):
-        raise NotApplicable("no variance: all rows are equal")
-    return x
-
-
-def require_variance(x: Tensor) -> Tensor:
-    """Return `x` in float64, not centred; raise `NotApplicable` when no column varies."""
-    if bool((x == x[:1]).all()):
-        raise NotApplicable("no variance: all rows are equal")
-    return x.double()
-
-
-@memoised
-def unit_norm(x: Tensor) -> Tensor:
-    """Return the centred matrix divided by its Frobenius norm."""
-    x = centred(x)
-    norm: Tensor = torch.linalg.matrix_norm(x)
-    return x / norm
-
-
-def unit_columns(x: Tensor) -> Tensor:
-    """Return the centred matrix with columns of norm 1, without constant columns."""
-    x = centred(x)
-    norms: Tensor = torch.linalg.vector_norm(x, dim=0)
-    return x[:, norms > 0] / norms[norms > 0]
-
-
-@memoised
-def same_gram(x: Tensor) -> Tensor:
-    """Return a matrix of shape (rows, ≤ rows) with the Gram matrix x xᵀ: from xᵀ = QR follows x xᵀ = RᵀR.
-
-    Whatever depends on x xᵀ only may use it in place of a wide `x`.
-    """
-    if x.shape[1] <= x.shape[0]:
-        return x
-    r: Tensor = torch.linalg.qr(x.T, mode="r").R
-    return r.T
-
-
-@memoised
 def for_products(x: Tensor, stored: torch.dtype) -> Tensor:
     """Return the centred `x` in the precision of products of all pairs: float32 if it was `stored` so, and is wide.
 
@@ -89,87 +35,6 @@ def for_products(x: Tensor, stored: torch.dtype) -> Tensor:
     """
     single = stored.is_floating_point and torch.finfo(stored).bits <= 32 and x.shape[1] >= WIDE
     return x.float() if single else x
-
-
-def gram_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Compute ‖x xᵀ − y yᵀ‖ from the difference itself, which is exact for nearly equal Gram matrices, too.
-
-    The QR decomposition of [x y] gives coordinates in which both Gram matrices are no larger than they need to be.
-
-    >>> x = torch.tensor([[3.0], [4.0]], dtype=torch.float64)
-    >>> float(gram_distance(x, -x)), round(float(gram_distance(x, 0 * x)), 9)
-    (0.0, 25.0)
-    """
-    r = torch.linalg.qr(torch.cat([x, y], dim=1), mode="r").R
-    a, b = r[:, : x.shape[1]], r[:, x.shape[1] :]
-    norm: Tensor = torch.linalg.matrix_norm(a @ a.T - b @ b.T)
-    return norm
-
-
-def angle_of_chord(chord: Tensor) -> Tensor:
-    """Return the angle between two unit vectors that are `chord` apart: arccos of their product loses small angles."""
-    return 2 * torch.asin((chord / 2).clamp(max=1))
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """The singular value decomposition of a centred matrix, of its numerical rank: x ≈ left · values · right."""
-
-    left: Tensor
-    values: Tensor
-    right: Tensor
-
-    @property
-    def rank(self) -> int:
-        """Number of directions kept."""
-        return len(self.values)
-
-    def __getitem__(self, rows: Tensor) -> Spectrum:
-        """Permute the rows of the matrix."""
-        return Spectrum(self.left[rows], self.values, self.right)
-
-    def truncated(self, rank: int) -> Spectrum:
-        """Keep the `rank` largest directions only."""
-        return Spectrum(self.left[:, :rank], self.values[:rank], self.right[:rank])
-
-
-@memoised
-def spectrum(x: Tensor) -> Spectrum:
-    """Decompose the centred `x`, of numerical rank r: left (rows, r), values (r,) and right vectors (r, features)."""
-    left, values, right = torch.linalg.svd(centred(x), full_matrices=False)
-    full = Spectrum(left, values, right)
-    return full.truncated(int((values > rank_threshold(x, float(values[0]))).sum()))
-
-
-def rank_threshold(x: Tensor, largest: float) -> float:
-    """Return the singular value of the centred `x` below which all is rounding error; `largest` is the first one."""
-    return rounding_threshold(x.shape, x.dtype, largest, x.double().mean(dim=0))
-
-
-def rounding_threshold(shape: Sequence[int], stored: torch.dtype, largest: float, mean: Tensor) -> float:
-    """Return `rank_threshold` for a matrix of this shape and column `mean`, (features,), `stored` in this type.
-
-    Rounding is relative to the numbers as they were stored, so a column's mean counts even though centring removes it.
-    For float64 the usual worst case max(rows, features) · ε is affordable. For narrower types it is not (4,000 rows of
-    float32 would hide real directions at 5e-4 of the first): there the rounding errors are taken as independent, and a
-    matrix of independent entries of size ε has a norm of the order of ε · √max(rows, features).
-    """
-    size = max(shape)
-    double = torch.finfo(torch.float64).eps
-    epsilon = torch.finfo(stored).eps if stored.is_floating_point else double
-    offset = math.sqrt(shape[0]) * float(mean.abs().max())
-    return epsilon * (size if epsilon <= double else math.sqrt(size)) * max(largest, offset)
-
-
-def unordered(pairs: Pairs) -> tuple[list[tuple[int, int]], list[int]]:
-    """Return the distinct unordered pairs, and the position of each of `pairs` among them: for symmetric metrics.
-
-    >>> unordered([(0, 1), (1, 0), (1, 1)])
-    ([(0, 1), (1, 1)], [0, 0, 1])
-    """
-    position: dict[tuple[int, int], int] = {}
-    back = [position.setdefault((min(pair), max(pair)), len(position)) for pair in pairs]
-    return list(position), back
 
 
 @memoised_over_pairs
@@ -188,18 +53,18 @@ def squared_cross_norms(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
         by_features = rows * sum(widths[a] * widths[b] for a, b in group)
         by_rows = rows**2 * (sum(widths.values()) + len(used) ** 2) / 2
         if by_features <= by_rows:
-            found = _feature_inner_products(matrices, group)
+            chosen = _feature_inner_products(matrices, group)
         else:
             inner = _gram_inner_products([matrices[index] for index in used])
             slot = {index: k for k, index in enumerate(used)}
-            found = inner[[slot[a] for a, _ in group], [slot[b] for _, b in group]]
-        values[positions] = found.cpu()
+            chosen = inner[[slot[a] for a, _ in group], [slot[b] for _, b in group]]
+        values[positions] = chosen.cpu()
     return values[back]
 
 
 def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
     """Compute ‖X_aᵀX_b‖² of every pair, shape (pairs,), by one product per left side and block of right sides."""
-    found = torch.empty(len(pairs), dtype=torch.float64, device=matrices[pairs[0][0]].device)
+    values = torch.empty(len(pairs), dtype=torch.float64, device=matrices[pairs[0][0]].device)
     for positions in grouped(range(len(pairs)), lambda k: pairs[k][0]):
         left = matrices[pairs[positions[0]][0]].T
         widest = max(matrices[pairs[k][1]].shape[1] for k in positions)
@@ -209,8 +74,8 @@ def _feature_inner_products(matrices: Sequence[Tensor], pairs: Pairs) -> Tensor:
             rights = [matrices[pairs[k][1]] for k in chunk]
             widths = [right.shape[1] for right in rights]
             columns = (left @ torch.cat(rights, dim=1)).square().sum(dim=0)
-            found[chunk] = torch.stack([part.sum() for part in torch.split(columns, widths)])
-    return found
+            values[chunk] = torch.stack([part.sum() for part in torch.split(columns, widths)])
+    return values
 
 
 def _gram_inner_products(matrices: Sequence[Tensor]) -> Tensor:
@@ -299,13 +164,35 @@ def nuclear_norms(products: Tensor, *, tolerance: float = 1e-7) -> Tensor:
     return sums
 
 
-def rows_of_inputs(inputs: Tensor, per_input: int) -> Tensor:
-    """Return the rows of these inputs: `per_input` consecutive rows for each, one for each of its positions.
+def gram_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Compute ‖x xᵀ − y yᵀ‖ from the difference itself, which is exact for nearly equal Gram matrices, too.
 
-    >>> rows_of_inputs(torch.tensor([2, 0]), 3).tolist()
-    [6, 7, 8, 0, 1, 2]
+    The QR decomposition of [x y] gives coordinates in which both Gram matrices are no larger than they need to be.
+
+    >>> x = torch.tensor([[3.0], [4.0]], dtype=torch.float64)
+    >>> float(gram_distance(x, -x)), round(float(gram_distance(x, 0 * x)), 9)
+    (0.0, 25.0)
     """
-    return (inputs[:, None] * per_input + torch.arange(per_input)).flatten()
+    r = torch.linalg.qr(torch.cat([x, y], dim=1), mode="r").R
+    a, b = r[:, : x.shape[1]], r[:, x.shape[1] :]
+    norm: Tensor = torch.linalg.matrix_norm(a @ a.T - b @ b.T)
+    return norm
+
+
+def angle_of_chord(chord: Tensor) -> Tensor:
+    """Return the angle between two unit vectors that are `chord` apart: arccos of their product loses small angles."""
+    return 2 * torch.asin((chord / 2).clamp(max=1))
+
+
+def unordered(pairs: Pairs) -> tuple[list[tuple[int, int]], list[int]]:
+    """Return the distinct unordered pairs, and the position of each of `pairs` among them: for symmetric metrics.
+
+    >>> unordered([(0, 1), (1, 0), (1, 1)])
+    ([(0, 1), (1, 1)], [0, 0, 1])
+    """
+    position: dict[tuple[int, int], int] = {}
+    back = [position.setdefault((min(pair), max(pair)), len(position)) for pair in pairs]
+    return list(position), back
 
 
 def grouped(positions: range, key: Callable[[int], Hashable]) -> Iterator[list[int]]:

@@ -1,4 +1,4 @@
-"""What the matrix metrics share: centring, rank, nuclear norms."""
+"""Products of many pairs of matrices, their inner products and nuclear norms."""
 
 from __future__ import annotations
 
@@ -6,35 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from simbench.errors import NotApplicable
-from simbench.metrics.kernels.linear_algebra import (
-    centred,
+from simbench.metrics.kernels import cross_products as cross_products_module
+from simbench.metrics.kernels.centring import centred
+from simbench.metrics.kernels.cross_products import (
     cross_products,
+    gram_distance,
     nuclear_cross_norms,
     nuclear_norms,
-    same_gram,
-    spectrum,
     unordered,
 )
 from simbench.metrics.kernels.memory import limited_memory
-
-
-@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-300, 1e6 / 7])
-def test_a_constant_matrix_is_recognised_whatever_its_mean_rounds_to(value: float) -> None:
-    for rows in range(3, 60):
-        with pytest.raises(NotApplicable, match="no variance"):
-            centred(torch.full((rows, 2), value, dtype=torch.float64))
-
-
-def test_centring_is_done_in_double_precision() -> None:
-    x = torch.tensor([[1e4 + 1], [1e4 + 2], [1e4 + 4]], dtype=torch.float32)
-    assert centred(x).flatten().tolist() == pytest.approx([-4 / 3, -1 / 3, 5 / 3], rel=1e-12)
-
-
-def test_a_spectrum_restores_the_centred_matrix() -> None:
-    x = torch.randn(20, 6, dtype=torch.float64) + 5
-    parts = spectrum(x)
-    assert torch.allclose(parts.left * parts.values @ parts.right, centred(x))
 
 
 def test_unordered_pairs_keep_their_way_back() -> None:
@@ -56,13 +37,6 @@ def test_cross_products_come_in_bounded_batches(limit: int) -> None:
                 assert torch.allclose(product, sides[a].T @ sides[b])
                 seen.append(position)
     assert sorted(seen) == list(range(9))
-
-
-def test_a_wide_matrix_is_replaced_by_one_with_the_same_gram_matrix() -> None:
-    x = torch.randn(10, 200, dtype=torch.float64)
-    narrow = same_gram(x)
-    assert narrow.shape == (10, 10)
-    assert torch.allclose(narrow @ narrow.T, x @ x.T)
 
 
 SPECTRA = {
@@ -95,3 +69,32 @@ def test_nuclear_norms_of_all_pairs_are_sums_of_singular_values() -> None:
     pairs = [(a, b) for a in range(3) for b in range(3)]
     expected = [float(torch.linalg.svdvals(sides[a].T @ sides[b]).sum()) for a, b in pairs]
     assert nuclear_cross_norms(sides, pairs).tolist() == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(60, 7), (9, 40)])
+def test_feature_space_equals_gram_space(rows: int, width: int) -> None:
+    sides = [centred(torch.randn(rows, width + k, dtype=torch.float64)) for k in range(4)]
+    pairs = [(a, b) for a in range(4) for b in range(4)]
+    features = cross_products_module._feature_inner_products(sides, pairs)
+    gram = cross_products_module._gram_inner_products(sides)
+    assert torch.allclose(features.view(4, 4), gram, rtol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [1, 5_000, 2**28])
+@pytest.mark.parametrize("kernel", ["_feature_inner_products", "_gram_inner_products"])
+def test_block_size_does_not_matter(kernel: str, limit: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sides = [torch.randn(50, 8, generator=generator, dtype=torch.float64) for _ in range(3)]
+    pairs = [(a, b) for a in range(3) for b in range(3)]
+    arguments = (sides, pairs) if kernel == "_feature_inner_products" else (sides,)
+    expected = torch.stack([(sides[a].T @ sides[b]).square().sum() for a, b in pairs])
+    with limited_memory(limit):
+        assert torch.allclose(getattr(cross_products_module, kernel)(*arguments).flatten(), expected, rtol=1e-12)
+
+
+def test_the_distance_of_gram_matrices_needs_no_gram_matrix() -> None:
+    rng = np.random.default_rng(0)
+    for rows, width, other in [(30, 4, 7), (6, 10, 3), (5, 9, 9)]:
+        x, y = rng.normal(size=(rows, width)), rng.normal(size=(rows, other))
+        expected = np.linalg.norm(x @ x.T - y @ y.T)
+        assert float(gram_distance(torch.tensor(x), torch.tensor(y))) == pytest.approx(expected, rel=1e-12)
