@@ -1,4 +1,4 @@
-"""Takes the two pictures of the README from a published page: the matrix, and two metrics side by side.
+"""Take the two pictures of the README from a published page: the matrix, and two metrics side by side.
 
 python docs/screenshots.py leaderboard/sanity
 """
