@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from simbench.bundles.archive import read_files
+from simbench.bundles.contents import parse
 from simbench.errors import ExitCode
 from simbench.registry import METRICS
 
@@ -70,6 +72,27 @@ def test_a_bundle_verifies(bundle: Path, invoke: Invoke) -> None:
 def test_a_bundle_as_a_folder_verifies(ran: Path, invoke: Invoke) -> None:
     invoke("publish", ran / "tiny.yaml", "--store", ran / "store", "--bundle", "folder")
     assert invoke("verify", "folder").exit_code == 0
+
+
+def test_a_bundle_of_the_metrics_given_alone(ran: Path, invoke: Invoke) -> None:
+    alone = (ran / "tiny.yaml", "--store", ran / "store", "--no-suite-metrics", "-m", "procrustes")
+    planned = json.loads(invoke("plan", *alone, "--json").stdout)
+    assert [(metric["metric"], metric["cached"] == metric["total"]) for metric in planned["metrics"]] == [
+        ("procrustes", True)
+    ]
+    done = invoke("publish", *alone, "--out", "board", "--bundle", "ann.zip")
+    assert done.exit_code == 0, done.output
+    contents = parse(read_files(Path("ann.zip")))
+    assert [metric.label for metric in contents.metrics] == ["procrustes"]
+    assert [metric.name for metric in contents.suite.metrics] == ["procrustes"]
+    assert invoke("verify", "ann.zip").exit_code == 0
+
+
+@pytest.mark.parametrize("verb", ["plan", "publish"])
+def test_no_metric_at_all_is_a_mistake(ran: Path, invoke: Invoke, verb: str) -> None:
+    done = invoke(verb, ran / "tiny.yaml", "--store", ran / "store", "--no-suite-metrics")
+    assert done.exit_code == ExitCode.USAGE
+    assert "nothing to score: give one by --metric" in done.stderr
 
 
 def test_json_is_one_document(bundle: Path, ran: Path, invoke: Invoke) -> None:

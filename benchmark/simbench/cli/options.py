@@ -71,7 +71,7 @@ SuiteMetricsOption = Annotated[
     bool,
     typer.Option(
         "--suite-metrics/--no-suite-metrics",
-        help="Score the suite's own metrics too, or only those given by --metric.",
+        help="Take the suite's own metrics too, or only those given by --metric.",
         show_default=False,
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simbench.cli.options import JsonOption, MetricOption, OnlyOption, StoreOption, SuiteArgument
+from simbench.cli.options import JsonOption, MetricOption, OnlyOption, StoreOption, SuiteArgument, SuiteMetricsOption
 
 if TYPE_CHECKING:
     from simbench.plan.plan import Plan
@@ -15,21 +15,19 @@ if TYPE_CHECKING:
 def command(
     suite: SuiteArgument,
     metric: MetricOption = None,
+    suite_metrics: SuiteMetricsOption = True,
     only: OnlyOption = None,
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a run would do and what is cached already, without running anything."""
     from simbench.cli.output import print_json, results_console, stdout_reserved
-    from simbench.plan.plan import make_plan
     from simbench.plan.status import plan_status
-    from simbench.plan.suite_metrics import gather_metrics
     from simbench.results.store import Store
-    from simbench.suite.load import load_suite
+    from simbench.run.session import prepare
 
     with stdout_reserved(json):
-        loaded = load_suite(suite)
-        plan = make_plan(loaded, gather_metrics(loaded, metric or ()), only or ())
+        plan = prepare(suite, metric or (), only or (), suite_metrics=suite_metrics)
         status = plan_status(plan, Store(store))
     if json:
         print_json(_document(plan, status))

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from simbench.cli.options import MetricOption, StoreOption, SuiteArgument
+from simbench.cli.options import MetricOption, StoreOption, SuiteArgument, SuiteMetricsOption
 
 
 def command(
     suite: SuiteArgument,
     metric: MetricOption = None,
+    suite_metrics: SuiteMetricsOption = True,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("leaderboard"),
     store: StoreOption = None,
     bundle: Annotated[
@@ -40,14 +41,14 @@ def command(
     from simbench.results.store import Store
     from simbench.run.session import prepare, stored_results
 
-    plan, place, remarks = prepare(suite, metric or ()), Store(store), progress_console()
+    plan, place, remarks = prepare(suite, metric or (), suite_metrics=suite_metrics), Store(store), progress_console()
     try:
         proof, board, scores = bundle_of(plan, place)
     except SimbenchError as reason:
         if bundle is not None:
             raise
         proof = {}
-        board, scores = stored_results(suite, metrics=metric or (), store=store)
+        board, scores = stored_results(suite, metrics=metric or (), suite_metrics=suite_metrics, store=store)
         remarks.print(f"no {BUNDLE}: {reason}", markup=False, highlight=False, soft_wrap=True)
     for path in publish(board, out, scores, csv=csv):
         print(path)

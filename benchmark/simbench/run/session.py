@@ -170,11 +170,15 @@ def prepare(
 
 
 def stored_results(
-    suite: str | Suite, *, metrics: Sequence[MetricLike] = (), store: str | Path | None = None
+    suite: str | Suite,
+    *,
+    metrics: Sequence[MetricLike] = (),
+    suite_metrics: bool = True,
+    store: str | Path | None = None,
 ) -> tuple[Board, list[ScoreRow]]:
     """Return the leaderboard of a suite and its scores from the store; only verdicts are computed."""
     place = Store(Path(store) if store is not None else None)
-    plan = prepare(suite, metrics)
+    plan = prepare(suite, metrics, suite_metrics=suite_metrics)
     records = stored_records(plan, place)
     return grade(plan, records, {"runs": runs_behind(place, records)}), score_table(plan, records)
 
