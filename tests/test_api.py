@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import json
+import pickle
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ import simbench
 from simbench.registry import METRICS
 
 Arrays = tuple[Any, Any]
+FORCED = "saturated: ranks 11 and 11 of 12 rows force 11 of 11 correlations to 1"
 
 
 @pytest.fixture
@@ -139,3 +144,52 @@ def test_what_cannot_be_scored_raises_with_the_reason(arrays: Arrays, change, me
     x, y = arrays
     with pytest.raises(simbench.SimbenchError, match=said):
         simbench.score(change(x), y, metric)
+
+
+@pytest.fixture
+def few_rows():
+    random = np.random.default_rng(0)
+    return random.normal(size=(12, 40)), random.normal(size=(12, 40))
+
+
+def test_a_forced_value_says_so_in_the_call(few_rows: Arrays):
+    with pytest.warns(simbench.ScoreWarning, match=f"^cca: {FORCED}$") as caught:
+        value = simbench.score(*few_rows, "cca")
+    assert caught[0].filename == __file__
+    assert value.warnings == (FORCED,)
+    assert value.metric == "cca"
+
+
+def test_a_score_is_a_float_with_what_came_with_it(arrays: Arrays):
+    def with_error(x, y):
+        return simbench.Score(0.5, standard_error=0.1, auxiliary={"p_value": 0.02})
+
+    value = simbench.score(*arrays, with_error)
+    assert isinstance(value, float)
+    assert (value, repr(value), f"{value:.2f}", json.dumps([value])) == (0.5, "0.5", "0.50", "[0.5]")
+    assert (value.standard_error, value.auxiliary, value.warnings) == (0.1, {"p_value": 0.02}, ())
+    assert type(value + 1) is float
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_a_copy_of_a_score_keeps_its_remarks(few_rows: Arrays, copied):
+    with pytest.warns(simbench.ScoreWarning):
+        value = simbench.score(*few_rows, "cca")
+    assert copied(value) == value
+    assert vars(copied(value)) == vars(value)
+
+
+def test_a_score_without_remarks_warns_of_nothing(arrays: Arrays):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert simbench.score(*arrays, "cka").warnings == ()
+
+
+@pytest.mark.parametrize("wrapped", [lambda value: value, lambda value: simbench.Score(value)])
+def test_a_value_outside_the_declared_range_is_said_however_it_is_returned(arrays: Arrays, wrapped):
+    @simbench.metric("above", higher_is_more_similar=True, value_range=(0, 1))
+    def above(x, y):
+        return wrapped(1.5)
+
+    with pytest.warns(simbench.ScoreWarning, match="above: outside the declared range"):
+        assert simbench.score(*arrays, "above").warnings == ("outside the declared range [0, 1]",)

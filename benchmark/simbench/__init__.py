@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simbench.api import score
+    from simbench.api import ScoreValue, ScoreWarning, score
     from simbench.errors import ExitCode, NotApplicable, SimbenchError, SuiteError, UnknownNameError
     from simbench.metrics.metric import Metric, Score, metric
     from simbench.representations.representation import Representation
@@ -28,6 +28,8 @@ __all__ = [
     "NotApplicable",
     "Representation",
     "Score",
+    "ScoreValue",
+    "ScoreWarning",
     "SimbenchError",
     "SuiteError",
     "UnknownNameError",
@@ -43,6 +45,8 @@ _HOMES = {
     "NotApplicable": "simbench.errors",
     "Representation": "simbench.representations.representation",
     "Score": "simbench.metrics.metric",
+    "ScoreValue": "simbench.api",
+    "ScoreWarning": "simbench.api",
     "SimbenchError": "simbench.errors",
     "SuiteError": "simbench.errors",
     "UnknownNameError": "simbench.errors",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simbench.errors import SimbenchError
@@ -14,8 +15,47 @@ from simbench.representations.array_files import as_tensor
 from simbench.representations.representation import Representation
 
 
-def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **parameters: Any) -> float:
+class ScoreWarning(UserWarning):
+    """Remark on a score: what to know before its value is believed, such as that too few rows force it."""
+
+
+class ScoreValue(float):
+    """Value of a metric on two representations: a number, and what came with it.
+
+    It prints and computes as the number that it is; what is computed from it is a plain float.
+
+    Attributes:
+        metric: label of the metric.
+        warnings: remarks, such as that too few rows force the value, or that it leaves the range that is declared.
+        standard_error: standard error of the value, for metrics that give one.
+        auxiliary: other numbers that came with the value, such as a p-value.
+    """
+
+    metric: str
+    warnings: tuple[str, ...]
+    standard_error: float | None
+    auxiliary: Mapping[str, float]
+
+    def __new__(
+        cls,
+        value: float,
+        metric: str = "",
+        warnings: tuple[str, ...] = (),
+        standard_error: float | None = None,
+        auxiliary: Mapping[str, float] | None = None,
+    ) -> ScoreValue:
+        """Make a value with what came with it."""
+        made = super().__new__(cls, value)
+        made.metric, made.warnings, made.standard_error = metric, warnings, standard_error
+        made.auxiliary = dict(auxiliary or {})
+        return made
+
+
+def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **parameters: Any) -> ScoreValue:
     """Return the value of one metric on two representations of the same inputs.
+
+    The value is a float; its `warnings` say what to know before it is believed, such as that too few rows force it.
+    Each of them is also given as a Python warning, a `ScoreWarning`.
 
     Args:
         x: `(inputs, features)` as a NumPy array, a torch tensor or a `Representation`; 3-D `(inputs, tokens, features)`
@@ -38,7 +78,9 @@ def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **p
     result = score_pairs(chosen, representations, [(0, 1)])[0]
     if result.status != "ok" or result.value is None:
         raise SimbenchError(f"{chosen.label}: {result.reason}")
-    return result.value
+    for remark in result.warnings:
+        warnings.warn(f"{chosen.label}: {remark}", ScoreWarning, stacklevel=2)
+    return ScoreValue(result.value, chosen.label, result.warnings, result.standard_error, result.auxiliary)
 
 
 def _metric(metric: str | Callable[..., Any] | Metric) -> Metric:

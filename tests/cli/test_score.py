@@ -157,3 +157,11 @@ def test_an_unknown_metric_is_a_usage_error_with_the_nearest_name(invoke, arrays
     done = invoke("score", "x.npy", "y.npy", "-m", "prcrustes", "--json")
     assert (done.exit_code, done.stdout) == (ExitCode.USAGE, "")
     assert 'did you mean "procrustes"?' in done.stderr
+
+
+def test_the_json_says_that_a_value_is_forced(invoke, tmp_path):
+    random = np.random.default_rng(0)
+    np.savez(tmp_path / "few.npz", x=random.normal(size=(12, 40)), y=random.normal(size=(12, 40)))
+    forced, free = scores(invoke("score", "few.npz:x", "few.npz:y", "-m", "cca", "-m", "cka", "--json"))
+    assert forced["warnings"] == ["saturated: ranks 11 and 11 of 12 rows force 11 of 11 correlations to 1"]
+    assert "warnings" not in free

@@ -103,7 +103,9 @@ def _record(result: Scored) -> dict[str, Any]:
         "reason": result.score.reason,
         "seconds": round(result.seconds, 6),
     }
-    if result.score.auxiliary:
+    if result.score.warnings:
+        record["warnings"] = list(result.score.warnings)
+    if result.score.auxiliary or result.score.standard_error is not None:
         record |= {"standard_error": result.score.standard_error, "auxiliary": dict(result.score.auxiliary)}
     return record if result.name is None else {"name": result.name, **record}
 

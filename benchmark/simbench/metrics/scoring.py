@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simbench.errors import NotApplicable
@@ -145,10 +146,14 @@ def _as_score(metric: Metric, value: Any) -> Score:
         return Score.error(f"{metric.name} returned {type(value).__name__}, not a number")
     if not math.isfinite(number):
         return Score.error(f"{metric.name} returned {number}")
+    return Score(number, warnings=_outside(metric, number))
+
+
+def _outside(metric: Metric, number: float) -> tuple[str, ...]:
+    """Return the warning, if any, that a value leaves the range that the metric declares."""
     low, high = metric.value_range
     slack = 1e-6 * max(1.0, abs(number))
-    outside = not low - slack <= number <= high + slack
-    return Score(number, warnings=(f"outside the declared range [{low:g}, {high:g}]",) if outside else ())
+    return () if low - slack <= number <= high + slack else (f"outside the declared range [{low:g}, {high:g}]",)
 
 
 def _checked(metric: Metric, score: Score) -> Score:
@@ -161,7 +166,8 @@ def _checked(metric: Metric, score: Score) -> Score:
     for name, number in numbers.items():
         if number is not None and not math.isfinite(number):
             return Score.error(f"{metric.name} returned a {name} of {number}")
-    return score
+    outside = _outside(metric, score.value)
+    return replace(score, warnings=(*score.warnings, *outside)) if outside else score
 
 
 def _failure(error: BaseException) -> Score:
