@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.run.conftest import TINY
 
+from simbench.board.remarks import Remark
 from simbench.grading import grade, score_table
 from simbench.plan.plan import Plan
 from simbench.results.record import ScoreRecord
@@ -83,3 +84,21 @@ def test_a_board_says_what_each_metric_costs_and_what_each_test_is(plan: Plan) -
     assert not {"id", "kind", "pass_if"} & invariance.settings.keys()
     declared = ranked.row.metric.model_dump()["declaration"]["invariant_to"]
     assert list(declared) == sorted(declared) != []
+
+
+def test_a_board_counts_the_remarks_on_the_scores_of_each_test(plan: Plan) -> None:
+    records = records_of(plan)
+    metric = plan.metrics[0].metric
+    by_key: dict[str, str] = {}  # both orders of a pair are one score of a symmetric metric
+    for pair in plan.comparisons(plan.tests[0], metric):
+        by_key.setdefault(plan.score_key(metric, pair), str(pair))
+    for place, key in enumerate(list(by_key)[:2]):
+        records["cka"][key] = records["cka"][key].model_copy(update={"warnings": (f"{place} dead units",)})
+    (ranked,) = grade(plan, records, {}).rows
+    remarks = ranked.row.remarks[plan.tests[0].id]
+    assert remarks == (Remark("0 dead units", next(iter(by_key.values())), 2, len(by_key)),)
+
+
+def test_a_board_of_scores_without_remarks_has_none(plan: Plan) -> None:
+    (ranked,) = grade(plan, records_of(plan), {}).rows
+    assert ranked.row.remarks == {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simbench.board.board import Board, BoardColumn, Row
+from simbench.board.remarks import Remark, count_remarks
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.metrics.metric import Metric
@@ -55,7 +56,21 @@ def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, Mapping[str, 
         verdicts.update({f"{test.id}/{column}": part for column, part in verdict.columns.items()})
     own = records[planned.metric.label]
     seconds = sum(own[key].seconds for key in planned.scores if key in own)
-    return Row(planned.metric.info, verdicts, len(planned.scores), seconds)
+    return Row(planned.metric.info, verdicts, len(planned.scores), seconds, _remarks(plan, planned.metric, own))
+
+
+def _remarks(plan: Plan, metric: Metric, records: Mapping[str, ScoreRecord]) -> dict[str, tuple[Remark, ...]]:
+    """Count the remarks on a metric's scores, by the id of the test that asked for them."""
+    remarks = {key: record.warnings for key, record in records.items() if record.warnings}
+    by_test: dict[str, tuple[Remark, ...]] = {}
+    for test in plan.tests if remarks else ():
+        asked: dict[str, str] = {}
+        for comparison in plan.comparisons(test, metric):
+            asked.setdefault(plan.score_key(metric, comparison), str(comparison))
+        carried = [(where, remarks[key]) for key, where in asked.items() if key in remarks]
+        if carried:
+            by_test[test.id] = count_remarks(carried, len(asked))
+    return by_test
 
 
 def lookup(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> Scores:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from simbench.board.remarks import Remark
 from simbench.declaration import MetricInfo
 from simbench.verdicts.verdict import Verdict
 
@@ -30,12 +31,13 @@ class BoardColumn:
 
 @dataclass(frozen=True)
 class Row:
-    """One metric's verdicts by column id, and its cost."""
+    """One metric's verdicts by column id, its cost, and the remarks on its scores by test id."""
 
     metric: MetricInfo
     verdicts: Mapping[str, Verdict]
     comparisons: int
     seconds: float
+    remarks: Mapping[str, tuple[Remark, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from simbench.board.board import Board, BoardColumn, RankedRow, Row
+from simbench.board.remarks import Remark
 from simbench.verdicts.verdict import Verdict
 
 PASSED, FAILED, PARTLY = "✓", "✗", "~"
+# Stands behind a grade whose scores carry remarks.
+REMARKED = "!"
+# A metric of a stranger may remark on every score in other words; this many kinds of remarks are shown of each metric.
+MOST_REMARKS = 3
 LEGEND = (
     f"{PASSED} passed, in every column of a test, {FAILED} failed, {PARTLY} some of it could not be compared, so it is "
     "no pass. Grades are in [0, 1], 1 is perfect; brackets hold 95 % intervals over models: none where models make no "
@@ -18,7 +23,14 @@ LEGEND = (
 
 def legend(board: Board) -> str:
     """Explain marks and brackets, and how far the order of the rows can be trusted."""
-    return f"{LEGEND} {board.rank_note[:1].upper()}{board.rank_note[1:]}." if board.rank_note else LEGEND
+    note = board.rank_note
+    return f"{legend_of_marks(board)} {note[:1].upper()}{note[1:]}." if note else legend_of_marks(board)
+
+
+def legend_of_marks(board: Board) -> str:
+    """Explain marks and brackets, those that the board has."""
+    remarked = any(ranked.row.remarks for ranked in board.rows)
+    return f"{LEGEND} {REMARKED} some of the scores carry a remark, listed below." if remarked else LEGEND
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,15 @@ class Ungraded:
     columns: tuple[str, ...]
     status: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Remarked:
+    """A remark on a metric's scores, with the tests that asked for them."""
+
+    metric: str
+    tests: tuple[str, ...]
+    text: str
 
 
 def cell(row: Row, column: BoardColumn) -> Verdict:
@@ -127,6 +148,33 @@ def problems(board: Board) -> list[Ungraded]:
         key = (label, "partly" if verdict.status == "ok" else verdict.status, verdict.reason or "no reason was given")
         outcomes.setdefault(key, []).append(column)
     return [Ungraded(label, tuple(columns), status, reason) for (label, status, reason), columns in outcomes.items()]
+
+
+def remarks(board: Board) -> list[Remarked]:
+    """Return the remarks on every metric's scores: how many scores carry one, and an example."""
+    return [line for ranked in board.rows for line in _remarks(ranked.row)]
+
+
+def _remarks(row: Row) -> Iterator[Remarked]:
+    kinds: dict[str, dict[str, Remark]] = {}
+    for test, carried in row.remarks.items():
+        for remark in carried:
+            kinds.setdefault(remark.kind, {})[test] = remark
+    for by_test in list(kinds.values())[:MOST_REMARKS]:
+        yield Remarked(row.metric.label, tuple(by_test), remark_text(list(by_test.values())))
+    if len(kinds) > MOST_REMARKS:
+        tests = dict.fromkeys(test for by_test in list(kinds.values())[MOST_REMARKS:] for test in by_test)
+        yield Remarked(row.metric.label, tuple(tests), f"and {len(kinds) - MOST_REMARKS} more kinds of remarks")
+
+
+def remark_text(alike: Sequence[Remark]) -> str:
+    """Return one line on remarks of one kind, the first of which is the example.
+
+    >>> remark_text([Remark("3 dead units", "a → b", 2, 9), Remark("1 dead units", "a → c", 1, 9)])
+    '3 of 18 scores, for example a → b: 3 dead units'
+    """
+    scores, asked = sum(remark.scores for remark in alike), sum(remark.asked for remark in alike)
+    return f"{scores} of {asked} scores, for example {alike[0].where}: {alike[0].text}"
 
 
 def _unfinished(board: Board) -> Iterator[tuple[str, str, Verdict]]:

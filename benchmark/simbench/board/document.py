@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from simbench.board.board import Board, BoardColumn, CellStatus, RankedRow, Row
 from simbench.board.cells import cell
 from simbench.board.evidence import Evidence, evidence_of
+from simbench.board.remarks import Remark
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.declaration import MetricInfo
@@ -36,9 +37,19 @@ class ViolationRecord(_Part):
     margin: float | None
 
 
+class RemarkRecord(_Part):
+    """Remark that some of the scores that a test asked for carry: the first such remark, and the comparison with it."""
+
+    text: str
+    where: str
+    scores: int = Field(ge=1)
+    asked: int = Field(ge=1)
+
+
 class CellRecord(_Part):
     """A metric's verdict on a test, or on one column of a test.
 
+    `remarks` on the scores are counted for whole tests, and written only where there are some.
     `tallies`: per set of models, how many of the trials held and how many there were. Where the grade is no mean of
     trials: the `statistic` that it is clipped from, and what that is `without` each of its models.
     """
@@ -54,6 +65,7 @@ class CellRecord(_Part):
     tallies: list[tuple[list[str], float, int]]
     statistic: float | None = None
     without: dict[str, float | None] = Field(default_factory=dict)
+    remarks: list[RemarkRecord] = []
 
 
 class ColumnRecord(_Part):
@@ -197,7 +209,7 @@ def _row_record(ranked: RankedRow, board: Board) -> dict[str, Any]:
     return {
         "metric": info.label,
         **info.model_dump(exclude={"label"}),
-        "tests": {column.id: _cell_record(cell(ranked.row, column)) for column in board.columns},
+        "tests": {column.id: _cell_record(ranked.row, column) for column in board.columns},
         "mean_rank": ranked.mean_rank,
         "rank_interval": ranked.rank_interval,
         "tie_groups": ranked.tie_groups,
@@ -210,8 +222,9 @@ def _row_record(ranked: RankedRow, board: Board) -> dict[str, Any]:
     }
 
 
-def _cell_record(verdict: Verdict) -> dict[str, Any]:
-    return {
+def _cell_record(row: Row, column: BoardColumn) -> dict[str, Any]:
+    verdict, remarks = cell(row, column), row.remarks.get(column.id)
+    record = {
         "status": verdict.status,
         "grade": verdict.grade,
         "interval": verdict.interval,
@@ -224,12 +237,18 @@ def _cell_record(verdict: Verdict) -> dict[str, Any]:
         "statistic": verdict.statistic,
         "without": verdict.without,
     }
+    return {**record, "remarks": [vars(remark) for remark in remarks]} if remarks else record
 
 
 def _row(record: RowRecord) -> Row:
     info = MetricInfo(**{name: getattr(record, name) for name in MetricInfo.model_fields})
     verdicts = {name: _verdict(result) for name, result in record.tests.items()}
-    return Row(info, verdicts, record.comparisons, record.seconds)
+    remarks = {
+        name: tuple(Remark(**remark.model_dump()) for remark in result.remarks)
+        for name, result in record.tests.items()
+        if result.remarks
+    }
+    return Row(info, verdicts, record.comparisons, record.seconds, remarks)
 
 
 def _verdict(record: CellRecord) -> Verdict:

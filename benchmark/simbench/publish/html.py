@@ -13,17 +13,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from simbench.board.board import Board, BoardColumn, RankedRow
+from simbench.board.board import Board, BoardColumn, RankedRow, Row
 from simbench.board.cells import (
-    LEGEND,
+    MOST_REMARKS,
+    REMARKED,
     cell,
     cost_text,
     grade_text,
     interval_text,
+    legend_of_marks,
     mark,
     problems,
     rank_interval_text,
     rank_text,
+    remark_text,
+    remarks,
     seconds_text,
     short_id,
     state,
@@ -32,6 +36,7 @@ from simbench.board.cells import (
 from simbench.board.document import to_document
 from simbench.board.evidence import evidence_of
 from simbench.board.provenance import provenance_lines
+from simbench.board.remarks import Remark
 from simbench.board.scores import ScoreRow
 from simbench.declaration import Declaration, MetricInfo
 from simbench.publish.rendering import PACKED_TYPE, compact_json, packed, render, source
@@ -48,6 +53,7 @@ class PrintedCell:
     of_test: bool
     state: str
     mark: str
+    remarked: str
     grade: str
     interval: str
     title: str
@@ -154,15 +160,16 @@ def _render(template: str, board: Board, **values: Any) -> str:
         ranked=entries[:count],
         partial=entries[count:],
         headings=[(column, short_id(column), _heading_title(column)) for column in board.columns],
-        legend=LEGEND,
+        legend=legend_of_marks(board),
         problems=problems(board),
+        remarks=remarks(board),
         provenance=provenance_lines(board.provenance),
         **values,
     )
 
 
 def _entry(ranked: RankedRow, board: Board) -> PrintedRow:
-    cells = tuple(_cell(column, cell(ranked.row, column)) for column in board.columns)
+    cells = tuple(_cell(column, ranked.row) for column in board.columns)
     info, declared = ranked.row.metric, ranked.row.metric.declaration
     return PrintedRow(
         metric=info,
@@ -185,16 +192,18 @@ def _entry(ranked: RankedRow, board: Board) -> PrintedRow:
     )
 
 
-def _cell(column: BoardColumn, verdict: Verdict) -> PrintedCell:
+def _cell(column: BoardColumn, row: Row) -> PrintedCell:
+    verdict, carried = cell(row, column), row.remarks.get(column.id, ())
     low, high = verdict.interval or (verdict.grade or 0.0, verdict.grade or 0.0)
     return PrintedCell(
         heading=short_id(column),
         of_test=column.parent is not None,
         state=state(verdict),
         mark=mark(verdict),
+        remarked=REMARKED if carried else "",
         grade=grade_text(verdict),
         interval=interval_text(verdict),
-        title=_lines(f"{column.id}: {_outcome(column, verdict)}", *_details(verdict)),
+        title=_lines(f"{column.id}: {_outcome(column, verdict)}", *_details(verdict), *_remarks(carried)),
         sort="" if verdict.grade is None else f"{verdict.grade:.6f}",
         low=f"{low:.3g}",
         high=f"{high:.3g}",
@@ -220,6 +229,11 @@ def _details(verdict: Verdict) -> Iterator[str]:
         yield f"{name}: {_number(value)}"
     for violation in verdict.violations[:VIOLATIONS_SHOWN]:
         yield f"did not hold: {violation.where} (by {_number(-violation.margin)})"
+
+
+def _remarks(carried: Sequence[Remark]) -> Iterator[str]:
+    for remark in carried[:MOST_REMARKS]:
+        yield f"remark on {remark_text([remark])}"
 
 
 def _number(value: float) -> str:

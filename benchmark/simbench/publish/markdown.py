@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from simbench.board.board import Board, BoardColumn, RankedRow
+from simbench.board.board import Board, BoardColumn, RankedRow, Row
 from simbench.board.cells import (
+    REMARKED,
     cell,
     grade_text,
     interval_text,
@@ -14,11 +15,11 @@ from simbench.board.cells import (
     mark,
     problems,
     rank_text,
+    remarks,
     seconds_text,
     short_id,
 )
 from simbench.board.provenance import provenance_lines
-from simbench.verdicts.verdict import Verdict
 
 # Characters that start markup; underscores inside a word do not.
 SPECIAL = re.compile(r"[\\`*<&\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -39,6 +40,12 @@ def to_markdown(board: Board) -> str:
     ]
     if reasons:
         parts += ["## What could not be graded", "\n".join(reasons)]
+    remarked = [
+        f"* {escaped(remark.metric)}, {escaped(', '.join(remark.tests))}: {escaped(remark.text)}"
+        for remark in remarks(board)
+    ]
+    if remarked:
+        parts += ["## Remarks on scores", "\n".join(remarked)]
     lines = [f"| {escaped(name)} | {escaped(value)} |" for name, value in provenance_lines(board.provenance)]
     parts += ["## Provenance", "\n".join(["| | |", "| --- | --- |", *lines])]
     parts += ["The same numbers: [page](index.html), [JSON](leaderboard.json), [CSV](leaderboard.csv)."]
@@ -68,7 +75,7 @@ def _table(board: Board, columns: Sequence[BoardColumn], aggregates: bool = True
 
 
 def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], aggregates: bool) -> list[str]:
-    cells = [_cell(cell(ranked.row, column)) for column in columns]
+    cells = [_cell(ranked.row, column) for column in columns]
     label = escaped(ranked.row.metric.label)
     if not aggregates:
         return [label, *cells]
@@ -76,8 +83,10 @@ def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], aggregates: bool) 
     return [label, rank_text(ranked.mean_rank), *cells, *costs]
 
 
-def _cell(verdict: Verdict) -> str:
-    return " ".join(filter(None, (mark(verdict), grade_text(verdict), interval_text(verdict))))
+def _cell(row: Row, column: BoardColumn) -> str:
+    verdict = cell(row, column)
+    remarked = REMARKED if row.remarks.get(column.id) else ""
+    return " ".join(filter(None, (mark(verdict), grade_text(verdict), interval_text(verdict), remarked)))
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 from simbench.board.board import Board
-from simbench.board.cells import cell
+from simbench.board.cells import cell, remark_text
 from simbench.board.scores import ScoreRow
 
 SCORES_CSV, SCORES_PARQUET = "scores.csv", "scores.parquet"
@@ -39,6 +39,7 @@ GRADE_COLUMNS = (
     "mean_grade",
     "coverage",
     "seconds",
+    "remarks",
 )
 
 
@@ -73,6 +74,7 @@ def grades_csv(board: Board) -> str:
                     ranked.mean_grade,
                     ranked.coverage,
                     ranked.row.seconds,
+                    "; ".join(remark_text([remark]) for remark in ranked.row.remarks.get(column.id, ())),
                 )
             )
     return file.getvalue()

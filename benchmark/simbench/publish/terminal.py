@@ -11,8 +11,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from simbench.board.board import Board, BoardColumn, RankedRow
+from simbench.board.board import Board, BoardColumn, RankedRow, Row
 from simbench.board.cells import (
+    REMARKED,
+    Remarked,
     Ungraded,
     cell,
     grade_text,
@@ -21,11 +23,11 @@ from simbench.board.cells import (
     mark,
     problems,
     rank_text,
+    remarks,
     seconds_text,
     short_id,
     state,
 )
-from simbench.verdicts.verdict import Verdict
 
 STYLES = {
     "passed": "green",
@@ -72,8 +74,14 @@ def table(board: Board, width: int | None = None) -> Table:
 
 
 def reasons(board: Board) -> Group:
-    """Return the legend, and a line per metric and reason for which a grade is missing or partial."""
-    return Group(Text(legend(board), style="dim"), *(_reason(problem) for problem in problems(board)))
+    """Return the legend, a line per metric and reason for which a grade is missing or partial, and the remarks."""
+    lines = [*map(_reason, problems(board)), *map(_remark, remarks(board))]
+    return Group(Text(legend(board), style="dim"), *lines)
+
+
+def _remark(remarked: Remarked) -> Text:
+    said = f"{remarked.metric} {', '.join(remarked.tests)}: {remarked.text}"
+    return Text.assemble((f"{'remark':<8}", "yellow"), said)
 
 
 def _reason(problem: Ungraded) -> Text:
@@ -106,7 +114,6 @@ def _drawn(board: Board, detail: Detail) -> Table:
 
 
 def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], detail: Detail) -> list[Text]:
-    verdicts = [cell(ranked.row, column) for column in columns]
     costs = [Text(f"{ranked.coverage:.0%}"), Text(seconds_text(ranked.row.seconds))] if detail.costs else []
     return [
         Text(
@@ -114,18 +121,21 @@ def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], detail: Detail) ->
             style="" if ranked.mean_rank is not None else "dim",
         ),
         Text(rank_text(ranked.mean_rank)),
-        *(_cell(verdict, detail) for verdict in verdicts),
+        *(_cell(ranked.row, column, detail) for column in columns),
         Text(f"{ranked.passed}/{ranked.tests}"),
         *costs,
     ]
 
 
-def _cell(verdict: Verdict, detail: Detail) -> Text:
+def _cell(row: Row, column: BoardColumn, detail: Detail) -> Text:
+    verdict = cell(row, column)
     text = Text(mark(verdict), style=STYLES[state(verdict)])
     if verdict.status == "ok" and detail.grades:
         text.append(f" {grade_text(verdict)}")
     if detail.intervals and verdict.interval is not None:
         text.append(f" {interval_text(verdict)}", style="dim")
+    if row.remarks.get(column.id):
+        text.append(f" {REMARKED}", style="yellow")
     return text
 
 
