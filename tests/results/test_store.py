@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from simbench.results.provenance import identifier
 from simbench.results.record import Block, ScoreRecord
-from simbench.results.store import Store, default_root
+from simbench.results.store import Store, StoreWarning, default_root
 
 MakeRecord = Callable[..., ScoreRecord]
 
@@ -120,7 +121,7 @@ def write_many(root: Path, writer: int, count: int) -> None:
             provenance="p",
         )
         store.write_block([record])
-        store.write_provenance("p", {"writer": "any"})
+        store.write_provenance({"writer": "any"})
 
 
 @pytest.mark.process
@@ -135,12 +136,12 @@ def test_two_processes_may_write_at_once(store: Store) -> None:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert len(store.scores("cka@1")) == 80
-    assert store.provenance("p") == {"writer": "any"}
+    assert store.provenance(identifier({"writer": "any"})) == {"writer": "any"}
 
 
 def test_no_temporary_file_is_left(store: Store, record: MakeRecord) -> None:
     store.write_block([record()])
-    store.write_provenance("p", {})
+    store.write_provenance({})
     store.write_run("small-1", {"rows": []})
     store.record_failure("models", "k", "why")
     files = [path for path in store.root.rglob("*") if path.is_file()]
@@ -167,17 +168,134 @@ def test_a_failure_is_remembered_until_it_is_forgotten(store: Store) -> None:
 
 
 def test_provenance_is_written_once_and_read_back(store: Store) -> None:
-    store.write_provenance("p", {"python": "3.11"})
-    store.write_provenance("p", {"python": "other"})
-    assert store.provenance("p") == {"python": "3.11"}
+    key = store.write_provenance({"python": "3.11"})
+    path = store.root / "provenance" / f"{key}.json"
+    written = path.stat().st_mtime_ns, path.stat().st_ino
+    assert store.write_provenance({"python": "3.11"}) == key
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == written
+    assert store.provenance(key) == {"python": "3.11"}
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "[1]"])
+@pytest.mark.parametrize("content", [None, "", "{", "[1]", '{"python": "3.12"}', "[" * 100_000])
+@pytest.mark.filterwarnings("ignore::simbench.results.store.StoreWarning")
 def test_provenance_that_is_missing_or_damaged_is_empty(content: str | None, store: Store) -> None:
+    key = identifier({"python": "3.11"})
     if content is not None:
-        store.write_provenance("p", {})
-        (store.root / "provenance" / "p.json").write_text(content)
-    assert store.provenance("p") == {}
+        store.write_provenance({"python": "3.11"})
+        (store.root / "provenance" / f"{key}.json").write_text(content)
+    assert store.provenance(key) == {}
+
+
+class TestDamage:
+    """Whatever is damaged is named once, does not count, and is removed by a store that mends."""
+
+    @pytest.fixture
+    def said(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def mending(self, store: Store, said: list[str]) -> Store:
+        return Store(store.root, warn=said.append, mends=True)
+
+    @pytest.fixture
+    def reading(self, store: Store, said: list[str]) -> Store:
+        return Store(store.root, warn=said.append)
+
+    def test_any_changed_byte_of_a_block_is_damage(self, store: Store, record: MakeRecord) -> None:
+        path = store.write_block([record(value=0.25)])
+        content = path.read_bytes()
+        for position in range(len(content)):
+            for flip in (0x01, 0x10):
+                changed = bytearray(content)
+                changed[position] ^= flip
+                path.write_bytes(changed)
+                with pytest.warns(StoreWarning):
+                    assert Store(store.root).scores("cka@1") == {}, changed
+
+    def test_a_changed_digit_is_named_once_and_the_block_dropped(
+        self, mending: Store, said: list[str], record: MakeRecord
+    ) -> None:
+        path = mending.write_block([record(value=0.25)])
+        path.write_text(path.read_text().replace('"value":0.25', '"value":0.26'))
+        assert mending.scores("cka@1") == mending.scores("cka@1") == {}
+        assert said == [f"{path} fails its checksum; its scores are computed again"]
+        assert not path.exists()
+
+    def test_a_store_that_is_only_read_keeps_what_is_damaged(
+        self, reading: Store, said: list[str], record: MakeRecord
+    ) -> None:
+        path = reading.write_block([record(value=0.25)])
+        path.write_text(path.read_text().replace('"value":0.25', '"value":0.26'))
+        assert reading.scores("cka@1") == reading.scores("cka@1") == {}
+        assert len(said) == 1
+        assert path.exists()
+
+    def test_blocks_of_former_versions_have_no_checksum_and_count(
+        self, mending: Store, said: list[str], record: MakeRecord
+    ) -> None:
+        path = mending.write_block([record(value=0.25)])
+        path.write_text(Block(created=1.0, records=(record(value=0.25),)).model_dump_json())
+        assert mending.scores("cka@1")["k"].value == 0.25
+        assert said == []
+
+    def test_a_block_of_another_metric_is_out_of_place(
+        self, mending: Store, said: list[str], record: MakeRecord
+    ) -> None:
+        path = mending.write_block([record(metric="cca@1")])
+        copied = mending.write_block([record("other")]).with_name("copied.json")
+        copied.write_bytes(path.read_bytes())
+        assert set(mending.scores("cka@1")) == {"other"}
+        assert said == [f"{copied} holds scores of cca@1, and does not belong here; its scores are computed again"]
+
+    def test_metrics_that_share_a_folder_do_not_share_scores(
+        self, reading: Store, said: list[str], record: MakeRecord
+    ) -> None:
+        reading.write_block([record(metric="lab/cka@1")])
+        assert reading.scores("lab_cka@1") == {}
+        assert set(reading.scores("lab/cka@1")) == {"k"}
+        assert said == []
+
+    def test_a_folder_in_place_of_a_block_is_named_and_removed(
+        self, mending: Store, said: list[str], record: MakeRecord
+    ) -> None:
+        path = mending.write_block([record()])
+        path.unlink()
+        (path / "inside").mkdir(parents=True)
+        assert mending.scores("cka@1") == {}
+        assert said == [f"{path} is a folder; its scores are computed again"]
+        assert not path.exists()
+
+    @pytest.mark.parametrize("damage", ['{"jobs": 3}', "", "[]"])
+    def test_damaged_provenance_is_taken_from_the_document_of_a_run(
+        self, damage: str, mending: Store, said: list[str]
+    ) -> None:
+        facts = {"jobs": 2, "versions": {"torch": "2.4"}}
+        key = mending.write_provenance(facts)
+        mending.write_run("small-1", {"provenance": {"runs": {key: facts}}})
+        path = mending.root / "provenance" / f"{key}.json"
+        path.write_text(damage)
+        assert mending.provenance(key) == facts
+        assert said == [f"{path} is damaged; its facts are taken from the document of a run in this store"]
+        assert json.loads(path.read_text()) == facts
+
+    def test_damaged_provenance_that_no_run_holds_is_given_up(self, mending: Store, said: list[str]) -> None:
+        key = mending.write_provenance({"jobs": 2})
+        path = mending.root / "provenance" / f"{key}.json"
+        path.write_text('{"jobs": 3}')
+        mending.write_run("small-1", {"provenance": {"runs": {key: {"jobs": 3}}}})
+        assert mending.provenance(key) == {}
+        assert len(said) == 1
+        assert "no run here holds its facts" in said[0]
+        assert not path.exists()
+        assert mending.provenance(key) == {}
+
+    def test_damaged_provenance_of_this_run_is_written_again(self, mending: Store, said: list[str]) -> None:
+        key = mending.write_provenance({"jobs": 2})
+        path = mending.root / "provenance" / f"{key}.json"
+        path.write_text('{"jobs": 3}')
+        assert mending.write_provenance({"jobs": 2}) == key
+        assert said == [f"{path} is damaged; its facts are those of this run, and are written again"]
+        assert mending.provenance(key) == {"jobs": 2}
 
 
 class TestDefaultRoot:

@@ -7,10 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from simbench.results.store import Store
 
 WIDTH_OF_A_FILE = 200
 
@@ -32,6 +35,13 @@ def progress_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def read_store(root: Path | None) -> Store:
+    """Return the store to read from; a damaged file is a warning on standard error."""
+    from simbench.results.store import Store
+
+    return Store(root, warn=lambda message: print(f"warning: {message}", file=sys.stderr))
 
 
 @contextmanager

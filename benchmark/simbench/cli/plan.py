@@ -21,14 +21,13 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Show what a run would do and what is cached already, without running anything."""
-    from simbench.cli.output import print_json, results_console, stdout_reserved
+    from simbench.cli.output import print_json, read_store, results_console, stdout_reserved
     from simbench.plan.status import plan_status
-    from simbench.results.store import Store
     from simbench.run.session import prepare
 
     with stdout_reserved(json):
         plan = prepare(suite, metric or (), only or (), suite_metrics=suite_metrics)
-        status = plan_status(plan, Store(store))
+        status = plan_status(plan, read_store(store))
     if json:
         print_json(_document(plan, status))
         return

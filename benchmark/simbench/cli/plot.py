@@ -89,13 +89,14 @@ def _read_board(source: str, store: Path | None, metrics: Sequence[str]) -> tupl
         return board, evidence_in(document)
     if path.suffix == ".zip" or path.is_dir():
         return _read_bundle(path)
+    from simbench.cli.output import read_store
     from simbench.run.session import stored_results
 
     # `run` also takes the file of a metric; here it is an error. Labels are checked later.
     files = [name for name in metrics if name.endswith(".py") or ":" in name]
     if files:
         raise SimbenchError(f'--metric takes the label of a metric of the board, not "{files[0]}"')
-    board, scores = stored_results(source, store=store)
+    board, scores = stored_results(source, store=read_store(store))
     return board, evidence_of(board, scores)
 
 

@@ -35,20 +35,20 @@ def command(
     """Write the leaderboard of a suite: tables, a self-contained page, and a bundle that proves them."""
     from simbench.bundles.archive import BUNDLE, write_files
     from simbench.bundles.pack import bundle_of
-    from simbench.cli.output import progress_console
+    from simbench.cli.output import progress_console, read_store
     from simbench.errors import ExitCode, SimbenchError
     from simbench.publish.folder import publish
-    from simbench.results.store import Store
     from simbench.run.session import prepare, stored_results
 
-    plan, place, remarks = prepare(suite, metric or (), suite_metrics=suite_metrics), Store(store), progress_console()
+    plan = prepare(suite, metric or (), suite_metrics=suite_metrics)
+    place, remarks = read_store(store), progress_console()
     try:
         proof, board, scores = bundle_of(plan, place)
     except SimbenchError as reason:
         if bundle is not None:
             raise
         proof = {}
-        board, scores = stored_results(suite, metrics=metric or (), suite_metrics=suite_metrics, store=store)
+        board, scores = stored_results(suite, metrics=metric or (), suite_metrics=suite_metrics, store=place)
         remarks.print(f"no {BUNDLE}: {reason}", markup=False, highlight=False, soft_wrap=True)
     for path in publish(board, out, scores, csv=csv):
         print(path)

@@ -2,6 +2,9 @@
 
 Each finished block of scores is one immutable file, and no shared file is ever appended to. So several runs may use one
 store at once, and the next run finds all that a killed run had finished.
+
+No file is believed: it is held against its checksum and against the place where it lies. Damage is named once, as a
+warning. A store that `mends` removes what is damaged, so that it is made again; a store that is only read leaves it.
 """
 
 from __future__ import annotations
@@ -11,15 +14,18 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic_core
 from pydantic import ValidationError
 
-from simbench.files import write_text
+from simbench.files import remove, write_text
+from simbench.results.provenance import identifier
 from simbench.results.record import Block, ScoreRecord
+from simbench.results.sealed import BrokenSealError, is_sealed, seal, unseal
 
 ENVIRONMENT_VARIABLE = "SIMBENCH_STORE"
 
@@ -37,12 +43,29 @@ def default_root() -> Path:
 MODEL_WEIGHTS, MODEL_RECORD = "weights.safetensors", "model.json"
 
 
+class StoreWarning(UserWarning):
+    """A stored file is damaged; what it held is computed again."""
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, StoreWarning, stacklevel=4)
+
+
 class Store:
     """Folders, files and records under one root folder."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        """Open the store at `root`, which need not exist; `default_root()` by default."""
+    def __init__(self, root: Path | None = None, *, warn: Callable[[str], None] = _warn, mends: bool = False) -> None:
+        """Open the store at `root`, which need not exist.
+
+        Args:
+            root: the folder; `default_root()` by default.
+            warn: called once with a line for every damaged file.
+            mends: whether damaged files are removed, so that they are made again.
+        """
         self.root = (root or default_root()).resolve()
+        self.mends = mends
+        self._warn = warn
+        self._named: set[Path] = set()
 
     @property
     def data(self) -> Path:
@@ -78,20 +101,24 @@ class Store:
         return self.root / "failures" / kind / f"{key}.txt"
 
     def scores(self, metric: str) -> dict[str, ScoreRecord]:
-        """Return the records of a metric (its identity) by score key; a settled one counts first, then the newest."""
-        blocks = [block for path in self._blocks(metric) if (block := _read_block(path)) is not None]
+        """Return the records of a metric (its identity) by score key; a settled one counts first, then the newest.
+
+        Blocks that are damaged, or of another metric, are named and do not count.
+        """
+        blocks = [block for path in self._blocks(metric) if (block := self._read_block(path)) is not None]
         records: dict[str, ScoreRecord] = {}
         for block in sorted(blocks, key=lambda block: block.created):
             for record in block.records:
                 earlier = records.get(record.key)
-                if earlier is None or record.settled or not earlier.settled:
+                if record.metric == metric and (earlier is None or record.settled or not earlier.settled):
                     records[record.key] = record
         return records
 
     def write_block(self, records: Sequence[ScoreRecord]) -> Path:
-        """Store the scores of one finished task."""
+        """Store the scores of one finished task, with their checksum."""
         path = self._folder(records[0].metric) / f"{uuid.uuid4().hex}.json"
-        write_text(path, Block(created=time.time(), records=tuple(records)).model_dump_json())
+        block = Block(created=time.time(), records=tuple(records))
+        write_text(path, seal(block.model_dump_json().encode()).decode())
         return path
 
     def _folder(self, metric: str) -> Path:
@@ -100,30 +127,100 @@ class Store:
     def _blocks(self, metric: str) -> list[Path]:
         return sorted(self._folder(metric).glob("*.json"))
 
+    def _read_block(self, path: Path) -> Block | None:
+        """Read a block; name one that is damaged or out of place and return None, so that its scores are made again."""
+        try:
+            block = _parsed_block(path.read_bytes())
+            strange = next(
+                (record.metric for record in block.records if self._folder(record.metric) != path.parent), None
+            )
+            if strange is None:
+                return block
+            damage = f"holds scores of {strange}, and does not belong here"
+        except FileNotFoundError:  # another run has just removed it
+            return None
+        except IsADirectoryError:
+            damage = "is a folder"
+        except OSError as error:  # nothing to remove: it may well be intact
+            self._report(path, f"cannot be read ({error.strerror}); its scores are computed again")
+            return None
+        except BrokenSealError as error:
+            damage = str(error)
+        except ValidationError:
+            damage = "is no block of scores"
+        self._damaged(path, f"{damage}; its scores are computed again")
+        return None
+
     def write_run(self, run_id: str, document: dict[str, Any]) -> Path:
         """Store the results of a run under its id."""
         path = self.root / "runs" / f"{run_id}.json"
         write_text(path, pydantic_core.to_json(document, indent=1).decode())
         return path
 
-    def write_provenance(self, identifier: str, document: dict[str, Any]) -> None:
-        """Store the provenance of scores under its id; equal facts have equal ids."""
-        path = self.root / "provenance" / f"{identifier}.json"
-        if not path.is_file():
-            write_text(path, pydantic_core.to_json(document, indent=1).decode())
+    def write_provenance(self, facts: Mapping[str, Any]) -> str:
+        """Store the provenance of scores and return its id; equal facts have equal ids, and are stored once."""
+        key = identifier(dict(facts))
+        path = self._provenance(key)
+        if _facts(path, key) is None:
+            if path.exists():
+                self._damaged(path, "is damaged; its facts are those of this run, and are written again")
+            write_text(path, pydantic_core.to_json(facts, indent=1).decode())
+        return key
 
-    def provenance(self, identifier: str) -> dict[str, Any]:
-        """Return the provenance stored under an id; empty if the file is missing or damaged."""
-        path = self.root / "provenance" / f"{identifier}.json"
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+    def provenance(self, key: str) -> dict[str, Any]:
+        """Return the provenance stored under an id; empty if the file is missing or damaged.
+
+        A damaged file is named. It is written again where the document of a run holds the same facts, else given up.
+        """
+        path = self._provenance(key)
+        facts = _facts(path, key)
+        if facts is not None or not path.exists():
+            return facts or {}
+        facts = self._facts_of_runs(key)
+        if facts is None:
+            self._damaged(path, "is damaged, and no run here holds its facts; they are given up, the scores are kept")
             return {}
+        self._report(path, "is damaged; its facts are taken from the document of a run in this store")
+        if self.mends:
+            write_text(path, pydantic_core.to_json(facts, indent=1).decode())
+        return facts
 
+    def _provenance(self, key: str) -> Path:
+        return self.root / "provenance" / f"{key}.json"
 
-def _read_block(path: Path) -> Block | None:
-    """Read a block; None if the file is damaged, so that its scores are computed again."""
-    try:
-        return Block.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError):
+    def _facts_of_runs(self, key: str) -> dict[str, Any] | None:
+        """Look for the facts of a provenance in the documents of runs."""
+        for path in sorted((self.root / "runs").glob("*.json"), reverse=True):
+            try:
+                facts = json.loads(path.read_bytes())["provenance"]["runs"][key]
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                continue
+            if isinstance(facts, dict) and identifier(facts) == key:
+                return facts
         return None
+
+    def _report(self, path: Path, what: str) -> None:
+        """Warn of a file once."""
+        if path not in self._named:
+            self._named.add(path)
+            self._warn(f"{path} {what}")
+
+    def _damaged(self, path: Path, what: str) -> None:
+        """Warn of a damaged file once; remove it if this store mends."""
+        self._report(path, what)
+        if self.mends:
+            remove(path)
+
+
+def _parsed_block(raw: bytes) -> Block:
+    """Parse a block; those of former versions have no checksum."""
+    return Block.model_validate_json(unseal(raw) if is_sealed(raw) else raw)
+
+
+def _facts(path: Path, key: str) -> dict[str, Any] | None:
+    """Read provenance; None unless the facts are there and have this id."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) and identifier(facts) == key else None

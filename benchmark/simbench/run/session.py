@@ -19,10 +19,10 @@ from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.resolve import MetricLike, gather_given
 from simbench.plan.plan import Plan, make_plan
 from simbench.plan.suite_metrics import gather_metrics
-from simbench.results.provenance import collect, cpu_name, identifier
+from simbench.results.provenance import collect, cpu_name
 from simbench.results.store import Store
 from simbench.run.engines import default_jobs, make_engine
-from simbench.run.events import Listener, ignore
+from simbench.run.events import Listener, Warned, ignore
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 
@@ -135,15 +135,17 @@ def run(
     from simbench.run.steps import Steps  # imports torch, which `publish` and `plan` do not need
 
     started = time.perf_counter()
-    place = Store(Path(store) if store is not None else None)
+    place = Store(
+        Path(store) if store is not None else None, warn=lambda message: listener(Warned(message)), mends=True
+    )
     plan = prepare(suite, metrics, only, suite_metrics=suite_metrics)
     chosen, device_name = choose_device(device)
     workers = jobs or default_jobs()
     facts = collect(device=chosen, device_name=device_name, jobs=workers, engine=engine)
-    place.write_provenance(identifier(facts), facts)
+    provenance = place.write_provenance(facts)
     running = make_engine(engine, workers)
     try:
-        steps = Steps(plan, place, running, listener, chosen, identifier(facts), memory_limit or DEFAULT)
+        steps = Steps(plan, place, running, listener, chosen, provenance, memory_limit or DEFAULT)
         missing = steps.missing_scores(force=force)
         trained, failed_models = steps.obtain_models(missing)
         unavailable = steps.extract(missing, failed_models)
@@ -174,10 +176,10 @@ def stored_results(
     *,
     metrics: Sequence[MetricLike] = (),
     suite_metrics: bool = True,
-    store: str | Path | None = None,
+    store: Store | str | Path | None = None,
 ) -> tuple[Board, list[ScoreRow]]:
     """Return the leaderboard of a suite and its scores from the store; only verdicts are computed."""
-    place = Store(Path(store) if store is not None else None)
+    place = store if isinstance(store, Store) else Store(Path(store) if store is not None else None)
     plan = prepare(suite, metrics, suite_metrics=suite_metrics)
     records = stored_records(plan, place)
     return grade(plan, records, {"runs": runs_behind(place, records)}), score_table(plan, records)
