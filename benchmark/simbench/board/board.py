@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from simbench.board.remarks import Remark
 from simbench.declaration import MetricInfo
 from simbench.verdicts.verdict import Verdict
-
-CellStatus = Literal["ok", "skip", "error", "missing"]
 
 
 @dataclass(frozen=True)

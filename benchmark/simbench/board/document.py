@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from simbench.board.board import Board, BoardColumn, CellStatus, RankedRow, Row
+from simbench.board.board import Board, BoardColumn, RankedRow, Row
 from simbench.board.cells import cell
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.remarks import Remark
@@ -16,12 +16,13 @@ from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
 from simbench.declaration import MetricInfo
 from simbench.errors import SimbenchError
-from simbench.verdicts.verdict import Tally, Trial, Verdict
+from simbench.verdicts.verdict import Tally, Trial, Verdict, VerdictStatus
 
 Model = TypeVar("Model", bound=BaseModel)
 # Of leaderboards, of the documents of runs, and of bundles, which hold a leaderboard. Version 2 renamed fields
 # (auxiliary values, violations, the declaration of a metric as an object).
-SCHEMA_VERSION = 2
+SchemaVersion = Literal[2]
+SCHEMA_VERSION: SchemaVersion = 2
 # The file of a published leaderboard, and of the one that a bundle claims.
 DOCUMENT = "leaderboard.json"
 
@@ -54,7 +55,7 @@ class CellRecord(_Part):
     trials: the `statistic` that it is clipped from, and what that is `without` each of its models.
     """
 
-    status: CellStatus
+    status: VerdictStatus
     grade: float | None = Field(ge=0, le=1)
     interval: tuple[float, float] | None
     passed: bool | None
@@ -101,7 +102,7 @@ class RowRecord(MetricInfo):
 class Document(_Part):
     """A whole leaderboard. `rank_note` says why there are no rank intervals; `evidence` is in published ones."""
 
-    schema_version: Literal[2]
+    schema_version: SchemaVersion
     suite: str
     version: int
     about: str

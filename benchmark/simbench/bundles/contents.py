@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from simbench.board.document import DOCUMENT, SCHEMA_VERSION, wrong_version
+from simbench.board.document import DOCUMENT, SCHEMA_VERSION, SchemaVersion, wrong_version
 from simbench.bundles.archive import MANIFEST, METRICS, PROVENANCE, SUITE, BadBundleError, Files, sha256
 from simbench.bundles.metric_record import MetricRecord
 from simbench.bundles.portable_suite import read_suite
@@ -52,7 +52,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["simbench-bundle"]
-    schema_version: Literal[2]
+    schema_version: SchemaVersion
     key_scheme: int
     suite: str
     version: int

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cached_property
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -22,11 +22,11 @@ from simbench.declaration import Declaration, MetricInfo
 from simbench.errors import SimbenchError
 from simbench.parameters import ParameterError, checked_parameters, parameters_model
 from simbench.registry import METRICS, WRAPPERS, Origin, origin_of, source_hash
+from simbench.results.record import ScoreStatus
 
 if TYPE_CHECKING:
     from simbench.representations.representation import Representation
 
-Status = Literal["ok", "skip", "error"]
 Pairs = Sequence[tuple[int, int]]
 
 
@@ -39,7 +39,7 @@ class Score:
     """
 
     value: float | None
-    status: Status = "ok"
+    status: ScoreStatus = "ok"
     reason: str | None = None
     standard_error: float | None = None
     tiebreak: float | None = None

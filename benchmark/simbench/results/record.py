@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-RecordStatus = Literal["ok", "skip", "error"]
+ScoreStatus = Literal["ok", "skip", "error"]
 
 
 class ScoreRecord(BaseModel):
@@ -30,7 +30,7 @@ class ScoreRecord(BaseModel):
     b: str
     a_key: str
     b_key: str
-    status: RecordStatus
+    status: ScoreStatus
     value: float | None
     reason: str | None = None
     standard_error: float | None = None

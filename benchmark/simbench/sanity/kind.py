@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS, origin_of
 from simbench.suite.schema import DeclaredTest
-from simbench.verdicts.verdict import Trial, Verdict, clip, grade_trials, judge_by_mean, ungraded
+from simbench.verdicts.verdict import Trial, UngradedStatus, Verdict, clip, grade_trials, judge_by_mean, ungraded
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -36,9 +36,9 @@ class Similarity(NamedTuple):
 class Ungradable(Exception):  # noqa: N818 - carries a reason, not a failure of ours
     """A score that a question needs is missing."""
 
-    def __init__(self, status: Literal["skip", "error", "missing"], reason: str) -> None:
+    def __init__(self, status: UngradedStatus, reason: str) -> None:
         """Keep the status of the missing score and the reason for it."""
-        self.status: Literal["skip", "error", "missing"] = status
+        self.status = status
         self.reason = reason
         super().__init__(reason)
 

@@ -12,7 +12,9 @@ from simbench.references import Comparison
 from simbench.seeds import seed_for
 from simbench.verdicts.jackknife import bounded_interval, leave_models_out
 
-VerdictStatus = Literal["ok", "skip", "error", "missing"]
+# Why a question has no answer: the metric does not apply, it failed, or its score has not been computed.
+UngradedStatus = Literal["skip", "error", "missing"]
+VerdictStatus = Literal["ok", UngradedStatus]
 # A verdict lists at most so many violations.
 VIOLATIONS = 10
 
@@ -53,7 +55,7 @@ class Trial:
         return float(bool(self.held)) if self.partial_credit is None else self.partial_credit
 
 
-def ungraded(where: str, status: VerdictStatus, reason: str, column: str | None = None) -> Trial:
+def ungraded(where: str, status: UngradedStatus, reason: str, column: str | None = None) -> Trial:
     """Return the trial of a question that could not be answered."""
     return Trial(where, (), None, math.nan, column, status=status, reason=reason)
 
