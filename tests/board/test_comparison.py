@@ -15,7 +15,7 @@ from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.comparison import compare, paired_interval, worsened
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.sanity.statistics.statistic import StatisticTest, association
+from simbench.sanity.stats.statistic import StatisticTest, association
 from simbench.verdicts.verdict import Trial, Verdict, grade_trials, judge_by_mean, ungraded
 
 MODELS = 8

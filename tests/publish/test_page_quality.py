@@ -8,7 +8,7 @@ import pytest
 from tests.board.evidence_boards import large_board
 from tests.publish.reader import PHONE, Reader
 
-from simbench.publish.html import to_html
+from simbench.publish.page import to_html
 
 pytestmark = pytest.mark.browser
 

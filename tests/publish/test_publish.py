@@ -16,8 +16,8 @@ from tests.board.evidence_boards import evident_board
 from simbench.board.document import Document, to_document
 from simbench.errors import SimbenchError
 from simbench.publish.folder import publish
-from simbench.publish.html import fragment, to_html
 from simbench.publish.markdown import to_markdown
+from simbench.publish.page import fragment, to_html
 from simbench.publish.tables import grades_csv
 from simbench.publish.terminal import reasons
 from simbench.verdicts.verdict import Verdict

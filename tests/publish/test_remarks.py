@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from simbench.board.remarks import Remark
-from simbench.publish.html import to_html
 from simbench.publish.markdown import to_markdown
+from simbench.publish.page import to_html
 from simbench.publish.tables import grades_csv
 from simbench.publish.terminal import reasons, table
 

@@ -13,9 +13,9 @@ from simbench.board.document import DOCUMENT, to_document
 from simbench.board.scores import ScoreRow
 from simbench.errors import SimbenchError
 from simbench.files import replacing
-from simbench.publish.html import to_html
 from simbench.publish.markdown import to_markdown
 from simbench.publish.overview import publish_overview
+from simbench.publish.page import to_html
 from simbench.publish.tables import SCORES_CSV, SCORES_PARQUET, grades_csv, scores_csv, scores_parquet
 
 # How many levels of a document are indented: the document, its rows, each row, the verdicts of a row.

@@ -97,7 +97,7 @@ class RunResult:
         return table(self.board)
 
     def _repr_html_(self) -> str:
-        from simbench.publish.html import fragment
+        from simbench.publish.page import fragment
 
         return fragment(self.board)
 

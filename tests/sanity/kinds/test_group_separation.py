@@ -17,7 +17,7 @@ from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Similarity, Ungradable
 from simbench.sanity.kinds import group_separation
 from simbench.sanity.kinds.group_separation import GroupSeparation
-from simbench.sanity.statistics.rank_statistics import average_precision
+from simbench.sanity.stats.rank_statistics import average_precision
 from simbench.verdicts.verdict import Trial
 
 Index = Callable[[Comparison], float]

@@ -12,7 +12,7 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import SanityTest, Similarity, give_credit
-from simbench.sanity.statistics.scale import scale_of, shuffled
+from simbench.sanity.stats.scale import scale_of, shuffled
 from simbench.seeds import seed_for
 
 SELF, UNRELATED = 0.9, 0.5

@@ -13,7 +13,7 @@ from pydantic import Field
 from simbench.references import ModelGroup, Named
 from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.selection import pairs_at
-from simbench.sanity.statistics.statistic import (
+from simbench.sanity.stats.statistic import (
     CorrelationTest,
     association,
     mantel_p_value,

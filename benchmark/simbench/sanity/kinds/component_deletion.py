@@ -12,7 +12,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, Scores, all_scored, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_or_last, with_next
-from simbench.sanity.statistics.statistic import CorrelationTest, observation
+from simbench.sanity.stats.statistic import CorrelationTest, observation
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Question, observe, sanity_test
-from simbench.sanity.statistics.statistic import CorrelationTest
+from simbench.sanity.stats.statistic import CorrelationTest
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
 

@@ -15,8 +15,8 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, observe, sanity_test
 from simbench.sanity.selection import pairs_of, single_layer
-from simbench.sanity.statistics.rank_statistics import average_precision
-from simbench.sanity.statistics.statistic import PERMUTATIONS, StatisticTest, similarities, under_permutations
+from simbench.sanity.stats.rank_statistics import average_precision
+from simbench.sanity.stats.statistic import PERMUTATIONS, StatisticTest, similarities, under_permutations
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
 

@@ -13,7 +13,7 @@ from simbench.references import ModelGroup, Named
 from simbench.registry import TRANSFORMS
 from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers
-from simbench.sanity.statistics.scale import ask_if_unchanged, with_unrelated
+from simbench.sanity.stats.scale import ask_if_unchanged, with_unrelated
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, ShortComponentChoice
 

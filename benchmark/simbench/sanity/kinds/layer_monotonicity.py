@@ -12,7 +12,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of
-from simbench.sanity.statistics.rank_statistics import spearman, zero_if_constant
+from simbench.sanity.stats.rank_statistics import spearman, zero_if_constant
 from simbench.suite.schema import PASS_IF
 
 if TYPE_CHECKING:

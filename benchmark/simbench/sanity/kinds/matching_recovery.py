@@ -12,7 +12,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
 from simbench.sanity.selection import ChosenLayers
-from simbench.sanity.statistics.scale import relative_change, similarity_left, with_unrelated
+from simbench.sanity.stats.scale import relative_change, similarity_left, with_unrelated
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial
 

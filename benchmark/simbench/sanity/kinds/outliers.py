@@ -11,7 +11,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers
-from simbench.sanity.statistics.scale import credit_stability, with_unrelated
+from simbench.sanity.stats.scale import credit_stability, with_unrelated
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from simbench.references import ModelGroup, Named
 from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_or_last, pairs_at
-from simbench.sanity.statistics.statistic import CorrelationTest, constant_curve, mantel_p_value, observation
+from simbench.sanity.stats.statistic import CorrelationTest, constant_curve, mantel_p_value, observation
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
-from simbench.sanity.statistics.scale import ROUNDING
+from simbench.sanity.stats.scale import ROUNDING
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from simbench.references import Comparison, ModelGroup
 from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.kinds.component_deletion import PROBE
 from simbench.sanity.selection import ChosenLayers, representations_of
-from simbench.sanity.statistics.statistic import CorrelationTest, constant_curve, observation
+from simbench.sanity.stats.statistic import CorrelationTest, constant_curve, observation
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
 

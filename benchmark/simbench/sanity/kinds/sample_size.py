@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, models_of, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.statistics.scale import credit_stability, shuffled
+from simbench.sanity.stats.scale import credit_stability, shuffled
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
 

@@ -14,7 +14,7 @@ from simbench.registry import METRICS
 from simbench.sanity.kind import Question, SanityTest, Scores, decide, sanity_test
 from simbench.sanity.kinds.graded_perturbation import NoiseLevel, PerturbedClasses, perturbed_pair
 from simbench.sanity.selection import pairs_at
-from simbench.sanity.statistics.scale import ROUNDING, scale_of, shuffled
+from simbench.sanity.stats.scale import ROUNDING, scale_of, shuffled
 from simbench.suite.schema import PASS_IF, Component, ComponentChoice, Strict
 from simbench.verdicts.verdict import Trial
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from simbench.sanity.statistics.scale import ROUNDING
+from simbench.sanity.stats.scale import ROUNDING
 
 Numbers: TypeAlias = Sequence[float] | NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from simbench.sanity.statistics.rank_statistics import (
+from simbench.sanity.stats.rank_statistics import (
     average_precision,
     average_ranks,
     kendall,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simbench.errors import NotApplicable
 from simbench.references import Comparison, Named
 from simbench.sanity.kind import Question, SanityTest, Scores
-from simbench.sanity.statistics.rank_statistics import (
+from simbench.sanity.stats.rank_statistics import (
     average_ranks,
     kendall,
     spearman,

@@ -17,7 +17,7 @@ from simbench.metrics.metric import Metric
 from simbench.references import ModelGroup
 from simbench.sanity.kind import Question
 from simbench.sanity.kinds.group_separation import GroupSeparation
-from simbench.sanity.statistics.statistic import (
+from simbench.sanity.stats.statistic import (
     StatisticTest,
     association,
     mantel_p_value,
