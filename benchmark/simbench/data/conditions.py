@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from simbench.suite.schema import Conditions
 
-Inputs = NDArray[np.float32]
+Inputs = NDArray[Any]
 Labels = NDArray[np.int64]
 
 # Divisor of an axis that gives the cells of the shortcut: one value on a signal of length 40, one pixel up to 31×31.
@@ -153,7 +153,7 @@ def _marked(inputs: Inputs, labels: Labels, dataset: Dataset) -> Inputs:
             "shortcut: a mark needs signals (channels, length) or images (channels, height, width); "
             f"{dataset.name} has inputs of shape {dataset.input_shape}"
         )
-    low, high = dataset.train.inputs.min(), dataset.train.inputs.max()
+    low, high = (np.float32(extreme) for extreme in (dataset.train.inputs.min(), dataset.train.inputs.max()))
     reach = MARK_REACH * (high - low)
     marks = np.where(_codes(dataset.classes, axes)[labels], high + reach, low - reach)
     for axis in range(1, marks.ndim):
@@ -162,7 +162,7 @@ def _marked(inputs: Inputs, labels: Labels, dataset: Dataset) -> Inputs:
         raise SimbenchError(
             f"shortcut: a mark for {dataset.classes} classes does not fit into inputs of shape {dataset.input_shape}"
         )
-    with_marks = inputs.copy()
+    with_marks = inputs.astype(np.float32)  # a copy, in which bytes do not overflow
     place: tuple[Any, ...] = (slice(None), slice(None), *(slice(size) for size in marks.shape[1:]))
     with_marks[place] = marks[:, None]
     return with_marks

@@ -24,14 +24,14 @@ from simbench.registry import DATASETS, Origin, origin_of, source_hash
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs `(n, ...)` as float32 and their labels `(n,)` as int64."""
+    """Inputs `(n, ...)`, integers as they are and all else as float32, and their labels `(n,)` as int64."""
 
-    inputs: NDArray[np.float32]
+    inputs: NDArray[Any]
     targets: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         """Convert both to their dtypes; raise `ValueError` if their lengths differ or inputs have no features."""
-        object.__setattr__(self, "inputs", np.ascontiguousarray(self.inputs, dtype=np.float32))
+        object.__setattr__(self, "inputs", np.ascontiguousarray(self.inputs, dtype=_input_dtype(self.inputs)))
         object.__setattr__(self, "targets", np.ascontiguousarray(self.targets, dtype=np.int64))
         if self.inputs.ndim < 2 or self.targets.shape != self.inputs.shape[:1]:
             raise ValueError(
@@ -41,6 +41,17 @@ class Split:
     def __len__(self) -> int:
         """Return the number of inputs."""
         return len(self.targets)
+
+
+def _input_dtype(inputs: Any) -> np.dtype[Any]:
+    """Return the dtype in which inputs are kept: that of integers, if torch has it, else int64 or float32.
+
+    Token ids stay what they are: float32 holds whole numbers up to 16,777,216 only, half precision fewer.
+    """
+    given = np.asarray(inputs).dtype
+    if given.kind not in "iu":
+        return np.dtype(np.float32)
+    return given.newbyteorder("=") if given.kind == "i" or given.itemsize == 1 else np.dtype(np.int64)
 
 
 @dataclass(frozen=True)

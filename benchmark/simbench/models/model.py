@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
+from simbench.models.inputs import InputReader, are_whole, floating_dtype
 from simbench.representations.representation import Head, Layout
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # Inputs per forward pass. Fixed, because a batch of another size may differ in the last bits.
 EXTRACTION_BATCH = 200
+# Inputs on which it is measured how a layer is connected.
+MEASURED = 4
+# Token ids that are remembered to draw those from: no others are known to be in the vocabulary.
+EXAMPLES = 64
 
 
 class Model:
@@ -56,6 +61,8 @@ class Model:
         self._layouts = dict(layouts or {})
         self._axes: dict[str, int] = {}
         self._cut_points: dict[str, bool] = {}
+        self._reader = InputReader(self.network)
+        self._examples: Tensor | None = None
         for layer in (*self._layers, *([embedding_layer] if embedding_layer else [])):
             self._module(layer)
 
@@ -77,7 +84,20 @@ class Model:
 
     def with_network(self, network: nn.Module) -> Model:
         """Return a model with the same layers and another network of the same structure."""
-        return Model(network, self._layers, self.embedding_layer, self._layouts, self.input_shape)
+        model = Model(network, self._layers, self.embedding_layer, self._layouts, self.input_shape)
+        model._examples = self._examples
+        return model
+
+    def see(self, inputs: Tensor) -> None:
+        """Remember the shape of the first inputs `(n, …)` that are seen and, if they are token ids, a few of them.
+
+        What is measured with inputs (the head, the layouts, whether something bypasses a layer) is measured with these:
+        random numbers are no token ids.
+        """
+        self.input_shape = self.input_shape or tuple(inputs.shape[1:])
+        if self._examples is None and len(inputs):
+            few = inputs[:EXAMPLES].detach().cpu()
+            self._examples = torch.unique(few.long(), dim=0) if are_whole(few) else few[:0]
 
     @property
     def device(self) -> torch.device:
@@ -124,13 +144,14 @@ class Model:
             SimbenchError: a layer puts out no tensor, or runs not exactly once in a pass.
         """
         modules = {layer: self._module(layer) for layer in layers}
-        self.input_shape = self.input_shape or tuple(inputs.shape[1:])
+        self.see(inputs)
         batches: dict[str, list[Tensor]] = {layer: [] for layer in modules}
         with torch.no_grad():
             for batch in torch.split(inputs, EXTRACTION_BATCH):
+                read = self._reader.read(batch)
                 with ExitStack() as hooks:
                     seen = {layer: hooks.enter_context(_captured(module, layer)) for layer, module in modules.items()}
-                    self.network(self._here(batch))
+                    self.network(read)
                 for layer, outputs in seen.items():
                     batches[layer].append(_only(outputs, layer).to(inputs.device))
         gathered = {layer: torch.cat(outputs) for layer, outputs in batches.items()}
@@ -139,7 +160,7 @@ class Model:
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits `(n, labels)`, on the device of the inputs, without gradients."""
-        self.input_shape = self.input_shape or tuple(inputs.shape[1:])
+        self.see(inputs)
         with torch.no_grad():
             return torch.cat([self._run(batch).to(inputs.device) for batch in torch.split(inputs, EXTRACTION_BATCH)])
 
@@ -175,8 +196,8 @@ class Model:
         return self._measured_head(self.embedding_layer)
 
     def _measured_head(self, embedding_layer: str) -> Head | None:
-        """Return the last linear module that gives the logits from the embedding, checked on random inputs."""
-        inputs = self._random_inputs(0)
+        """Return the last linear module that gives the logits from the embedding, checked on a few inputs."""
+        inputs = self._few_inputs(0)
         embedding, logits = self.activations(inputs, embedding_layer), self.logits(inputs)
         for module in reversed(list(self.network.modules())):
             if isinstance(module, nn.Linear) and (module.in_features, module.out_features) == (
@@ -184,7 +205,7 @@ class Model:
                 logits.shape[-1],
             ):
                 with torch.no_grad():
-                    read = module(self._here(embedding)).to(logits.device)
+                    read = module(embedding.to(module.weight)).to(logits.device)
                 if embedding.ndim == 2 and torch.allclose(read, logits, rtol=1e-4, atol=1e-5):
                     return _linear_head(module)
         return None
@@ -204,9 +225,14 @@ class Model:
         return logits.to(activations.device)
 
     def _is_cut_point(self, layer: str) -> bool:
-        """Return whether the logits depend on the inputs through this layer only: measured once, on random inputs."""
+        """Return whether the logits depend on the inputs through this layer only: measured once, on a few inputs.
+
+        Token ids that are all the same cannot show it: then inputs are needed.
+        """
         if layer not in self._cut_points:
-            first, other = self._random_inputs(0), self._random_inputs(1)
+            first, other = self._few_inputs(0), self._few_inputs(1)
+            if torch.equal(first, other):
+                return False
             with torch.no_grad():
                 activations = self.activations(first, layer)
                 same = torch.equal(self._run_with(layer, activations, first), self._run_with(layer, activations, other))
@@ -214,7 +240,7 @@ class Model:
         return self._cut_points[layer]
 
     def _run(self, inputs: Tensor) -> Tensor:
-        logits = self.network(self._here(inputs))
+        logits = self.network(self._reader.read(inputs))
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             raise SimbenchError(f"{type(self.network).__name__} does not put out logits (inputs, labels)")
         return logits
@@ -231,7 +257,7 @@ class Model:
                 raise ValueError(
                     f'layer "{layer}" puts out (n, *{tuple(output.shape[1:])}), got {tuple(replacement.shape)}'
                 )
-            return replacement
+            return replacement.to(output.dtype) if isinstance(output, Tensor) else replacement
 
         with _hooked(self._module(layer), replace):
             logits = self._run(inputs)
@@ -247,21 +273,27 @@ class Model:
     def _no_module(self, layer: str) -> nn.Module:
         raise UnknownNameError("layer", layer, [name for name, _ in self.network.named_modules() if name])
 
-    def _here(self, tensor: Tensor) -> Tensor:
-        """Move to the network's device and, if it is floating point, in the network's dtype."""
-        parameter = next(self.network.parameters(), None)
-        if parameter is None:
-            return tensor
-        return tensor.to(parameter.device, parameter.dtype if tensor.is_floating_point() else tensor.dtype)
+    def _here(self, activations: Tensor) -> Tensor:
+        """Move activations to the network's device and, if they are floating point, into the network's dtype."""
+        if next(self.network.parameters(), None) is None:
+            return activations
+        dtype = floating_dtype(self.network) if activations.is_floating_point() else None
+        return activations.to(self.device, dtype or activations.dtype)
 
     def _blank(self, count: int, purpose: str) -> Tensor:
-        """Return zeros in the shape of inputs."""
+        """Return inputs of no meaning in the right shape: zeros, or a token sequence that has been seen."""
         if self.input_shape is None:
             raise ValueError(f"{purpose} needs inputs, or to know their shape")
+        if self._examples is not None and len(self._examples):
+            return self._examples[:1].expand(count, *self._examples.shape[1:])
         return torch.zeros(count, *self.input_shape)
 
-    def _random_inputs(self, seed: int) -> Tensor:
-        blank = self._blank(4, "measuring how a layer is connected")
+    def _few_inputs(self, seed: int) -> Tensor:
+        """Return `MEASURED` inputs: random numbers, or token sequences that have been seen, others for other seeds."""
+        blank = self._blank(MEASURED, "measuring how a layer is connected")
+        if self._examples is not None and len(self._examples):
+            order = torch.arange(MEASURED) + seed * min(MEASURED, len(self._examples) // 2)
+            return self._examples[order % len(self._examples)]
         generator = torch.Generator().manual_seed(seed)
         if isinstance(self.network, StagedNetwork) and self.network.vocabulary is not None:
             return torch.randint(self.network.vocabulary, blank.shape, generator=generator).to(blank.dtype)
@@ -292,8 +324,9 @@ def _captured(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     def capture(_module: nn.Module, _arguments: object, output: object) -> None:
         if not isinstance(output, Tensor):
             raise SimbenchError(f'layer "{layer}" puts out a {type(output).__name__}, not a tensor')
-        # a later in-place operation would change what was seen
-        outputs.append(output.detach().clone())
+        # a later in-place operation would change what was seen; whole numbers are read as `from_array` reads them
+        seen = output.detach().clone()
+        outputs.append(seen if seen.is_floating_point() or seen.is_complex() else seen.double())
 
     with _hooked(module, capture):
         yield outputs

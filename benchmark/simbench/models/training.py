@@ -18,6 +18,7 @@ from simbench.data.conditions import conditioned, cropped_and_flipped, noisy
 from simbench.data.dataset import Dataset, Split
 from simbench.errors import SimbenchError
 from simbench.models.architecture import Architecture
+from simbench.models.inputs import InputReader
 from simbench.models.model import Model
 from simbench.seeds import seed_for
 from simbench.suite.schema import Training
@@ -82,7 +83,10 @@ def train(
     start = time.perf_counter()
     with _private_randomness(device, seed_for(purpose="training", seed=seed)):
         network = architecture.build(dataset.input_shape, dataset.classes, **parameters).to(device)
-        losses = _fit(network, inputs, aims, training, seed, progress)
+        read = InputReader(network).read(inputs)
+        if training.augmentation and not read.is_floating_point():
+            raise SimbenchError(f"augmentation: noise cannot be added to integers, which {dataset.name} consists of")
+        losses = _fit(network, read, aims, training, seed, progress)
     seconds = time.perf_counter() - start
     model = Model.of(network, architecture, parameters, dataset.input_shape, layers)
     return Trained(model, accuracy(model, dataset.test), accuracy(model, dataset.train), losses, seconds)

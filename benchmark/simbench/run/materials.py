@@ -146,6 +146,7 @@ class Materials:
             model = load_pretrained(planned.spec.load, *arguments)
         else:
             model = checkpoint.load(self.store.model(planned.key), *arguments)
+        model.see(self.inputs("probe").inputs)
         return model.to(self.device)
 
     def _stored(self, ref: RepresentationRef, with_fit: bool) -> Representation:
