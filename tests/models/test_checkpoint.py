@@ -12,7 +12,7 @@ from simbench.models.checkpoint import CorruptError
 from simbench.models.model import Model
 from simbench.models.training import Trained
 from simbench.registry import ARCHITECTURES
-from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
+from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS, Store
 
 
 def load(folder: Path, width: int = 64) -> Model:
@@ -52,9 +52,12 @@ def test_loading_leaves_global_random_state_alone(stored: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_weights_without_their_record_are_incomplete(stored: Path) -> None:
-    (stored / MODEL_RECORD).unlink()
-    assert not checkpoint.is_complete(stored)
+def test_weights_without_their_record_are_incomplete(trained_mlp: Trained, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    checkpoint.save(store.model("key"), trained_mlp, {})
+    assert store.has_model("key")
+    (store.model("key") / MODEL_RECORD).unlink()
+    assert not store.has_model("key")
 
 
 def test_a_write_that_fails_leaves_nothing_complete(
@@ -65,8 +68,8 @@ def test_a_write_that_fails_leaves_nothing_complete(
 
     monkeypatch.setattr(checkpoint, "write_text", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoint.save(tmp_path, trained_mlp, {})
-    assert not checkpoint.is_complete(tmp_path)
+        checkpoint.save(Store(tmp_path).model("key"), trained_mlp, {})
+    assert not Store(tmp_path).has_model("key")
 
 
 def damage(path: Path) -> None:

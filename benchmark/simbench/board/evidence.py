@@ -7,8 +7,7 @@ page. `comparisons` are pairs of positions in `representations`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +17,6 @@ from simbench.board.scores import ScoreRow
 from simbench.verdicts.verdict import Trial
 
 MARGIN_DIGITS = 6
-T = TypeVar("T")
 # The parts that identify a question: where, models, column, the swept value, the line it lies on.
 Asked = tuple[str, tuple[str, ...], str | None, float | None, str]
 
@@ -32,7 +30,6 @@ class MetricEvidence(_Part):
 
     Attributes:
         values: as the metric returned them; null where `problems` has a status and a reason.
-        standard_errors, tiebreaks: empty where the metric gives none.
         auxiliary: other numbers that came with the values, by name; null where a value came without.
         marked: positions of the comparisons that made an answer fail.
         held: a letter per question: 1 held, 0 did not, - could not be asked; . is an observation, one point of a
@@ -42,8 +39,6 @@ class MetricEvidence(_Part):
     """
 
     values: list[float | None]
-    standard_errors: list[float | None]
-    tiebreaks: list[float | None]
     problems: dict[str, tuple[str, str]]
     warnings: dict[str, str]
     marked: list[int]
@@ -155,14 +150,12 @@ def _of_metric(scores: Sequence[ScoreRow], questions: Sequence[Asked], trials: M
     answers = [trials.get(asked) for asked in questions]
     return MetricEvidence(
         values=[score.value for score in scores],
-        standard_errors=_unless_all_none(scores, lambda score: score.standard_error),
-        tiebreaks=_unless_all_none(scores, lambda score: score.tiebreak),
         problems={str(n): (score.status, score.reason) for n, score in enumerate(scores) if score.status != "ok"},
         warnings={str(n): score.warnings for n, score in enumerate(scores) if score.warnings},
         marked=[n for n, score in enumerate(scores) if (*_places(score)[0], *_places(score)[1]) in marked],
         held="".join("-" if trial is None else _letter(trial.held) for trial in answers),
         margins=[None if trial is None else _rounded(trial.margin) for trial in answers],
-        credits=_unless_all_none(answers, lambda trial: None if trial is None else trial.partial_credit),
+        credits=_credits(answers),
         auxiliary={
             name: [score.auxiliary.get(name) for score in scores]
             for name in dict.fromkeys(name for score in scores for name in score.auxiliary)
@@ -174,8 +167,8 @@ def _letter(holds: bool | None) -> str:
     return "." if holds is None else "1" if holds else "0"
 
 
-def _unless_all_none(items: Sequence[T], value: Callable[[T], float | None]) -> list[float | None]:
-    values = [value(item) for item in items]
+def _credits(answers: Sequence[Trial | None]) -> list[float | None]:
+    values = [None if trial is None else trial.partial_credit for trial in answers]
     return values if any(number is not None for number in values) else []
 
 

@@ -20,7 +20,7 @@ from simbench.models.model import Model
 from simbench.models.training import Trained
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
 
-SCHEMA_VERSION = 1
+RECORD_VERSION = 1
 
 
 class CorruptError(SimbenchError):
@@ -54,7 +54,7 @@ def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None
         save_file(weights, temporary)
         digest = file_digest(temporary)
     record = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": RECORD_VERSION,
         "description": dict(description),
         "accuracy": trained.accuracy,
         "train_accuracy": trained.train_accuracy,
@@ -66,16 +66,11 @@ def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None
     write_text(folder / MODEL_RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
-def is_complete(folder: Path) -> bool:
-    """Return whether a model was stored here to the end."""
-    return (folder / MODEL_RECORD).is_file()
-
-
 def read_record(folder: Path) -> ModelRecord:
     """Read the record beside the weights; raise `CorruptError` when it is missing or damaged."""
     try:
         stored = json.loads((folder / MODEL_RECORD).read_text(encoding="utf-8"))
-        if stored.pop("schema_version") != SCHEMA_VERSION:
+        if stored.pop("schema_version") != RECORD_VERSION:
             raise CorruptError(f"{folder / MODEL_RECORD} was written by another version of simbench")
         return ModelRecord(**stored)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.metrics.matching.matches import Match, maximum_match, minimal_match, simple_matches
 
 from simbench.errors import NotApplicable
 from simbench.metrics.matching.span_residuals import DirectResiduals, GramResiduals, span_residuals, unit_vectors
-from simbench.metrics.matching.subspace_match import levels, maximum_match, minimal_match, simple_matches
+from simbench.metrics.matching.subspace_match import levels
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation
@@ -84,6 +85,13 @@ def test_the_matched_units_are_those_of_a_plain_sweep(name: str, epsilon: float)
     x, y = synthetic()[name]
     found = maximum_match(torch.tensor(x), torch.tensor(y), epsilon)
     assert (found.x, found.y) == sweep(x, y, epsilon)
+
+
+def test_a_sum_of_units_is_in_no_match_with_them() -> None:
+    x = torch.eye(20, 3, dtype=torch.float64)
+    total = torch.eye(20, dtype=torch.float64)[:, 1:6] @ torch.ones(5, 1, dtype=torch.float64)
+    assert maximum_match(x, total, 0.1) == Match((), ())
+    assert maximum_match(x, x[:, 1:] * 7, 0.1) == Match((1, 2), (0, 1))
 
 
 @pytest.mark.parametrize("name", ["permuted", "rotated", "mixed"])

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-Comparison = Literal["wasserstein", "procrustes"]
+SpectrumDistance = Literal["wasserstein", "procrustes"]
 STEPS = 2000
 COARSE, FINE = 1e-6, 1e-13
 """An ascent over the orthogonal maps ends when a step gains less than this share of ‖A‖‖B‖."""
@@ -158,7 +158,7 @@ def _orthogonal_starts(size: int, starts: int, seed: int) -> Tensor:
 
 
 def dsa_of_pairs(
-    prepared: Sequence[Dynamics], pairs: Pairs, *, compare: Comparison, starts: int, seed: int, **_: Any
+    prepared: Sequence[Dynamics], pairs: Pairs, *, compare: SpectrumDistance, starts: int, seed: int, **_: Any
 ) -> Tensor:
     """Return the DSA of many pairs, shape (pairs,)."""
     unique, back = unordered(pairs)
@@ -192,7 +192,7 @@ def dsa(
     *,
     delays: Annotated[int, Field(ge=1)] = 4,
     rank: Annotated[int, Field(ge=1)] = 10,
-    compare: Comparison = "wasserstein",
+    compare: SpectrumDistance = "wasserstein",
     starts: Annotated[int, Field(ge=1)] = 8,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> float:

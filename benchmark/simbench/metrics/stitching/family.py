@@ -41,7 +41,7 @@ class Maps(Protocol):
 
 
 @dataclass(frozen=True)
-class Solved:
+class SolvedMaps:
     """Direct matching: T = argmin ‖T R f_i − g_j‖² over the maps of a form, in closed form."""
 
     form: type[MapForm] = Unrestricted
@@ -49,7 +49,7 @@ class Solved:
     @property
     def search(self) -> MapSearch | None:
         """`direct` for unrestricted maps."""
-        return "direct" if self == Solved() else None
+        return "direct" if self == SolvedMaps() else None
 
     @property
     def parameters(self) -> tuple[type, ...]:
@@ -62,7 +62,7 @@ class Solved:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedMaps:
     """Task loss matching: T learns to make the stitched network predict labels, or the receiver's own outputs."""
 
     form: type[MapForm] = Unrestricted
@@ -72,7 +72,7 @@ class Trained:
     @property
     def search(self) -> MapSearch | None:
         """`task` for unrestricted maps that start at random and learn labels."""
-        return "task" if self == Trained() else None
+        return "task" if self == TrainedMaps() else None
 
     @property
     def parameters(self) -> tuple[type, ...]:
@@ -123,7 +123,7 @@ def stitching(
             formula=formula,
             reference=reference,
             default=default,
-            cost="heavy" if isinstance(maps, Trained) else "light",
+            cost="heavy" if isinstance(maps, TrainedMaps) else "light",
             map=maps.search,
             compare_many=compare_many,
         )(compare)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from math import inf
 
-from simbench.metrics.stitching.family import Solved, Trained, stitching
+from simbench.metrics.stitching.family import SolvedMaps, TrainedMaps, stitching
 from simbench.metrics.stitching.map_forms import LowRank, Orthogonal
 from simbench.metrics.stitching.scores import agreement, functional_score, held_out_r2, relative_error
 
@@ -28,7 +28,7 @@ CSISZARIK = "Csiszárik et al. (2021), Similarity and Matching of Neural Network
 
 
 @stitching(
-    Solved(),
+    SolvedMaps(),
     functional_score,
     invariant_to={"affine"},
     formula=f"{ACCURACY}T = {LEAST_SQUARES}, c = chance",
@@ -44,7 +44,7 @@ def stitch_direct() -> None:
 
 
 @stitching(
-    Solved(),
+    SolvedMaps(),
     held_out_r2,
     value_range=(-inf, 1),
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
@@ -61,7 +61,7 @@ def stitch_direct_r2() -> None:
 
 
 @stitching(
-    Solved(),
+    SolvedMaps(),
     relative_error,
     higher_is_more_similar=False,
     value_range=(0, inf),
@@ -79,7 +79,7 @@ def stitch_direct_relerr() -> None:
 
 
 @stitching(
-    Solved(),
+    SolvedMaps(),
     agreement,
     invariant_to={"affine"},
     formula=f"{SAME_LABELS}T = {LEAST_SQUARES}",
@@ -94,7 +94,7 @@ def stitch_direct_agreement() -> None:
 
 
 @stitching(
-    Trained(),
+    TrainedMaps(),
     functional_score,
     formula=f"{ACCURACY}T = {TRAINED_ON_LABELS}, c = chance",
     reference=f"Bansal et al. (2021); {BALOGH}, task loss matching; scale ours",
@@ -109,7 +109,7 @@ def stitch_task() -> None:
 
 
 @stitching(
-    Trained(),
+    TrainedMaps(),
     agreement,
     formula=f"{SAME_LABELS}T = {TRAINED_ON_LABELS}",
     reference=f"{BALOGH}, task loss matching; agreement with the receiver ours",
@@ -126,7 +126,7 @@ def stitch_task_agreement() -> None:
 
 
 @stitching(
-    Solved(LowRank),
+    SolvedMaps(LowRank),
     functional_score,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     formula=f"{ACCURACY}T = {LEAST_SQUARES} over maps of at most this rank",
@@ -140,7 +140,7 @@ def stitch_direct_low_rank() -> None:
 
 
 @stitching(
-    Solved(Orthogonal),
+    SolvedMaps(Orthogonal),
     functional_score,
     invariant_to={"orthogonal", "translation"},
     formula=f"{ACCURACY}T z = Qz + b = {LEAST_SQUARES} over orthogonal Q, narrower side padded with zeros",
@@ -154,7 +154,7 @@ def stitch_direct_orthogonal() -> None:
 
 
 @stitching(
-    Trained(start="direct"),
+    TrainedMaps(start="direct"),
     functional_score,
     invariant_to={"permutation"},
     formula=f"{ACCURACY}T = {TRAINED_ON_LABELS}, T from {LEAST_SQUARES}",
@@ -168,7 +168,7 @@ def stitch_task_direct_init() -> None:
 
 
 @stitching(
-    Trained(aim="outputs"),
+    TrainedMaps(aim="outputs"),
     functional_score,
     formula=f"{ACCURACY}T = argmin E[CE(h(x), softmax g(x))]",
     reference=f"{BALOGH}; Csiszárik et al. (2021), soft labels",
@@ -181,7 +181,7 @@ def stitch_task_soft() -> None:
 
 
 @stitching(
-    Trained(LowRank),
+    TrainedMaps(LowRank),
     functional_score,
     formula=f"{ACCURACY}T z = UVᵀz + b, {TRAINED_ON_LABELS}",
     reference=f"{CSISZARIK}; factorisation ours",
@@ -194,7 +194,7 @@ def stitch_task_low_rank() -> None:
 
 
 @stitching(
-    Trained(Orthogonal),
+    TrainedMaps(Orthogonal),
     functional_score,
     formula=f"{ACCURACY}T z = Qz + b, {TRAINED_ON_LABELS} over orthogonal Q",
     reference=f"{CSISZARIK}; Cayley parametrisation ours",
