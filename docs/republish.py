@@ -32,7 +32,8 @@ def republish(folder: Path) -> None:
         if record.on_board:
             metrics.append(metric)
     records = {label: {record.key: record for record in scores} for label, scores in contents.scores.items()}
-    made = pack(load_suite(folder.name), metrics, records, contents.provenance)
+    stated = {name: value for name, value in contents.stated.items() if name != "made_with"}
+    made = pack(load_suite(folder.name), metrics, records, contents.provenance, stated=stated)
     publish(made.board, BOARDS, made.scores)
     write_files(folder / BUNDLE, made.files)
     print(folder)

@@ -144,6 +144,28 @@ def test_a_tampered_bundle_is_not_merged(bundle: Path, invoke: Invoke, tmp_path:
     assert not (tmp_path / "merged").exists()
 
 
+def test_a_board_that_stands_there_loses_no_row_in_silence(
+    bundle: Path, ran: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    alone = ("--store", ran / "store", "--no-suite-metrics", "-m", "procrustes", "--out", "mine", "--bundle", "bob.zip")
+    invoke("publish", ran / "tiny.yaml", *alone)
+    before = (tmp_path / "board/tiny/leaderboard.json").read_bytes()
+    done = invoke("leaderboard", "merge", "bob.zip", "--out", "board")
+    assert (done.exit_code, done.stdout) == (ExitCode.USAGE, "")
+    assert "1 rows of the board that stands there are in none of these bundles: cka" in done.stderr
+    assert (tmp_path / "board/tiny/leaderboard.json").read_bytes() == before
+    assert invoke("leaderboard", "merge", "board/tiny", "bob.zip", "--out", "board").exit_code == 0
+    assert invoke("verify", "board/tiny").exit_code == 0
+    assert invoke("leaderboard", "merge", "bob.zip", "--out", "board", "--drop", "cka").exit_code == 0
+
+
+def test_the_official_bundle_may_be_named(bundle: Path, invoke: Invoke) -> None:
+    bundle.with_name("bob.zip").write_bytes(bundle.read_bytes())
+    done = invoke("leaderboard", "merge", "bob.zip", "--official", "ann.zip", "--out", "merged")
+    assert done.exit_code == 0, done.output
+    assert "the scores are those of ann.zip" in done.stderr
+
+
 def test_a_bundle_given_twice_is_a_mistake(bundle: Path, invoke: Invoke) -> None:
     assert invoke("leaderboard", "merge", bundle, bundle).exit_code == ExitCode.USAGE
 

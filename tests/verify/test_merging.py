@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
-from tests.verify.forging import consistent, edited, edited_score, part, reseal
+from tests.verify.forging import consistent, edited, edited_score, findings, part, reseal
 
 from simbench.board.document import to_document
+from simbench.bundles.archive import write_files
 from simbench.bundles.contents import Contents, parse
 from simbench.bundles.metric_record import recorded_metric
 from simbench.bundles.pack import pack, recorded_plan
-from simbench.errors import ExitCode
+from simbench.errors import ExitCode, SimbenchError
+from simbench.publish.folder import publish
 from simbench.verify.merge import DisagreementError, Merged, merge
 from simbench.verify.report import Report
+from simbench.verify.verification import verify
 
 Files = dict[str, bytes]
 
@@ -56,11 +60,74 @@ def test_a_metric_that_both_bring_with_the_same_values_is_confirmed(files: Files
     assert len(found.board.rows) == 3
 
 
-def test_a_metric_with_different_values_is_refused_with_both_origins(files: Files) -> None:
-    other = consistent(edited_score(part(files, "cka"), "cka", lambda one: one.update(value=0.0)))
-    with pytest.raises(DisagreementError, match='"cka" has different values in ann and bob: ') as caught:
-        merged(ann=part(files, "cka"), bob=other)
-    assert "0.0 at " in str(caught.value)
+def off_by(files: Files, metric: str, change: float) -> Files:
+    """An honest bundle of one metric, its first score moved."""
+    return consistent(edited_score(part(files, metric), metric, lambda one: one.update(value=one["value"] - change)))
+
+
+def test_a_deviation_is_counted_and_the_scores_of_the_official_bundle_are_shown(files: Files) -> None:
+    ann, bob = part(files, "cka"), off_by(files, "cka", 0.9)
+    (second,) = (found := merged(ann=ann, bob=bob)).seconds
+    count = len(parse(ann).scores["cka"])
+    assert second.counts == {"equal": count - 1, "rounding": 0, "retraining": 0, "seeds": 0, "outside": 1}
+    assert str(second).startswith(f"cka: bob differs from ann ({count - 1} bit-equal, 0 within rounding, 0 within ret")
+    assert str(second).endswith("; the scores are those of ann")
+    assert parse(found.bundle).scores == parse(ann).scores
+    assert found.confirmed == {}
+    other_way = merge({"ann": parse(ann), "bob": parse(bob)}, official="bob")
+    assert parse(other_way.bundle).scores == parse(bob).scores
+
+
+def test_deviations_of_retrained_networks_are_no_disagreement(files: Files) -> None:
+    found = merged(ann=part(files, "cka"), bob=off_by(files, "cka", 1e-3))
+    assert found.seconds[0].counts["retraining"] == 1
+    assert found.confirmed == {"cka": ("ann", "bob")}
+
+
+def test_a_built_in_metric_of_another_version_is_named_and_the_official_one_shown(files: Files) -> None:
+    found = merged(ann=part(files, "cka"), bob=of_another_source(part(files, "cka"), "cka@0"))
+    assert str(found.seconds[0]) == "cka: bob has cka@0, which was not compared; the scores are those of ann"
+    assert [metric.identity for metric in parse(found.bundle).metrics] == [parse(files).metrics[0].identity]
+
+
+def test_other_code_under_the_same_identity_is_refused(files: Files) -> None:
+    other = part(
+        edited(files, "metrics.json", lambda all: [one["source"].update(sha256="0" * 64) for one in all]), "own"
+    )
+    with pytest.raises(DisagreementError, match=r"sha256 [0-9a-f]{12}\) and .* sha256 0{12}\); rename one of them"):
+        merged(ann=part(files, "own"), bob=other)
+
+
+def test_a_row_that_stood_there_is_lost_only_on_demand(files: Files) -> None:
+    bundles = {"ann": parse(part(files, "cka", "own"))}
+    with pytest.raises(SimbenchError, match=r"1 rows of the board that stands there .*: procrustes; give its bundle"):
+        merge(bundles, standing=["cka", "procrustes"])
+    assert len(merge(bundles, standing=["cka", "procrustes"], drop=["procrustes"]).board.rows) == 2
+    (left,) = merge(bundles, standing=["cka"], drop=["cka"]).board.rows
+    assert left.row.metric.label == "own"
+
+
+def test_a_row_to_drop_must_be_there(files: Files) -> None:
+    with pytest.raises(SimbenchError, match='unknown row "ckaa"; did you mean "cka"'):
+        merge({"ann": parse(part(files, "cka"))}, drop=["ckaa"])
+
+
+def test_a_board_that_was_merged_keeps_its_origins_when_it_is_merged_again(files: Files) -> None:
+    ann, bob, eve = part(files, "cka"), part(files, "procrustes"), part(files, "own")
+    first = merged(ann=ann, bob=bob)
+    again = merged(board=first.bundle, eve=eve).board.provenance["bundles"]
+    assert again == {
+        "ann": {"digest": parse(ann).digest, "metrics": ["cka"]},
+        "bob": {"digest": parse(bob).digest, "metrics": ["procrustes"]},
+        "eve": {"digest": parse(eve).digest, "metrics": ["own"]},
+    }
+
+
+def test_a_merged_board_is_published_as_its_bundle_gives_it(files: Files, tmp_path: Path) -> None:
+    found = merged(ann=part(files, "cka"), bob=part(files, "procrustes"))
+    publish(found.board, tmp_path, found.table)
+    write_files(tmp_path / "tiny/bundle.zip", found.bundle)
+    assert [str(one) for one in findings(verify(tmp_path / "tiny"))] == []
 
 
 def test_two_metrics_of_one_name_are_refused_with_both_sources(files: Files) -> None:

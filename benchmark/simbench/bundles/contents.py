@@ -33,6 +33,9 @@ FORMAT: Literal["simbench-bundle"] = "simbench-bundle"
 REQUIRED = (SUITE, METRICS, PROVENANCE, DOCUMENT)
 MODEL_FILES = (MODEL_WEIGHTS, MODEL_RECORD)
 DEEPEST = 30
+# Entries of a board's provenance that its maker states: the bundles it was merged from, and the simbench that made it.
+# In the order of JSON with sorted keys.
+STATED = ("bundles", "made_with")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -81,6 +84,12 @@ class Contents:
     def title(self) -> str:
         """`suite@version`."""
         return self.suite.title
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What the claimed board says of its making, which follows from no score."""
+        provenance = self.leaderboard.get("provenance")
+        return {name: provenance[name] for name in STATED if name in provenance} if isinstance(provenance, dict) else {}
 
     @property
     def model_keys(self) -> set[str]:

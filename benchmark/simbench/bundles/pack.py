@@ -18,6 +18,7 @@ from simbench.bundles.portable_suite import portable, suite_bytes
 from simbench.grading import grade, runs_behind, score_table, stored_records
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, make_plan
+from simbench.results.provenance import made_with
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.suite.schema import Suite
@@ -55,8 +56,12 @@ def pack(
     records: Records,
     provenance: Mapping[str, Mapping[str, Any]],
     models: Mapping[str, bytes] | None = None,
+    stated: Mapping[str, Any] | None = None,
 ) -> Packed:
-    """Return all files of a bundle, the manifest included. The same scores give the same bytes."""
+    """Return all files of a bundle, the manifest included. The same scores and the same simbench give the same bytes.
+
+    `stated` is what the board says of itself besides: `made_with` and, of a merged board, `bundles`.
+    """
     recorded = [record_of(metric) for metric in metrics]
     clean = portable(suite, metrics)
     plan = recorded_plan(clean, recorded)
@@ -64,7 +69,8 @@ def pack(
     kept = {label: {key: without_paths(record) for key, record in by_key.items()} for label, by_key in records.items()}
     # Objects are sorted as they are read back, so that the board has the same bytes for readers of the bundle.
     runs = json_bytes(dict(provenance))
-    board = regraded(plan, kept, json.loads(runs))
+    about = json.loads(json_bytes({"made_with": made_with(), **(stated or {})}))
+    board = regraded(plan, kept, json.loads(runs), about)
     files: dict[str, bytes] = {
         SUITE: suite_bytes(clean),
         METRICS: json_bytes([metric.model_dump(mode="json") for metric in recorded]),
@@ -82,9 +88,14 @@ def recorded_plan(suite: Suite, metrics: Sequence[MetricRecord]) -> Plan:
     return make_plan(suite, [recorded_metric(metric) for metric in metrics if metric.on_board])
 
 
-def regraded(plan: Plan, records: Records, provenance: Mapping[str, Mapping[str, Any]]) -> Board:
-    """Return the board that follows from records."""
-    return grade(plan, records, {"runs": dict(provenance)})
+def regraded(
+    plan: Plan,
+    records: Records,
+    provenance: Mapping[str, Mapping[str, Any]],
+    stated: Mapping[str, Any] | None = None,
+) -> Board:
+    """Return the board that follows from records; what its maker states of it is taken as it is."""
+    return grade(plan, records, {**(stated or {}), "runs": dict(provenance)})
 
 
 def without_paths(record: ScoreRecord) -> ScoreRecord:

@@ -11,6 +11,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import simbench
+
+PACKAGE = Path(simbench.__file__).resolve().parent
+# Where the package stands in a checkout of simbench.
+IN_CHECKOUT = Path("benchmark", "simbench")
 PACKAGES = ("simbench-leaderboard", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "mnist1d")
 
 
@@ -38,6 +43,14 @@ def identifier(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def made_with() -> dict[str, Any]:
+    """Return what a board says of the simbench that made it: its version and, in a checkout of its own, the commit."""
+    facts: dict[str, Any] = {"simbench": _version("simbench-leaderboard") or simbench.__version__}
+    if (commit := _git("rev-parse", "HEAD")) is not None:
+        facts |= {"commit": commit, "dirty": bool(_dirty())}
+    return facts
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -46,16 +59,20 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return git's answer about the checkout that this package runs from; None for an installed copy."""
-    here = Path(__file__).resolve().parent
+    """Return git's answer about the checkout that this package runs from; None for an installed copy.
+
+    A copy inside a checkout of something else, such as a virtual environment in the user's project, is no checkout.
+    """
+    top = next((folder for folder in PACKAGE.parents if (folder / ".git").exists()), None)
+    if top is None or top / IN_CHECKOUT != PACKAGE:
+        return None
     try:
         done = subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10, check=False
+            ["git", "-C", str(top), *arguments], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    tracked = done.returncode == 0 and "site-packages" not in str(here)
-    return done.stdout.strip() if tracked else None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _dirty() -> bool | None:

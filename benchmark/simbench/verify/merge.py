@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +12,53 @@ from simbench.bundles.contents import Contents
 from simbench.bundles.metric_record import MetricRecord, recorded_metric
 from simbench.bundles.pack import pack, recorded_plan
 from simbench.bundles.portable_suite import suite_differences
-from simbench.errors import ExitCode, SimbenchError
-from simbench.grading import grade, score_table
+from simbench.errors import ExitCode, SimbenchError, UnknownNameError
 from simbench.metrics.metric import Metric
+from simbench.plan.plan import Plan
+from simbench.references import Comparison
 from simbench.results.record import ScoreRecord
 from simbench.verify.regrade import check_files, check_grades, checked_records
-from simbench.verify.sampling import TOLERANCES, spread
+from simbench.verify.reproduction import Allowance, DeviationClass, count_classes, counted, settled
+
+BUILT_IN = "simbench.metrics."
+
+
+@dataclass(frozen=True)
+class Second:
+    """A metric that a second bundle has, too, held against the scores that the board shows.
+
+    Attributes:
+        metric: its label.
+        shown: the bundle whose scores are shown.
+        other: the bundle whose scores are not.
+        counts: how many scores of both deviate by how much.
+        example: a score outside of what training again gives, in words.
+        version: the identity in the other bundle, where that is another one; its scores cannot be compared.
+        same_source: whether both were taken with one source.
+    """
+
+    metric: str
+    shown: str
+    other: str
+    counts: Mapping[DeviationClass, int]
+    example: str = ""
+    version: str = ""
+    same_source: bool = True
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every score of both is the same, but for rounding and training again."""
+        return not self.version and not self.counts["outside"]
+
+    def __str__(self) -> str:
+        """Return one line: who agrees, by how much the others are off, and whose scores are shown."""
+        shown = f"the scores are those of {self.shown}" + ("" if self.same_source else "; their sources differ")
+        if self.version:
+            return f"{self.metric}: {self.other} has {self.version}, which was not compared; {shown}"
+        counts = counted(self.counts)
+        if self.agrees:
+            return f"{self.metric}: {self.shown} and {self.other} agree ({counts}); {shown}"
+        return f"{self.metric}: {self.other} differs from {self.shown} ({counts}: {self.example}); {shown}"
 
 
 @dataclass(frozen=True)
@@ -27,8 +68,17 @@ class Merged:
     board: Board
     table: list[ScoreRow]
     bundle: dict[str, bytes]
-    confirmed: Mapping[str, tuple[str, ...]]
-    """Metrics that several bundles have with the same values, and those bundles; the first one's values are shown."""
+    seconds: tuple[Second, ...]
+    """Metrics that a second bundle has, too."""
+
+    @property
+    def confirmed(self) -> Mapping[str, tuple[str, ...]]:
+        """Metrics that several bundles have with the same values, and those bundles; the first one's are shown."""
+        confirmed: dict[str, tuple[str, ...]] = {}
+        for second in self.seconds:
+            if second.agrees:
+                confirmed[second.metric] = (*confirmed.get(second.metric, (second.shown,)), second.other)
+        return confirmed
 
 
 @dataclass(frozen=True)
@@ -36,41 +86,66 @@ class _Entry:
     origin: str
     metric: MetricRecord
     records: Mapping[str, ScoreRecord]
+    comparisons: Mapping[str, Comparison]
 
 
-def merge(bundles: Mapping[str, Contents]) -> Merged:
+def merge(
+    bundles: Mapping[str, Contents],
+    *,
+    official: str | None = None,
+    standing: Collection[str] = (),
+    drop: Collection[str] = (),
+) -> Merged:
     """Return the board of all metrics of these bundles, which are given by the name of their origin.
 
-    A metric that two bundles have must have the same values in both, up to the deviations of models that were trained
-    on another machine; its records are those of the first bundle.
+    A metric that two bundles have is shown with the scores of the official one, else of the first; how the others
+    deviate is reported, and no reason to refuse: networks that were trained elsewhere are other networks.
+
+    Args:
+        bundles: by the name of their origin.
+        official: the one whose scores of shared metrics are shown; by default the first.
+        standing: rows of the board that this one takes the place of; each must be on it, or be dropped.
+        drop: rows to leave out.
 
     Raises:
-        SimbenchError: the bundles are not of one suite and version, one of them does not hold what it claims, or two
-            disagree on a metric; names them.
+        SimbenchError: the bundles are not of one suite and version, one of them does not hold what it claims, two have
+            different code under one name, or a row that stood there would be lost; names them.
     """
+    bundles = _in_order(bundles, official)
     first_origin, first = next(iter(bundles.items()))
     for origin, contents in bundles.items():
         _check_claims(origin, contents)
         _check_suite(first_origin, first, origin, contents)
     entries: dict[str, _Entry] = {}
-    confirmed: dict[str, tuple[str, ...]] = {}
+    seconds: list[Second] = []
     for origin, contents in bundles.items():
         for entry in _entries(origin, contents):
             earlier = entries.setdefault(entry.metric.label, entry)
             if earlier is entry:
                 continue
-            if not (earlier.metric.on_board and entry.metric.on_board):
-                # The metrics of a bundle decide which reference variables its tests need.
-                entries[entry.metric.label] = _joined(earlier, entry)
-            else:
-                _check_agreement(earlier, entry)
-                confirmed[entry.metric.label] = (*confirmed.get(entry.metric.label, (earlier.origin,)), origin)
+            _check_code(earlier.metric, entry.metric, earlier.origin, origin)
+            seconds.append(_compared(earlier, entry))
+            entries[entry.metric.label] = _joined(earlier, entry)
+    _check_rows(entries, standing, drop)
+    entries = {label: _off_board(entry) if label in drop else entry for label, entry in entries.items()}
     records = {label: entry.records for label, entry in entries.items()}
-    runs = _runs(bundles.values(), records)
     metrics: list[Metric] = [recorded_metric(entry.metric) for entry in entries.values() if entry.metric.on_board]
-    plan = recorded_plan(first.suite, [entry.metric for entry in entries.values()])
-    board = grade(plan, records, {"runs": runs, "bundles": _origins(bundles, entries)})
-    return Merged(board, score_table(plan, records), pack(first.suite, metrics, records, runs).files, confirmed)
+    packed = pack(
+        first.suite,
+        metrics,
+        records,
+        _runs(bundles.values(), records),
+        stated={"bundles": _origins(bundles, entries)},
+    )
+    return Merged(packed.board, packed.scores, packed.files, tuple(seconds))
+
+
+def _in_order(bundles: Mapping[str, Contents], official: str | None) -> dict[str, Contents]:
+    if official is None:
+        return dict(bundles)
+    if official not in bundles:
+        raise UnknownNameError("bundle", official, bundles)
+    return {official: bundles[official], **bundles}
 
 
 def _check_claims(origin: str, contents: Contents) -> None:
@@ -90,42 +165,86 @@ def _check_suite(first_origin: str, first: Contents, origin: str, contents: Cont
         )
 
 
+def _check_rows(entries: Mapping[str, _Entry], standing: Collection[str], drop: Collection[str]) -> None:
+    """Raise an error if a row that stood there would be lost, or one to drop was never there."""
+    rows = [label for label, entry in entries.items() if entry.metric.on_board]
+    for label in drop:
+        if label not in {*rows, *standing}:
+            raise UnknownNameError("row", label, {*rows, *standing})
+    lost = [label for label in standing if label not in {*rows, *drop}]
+    if lost:
+        raise SimbenchError(
+            f"{len(lost)} rows of the board that stands there are in none of these bundles: {', '.join(lost)}; "
+            "give its bundle first, or name each with --drop"
+        )
+
+
 def _entries(origin: str, contents: Contents) -> list[_Entry]:
-    records, _ = checked_records(contents, recorded_plan(contents.suite, contents.metrics))
-    return [_Entry(origin, metric, records[metric.label]) for metric in contents.metrics]
+    plan: Plan = recorded_plan(contents.suite, contents.metrics)
+    records, _ = checked_records(contents, plan)
+    comparisons = {planned.metric.label: planned.scores for planned in plan.metrics}
+    return [_Entry(origin, metric, records[metric.label], comparisons[metric.label]) for metric in contents.metrics]
+
+
+def _check_code(left: MetricRecord, right: MetricRecord, shown: str, other: str) -> None:
+    """Raise `DisagreementError` where one name stands for different code of two people."""
+    if _built_in(left) and _built_in(right) and left.on_board >= right.on_board:
+        return  # the official scores are shown, whatever the release that others have
+    if left.identity != right.identity or not _same_source(left, right):
+        raise DisagreementError(
+            f'"{left.label}" is {left.identity} in {shown} ({_source(left)}) '
+            f"and {right.identity} in {other} ({_source(right)}); rename one of them"
+        )
+
+
+def _compared(left: _Entry, right: _Entry) -> Second:
+    """Count how far the scores that both have deviate."""
+    label, same_source = left.metric.label, _same_source(left.metric, right.metric)
+    if left.metric.identity != right.metric.identity:
+        return Second(label, left.origin, right.origin, count_classes(()), "", right.metric.identity, same_source)
+    allowance = Allowance.of("reproduced", left.metric.declaration.cost, left.records, left.comparisons)
+    # The metrics of a bundle decide on which comparisons its tests need a reference variable.
+    whole = left.metric.on_board and right.metric.on_board
+    keys = left.records.keys() | right.records.keys() if whole else left.records.keys() & right.records.keys()
+    apart = settled(
+        {key: allowance.deviation(key, left.records.get(key), right.records.get(key)) for key in sorted(keys)}
+    )
+    furthest = max(
+        (key for key in apart if apart[key].kind == "outside"), key=lambda key: apart[key].distance, default=""
+    )
+    example = (
+        f"{_shown(left.records.get(furthest))} and {_shown(right.records.get(furthest))} "
+        f"at {left.comparisons.get(furthest) or right.comparisons.get(furthest)}"
+        if furthest
+        else ""
+    )
+    return Second(label, left.origin, right.origin, count_classes(apart.values()), example, "", same_source)
 
 
 def _joined(left: _Entry, right: _Entry) -> _Entry:
-    """Return all records of a reference variable; raise `DisagreementError` if common records differ."""
-    shared = left.records.keys() & right.records.keys()
-    _check_agreement(*(replace(side, records={key: side.records[key] for key in shared}) for side in (left, right)))
-    shown, more = (right, left) if right.metric.on_board else (left, right)
-    return replace(shown, records={**more.records, **shown.records})
+    """Return the records of the first, and those that only the second has where one of the two is not on a board."""
+    if left.metric.identity != right.metric.identity or (left.metric.on_board and right.metric.on_board):
+        return left
+    shown = left if left.metric.on_board else right
+    return replace(
+        shown,
+        records={**right.records, **left.records},
+        comparisons={**right.comparisons, **left.comparisons},
+    )
 
 
-def _check_agreement(left: _Entry, right: _Entry) -> None:
-    """Raise `DisagreementError` unless two people's scores of one metric are the same."""
-    label = left.metric.label
-    if left.metric.identity != right.metric.identity:
-        raise DisagreementError(
-            f'"{label}" is {left.metric.identity} in {left.origin} ({_source(left.metric)}) '
-            f"and {right.metric.identity} in {right.origin} ({_source(right.metric)}); rename one of them"
-        )
-    allowed = TOLERANCES["reproduced", left.metric.declaration.cost] * spread(left.records)
-    for key in sorted({*left.records, *right.records}):
-        a, b = left.records.get(key), right.records.get(key)
-        if not _agree(a, b, allowed):
-            raise DisagreementError(
-                f'"{label}" has different values in {left.origin} and {right.origin}: '
-                f"{_shown(a)} and {_shown(b)} at {key}; "
-                "`simbench verify --retrain` tells who is right"
-            )
+def _off_board(entry: _Entry) -> _Entry:
+    """Return the entry of a row that is left out: its scores stay where tests need them as a reference variable."""
+    return replace(entry, metric=entry.metric.model_copy(update={"on_board": False}))
 
 
-def _agree(a: ScoreRecord | None, b: ScoreRecord | None, allowed: float) -> bool:
-    if a is None or b is None or a.status != b.status:
-        return False
-    return a.value is None or b.value is None or abs(a.value - b.value) <= allowed
+def _built_in(metric: MetricRecord) -> bool:
+    return metric.origin.startswith(BUILT_IN)
+
+
+def _same_source(left: MetricRecord, right: MetricRecord) -> bool:
+    hashes = {metric.source.sha256 for metric in (left, right)} - {None}
+    return len(hashes) < 2
 
 
 def _shown(record: ScoreRecord | None) -> str:
@@ -137,7 +256,7 @@ def _source(metric: MetricRecord) -> str:
 
 
 def _runs(
-    bundles: Sequence[Contents] | Any, records: Mapping[str, Mapping[str, ScoreRecord]]
+    bundles: Iterable[Contents], records: Mapping[str, Mapping[str, ScoreRecord]]
 ) -> dict[str, Mapping[str, Any]]:
     """Return the provenance of every run that a shown score comes from."""
     used = {record.provenance for runs in records.values() for record in runs.values()}
@@ -146,14 +265,34 @@ def _runs(
 
 
 def _origins(bundles: Mapping[str, Contents], entries: Mapping[str, _Entry]) -> dict[str, Any]:
-    """Return the bundle that each metric comes from, with the bundle's checksum."""
-    return {
-        origin: {
-            "digest": contents.digest,
-            "metrics": [label for label, entry in entries.items() if entry.origin == origin],
-        }
-        for origin, contents in bundles.items()
-    }
+    """Return the bundle that each metric comes from, with the bundle's checksum.
+
+    A bundle that was itself merged keeps the origins that it states.
+    """
+    origins: dict[str, Any] = {}
+    for origin, contents in bundles.items():
+        left = [label for label, entry in entries.items() if entry.origin == origin and entry.metric.on_board]
+        for name, digest, labels in _stated_origins(contents):
+            kept = [label for label in labels if label in left]
+            left = [label for label in left if label not in kept]
+            if kept and name not in bundles:
+                origins[name] = {"digest": digest, "metrics": kept}
+            else:
+                left += kept
+        if left or not contents.stated.get("bundles"):
+            origins[origin] = {"digest": contents.digest, "metrics": left}
+    return origins
+
+
+def _stated_origins(contents: Contents) -> list[tuple[str, str, Sequence[str]]]:
+    stated = contents.stated.get("bundles")
+    if not isinstance(stated, dict):
+        return []
+    return [
+        (name, str(origin.get("digest")), [label for label in origin["metrics"] if isinstance(label, str)])
+        for name, origin in stated.items()
+        if isinstance(origin, dict) and isinstance(origin.get("metrics"), list)
+    ]
 
 
 class DisagreementError(SimbenchError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from simbench.board.board import Board
-from simbench.board.document import DOCUMENT, to_document
+from simbench.board.document import DOCUMENT, from_document, to_document
 from simbench.board.scores import ScoreRow
 from simbench.bundles.archive import BUNDLE, MANIFEST, BadBundleError
 from simbench.bundles.contents import Contents, parse_json
@@ -27,11 +27,26 @@ def bundle_in(path: Path) -> Path | None:
     return inside if inside.is_file() and not (path / MANIFEST).exists() else None
 
 
+def standing_rows(folder: Path) -> list[str]:
+    """Return the metrics on the board that a folder holds; none where it holds no board.
+
+    Raises:
+        SimbenchError: there is a document that is no leaderboard of this schema.
+    """
+    path = folder / DOCUMENT
+    if not path.is_file():
+        return []
+    document = parse_json(DOCUMENT, path.read_bytes())
+    if not isinstance(document, dict):
+        raise BadBundleError(f"{path}: not a leaderboard")
+    return [ranked.row.metric.label for ranked in from_document(document).rows]
+
+
 def published_board(contents: Contents) -> tuple[Board, list[ScoreRow]]:
     """Return the board that follows from a bundle's scores, and the scores; both are free of paths and published."""
     plan = recorded_plan(contents.suite, contents.metrics)
     records, _ = checked_records(contents, plan)
-    return regraded(plan, records, contents.provenance), score_table(plan, records)
+    return regraded(plan, records, contents.provenance, contents.stated), score_table(plan, records)
 
 
 def check_published(folder: Path, contents: Contents) -> list[Discrepancy]:

@@ -42,7 +42,7 @@ def check_grades(contents: Contents) -> Step:
     from_document(contents.leaderboard)
     plan = recorded_plan(contents.suite, contents.metrics)
     records, of_keys = checked_records(contents, plan)
-    document = to_document(regraded(plan, records, contents.provenance))
+    document = to_document(regraded(plan, records, contents.provenance, contents.stated))
     findings = [
         *_of_suite(contents),
         *_of_metrics(contents),

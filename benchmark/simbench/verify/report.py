@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from simbench.errors import ExitCode
+from simbench.verify.reproduction import CLASSES, DeviationClass, counted
 
 ProofLevel = Literal["claimed", "regraded", "rescored", "reproduced"]
 Status = Literal["verified", "differs", "unchecked", "not asked"]
@@ -52,14 +53,34 @@ class Agreement:
 
     metric: str
     equal: int = 0
-    within: int = 0
-    differing: int = 0
+    rounding: int = 0
+    """Scores that are off by what rounding gives."""
+    retraining: int = 0
+    """Scores that are off by what training again gives: of a network, or of a map that the metric trains."""
+    seeds: int = 0
+    """Scores that are off by no more than the same comparison of other seeds is."""
+    outside: int = 0
     unchecked: int = 0
     tolerance: float = 0.0
     """Largest deviation allowed, relative to the metric's spread."""
     scale: float = 0.0
     largest: float = 0.0
     """Largest deviation found, in the metric's own unit."""
+
+    @property
+    def counts(self) -> dict[DeviationClass, int]:
+        """Numbers of scores by how far they are off."""
+        return {kind: getattr(self, kind) for kind in CLASSES}
+
+    @property
+    def compared(self) -> int:
+        """Number of scores that were taken again."""
+        return sum(self.counts.values())
+
+    @property
+    def within(self) -> int:
+        """Number of scores that are not bit-equal, and not outside."""
+        return self.rounding + self.retraining + self.seeds
 
 
 @dataclass(frozen=True)
@@ -160,7 +181,7 @@ def _step_lines(step: Step) -> list[str]:
 
 
 def _tally_line(tally: Agreement) -> str:
-    counts = f"{tally.equal} bit-equal, {tally.within} within tolerance, {tally.differing} differ"
+    counts = counted(tally.counts)
     missing = f", {tally.unchecked} not checked" if tally.unchecked else ""
     limits = f"tolerance {tally.tolerance:g} × {tally.scale:.3g}, largest |Δ| {tally.largest:.2g}"
     return f"{tally.metric}: {counts}{missing} ({limits})"

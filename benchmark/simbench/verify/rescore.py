@@ -27,7 +27,8 @@ from simbench.results.store import Store
 from simbench.suite.schema import Component
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Agreement, Discrepancy, ProofLevel, Step, step_of, with_tallies
-from simbench.verify.sampling import TOLERANCES, deviation, draw, numbers, spread
+from simbench.verify.reproduction import Allowance, count_classes, distance, numbers, settled
+from simbench.verify.sampling import draw
 
 if TYPE_CHECKING:
     from simbench.run.events import Listener
@@ -84,7 +85,7 @@ def check_scores(contents: Contents, request: Request) -> Step:
         tallies.append(Agreement(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
         findings += differing
         unchecked += failed
-    compared = sum(tally.equal + tally.within + tally.differing for tally in tallies)
+    compared = sum(tally.compared for tally in tallies)
     total = sum(map(len, contents.scores.values()))
     step = step_of(request.level, _summary(compared, total, len(findings), request), findings, unchecked)
     return with_tallies(step, tallies)
@@ -233,42 +234,30 @@ def _compared(
 ) -> tuple[Agreement, list[Discrepancy], list[str]]:
     """Return (figures, scores that differ, scores that could not be computed) of one metric."""
     label = planned.metric.label
-    scales = {
-        name: spread(claimed, name) for name in dict.fromkeys(n for old in claimed.values() for n in numbers(old))
-    }
-    # A standard error is on the scale of the values, and moves with them: near the end of a range as much as they do.
-    scales["standard_error"] = scales["value"]
-    tolerance = TOLERANCES[level, planned.metric.cost]
-    equal = within = 0
-    largest = 0.0
+    allowance = Allowance.of(level, planned.metric.cost, claimed, planned.scores)
+    where = {key: f"{label} {key} ({planned.scores[key]})" for key in keys}
+    failed = [f"{where[key]}: {rescored[key].reason}" for key in keys if rescored[key].status == "error"]
+    compared = [key for key in keys if rescored[key].status != "error"]
+    deviations = settled({key: allowance.deviation(key, claimed[key], rescored[key]) for key in compared})
     findings: list[Discrepancy] = []
-    failed: list[str] = []
-    for key in keys:
-        old, other = claimed[key], rescored[key]
-        where = f"{label} {key} ({planned.scores[key]})"
-        if other.status == "error":
-            failed.append(f"{where}: {other.reason}")
-            continue
-        said, taken = numbers(old), numbers(other)
-        apart = {name: deviation(said.get(name), taken.get(name)) for name in {**said, **taken}}
-        far = [name for name, distance in apart.items() if distance > tolerance * scales.get(name, 1.0)]
-        if old.status != other.status:
-            findings.append(Discrepancy("score", where, _shown(old, "value"), _shown(other, "value")))
-        elif far:
+    for key, (kind, number, _) in deviations.items():
+        if kind == "outside":
             # A tie-break orders equal values, so that it decides grades as values do.
-            of = "" if far[0] == "value" else f" {far[0]}"
-            findings.append(Discrepancy("score", f"{where}{of}", _shown(old, far[0]), _shown(other, far[0])))
-        elif any(apart.values()):
-            within += 1
-        else:
-            equal += 1
-        largest = max(largest, apart["value"] if math.isfinite(apart["value"]) else 0.0)
-    tally = Agreement(label, equal, within, len(findings), len(failed), tolerance, scales["value"], largest)
+            of = "" if number in ("value", "status") else f" {number}"
+            said, taken = _shown(claimed[key], number), _shown(rescored[key], number)
+            findings.append(Discrepancy("score", f"{where[key]}{of}", said, taken))
+    apart = [distance(claimed[key].value, rescored[key].value) for key in compared]
+    largest = max((far for far in apart if math.isfinite(far)), default=0.0)
+    counts = count_classes(deviations.values())
+    scale = allowance.scales.get("value", 1.0)
+    tally = Agreement(
+        label, **counts, unchecked=len(failed), tolerance=allowance.tolerance, scale=scale, largest=largest
+    )
     return tally, findings, failed
 
 
 def _shown(record: ScoreRecord, name: str) -> Any:
-    number = numbers(record).get(name)
+    number = numbers(record).get("value" if name == "status" else name)
     return record.status if number is None else number
 
 

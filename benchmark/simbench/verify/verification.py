@@ -57,7 +57,7 @@ def verify(
         raise SimbenchError(f"--sample takes a share above 0 and up to 1, not {sample:g}")
     resolve_metrics(list(metrics))
     inside = bundle_in(path)
-    contents = open_bundle(inside or path)
+    contents = open_bundle(path)
     chosen = secrets.randbelow(2**31) if seed is None else seed
     graded = check_grades(contents)
     if inside is not None:
@@ -79,9 +79,9 @@ def verify(
 
 
 def open_bundle(path: Path) -> Contents:
-    """Read the contents of a bundle; every error names the bundle."""
+    """Read the contents of a bundle, or of the one in a published folder; every error names what was given."""
     try:
-        return parse(read_files(path))
+        return parse(read_files(bundle_in(path) or path))
     except BadBundleError as error:
         raise BadBundleError(f"{path.name}: {error}") from None
 

@@ -1,0 +1,187 @@
+"""Class by how much two people's scores of one comparison differ, and find verdicts that turn.
+
+A score taken again is bit-equal, off by rounding, off by what training the same seed elsewhere gives, off by no more
+than other seeds are, which few scores may be, or outside of all that. Why so: docs/decisions/reproduction.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from simbench.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.results.record import ScoreRecord
+
+if TYPE_CHECKING:
+    from simbench.verify.report import ProofLevel
+
+DeviationClass = Literal["equal", "rounding", "retraining", "seeds", "outside"]
+CLASSES: tuple[DeviationClass, ...] = ("equal", "rounding", "retraining", "seeds", "outside")
+# What rounding gives, relative to a metric's spread: batches of another shape, another processor, other libraries, on
+# the same trained models.
+ROUNDING = 1e-6
+# What training again gives, relative to a metric's spread. Metrics of `cost: heavy` train a map for every score, with
+# mini-batches, so that rounding grows also where the networks are the same.
+TOLERANCES: Mapping[tuple[ProofLevel, str], float] = {
+    ("rescored", "light"): ROUNDING,
+    ("rescored", "heavy"): 0.05,
+    ("reproduced", "light"): 0.05,
+    ("reproduced", "heavy"): 0.15,
+}
+# Share of a metric's scores that may be off by as much as other seeds are, and no more; one score always may. If more
+# are, the networks are not those of these seeds.
+FEW = 0.02
+Records = Mapping[str, ScoreRecord]
+
+
+class Deviation(NamedTuple):
+    """Deviation of a score that was taken again, by the number of the record that is furthest off."""
+
+    kind: DeviationClass
+    number: str
+    distance: float
+    """In the number's own unit; infinite where only one of the two has it, or where their statuses differ."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How far two records of one metric may differ.
+
+    Attributes:
+        tolerance: what training again gives, relative to the metric's spread.
+        scales: the spread of each number of its records.
+        seeds: per score key, what other seeds of the same comparison give, by number; empty on the same models.
+    """
+
+    tolerance: float
+    scales: Mapping[str, float]
+    seeds: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, level: ProofLevel, cost: str, records: Records, comparisons: Mapping[str, Comparison]) -> Allowance:
+        """Derive the allowance of a metric from its claimed records and what each of them compares."""
+        named = dict.fromkeys(name for record in records.values() for name in numbers(record))
+        scales = {name: spread(records, name) for name in named}
+        # A standard error moves with the value, near the end of a range as much as the value does: it is on that scale.
+        scales["standard_error"] = scales.get("value", 1.0)
+        seeds = seed_ranges(records, comparisons) if level == "reproduced" else {}
+        return cls(TOLERANCES[level, cost], scales, seeds)
+
+    def deviation(self, key: str, claimed: ScoreRecord | None, other: ScoreRecord | None) -> Deviation:
+        """Class the deviation of two records of one score; a record that only one side has is outside."""
+        if claimed is None or other is None or claimed.status != other.status:
+            return Deviation("outside", "status", math.inf)
+        said, taken = numbers(claimed), numbers(other)
+        apart = [self._of_number(key, name, said.get(name), taken.get(name)) for name in {**said, **taken}]
+        # The worst class, and in it the value before other numbers, which are listed behind it.
+        return max(apart, key=lambda deviation: CLASSES.index(deviation.kind))
+
+    def _of_number(self, key: str, name: str, claimed: float | None, other: float | None) -> Deviation:
+        far, scale = distance(claimed, other), self.scales.get(name, 1.0)
+        limits: dict[DeviationClass, float] = {
+            "equal": 0.0,
+            "rounding": ROUNDING * scale,
+            "retraining": self.tolerance * scale,
+            "seeds": self.seeds.get(key, {}).get(name, 0.0),
+        }
+        return Deviation(next((kind for kind, limit in limits.items() if far <= limit), "outside"), name, far)
+
+
+def settled(deviations: Mapping[str, Deviation]) -> dict[str, Deviation]:
+    """Return a metric's deviations, by key: if only other seeds explain more than a few of them, those are outside."""
+    off = sum(deviation.kind == "seeds" for deviation in deviations.values())
+    if off <= max(1, FEW * len(deviations)):
+        return dict(deviations)
+    return {
+        key: deviation._replace(kind="outside") if deviation.kind == "seeds" else deviation
+        for key, deviation in deviations.items()
+    }
+
+
+def numbers(record: ScoreRecord) -> dict[str, float | None]:
+    """Return the numbers of a record that are compared."""
+    numbers = {name: getattr(record, name) for name in ("value", "tiebreak", "standard_error")}
+    return {**numbers, **record.auxiliary}
+
+
+def spread(records: Records, name: str = "value") -> float:
+    """Return the scale of deviations: the range of the middle 90 % of a metric's scores, or 1 if that is 0."""
+    values = [value for record in records.values() if (value := numbers(record).get(name)) is not None]
+    low, high = np.quantile(values, [0.05, 0.95]) if values else (0.0, 0.0)
+    return float(high - low) or 1.0
+
+
+def distance(claimed: float | None, other: float | None) -> float:
+    """Return the distance of two numbers, which is infinite if only one of them is there.
+
+    >>> distance(1.0, 0.75), distance(None, None), distance(None, 0.0)
+    (0.25, 0.0, inf)
+    """
+    if claimed is None or other is None:
+        return 0.0 if claimed is other else math.inf
+    return abs(claimed - other)
+
+
+def seed_ranges(records: Records, comparisons: Mapping[str, Comparison]) -> dict[str, dict[str, float]]:
+    """Return, per score, how far apart the same comparison of other seeds is: the range of each number over them."""
+    alike: dict[Comparison, list[str]] = {}
+    for key in records:
+        if key in comparisons:
+            alike.setdefault(without_seeds(comparisons[key]), []).append(key)
+    return {key: _ranges([records[key] for key in keys]) for keys in alike.values() for key in keys}
+
+
+def _ranges(records: Sequence[ScoreRecord]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for record in records:
+        for name, value in numbers(record).items():
+            if value is not None:
+                values.setdefault(name, []).append(value)
+    return {name: max(given) - min(given) for name, given in values.items()}
+
+
+def without_seeds(comparison: Comparison) -> Comparison:
+    """Return the comparison with the seeds of its trained models numbered anew: equal for comparisons that are alike.
+
+    >>> a, b, c = (RepresentationRef(ModelRef("mlp", seed), "block1") for seed in (3, 5, 8))
+    >>> without_seeds(Comparison(a, b)) == without_seeds(Comparison(b, c))
+    True
+    >>> without_seeds(Comparison(a, a)) == without_seeds(Comparison(a, b))
+    False
+    """
+    order: dict[ModelRef, int] = {}
+    return Comparison(*(_numbered(side, order) for side in (comparison.a, comparison.b)))
+
+
+def _numbered(side: RepresentationRef, order: dict[ModelRef, int]) -> RepresentationRef:
+    model = side.model
+    # A synthetic model is constructed, not trained: its seed is the same on every machine.
+    if model.generator is None:
+        model = replace(model, seed=order.setdefault(model, len(order)))
+    return replace(side, model=model, transform=_seedless(side.transform))
+
+
+def _seedless(transform: Named | None) -> Named | None:
+    if transform is None:
+        return None
+    return replace(transform, parameters=tuple(pair for pair in transform.parameters if pair[0] != "seed"))
+
+
+def count_classes(deviations: Iterable[Deviation]) -> dict[DeviationClass, int]:
+    """Count deviations by class, all classes in order."""
+    kinds = [deviation.kind for deviation in deviations]
+    return {kind: kinds.count(kind) for kind in CLASSES}
+
+
+def counted(counts: Mapping[DeviationClass, int]) -> str:
+    """Return counts in words.
+
+    >>> counted({"equal": 3, "rounding": 1, "retraining": 2, "seeds": 0, "outside": 0})
+    '3 bit-equal, 1 within rounding, 2 within retraining, 0 within seeds, 0 outside'
+    """
+    words = {"equal": "bit-equal", "outside": "outside"}
+    return ", ".join(f"{counts[kind]} {words.get(kind, f'within {kind}')}" for kind in CLASSES)

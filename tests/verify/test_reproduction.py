@@ -1,0 +1,128 @@
+"""How far two people's scores may be apart: by rounding, by training again, by other seeds, and no further."""
+
+from __future__ import annotations
+
+import pytest
+
+from simbench.references import Comparison, ModelRef, Named, RepresentationRef
+from simbench.results.record import ScoreRecord
+from simbench.verify.reproduction import (
+    FEW,
+    Allowance,
+    Deviation,
+    DeviationClass,
+    count_classes,
+    seed_ranges,
+    settled,
+    without_seeds,
+)
+
+
+def record(value: float | None, **others: object) -> ScoreRecord:
+    fields: dict[str, object] = {
+        **{"key": "k", "metric": "m@1", "parameters": {}, "a": "", "b": "", "a_key": "", "b_key": "", "seconds": 0.0},
+        **{"status": "skip" if value is None else "ok", "value": value, "suite": "s@1", "provenance": ""},
+        **others,
+    }
+    return ScoreRecord.model_validate(fields)
+
+
+def layer(seed: int, name: str = "block1", transform: Named | None = None) -> RepresentationRef:
+    return RepresentationRef(ModelRef("mlp", seed), name, transform)
+
+
+# Values 0 … 100, so that the middle 90 % span 90.
+RECORDS = {str(value): record(float(value)) for value in range(101)}
+
+
+def allowance(level: str = "reproduced", cost: str = "light") -> Allowance:
+    # Score 40 compares seeds 0 and 1, score 60 the same layers of seeds 1 and 2: they differ by 20.
+    comparisons = {"40": Comparison(layer(0), layer(1)), "60": Comparison(layer(1), layer(2))}
+    return Allowance.of(level, cost, RECORDS, comparisons)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "off", "kind"),
+    [
+        ("40", 0.0, "equal"),
+        ("40", 0.9e-6 * 90, "rounding"),
+        ("40", 1.1e-6 * 90, "retraining"),
+        ("40", 0.049 * 90, "retraining"),
+        ("40", 0.051 * 90, "seeds"),
+        ("40", 19.9, "seeds"),
+        ("40", 20.1, "outside"),
+        ("41", 0.051 * 90, "outside"),
+    ],
+)
+def test_a_deviation_has_a_class(key: str, off: float, kind: DeviationClass) -> None:
+    found = allowance().deviation(key, RECORDS[key], record(float(key) + off))
+    assert (found.kind, found.number) == (kind, "value")
+    assert found.distance == pytest.approx(off)
+
+
+def test_metrics_that_train_a_map_may_be_further_off() -> None:
+    assert allowance(cost="heavy").deviation("41", RECORDS["41"], record(41 + 0.14 * 90)).kind == "retraining"
+    assert allowance(cost="heavy").deviation("41", RECORDS["41"], record(41 + 0.16 * 90)).kind == "outside"
+
+
+def test_on_the_same_models_other_seeds_explain_nothing() -> None:
+    assert allowance("rescored").deviation("40", RECORDS["40"], record(40.001)).kind == "outside"
+    assert allowance("rescored", "heavy").deviation("40", RECORDS["40"], record(41.0)).kind == "retraining"
+
+
+def test_a_standard_error_is_held_against_the_spread_of_the_values() -> None:
+    """Standard errors of accuracies lie close together: one prediction of 400 is far on their own scale."""
+    records = {str(value): record(value / 100, standard_error=0.01 + value / 1e5) for value in range(101)}
+    limits = Allowance.of("reproduced", "light", records, {})
+    off = limits.deviation("50", records["50"], record(0.5, standard_error=0.0125))
+    assert (off.kind, off.number) == ("retraining", "standard_error")
+    assert limits.deviation("50", records["50"], record(0.5, standard_error=0.07)).kind == "outside"
+
+
+def test_what_only_one_side_has_is_outside() -> None:
+    limits = allowance()
+    assert limits.deviation("40", RECORDS["40"], None).kind == "outside"
+    assert limits.deviation("40", RECORDS["40"], record(None)) == Deviation("outside", "status", float("inf"))
+    assert limits.deviation("40", RECORDS["40"], record(40.0, tiebreak=1.0)).number == "tiebreak"
+    assert limits.deviation("40", RECORDS["40"], record(40.0, auxiliary={"p": 0.1})).number == "p"
+    assert limits.deviation("40", record(None), record(None)).kind == "equal"
+
+
+def test_the_number_in_the_worst_class_decides_and_the_value_before_others() -> None:
+    records = {key: record(value.value, tiebreak=0.0) for key, value in RECORDS.items()}
+    limits = Allowance.of("reproduced", "light", records, {})
+    assert limits.deviation("1", records["1"], record(1.0, tiebreak=0.5)).number == "tiebreak"
+    assert limits.deviation("1", records["1"], record(99.0, tiebreak=9.0)).number == "value"
+
+
+def test_few_scores_may_be_off_as_other_seeds_are_and_not_many() -> None:
+    off = {str(key): Deviation("seeds", "value", 1.0) for key in range(4)}
+    near = {f"near {key}": Deviation("rounding", "value", 0.0) for key in range(196)}
+    assert count_classes(settled({**off, **near}).values())["seeds"] == 4 == FEW * 200
+    off["one more"] = Deviation("seeds", "value", 1.0)
+    assert count_classes(settled({**off, **near}).values())["outside"] == 5
+    assert settled({"alone": off["0"]})["alone"].kind == "seeds"
+
+
+def test_comparisons_that_differ_in_seeds_alone_are_alike() -> None:
+    shuffle = Named.of("row_shuffle", seed=3)
+    assert without_seeds(Comparison(layer(1, transform=shuffle), layer(1))) == without_seeds(
+        Comparison(layer(2, transform=Named.of("row_shuffle", seed=4)), layer(2))
+    )
+    pair = Comparison(layer(0), layer(1))
+    for other in (
+        Comparison(layer(0), layer(0)),
+        Comparison(layer(0, "block2"), layer(1)),
+        Comparison(layer(0, transform=shuffle), layer(1)),
+    ):
+        assert without_seeds(other) != without_seeds(pair)
+    assert seed_ranges({"a": record(1.0), "b": record(3.5)}, {"a": pair, "b": Comparison(layer(1), layer(2))}) == {
+        "a": {"value": 2.5},
+        "b": {"value": 2.5},
+    }
+
+
+def test_synthetic_models_are_the_same_everywhere() -> None:
+    made = [RepresentationRef(ModelRef("", seed, Named.of("clusters", rho=1.0)), "layer") for seed in (0, 1)]
+    alike = [without_seeds(Comparison(ref, ref)) for ref in made]
+    assert alike[0] != alike[1]
