@@ -87,7 +87,7 @@ class Contents:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """What the claimed board says of its making, which follows from no score."""
+        """Statements of the claimed board on its own making, which follow from no score."""
         provenance = self.leaderboard.get("provenance")
         return {name: provenance[name] for name in STATED if name in provenance} if isinstance(provenance, dict) else {}
 
