@@ -49,7 +49,7 @@ class Deviation(NamedTuple):
 
 @dataclass(frozen=True)
 class Allowance:
-    """How far two records of one metric may differ.
+    """Limits of how far two records of one metric may differ.
 
     Attributes:
         tolerance: what training again gives, relative to the metric's spread.
@@ -159,7 +159,7 @@ def without_seeds(comparison: Comparison) -> Comparison:
 
 def _numbered(side: RepresentationRef, order: dict[ModelRef, int]) -> RepresentationRef:
     model = side.model
-    # A synthetic model is constructed, not trained: its seed is the same on every machine.
+    # A synthetic model is made, not trained: its seed gives the same on every machine.
     if model.generator is None:
         model = replace(model, seed=order.setdefault(model, len(order)))
     return replace(side, model=model, transform=_seedless(side.transform))
