@@ -23,6 +23,12 @@ class SimbenchError(Exception):
     exit_code = ExitCode.USAGE
 
 
+class StorageError(SimbenchError):
+    """A file cannot be written or read: what, where, why, and what to do about it."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
 class SuiteError(SimbenchError):
     """All problems of one suite file, each one line: `file:line:column: problem; nearest valid name`."""
 

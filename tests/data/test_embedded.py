@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from simbench.data import embedded
+from simbench.data.caching import Arrays, cached_arrays
 from simbench.data.dataset import Dataset, fingerprint, load_dataset
 from simbench.errors import SimbenchError
 from simbench.registry import DATASETS
@@ -106,6 +107,24 @@ def test_a_truncated_cache_is_made_again_with_a_warning(tmp_path: Path, monkeypa
     monkeypatch.setattr(embedded, "_read_mnist5k", lambda: arrays)
     with pytest.warns(UserWarning, match="fails its checksum"):
         load_dataset("mnist5k", {}, tmp_path)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_is_not_the_cache_is_replaced_with_a_warning(
+    folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays: Arrays = {"inputs": np.zeros((5000, 1, 28, 28), np.float32), "targets": np.arange(5000) % 10}
+    monkeypatch.setattr(embedded, "_read_mnist5k", lambda: arrays)
+    place, other = tmp_path / "mnist5k-v1.safetensors", tmp_path / "other.safetensors"
+    if folder:
+        place.mkdir()
+    else:
+        cached_arrays(other, lambda: {name: array[::-1].copy() for name, array in arrays.items()})
+        place.write_bytes(other.read_bytes())
+    with pytest.warns(UserWarning, match="is a folder" if folder else "is that of another file"):
+        made = load_dataset("mnist5k", {}, tmp_path)
+    assert fingerprint(load_dataset("mnist5k", {}, tmp_path)) == fingerprint(made)
+    assert place.is_file()
 
 
 def test_generating_leaves_global_random_state_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import torch
 
 from simbench.data.dataset import Dataset
 from simbench.models import checkpoint
-from simbench.models.checkpoint import CorruptError
 from simbench.models.model import Model
+from simbench.models.model_record import CorruptError, read_record
 from simbench.models.training import Trained
 from simbench.registry import ARCHITECTURES
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS, Store
@@ -34,7 +34,7 @@ def test_a_loaded_model_has_its_layers(trained_mlp: Trained, stored: Path) -> No
 
 
 def test_the_record_says_how_training_went(trained_mlp: Trained, stored: Path) -> None:
-    record = checkpoint.read_record(stored)
+    record = read_record(stored)
     assert (record.accuracy, record.losses, record.description) == (
         trained_mlp.accuracy,
         trained_mlp.losses,
@@ -95,6 +95,28 @@ def test_a_damaged_record_is_noticed(stored: Path, text: str) -> None:
     (stored / MODEL_RECORD).write_text(text)
     with pytest.raises(CorruptError):
         load(stored)
+
+
+def test_a_changed_digit_in_the_record_is_noticed(trained_mlp: Trained, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, trained_mlp, {"seed": 10})
+    record = tmp_path / MODEL_RECORD
+    record.write_text(record.read_text().replace('"seed": 10', '"seed": 11'))
+    with pytest.raises(CorruptError, match="fails its checksum"):
+        load(tmp_path)
+
+
+def test_a_record_of_a_former_version_has_no_checksum(stored: Path) -> None:
+    record = json.loads((stored / MODEL_RECORD).read_text())
+    del record["sha256"]
+    (stored / MODEL_RECORD).write_text(json.dumps(record))
+    assert read_record(stored).description == {"seed": 0}
+
+
+def test_a_model_in_the_place_of_another_is_noticed(trained_mlp: Trained, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, trained_mlp, {"key": "k1", "name": "net/1"})
+    assert checkpoint.verified(tmp_path, "k1") == tmp_path / MODEL_WEIGHTS
+    with pytest.raises(CorruptError, match=r"is of model k1 \(net/1\), and lies at k2"):
+        checkpoint.verified(tmp_path, "k2")
 
 
 def test_weights_of_another_architecture_are_noticed(stored: Path) -> None:

@@ -47,6 +47,16 @@ def record(key: str, metric: Metric, reason: str | None = None) -> ScoreRecord:
     )
 
 
+def write_model_record(store: Store, place: str, key: str) -> None:
+    record = {
+        "schema_version": 1,
+        "description": {"key": key, "name": "net/0"},
+        **{"accuracy": 0.5, "train_accuracy": 0.5, "losses": [], "seconds": 0.0, "weights_sha256": "", "versions": {}},
+    }
+    store.model(place).mkdir(parents=True, exist_ok=True)
+    (store.model(place) / "model.json").write_text(json.dumps(record))
+
+
 def test_in_an_empty_store_everything_is_missing(small: Plan, store: Store) -> None:
     status = plan_status(small, store)
     assert [(model.state, model.why) for model in status.models] == [("missing", "nothing with this key was ever made")]
@@ -60,8 +70,16 @@ def test_a_complete_checkpoint_is_cached(small: Plan, store: Store) -> None:
     (model,) = small.models.values()
     store.model(model.key).mkdir(parents=True)
     assert plan_status(small, store).models[0].state == "missing"
-    (store.model(model.key) / "model.json").touch()
+    write_model_record(store, model.key, model.key)
     assert plan_status(small, store).models[0].state == "cached"
+
+
+def test_a_checkpoint_of_another_model_is_missing_and_says_why(small: Plan, store: Store) -> None:
+    (model,) = small.models.values()
+    write_model_record(store, model.key, "another")
+    status = plan_status(small, store).models[0]
+    assert status.state == "missing"
+    assert "is of model another (net/0), and lies at" in status.why
 
 
 def test_a_model_that_failed_says_why(small: Plan, store: Store) -> None:

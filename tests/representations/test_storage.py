@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from simbench.representations.storage import DamagedError, load_activations, save_activations
+from simbench.representations.storage import DamagedError, checksum, load_activations, save_activations
 
 
 @pytest.fixture
@@ -100,3 +100,32 @@ def test_nothing_is_left_of_what_cannot_be_written(path: Path) -> None:
         save_activations(path, torch.zeros(3), {"layer": 3})  # type: ignore[dict-item]
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert torch.equal(load_activations(path), torch.ones(3))
+
+
+def test_activations_under_another_key_are_out_of_place(path: Path) -> None:
+    save_activations(path, torch.ones(3), {"key": "k1", "model": "net/0", "layer": "block1"})
+    assert torch.equal(load_activations(path, "k1"), torch.ones(3))
+    with pytest.raises(DamagedError, match=r"holds the activations k1 \(net/0 block1\)"):
+        load_activations(path, "k2")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b'"F32"', b'"I32"'), (b"[4,6]", b"[6,4]"), (b"block1", b"block2"), (b'"k1"', b'"k2"')]
+)
+def test_any_change_of_the_header_is_damage(before: bytes, after: bytes, path: Path) -> None:
+    save_activations(path, torch.randn(4, 6), {"layer": "block1", "key": "k1"})
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, after))
+    with pytest.raises(DamagedError, match="its header does not match its checksum"):
+        load_activations(path)
+
+
+def test_files_of_former_versions_are_read(path: Path) -> None:
+    path.parent.mkdir()
+    written = torch.randn(4, 6)
+    save_file({"activations": written}, path, {"layer": "block1", "sha256": checksum(written)})
+    assert torch.equal(load_activations(path, "any"), written)
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"'))
+    with pytest.raises(DamagedError, match="its header does not match its checksum"):
+        load_activations(path, "any")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from simbench.models.checkpoint import read_record
+from simbench.models.model_record import read_record
 from simbench.results.store import Store
 from simbench.run.materials import Materials
 from simbench.run.session import RunResult, prepare, run

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from simbench.data.dataset import arrays_digest
-from simbench.files import replacing
+from simbench.files import remove, replacing
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -18,33 +18,37 @@ Arrays = dict[str, NDArray[Any]]
 def cached_arrays(path: Path, generate: Callable[[], Arrays]) -> Arrays:
     """Return the arrays stored at `path`, or else those of `generate()`, which are then stored there.
 
-    A file that is damaged is replaced, with a warning.
+    A file that is damaged, or is a copy of another one, is replaced with a warning; so is a folder in its place.
     """
-    if path.is_file():
-        stored = _read(path)
+    if path.exists():
+        stored = None if path.is_dir() else _read(path)
         if stored is not None:
             return stored
-        warnings.warn(f"{path} fails its checksum; its arrays are generated again", stacklevel=2)
+        what = "is a folder" if path.is_dir() else "fails its checksum or is that of another file"
+        warnings.warn(f"{path} {what}; its arrays are generated again", stacklevel=2)
     arrays = generate()
+    if path.is_dir():
+        remove(path)
     _write(path, arrays)
     return arrays
 
 
 def _read(path: Path) -> Arrays | None:
-    """Return the stored arrays; None if the file is damaged."""
+    """Return the stored arrays; None if the file is damaged or out of place. Former versions wrote no name."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            expected = (file.metadata() or {}).get("sha256")
+            notes = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, ValueError):
         return None
-    return arrays if arrays_digest(arrays) == expected else None
+    intact = arrays_digest(arrays) == notes.get("sha256") and notes.get("name", path.name) == path.name
+    return arrays if intact else None
 
 
 def _write(path: Path, arrays: Arrays) -> None:
     from safetensors.numpy import save_file
 
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata={"sha256": arrays_digest(arrays)})
+        save_file(arrays, temporary, metadata={"sha256": arrays_digest(arrays), "name": path.name})

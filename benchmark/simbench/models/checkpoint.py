@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from simbench.errors import SimbenchError
 from simbench.files import file_digest, replacing, write_text
 from simbench.models.architecture import Architecture
 from simbench.models.model import Model
+from simbench.models.model_record import RECORD_VERSION, CorruptError, read_record
 from simbench.models.training import Trained
+from simbench.results.sealed import seal
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
-
-RECORD_VERSION = 1
-
-
-class CorruptError(SimbenchError):
-    """A stored file is damaged or incomplete: what it held has to be made again."""
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """Contents of `model.json`, which stands beside the weights."""
-
-    description: Mapping[str, Any]
-    accuracy: float
-    train_accuracy: float
-    losses: list[float]
-    seconds: float
-    weights_sha256: str
-    versions: Mapping[str, str]
 
 
 def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None:
@@ -46,7 +27,7 @@ def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None
     Args:
         folder: made if need be.
         trained: what to store.
-        description: the model's specification and seed; anything that JSON holds.
+        description: the model's key, specification and seed; anything that JSON holds.
     """
     # safetensors refuses tensors that share memory, and weights on a GPU are to load without one
     weights = {name: tensor.detach().cpu().clone() for name, tensor in trained.model.network.state_dict().items()}
@@ -63,27 +44,17 @@ def save(folder: Path, trained: Trained, description: Mapping[str, Any]) -> None
         "weights_sha256": digest,
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
-    write_text(folder / MODEL_RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    document = json.dumps(record, indent=2, sort_keys=True) + "\n"
+    write_text(folder / MODEL_RECORD, seal(document.encode()).decode())
 
 
-def read_record(folder: Path) -> ModelRecord:
-    """Read the record beside the weights; raise `CorruptError` when it is missing or damaged."""
-    try:
-        stored = json.loads((folder / MODEL_RECORD).read_text(encoding="utf-8"))
-        if stored.pop("schema_version") != RECORD_VERSION:
-            raise CorruptError(f"{folder / MODEL_RECORD} was written by another version of simbench")
-        return ModelRecord(**stored)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CorruptError(f"{folder / MODEL_RECORD} cannot be read: {error}") from None
-
-
-def verified(folder: Path) -> Path:
-    """Return the file of the weights, checked against their checksum.
+def verified(folder: Path, key: str | None = None) -> Path:
+    """Return the file of the weights, checked against their checksum and, where it is given, the model's key.
 
     Raises:
-        CorruptError: a file is missing or damaged.
+        CorruptError: a file is missing, damaged or of another model.
     """
-    record, path = read_record(folder), folder / MODEL_WEIGHTS
+    record, path = read_record(folder, key), folder / MODEL_WEIGHTS
     try:
         if file_digest(path) != record.weights_sha256:
             raise CorruptError(f"{path} fails its checksum")
@@ -99,13 +70,14 @@ def load(
     input_shape: tuple[int, ...],
     classes: int,
     layers: Sequence[str] | None = None,
+    key: str | None = None,
 ) -> Model:
-    """Load the stored model, its weights checked against their checksum.
+    """Load the stored model, its weights checked against their checksum and, where it is given, the model's key.
 
     Raises:
-        CorruptError: a file is missing, damaged, or holds another architecture's weights.
+        CorruptError: a file is missing, damaged, of another model, or holds another architecture's weights.
     """
-    path = verified(folder)
+    path = verified(folder, key)
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:

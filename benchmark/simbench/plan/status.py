@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from simbench.models.model_record import CorruptError, read_record
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
@@ -69,6 +70,10 @@ def model_status(model: PlannedModel, store: Store) -> ItemStatus:
     if model.spec is not None and model.spec.load is not None:
         return ItemStatus(name, key, "cached", f"loaded from {model.spec.load}")
     if store.has_model(key):
+        try:
+            read_record(store.model(key), key)
+        except CorruptError as error:
+            return ItemStatus(name, key, "missing", str(error))
         return ItemStatus(name, key, "cached", "its checkpoint is in the store")
     failure = store.failure("models", key)
     if failure is not None:

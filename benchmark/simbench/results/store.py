@@ -22,6 +22,7 @@ from typing import Any
 import pydantic_core
 from pydantic import ValidationError
 
+from simbench.errors import StorageError
 from simbench.files import remove, write_text
 from simbench.results.provenance import identifier
 from simbench.results.record import Block, ScoreRecord
@@ -84,18 +85,49 @@ class Store:
         """Return the file of one layer's activations."""
         return self.root / "activations" / key[:2] / f"{key}.safetensors"
 
+    def is_blocked(self, path: Path) -> bool:
+        """Tell whether something else stands where a file of the store belongs; name it: `make_room` removes it."""
+        blocking = self._blocking(path)
+        if blocking is not None:
+            what = "a folder, where a file" if blocking == path else "a file, where a folder"
+            self._report(blocking, f"is {what} belongs; it is replaced, and what belongs there is made again")
+        return blocking is not None
+
+    def make_room(self, path: Path) -> Path:
+        """Remove what stands where a file of the store belongs, and return the path; name what is removed.
+
+        Raises:
+            StorageError: a folder of the store is itself a file, which may be anybody's.
+        """
+        while self.is_blocked(path):
+            blocking = self._blocking(path)
+            if blocking is not None:
+                remove(blocking)
+        return path
+
+    def _blocking(self, path: Path) -> Path | None:
+        """Return the file in place of a folder above a path in the store, or the folder at the path itself, if any."""
+        *folders, kind = [self.root / folder for folder in path.relative_to(self.root).parents][:-1]
+        for folder in (self.root, kind):
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise StorageError(f"{folder} is a file, and the store needs a folder there: move it, or give --store")
+        for folder in reversed(folders):
+            if os.path.lexists(folder) and not folder.is_dir():
+                return folder
+        return path if path.is_dir() else None
+
     def failure(self, kind: str, key: str) -> str | None:
         """Return why an artifact could not be made last time, if that is known; a failure never counts as cached."""
         path = self._failure(kind, key)
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
     def record_failure(self, kind: str, key: str, reason: str) -> None:
         """Remember why an artifact could not be made."""
-        write_text(self._failure(kind, key), reason)
+        write_text(self.make_room(self._failure(kind, key)), reason)
 
     def forget_failure(self, kind: str, key: str) -> None:
         """Delete the record of a failure, once the artifact has been made."""
-        self._failure(kind, key).unlink(missing_ok=True)
+        remove(self._failure(kind, key))
 
     def _failure(self, kind: str, key: str) -> Path:
         return self.root / "failures" / kind / f"{key}.txt"
@@ -118,14 +150,17 @@ class Store:
         """Store the scores of one finished task, with their checksum."""
         path = self._folder(records[0].metric) / f"{uuid.uuid4().hex}.json"
         block = Block(created=time.time(), records=tuple(records))
-        write_text(path, seal(block.model_dump_json().encode()).decode())
+        write_text(self.make_room(path), seal(block.model_dump_json().encode()).decode())
         return path
 
     def _folder(self, metric: str) -> Path:
         return self.root / "scores" / re.sub(r"[^A-Za-z0-9_.@-]", "_", metric)
 
     def _blocks(self, metric: str) -> list[Path]:
-        return sorted(self._folder(metric).glob("*.json"))
+        folder = self._folder(metric)
+        if os.path.lexists(folder) and not folder.is_dir():
+            self._damaged(folder, "is a file, where a folder belongs; the scores of its metric are computed again")
+        return sorted(folder.glob("*.json"))
 
     def _read_block(self, path: Path) -> Block | None:
         """Read a block; name one that is damaged or out of place and return None, so that its scores are made again."""
@@ -153,7 +188,7 @@ class Store:
 
     def write_run(self, run_id: str, document: dict[str, Any]) -> Path:
         """Store the results of a run under its id."""
-        path = self.root / "runs" / f"{run_id}.json"
+        path = self.make_room(self.root / "runs" / f"{run_id}.json")
         write_text(path, pydantic_core.to_json(document, indent=1).decode())
         return path
 
@@ -164,7 +199,7 @@ class Store:
         if _facts(path, key) is None:
             if path.exists():
                 self._damaged(path, "is damaged; its facts are those of this run, and are written again")
-            write_text(path, pydantic_core.to_json(facts, indent=1).decode())
+            write_text(self.make_room(path), pydantic_core.to_json(facts, indent=1).decode())
         return key
 
     def provenance(self, key: str) -> dict[str, Any]:

@@ -88,8 +88,8 @@ class Materials:
 
     @property
     def store(self) -> Store:
-        """Store of the run."""
-        return Store(self.store_root)
+        """Store of the run, silent on what stands in the way of its files: the driver names it."""
+        return Store(self.store_root, warn=lambda message: None)
 
     def load_plugins(self) -> None:
         """Import the suite's `plugins`, since a worker starts with the built-in components only."""
@@ -145,7 +145,7 @@ class Materials:
         if planned.spec.load is not None:
             model = load_pretrained(planned.spec.load, *arguments)
         else:
-            model = checkpoint.load(self.store.model(planned.key), *arguments)
+            model = checkpoint.load(self.store.model(planned.key), *arguments, key=planned.key)
         model.see(self.inputs("probe").inputs)
         return model.to(self.device)
 
@@ -170,7 +170,7 @@ class Materials:
 
     def _activations(self, key: str) -> Tensor:
         path = self.store.activations(key)
-        return _tensors.get((path, self.device), lambda: load_activations(path).to(self.device))
+        return _tensors.get((path, self.device), lambda: load_activations(path, key).to(self.device))
 
     def _synthetic(self, ref: RepresentationRef) -> Representation:
         assert ref.model.generator is not None

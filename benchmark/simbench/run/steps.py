@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.metric import Metric, Score
-from simbench.models.checkpoint import CorruptError, verified
+from simbench.models.checkpoint import verified
+from simbench.models.model_record import CorruptError
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
 from simbench.references import Comparison, ModelRef, RepresentationRef
-from simbench.representations.storage import DamagedError, load_activations
-from simbench.results.store import Store
+from simbench.representations.storage import DamagedError, read_activations
+from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS, Store
 from simbench.run.blocks import blocks_of, bundles_of
 from simbench.run.engines import Engine, Task
 from simbench.run.events import Advanced, Listener, StageFinished, StageStarted, Warned
@@ -55,6 +57,7 @@ class Steps:
         self.plan, self.store, self.engine, self.listener = plan, store, engine, listener
         self.provenance = provenance
         self.materials = Materials.of(plan, store, device, memory_limit)
+        self._keys = {str(model.ref): model.key for model in plan.models.values()}
         self.models_cached = 0
         self.failures: list[str] = []
 
@@ -160,34 +163,60 @@ class Steps:
 
     def _prepare_data(self) -> None:
         """Put the datasets into the cache before workers start, so that each is made only once."""
-        for side in dict.fromkeys(model.inputs for model in self.plan.activations.values()):
-            self.materials.inputs(side)
-        for model in self.plan.models.values():
-            if model.spec is not None and model.spec.train is not None:
-                self.materials.dataset(model.spec.train.dataset)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for side in dict.fromkeys(model.inputs for model in self.plan.activations.values()):
+                self.materials.inputs(side)
+            for model in self.plan.models.values():
+                if model.spec is not None and model.spec.train is not None:
+                    self.materials.dataset(model.spec.train.dataset)
+        for message in dict.fromkeys(str(warning.message) for warning in caught):
+            self.listener(Warned(message))
 
     def _has_model(self, planned: PlannedModel) -> bool:
-        """Tell whether a checkpoint exists and is intact; warn of a damaged one, which is trained again."""
+        """Tell whether a checkpoint exists, is intact and is that of this model; name one that is not."""
+        folder = self.store.model(planned.key)
+        if any(self.store.is_blocked(folder / name) for name in (MODEL_WEIGHTS, MODEL_RECORD)):
+            return False
         if not self.store.has_model(planned.key):
             return False
         try:
-            verified(self.store.model(planned.key))
+            verified(folder, planned.key)
         except CorruptError as error:
             self.listener(Warned(f"{error}; it is trained again"))
             return False
         return True
 
     def _is_stored(self, planned: PlannedActivations) -> bool:
-        """Tell whether activations exist and are intact; warn of damaged ones, which are made again."""
+        """Tell whether activations exist, are intact and are those planned; name a file of which that is not true."""
         path = self.store.activations(planned.key)
+        if self.store.is_blocked(path):
+            return False
         try:
-            load_activations(path)
+            _, notes = read_activations(path, planned.key)
+            if "key" not in notes and (elsewhere := self._elsewhere(planned, notes)):
+                raise DamagedError(f"{path}: {elsewhere}")
         except FileNotFoundError:
             return False
         except DamagedError as error:
             self.listener(Warned(f"{error}; it is made again"))
             return False
         return True
+
+    def _elsewhere(self, planned: PlannedActivations, notes: Mapping[str, str]) -> str | None:
+        """Return why activations of a former version, which say no key, are not those planned; None if they may be."""
+        name, key = notes.get("model", str(planned.model)), self.plan.models[planned.model].key
+        if self._keys.get(name, key) != key:
+            return f"holds activations of {name}, not of {planned.model}"
+        # Another suite may have called the group otherwise; the seed is part of the key.
+        if name.rpartition("/")[2] != str(planned.model.seed):
+            return f"holds activations of {name}, not of seed {planned.model.seed}"
+        for what, wanted in (("layer", planned.layer), ("inputs", planned.inputs)):
+            if notes.get(what, wanted) != wanted:
+                return f"holds the {what} {notes[what]}, not {wanted}"
+        if ("largest_log_probability_change" in notes) != (planned.reparametrisation is not None):
+            return "differs from what is planned in whether the weights were reparametrised"
+        return None
 
     def _failed(self, what: str, reason: str) -> str:
         self.failures.append(f"{what}: {reason}")

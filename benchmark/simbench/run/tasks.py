@@ -21,6 +21,7 @@ from simbench.references import Comparison, RepresentationRef
 from simbench.representations.representation import Representation
 from simbench.representations.storage import save_activations
 from simbench.results.record import ScoreRecord
+from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
 from simbench.run.engines import report_progress
 from simbench.run.materials import Materials
 from simbench.timing import without_imports
@@ -56,7 +57,10 @@ def train_model(materials: Materials, planned: PlannedModel) -> None:
         "seed": planned.ref.seed,
         "data": fingerprint(dataset),
     }
-    checkpoint.save(materials.store.model(planned.key), trained, description)
+    folder = materials.store.model(planned.key)
+    for name in (MODEL_WEIGHTS, MODEL_RECORD):
+        materials.store.make_room(folder / name)
+    checkpoint.save(folder, trained, description)
     materials.store.forget_failure("models", planned.key)
 
 
@@ -78,9 +82,8 @@ def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
         notes["largest_log_probability_change"] = f"{change:.3e}"
     layers = model.activations_of(inputs, [planned.layer for planned in wanted])
     for planned in wanted:
-        save_activations(
-            materials.store.activations(planned.key), layers[planned.layer], notes | {"layer": planned.layer}
-        )
+        path = materials.store.make_room(materials.store.activations(planned.key))
+        save_activations(path, layers[planned.layer], notes | {"layer": planned.layer, "key": planned.key})
 
 
 def _largest_change(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
