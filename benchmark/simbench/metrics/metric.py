@@ -173,12 +173,19 @@ class Metric(MetricSource):
         names = {parameter.name for parameter in accepted}
         return {name: value for name, value in self.parameters.items() if name in names}
 
+    @property
+    def prepares_representations(self) -> bool:
+        """Whether `prepare` is given representations rather than matrices."""
+        return self.takes_representations or (isinstance(self.prepare, Preparation) and self.prepare.of_representation)
+
     def prepared(self, representation: Representation) -> Any:
         """Prepare one side for `compare_many`; for metrics that have both."""
+        return self.prepare_side(representation if self.prepares_representations else representation.matrix)
+
+    def prepare_side(self, side: Any) -> Any:
+        """Prepare a matrix, or a representation, whichever `prepare` is given."""
         assert self.prepare is not None
-        reads_more = isinstance(self.prepare, Preparation) and self.prepare.of_representation
-        whole = self.takes_representations or reads_more
-        return self.prepare(representation if whole else representation.matrix, **self._parameters_of_prepare)
+        return self.prepare(side, **self._parameters_of_prepare)
 
     @property
     def interface(self) -> str:

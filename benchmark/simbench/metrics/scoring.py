@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.metrics.isolation import FAILURES, ChangedInputError, Inputs, inputs_of
 from simbench.metrics.metric import Metric, Pairs, Score
+from simbench.process_state import preserved_state
 
 if TYPE_CHECKING:
     import torch
@@ -19,23 +21,42 @@ else:
     torch = lazy_import("torch")
 
 MINIMUM_ROWS = 3
-# Exceptions of a metric that do not end the process. Ctrl-C still does: it is the user's, and not the metric's.
-FAILURES = (Exception, SystemExit)
 # Largest activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38.
 LARGEST = 1e60
 
 
-def score_pairs(metric: Metric, representations: Sequence[Representation], pairs: Pairs) -> list[Score]:
+def score_pairs(
+    metric: Metric,
+    representations: Sequence[Representation],
+    pairs: Pairs,
+    *,
+    prepare: Callable[[Representation], Any] | None = None,
+) -> list[Score]:
     """Score `pairs` of indices into `representations`, in order.
 
-    A representation that is non-finite, constant or too short, and a metric that raises, give a `Score` with a status
-    and a reason for the pairs concerned, and leave the other pairs alone.
+    A representation that is non-finite, constant or too short, and a metric that raises or changes its inputs in place,
+    give a `Score` with a status and a reason for the pairs concerned, and leave the other pairs alone. What a metric
+    changes of the process (seeds, threads, the working directory, …) is restored.
+
+    Args:
+        metric: the metric.
+        representations: what is compared.
+        pairs: pairs of indices.
+        prepare: prepares a representation in place of the metric; for wrappers, which prepare once and score often.
     """
+    with preserved_state():
+        return _score_pairs(metric, inputs_of(metric, representations), pairs, prepare)
+
+
+def _score_pairs(
+    metric: Metric, inputs: Inputs, pairs: Pairs, prepare: Callable[[Representation], Any] | None
+) -> list[Score]:
+    representations = inputs.representations
     used = sorted({index for pair in pairs for index in pair})
     prepared: dict[int, Any] = {}
     unusable: dict[int, Score] = {}
     for index in used:
-        outcome = _prepare(metric, representations[index])
+        outcome = _prepare(metric, inputs, index, prepare)
         if isinstance(outcome, Score):
             unusable[index] = outcome
         else:
@@ -46,23 +67,30 @@ def score_pairs(metric: Metric, representations: Sequence[Representation], pairs
         if problem is not None:
             scores[position] = problem
     open_positions = [position for position in range(len(pairs)) if position not in scores]
-    slots = {index: slot for slot, index in enumerate(prepared)}
-    open_pairs = [(slots[pairs[position][0]], slots[pairs[position][1]]) for position in open_positions]
-    compared = _compare(metric, list(prepared.values()), open_pairs)
+    open_pairs = [pairs[position] for position in open_positions]
+    if metric.compare_many is None:
+        compared = [_compare_one(metric, inputs, a, b) for a, b in open_pairs]
+    else:
+        slots = {index: slot for slot, index in enumerate(prepared)}
+        compared = _compare(metric, inputs, list(prepared.values()), [(slots[a], slots[b]) for a, b in open_pairs])
     scores.update(zip(open_positions, compared, strict=True))
     return [scores[position] for position in range(len(pairs))]
 
 
-def _prepare(metric: Metric, representation: Representation) -> tuple[Any] | Score:
-    """Return what the metric compares, in a 1-tuple, or a score that says why it cannot compare this."""
+def _prepare(
+    metric: Metric, inputs: Inputs, index: int, prepare: Callable[[Representation], Any] | None
+) -> tuple[Any] | Score:
+    """Return what `compare_many` compares, in a 1-tuple, or a score that says why the metric cannot compare this."""
+    representation = inputs.representations[index]
     try:
         problem = _unusable(representation) or _lacking(metric, representation)
         if problem is not None:
             return problem
-        # Only `compare_many` knows what `prepare` made; the plain function takes matrices or representations.
-        if metric.prepare is not None and metric.compare_many is not None:
-            return (metric.prepared(representation),)
-        return (representation if metric.takes_representations else representation.matrix,)
+        if metric.compare_many is None:
+            return (None,)
+        if prepare is not None:
+            return (prepare(representation),)
+        return (inputs.side(index) if metric.prepare is None else inputs.prepared(index),)
     except FAILURES as error:
         return _failure(error)
 
@@ -109,26 +137,24 @@ def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | N
     return None
 
 
-def _compare(metric: Metric, prepared: Sequence[Any], pairs: Pairs) -> list[Score]:
-    """Score usable pairs: in one batch where the metric can, else (or where the batch fails) one by one."""
+def _compare(metric: Metric, inputs: Inputs, prepared: Sequence[Any], pairs: Pairs) -> list[Score]:
+    """Score usable pairs in one batch or, where the batch fails, one by one."""
     if not pairs:
         return []
-    if metric.compare_many is None:
-        return [_compare_one(metric, prepared[a], prepared[b]) for a, b in pairs]
     try:
-        values = metric.compare_many(prepared, pairs, **metric.parameters)
+        values = inputs.compare_many(prepared, pairs)
         if len(values) != len(pairs):
             return [Score.error(f"compare_many returned {len(values)} scores for {len(pairs)} pairs")] * len(pairs)
         return [_as_score(metric, value) for value in values]
     except FAILURES as error:
-        if len(pairs) == 1:
-            return [_failure(error)]
-        return [score for pair in pairs for score in _compare(metric, prepared, [pair])]
+        if len(pairs) == 1 or isinstance(error, ChangedInputError):
+            return [_failure(error)] * len(pairs)
+        return [score for pair in pairs for score in _compare(metric, inputs, prepared, [pair])]
 
 
-def _compare_one(metric: Metric, a: Any, b: Any) -> Score:
+def _compare_one(metric: Metric, inputs: Inputs, a: int, b: int) -> Score:
     try:
-        return _as_score(metric, metric.function(a, b, **metric.parameters))
+        return _as_score(metric, inputs.compare(a, b))
     except FAILURES as error:
         return _failure(error)
 
@@ -173,4 +199,6 @@ def _checked(metric: Metric, score: Score) -> Score:
 def _failure(error: BaseException) -> Score:
     if isinstance(error, NotApplicable):
         return Score.skip(str(error))
+    if isinstance(error, ChangedInputError):
+        return Score.error(str(error))
     return Score.error(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -96,6 +96,18 @@ class Representation:
             tensor = tensor.double()
         return cls(tensor, layouts[tensor.ndim], layer)
 
+    def derive_from(self, original: Representation) -> None:
+        """Copy what is computed from the activations from `original`, which this is a copy of, rather than compute it.
+
+        So it can be held against the original's, and is computed once for all copies.
+        """
+        self.__dict__["_original"] = original
+
+    @property
+    def _original(self) -> Representation | None:
+        original: Representation | None = self.__dict__.get("_original")
+        return original
+
     @property
     def feature_axis(self) -> int:
         """Axis of `activations` that holds the features."""
@@ -109,6 +121,8 @@ class Representation:
     @cached_property
     def matrix(self) -> Tensor:
         """Matrix `(rows, features)` under the suite's spatial rule, in the dtype of the activations."""
+        if self._original is not None:
+            return self._original.matrix.clone()
         if self.activations.ndim == 2:
             return self.activations
         inputs, features = self.activations.shape[0], self.features
@@ -128,6 +142,8 @@ class Representation:
     @cached_property
     def logits(self) -> Tensor:
         """Logits `(n, labels)` of the model continuing from these activations."""
+        if self._original is not None:
+            return self._original.logits.clone()
         if self.model is None:
             raise ValueError(f"{self.layer or 'the representation'} has no model")
         with torch.no_grad():
@@ -136,6 +152,8 @@ class Representation:
     @cached_property
     def log_probabilities(self) -> Tensor:
         """Log-softmax of the logits, `(n, labels)`, float64."""
+        if self._original is not None:
+            return self._original.log_probabilities.clone()
         return torch.log_softmax(self.logits.double(), dim=1)
 
     def offers(self, need: str) -> bool:

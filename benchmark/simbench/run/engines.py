@@ -26,6 +26,7 @@ from typing import Any, Protocol, TypeVar
 import cloudpickle
 
 from simbench.errors import NotApplicable, SimbenchError
+from simbench.process_state import preserved_state
 from simbench.registry import ENGINES, Registered, origin_of
 
 POLL_SECONDS = 0.1
@@ -105,7 +106,7 @@ def default_jobs() -> int:
 
 def run_task(task: Task, report: Report) -> Outcome:
     """Run a task in this process, with one torch thread; an exception becomes a failed outcome."""
-    with steady_arithmetic(), _reporting(partial(report, task.name)):
+    with preserved_state(), steady_arithmetic(), _reporting(partial(report, task.name)):
         ended = _attempt(task.function, task.arguments)
     return Outcome(task, *ended)
 
@@ -276,7 +277,7 @@ def _die_with(parent: Any) -> None:
 
 def _execute(payload: bytes) -> Ended:
     name, function, arguments = cloudpickle.loads(payload)
-    with steady_arithmetic(), _reporting(lambda units: _queue.put((name, units))):
+    with preserved_state(), steady_arithmetic(), _reporting(lambda units: _queue.put((name, units))):
         return _attempt(function, arguments)
 
 

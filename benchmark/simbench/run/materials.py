@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from torch import Tensor
 from simbench.data.conditions import with_shortcut
 from simbench.data.dataset import Dataset, Split, load_dataset
 from simbench.errors import SimbenchError
+from simbench.metrics.isolation import is_builtin, private_copy
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.models import checkpoint
 from simbench.models.loading import load_pretrained
@@ -122,7 +124,10 @@ class Materials:
         representation = self._synthetic(ref) if ref.model.generator is not None else self._stored(ref, with_fit)
         if ref.transform is None:
             return representation
-        return TRANSFORMS.get(ref.transform.name)(representation, **dict(ref.transform.parameters))
+        transform = TRANSFORMS.get(ref.transform.name)
+        if not is_builtin(transform.function):  # might work in place
+            representation = private_copy(representation)
+        return transform(representation, **dict(ref.transform.parameters))
 
     def build_arguments(self, ref: ModelRef) -> tuple[Any, dict[str, Any], tuple[int, ...], int]:
         """Return (architecture, parameters, input shape, classes) of a model."""
@@ -184,7 +189,10 @@ class Materials:
 
 
 def _reparametrised(model: Model, how: Named) -> Model:
-    return REPARAMETRISATIONS.get(how.name)(model, **dict(how.parameters))
+    reparametrisation = REPARAMETRISATIONS.get(how.name)
+    if not is_builtin(reparametrisation.function):  # might work in place
+        model = copy.deepcopy(model)
+    return reparametrisation(model, **dict(how.parameters))
 
 
 def _draw(dataset: Dataset, split: str, count: int, shortcut: float | None, device: str) -> Inputs:

@@ -3,7 +3,7 @@
 Inside `memoising()`, a function decorated with `@memoised` is called once for each matrix (and further arguments), and
 one decorated with `@memoised_over_pairs` once for each pair; every later call is given the first result. Outside, and
 for a matrix that has been changed in place since, nothing is memoised. A result belongs to all callers: nobody may
-change it in place.
+change it in place, and code from elsewhere is called `not_memoising()`.
 
 The least recently used results are dropped first, and all of them at the end of the block.
 """
@@ -42,12 +42,18 @@ class Memo:
         """Start without results; keep `limit` bytes of them at most."""
         self._limit = limit
         self._bytes = 0
-        self._kept: OrderedDict[Hashable, tuple[list[weakref.ref[Any]], Any, int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[list[weakref.ref[Any]], Any, int, list[int]]] = OrderedDict()
 
     def find(self, name: Hashable, owners: Sequence[Any]) -> tuple[Any] | None:
-        """Return, in a 1-tuple, the result for these very objects as they are now; None if there is none."""
+        """Return, in a 1-tuple, the result for these very objects as they are now; None if there is none.
+
+        A result that somebody changed in place is none.
+        """
         key = _key(name, owners)
         if key not in self._kept:
+            return None
+        if [times_changed(tensor) for tensor in _tensors(self._kept[key][1])] != self._kept[key][3]:
+            self._forget(key)
             return None
         self._kept.move_to_end(key)
         return (self._kept[key][1],)
@@ -58,7 +64,7 @@ class Memo:
         if size > self._limit:
             return
         refs = [weakref.ref(owner, lambda _: self._forget(key)) for owner in owners]
-        self._kept[key] = (refs, value, size)
+        self._kept[key] = (refs, value, size, [times_changed(tensor) for tensor in _tensors(value)])
         self._bytes += size
         while self._bytes > self._limit:
             self._forget(next(iter(self._kept)))
@@ -75,6 +81,16 @@ _memo: ContextVar[Memo | None] = ContextVar("memoised_steps", default=None)
 def memoising() -> Iterator[None]:
     """Memoise, inside the block, the steps that metrics have in common, within half of the memory limit."""
     token = _memo.set(Memo(half_of_limit()))
+    try:
+        yield
+    finally:
+        _memo.reset(token)
+
+
+@contextmanager
+def not_memoising() -> Iterator[None]:
+    """Memoise nothing inside the block: for code that might change a result in place, which belongs to all callers."""
+    token = _memo.set(None)
     try:
         yield
     finally:
@@ -129,20 +145,25 @@ def memoised_over_pairs(
 
 
 def _key(name: Hashable, owners: Sequence[Any]) -> Hashable:
-    return (name, *((id(owner), _version(owner)) for owner in owners))
+    return (name, *((id(owner), times_changed(owner)) for owner in owners))
 
 
-def _version(owner: Any) -> int:
+def times_changed(owner: Any) -> int:
     """Return how often a tensor was changed in place; tensors made for inference do not count that."""
     return owner._version if isinstance(owner, torch.Tensor) and not owner.is_inference() else 0
 
 
 def _bytes(value: Any) -> int:
     """Return the bytes of the tensors in a result; a view keeps all of the tensor that it is a view of."""
+    return sum(tensor.untyped_storage().nbytes() for tensor in _tensors(value))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Return the tensors in a result."""
     if isinstance(value, torch.Tensor):
-        return value.untyped_storage().nbytes()
+        return [value]
     if dataclasses.is_dataclass(value):
-        return sum(_bytes(getattr(value, field.name)) for field in dataclasses.fields(value))
+        return [tensor for field in dataclasses.fields(value) for tensor in _tensors(getattr(value, field.name))]
     if isinstance(value, tuple):
-        return sum(_bytes(part) for part in value)
-    return 0
+        return [tensor for part in value for tensor in _tensors(part)]
+    return []

@@ -29,7 +29,8 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
-from simbench.metrics.metric import Metric, Pairs, Score, of_representation
+from simbench.metrics.isolation import inputs_of
+from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, matrix_rows, with_inputs, wrapped, wrapper
 from simbench.seeds import seed_for
@@ -95,7 +96,7 @@ class Calibration(Wrapper):
     def compare_many(self, prepared: Sequence[Representation], pairs: Pairs, **_: Any) -> list[Score]:
         """Score many pairs of representations, calibrated."""
         once = PreparedOnce(self.metric)
-        observed = score_pairs(once.metric, prepared, pairs)
+        observed = once.score(prepared, pairs)
         usable = [pair for pair, score in zip(pairs, observed, strict=True) if score.status == "ok"]
         null = self._null_scores(once, prepared, usable)
         largest = _largest(once, prepared, usable)
@@ -111,7 +112,7 @@ class Calibration(Wrapper):
         for _ in range(self.permutations):
             order = {n: next(each) for n, each in orders.items()}
             permuted = [once.permuted(prepared[b], order[len(prepared[b].activations)]) for b in second]
-            scores = score_pairs(once.metric, [*prepared, *permuted], [(a, slots[b]) for a, b in pairs])
+            scores = once.score([*prepared, *permuted], [(a, slots[b]) for a, b in pairs])
             for values, score in zip(null, scores, strict=True):
                 values.append(score)
             once.forget(permuted)
@@ -160,19 +161,22 @@ class PreparedOnce:
 
     def __init__(self, metric: Metric) -> None:
         """Keep nothing yet; `metric` is the metric to score with."""
-        self._metric = metric
+        self.metric = metric
         self._kept: dict[int, Any] = {}
-        prepares = metric.prepare is not None and metric.compare_many is not None
-        self.metric = replace(metric, prepare=of_representation(self._prepare)) if prepares else metric
+
+    def score(self, representations: Sequence[Representation], pairs: Pairs) -> list[Score]:
+        """Score pairs, as `score_pairs` does."""
+        prepares = self.metric.prepare is not None and self.metric.compare_many is not None
+        return score_pairs(self.metric, representations, pairs, prepare=self._prepare if prepares else None)
 
     def _prepare(self, representation: Representation) -> Any:
         if id(representation) not in self._kept:
-            self._kept[id(representation)] = self._metric.prepared(representation)
+            self._kept[id(representation)] = inputs_of(self.metric, [representation]).prepared(0)
         return self._kept[id(representation)]
 
     def permuted(self, representation: Representation, order: Tensor) -> Representation:
         """Return the inputs in another order; prepare them too, if that takes no more than permuting rows."""
-        kept = self._kept.get(id(representation)) if self._metric.prepares_rows else None
+        kept = self._kept.get(id(representation)) if self.metric.prepares_rows else None
         if kept is None:
             return with_inputs(representation, order)
         stand_in = replace(representation)  # only looked at to see whether it is usable, which no order changes
@@ -202,7 +206,7 @@ def _largest(once: PreparedOnce, prepared: Sequence[Representation], pairs: Pair
     if math.isfinite(end):
         return [end] * len(pairs)
     used = sorted({side for pair in pairs for side in pair})
-    own = dict(zip(used, score_pairs(once.metric, prepared, [(side, side) for side in used]), strict=True))
+    own = dict(zip(used, once.score(prepared, [(side, side) for side in used]), strict=True))
     return [_mean_of_own(once.metric, [own[a], own[b]]) for a, b in pairs]
 
 

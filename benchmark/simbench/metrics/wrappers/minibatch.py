@@ -16,6 +16,7 @@ from pydantic import Field
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
+from simbench.metrics.isolation import guarded
 from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.moments import ROW_NORMS, Moments, accumulated
 from simbench.metrics.metric import Metric, Pairs, Score
@@ -67,5 +68,6 @@ class Minibatches(Wrapper):
 
     def _score(self, moments: Moments) -> Score | float:
         assert self.metric.from_sums is not None
-        score: Score | float = self.metric.from_sums(self.metric.function, moments, self.metric.parameters)
+        from_sums = guarded(self.metric, self.metric.from_sums)
+        score: Score | float = from_sums(self.metric.function, moments, self.metric.parameters)
         return score
