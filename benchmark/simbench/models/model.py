@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
+from simbench.models.capture import Capture, hooked, not_once
 from simbench.models.inputs import InputReader, are_whole, floating_dtype
 from simbench.representations.representation import Head, Layout
 
@@ -75,16 +76,23 @@ class Model:
         input_shape: tuple[int, ...],
         layers: Sequence[str] | None = None,
     ) -> Model:
-        """Wrap a network of a registered architecture; `layers` are those a suite lists, if it does."""
+        """Wrap a network of a registered architecture; `layers` are those a suite lists, if it does.
+
+        A layer that the network does not have concerns nobody but who reads it.
+        """
         named = tuple(layers) if layers is not None else architecture.layers(**parameters) or ()
         embedding_layer = architecture.embedding_layer(**parameters)
         layout = architecture.layout(**parameters)
         layouts = {layer: layout for layer in (*named, embedding_layer) if layer} if layout else {}
-        return cls(network, named, embedding_layer, layouts, input_shape)
+        modules = dict(network.named_modules())
+        model = cls(network, [layer for layer in named if layer in modules], None, layouts, input_shape)
+        model.embedding_layer = embedding_layer or model.embedding_layer
+        return model
 
     def with_network(self, network: nn.Module) -> Model:
         """Return a model with the same layers and another network of the same structure."""
-        model = Model(network, self._layers, self.embedding_layer, self._layouts, self.input_shape)
+        model = Model(network, self._layers, None, self._layouts, self.input_shape)
+        model.embedding_layer = self.embedding_layer
         model._examples = self._examples
         return model
 
@@ -143,20 +151,32 @@ class Model:
             UnknownNameError: the network has no such layer.
             SimbenchError: a layer puts out no tensor, or runs not exactly once in a pass.
         """
-        modules = {layer: self._module(layer) for layer in layers}
+        read = self.read(inputs, layers)
+        for result in read.values():
+            if isinstance(result, SimbenchError):
+                raise result
+        return {layer: result for layer, result in read.items() if isinstance(result, Tensor)}
+
+    def read(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor | SimbenchError]:
+        """Return the outputs of several layers, from one pass over the inputs `(n, …)`, or why a layer has none."""
+        results: dict[str, Tensor | SimbenchError] = {}
+        captures: list[Capture] = []
+        for layer in layers:
+            try:
+                captures.append(Capture(layer, self._module(layer)))
+            except UnknownNameError as error:
+                results[layer] = error
         self.see(inputs)
-        batches: dict[str, list[Tensor]] = {layer: [] for layer in modules}
         with torch.no_grad():
-            for batch in torch.split(inputs, EXTRACTION_BATCH):
-                read = self._reader.read(batch)
+            for batch in torch.split(inputs, EXTRACTION_BATCH) if captures else ():
+                as_read = self._reader.read(batch)
                 with ExitStack() as hooks:
-                    seen = {layer: hooks.enter_context(_captured(module, layer)) for layer, module in modules.items()}
-                    self.network(read)
-                for layer, outputs in seen.items():
-                    batches[layer].append(_only(outputs, layer).to(inputs.device))
-        gathered = {layer: torch.cat(outputs) for layer, outputs in batches.items()}
-        self._axes.update({layer: outputs.ndim for layer, outputs in gathered.items()})
-        return gathered
+                    for capture in captures:
+                        hooks.enter_context(capture.during(batch))
+                    self.network(as_read)
+        results |= {capture.layer: capture.result() for capture in captures}
+        self._axes.update({layer: output.ndim for layer, output in results.items() if isinstance(output, Tensor)})
+        return {layer: results[layer] for layer in layers}
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits `(n, labels)`, on the device of the inputs, without gradients."""
@@ -259,9 +279,10 @@ class Model:
                 )
             return replacement.to(output.dtype) if isinstance(output, Tensor) else replacement
 
-        with _hooked(self._module(layer), replace):
+        with hooked(self._module(layer), replace):
             logits = self._run(inputs)
-        _check_one_run(len(runs), layer)
+        if len(runs) != 1:
+            raise SimbenchError(not_once(layer, len(runs)))
         return logits
 
     def _module(self, layer: str) -> nn.Module:
@@ -304,39 +325,3 @@ def _linear_head(module: nn.Linear) -> Head:
     """Return a linear module as a read-out; one without a bias adds zeros."""
     bias = module.bias if module.bias is not None else module.weight.new_zeros(module.out_features)
     return Head(module.weight, bias)
-
-
-@contextmanager
-def _hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Iterator[None]:
-    """Hold a forward hook during the block, and remove it whatever happens in it."""
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _captured(module: nn.Module, layer: str) -> Iterator[list[Tensor]]:
-    """Capture the module's outputs during the block, one per run."""
-    outputs: list[Tensor] = []
-
-    def capture(_module: nn.Module, _arguments: object, output: object) -> None:
-        if not isinstance(output, Tensor):
-            raise SimbenchError(f'layer "{layer}" puts out a {type(output).__name__}, not a tensor')
-        # a later in-place operation would change what was seen; whole numbers are read as `from_array` reads them
-        seen = output.detach().clone()
-        outputs.append(seen if seen.is_floating_point() or seen.is_complex() else seen.double())
-
-    with _hooked(module, capture):
-        yield outputs
-
-
-def _only(outputs: list[Tensor], layer: str) -> Tensor:
-    _check_one_run(len(outputs), layer)
-    return outputs[0]
-
-
-def _check_one_run(runs: int, layer: str) -> None:
-    if runs != 1:
-        raise SimbenchError(f'layer "{layer}" runs {runs} times in a pass: its output is not one representation')

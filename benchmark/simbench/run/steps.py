@@ -122,6 +122,11 @@ class Steps:
             elif outcome.reason is not None:
                 reason = self._failed(f"reading {group[0].model}", outcome.reason)
                 unavailable.update({_place(planned): Score.error(reason) for planned in group})
+            else:
+                for planned in group:
+                    if planned.layer in outcome.value:
+                        reason = self._failed(f"reading {planned.model} {planned.layer}", outcome.value[planned.layer])
+                        unavailable[_place(planned)] = Score.error(reason)
             self.listener(Advanced("representations", len(group), str(group[0].model)))
         failed = sum(score.status == "error" for score in unavailable.values())
         self.listener(StageFinished("representations", failed))

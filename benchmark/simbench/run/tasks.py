@@ -64,8 +64,11 @@ def train_model(materials: Materials, planned: PlannedModel) -> None:
     materials.store.forget_failure("models", planned.key)
 
 
-def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
-    """Read layers of one model (under one reparametrisation) on one set of inputs in one pass, and store them."""
+def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> dict[str, str]:
+    """Read layers of one model (under one reparametrisation) on one set of inputs in one pass, and store them.
+
+    Return the reasons of the layers that cannot be read.
+    """
     materials.load_plugins()
     first = wanted[0]
     model = materials.model(first.model, first.reparametrisation)
@@ -80,10 +83,16 @@ def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> None:
                 "the premise of the test does not hold"
             )
         notes["largest_log_probability_change"] = f"{change:.3e}"
-    layers = model.activations_of(inputs, [planned.layer for planned in wanted])
+    layers = model.read(inputs, [planned.layer for planned in wanted])
+    unreadable: dict[str, str] = {}
     for planned in wanted:
+        output = layers[planned.layer]
+        if isinstance(output, SimbenchError):
+            unreadable[planned.layer] = str(output)
+            continue
         path = materials.store.make_room(materials.store.activations(planned.key))
-        save_activations(path, layers[planned.layer], notes | {"layer": planned.layer, "key": planned.key})
+        save_activations(path, output, notes | {"layer": planned.layer, "key": planned.key})
+    return unreadable
 
 
 def _largest_change(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
