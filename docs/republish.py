@@ -16,6 +16,7 @@ from simbench.bundles.contents import parse
 from simbench.bundles.pack import pack
 from simbench.publish.folder import publish
 from simbench.registry import METRICS
+from simbench.results.provenance import made_with
 from simbench.suite.load import load_suite
 
 BOARDS = Path(__file__).parents[1] / "leaderboard"
@@ -40,5 +41,7 @@ def republish(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if made_with().get("dirty"):
+        raise SystemExit("benchmark/ or suites/ has changes that are not committed: a board names its commit")
     for name in sys.argv[1:] or sorted(path.parent.name for path in BOARDS.glob(f"*/{BUNDLE}")):
         republish(BOARDS / name)

@@ -95,6 +95,21 @@ def test_no_metric_at_all_is_a_mistake(ran: Path, invoke: Invoke, verb: str) -> 
     assert "nothing to score: give one by --metric" in done.stderr
 
 
+@pytest.mark.parametrize("dirty", [True, False])
+def test_a_board_says_its_commit_and_a_dirty_checkout_is_named(
+    ran: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dirty: bool
+) -> None:
+    facts = {"simbench": "1.2.3", "commit": "abcdef" * 6, "dirty": dirty}
+    monkeypatch.setattr("simbench.bundles.pack.made_with", lambda: facts)
+    done = invoke("publish", ran / "tiny.yaml", "--store", ran / "store", "--out", "board")
+    assert done.exit_code == 0
+    warned = "warning: this simbench is not what commit abcdefabcdef holds: publish from a clean checkout"
+    assert (warned in done.stderr.splitlines()) == dirty
+    page = (tmp_path / "board/tiny/README.md").read_text()
+    assert f"| made with | commit {'abcdef' * 6}, dirty {'yes' if dirty else 'no'}, simbench 1.2.3 |" in page
+    assert invoke("verify", "board/tiny").exit_code == 0
+
+
 def test_json_is_one_document(bundle: Path, ran: Path, invoke: Invoke) -> None:
     done = invoke("verify", bundle, "--rescore", "--store", ran / "store", "--engine", "serial", "--json")
     document = json.loads(done.stdout)

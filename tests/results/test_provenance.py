@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from simbench.results.provenance import collect, identifier
+from simbench.results.provenance import collect, identifier, made_with
 
 FACTS = {"python": "3.11", "versions": {"torch": "2.4", "numpy": "1.26"}, "jobs": 2}
 
@@ -35,3 +36,37 @@ def test_facts_are_plain_data_and_complete() -> None:
     assert json.loads(json.dumps(facts)) == facts
     assert {"commit", "dirty", "versions", "python", "os", "cpu", "device", "jobs", "engine", "dtype"} <= set(facts)
     assert "torch" in facts["versions"]
+
+
+def checkout(folder: Path, package: str) -> Path:
+    """Return the folder of a package in a repository of one commit."""
+    (folder / package).mkdir(parents=True)
+    (folder / package / "code.py").write_text("x = 1\n")
+    commands = (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"])
+    for command in commands:
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+    return folder / package
+
+
+@pytest.mark.process
+def test_a_checkout_of_simbench_has_a_commit_and_may_be_dirty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = checkout(tmp_path, "benchmark/simbench")
+    monkeypatch.setattr("simbench.results.provenance.PACKAGE", package)
+    head = subprocess.run(["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    clean = made_with()
+    assert (clean["commit"], clean["dirty"]) == (head.stdout.strip(), False)
+    (tmp_path / "notes.txt").write_text("beside the code")
+    assert made_with() == clean
+    (package / "code.py").write_text("x = 2\n")
+    assert made_with() == {**clean, "dirty": True}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("place", ["vendored/simbench", "venv/lib/python3.11/site-packages/simbench"])
+def test_a_checkout_of_something_else_says_nothing_of_simbench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr("simbench.results.provenance.PACKAGE", checkout(tmp_path, place))
+    assert made_with().keys() == {"simbench"}
+    facts = collect(device="cpu", device_name="a cpu", jobs=2, engine="serial")
+    assert (facts["commit"], facts["dirty"]) == (None, None)

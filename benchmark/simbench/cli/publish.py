@@ -56,6 +56,12 @@ def command(
         print(write_files(out / board.suite / BUNDLE, proof))
         if bundle is not None:
             print(write_files(bundle, bundle_of(plan, place, with_models=True).files if bundle_models else proof))
+    made_with = board.provenance["made_with"]
+    if made_with.get("dirty"):
+        line = (
+            f"warning: this simbench is not what commit {made_with['commit'][:12]} holds: publish from a clean checkout"
+        )
+        remarks.print(line, markup=False, highlight=False, soft_wrap=True)
     missing = sorted(
         {
             f"{ranked.row.metric.label}: {verdict.status} on {test.id}: {verdict.reason}"

@@ -19,7 +19,7 @@ from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.resolve import MetricLike, gather_given
 from simbench.plan.plan import Plan, make_plan
 from simbench.plan.suite_metrics import gather_metrics
-from simbench.results.provenance import collect, cpu_name
+from simbench.results.provenance import collect, cpu_name, made_with
 from simbench.results.store import Store
 from simbench.run.engines import default_jobs, make_engine
 from simbench.run.events import Listener, Warned, ignore
@@ -182,7 +182,8 @@ def stored_results(
     place = store if isinstance(store, Store) else Store(Path(store) if store is not None else None)
     plan = prepare(suite, metrics, suite_metrics=suite_metrics)
     records = stored_records(plan, place)
-    return grade(plan, records, {"runs": runs_behind(place, records)}), score_table(plan, records)
+    provenance = {"made_with": made_with(), "runs": runs_behind(place, records)}
+    return grade(plan, records, provenance), score_table(plan, records)
 
 
 def _counted(number: int, noun: str) -> str:
