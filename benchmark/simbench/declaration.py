@@ -118,6 +118,15 @@ class Declaration:
         return transform in with_implied(self.invariant_to)
 
 
+def range_text(low: float | None, high: float | None) -> str:
+    """Return a range as text, None for an infinite end.
+
+    >>> range_text(0.0, None), range_text(-1, 1)
+    ('[0, ∞)', '[-1, 1]')
+    """
+    return f"{'(−∞' if low is None else f'[{low:.4g}'}, {'∞)' if high is None else f'{high:.4g}]'}"
+
+
 class MetricInfo(BaseModel):
     """A metric as boards and bundles describe it: what it declares, and what follows from its code.
 

@@ -13,11 +13,16 @@ import pytest
 from rich.console import Console
 from tests.board.evidence_boards import evident_board
 
+from simbench.board.cells import cell, state, threshold
 from simbench.board.document import Document, to_document
+from simbench.board.evidence import evidence_of
+from simbench.board.layer_grids import heat_map
+from simbench.declaration import range_text
 from simbench.errors import SimbenchError
 from simbench.publish.folder import publish
 from simbench.publish.markdown import to_markdown
 from simbench.publish.page import fragment, to_html
+from simbench.publish.rendering import unpacked
 from simbench.publish.tables import grades_csv
 from simbench.publish.terminal import reasons
 from simbench.verdicts.verdict import Verdict
@@ -68,6 +73,28 @@ def reversed_arguments(folder):
     """A board made anew, the folder and the scores."""
     board, scores = evident_board()
     return board, folder, scores
+
+
+def test_the_page_is_given_outcomes_bounds_ranges_and_means_and_derives_none():
+    board, scores = evident_board()
+    page = unpacked(to_html(board, scores).encode()).decode()
+    starts = re.finditer(r'data-type="application/json"[^>]*>', page)
+    parts = [json.JSONDecoder().raw_decode(page, start.end())[0] for start in starts]
+    document = next(part for part in parts if "columns" in part)
+    assert [column["threshold"] for column in document["columns"]] == list(map(threshold, board.columns))
+    for ranked, record in zip(board.rows, document["rows"], strict=True):
+        assert {name: of_test["state"] for name, of_test in record["tests"].items()} == {
+            column.id: state(cell(ranked.row, column)) for column in board.columns
+        }
+        assert record["range"] == range_text(*record["declaration"]["value_range"])
+    blocks = {part["test"]: part for part in parts if "test" in part}
+    for block in evidence_of(board, scores).tests:
+        for label, metric in block.metrics.items():
+            means = blocks[block.test]["metrics"][label]["means"]
+            assert [mean is None for mean in means] == [layout.pairs == 1 for layout in block.maps]
+            for layout, mean in zip(block.maps, means, strict=True):
+                assert mean is None or mean == pytest.approx(heat_map(layout, metric).mean.ravel().tolist(), rel=1e-5)
+    assert any(block.maps[0].pairs > 1 for block in evidence_of(board, scores).tests if block.maps)
 
 
 def test_nothing_is_written_outside_the_folder(make, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from simbench.board.board import Board, BoardColumn, RankedRow, Row
 from simbench.board.remarks import Remark
+from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Verdict
 
 PASSED, FAILED, PARTLY = "✓", "✗", "~"
@@ -80,6 +81,16 @@ def state(verdict: Verdict) -> str:
     if verdict.status != "ok":
         return verdict.status
     return {True: "passed", False: "failed", None: "partly"}[verdict.passed]
+
+
+def threshold(column: BoardColumn) -> float | None:
+    """Return the grade that `pass_if` compares with; None for a rule that is no bound.
+
+    >>> threshold(BoardColumn("identity", "identity", ">= 0.95", ""))
+    0.95
+    """
+    match = PASS_IF.match(column.pass_if)
+    return None if match is None else float(match[2])
 
 
 def grade_text(verdict: Verdict) -> str:

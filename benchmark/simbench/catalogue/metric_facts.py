@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from simbench.catalogue.measured import measured_of
-from simbench.declaration import with_implied
+from simbench.declaration import range_text, with_implied
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -51,9 +51,8 @@ def direction_and_range(facts: Mapping[str, Any]) -> str:
     >>> direction_and_range({"higher_is_more_similar": False, "value_range": [0.0, None]})
     '↓ [0, ∞)'
     """
-    low, high = facts["value_range"]
     arrow = "↑" if facts["higher_is_more_similar"] else "↓"
-    return f"{arrow} {'(−∞' if low is None else f'[{low:.4g}'}, {'∞)' if high is None else f'{high:.4g}]'}"
+    return f"{arrow} {range_text(*facts['value_range'])}"
 
 
 def invariance_codes(names: Iterable[str]) -> str:

@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simbench.board.board import Board, BoardColumn, RankedRow
-from simbench.board.cells import cell, state
-from simbench.plots.grades import threshold
+from simbench.board.cells import cell, state, threshold
 from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, WORDS, new_figure, shortened, wrapped
 
 ACROSS = 4

@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simbench.board.board import Board, BoardColumn, RankedRow
-from simbench.board.cells import cell, state
+from simbench.board.cells import cell, state, threshold
 from simbench.plots.style import GREY, LIGHT, LOOKS, legend_of_states, looks, new_figure, shortened
-from simbench.suite.schema import PASS_IF
 
 ROW = 0.19
 PANEL = 1.25
@@ -34,16 +33,6 @@ def grades(board: Board) -> Figure:
     states = {state(cell(row.row, test)) for row in rows for test in tests}
     legend_of_states(figure, panels[0], states & set(LOOKS))
     return figure
-
-
-def threshold(test: BoardColumn) -> float | None:
-    """Return the lowest grade that passes.
-
-    >>> threshold(BoardColumn("identity", "identity", ">= 0.95", ""))
-    0.95
-    """
-    match = PASS_IF.match(test.pass_if)
-    return None if match is None else float(match[2])
 
 
 def title_of(name: str) -> str:

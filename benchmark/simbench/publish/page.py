@@ -31,14 +31,16 @@ from simbench.board.cells import (
     seconds_text,
     short_id,
     state,
+    threshold,
     tie_text,
 )
-from simbench.board.document import to_document
-from simbench.board.evidence import evidence_of
+from simbench.board.document import json_safe, to_document
+from simbench.board.evidence import EvidenceBlock, evidence_of
+from simbench.board.layer_grids import heat_map
 from simbench.board.provenance import provenance_lines
 from simbench.board.remarks import Remark
 from simbench.board.scores import ScoreRow
-from simbench.declaration import Declaration, MetricInfo
+from simbench.declaration import Declaration, MetricInfo, range_text
 from simbench.publish.rendering import PACKED_TYPE, compact_json, packed, render, source
 from simbench.verdicts.verdict import Verdict
 
@@ -116,11 +118,11 @@ DIGITS = 6
 
 def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
     """Return the whole page, with the scores behind the board."""
-    evidence = _shortened(evidence_of(board, scores).model_dump(mode="json"))
+    evidence = evidence_of(board, scores)
     elements = [
-        PackedElement("application/json", compact_json(_shortened(to_document(board))), id="board"),
-        PackedElement("application/json", compact_json(evidence["representations"]), id="representations"),
-        *(PackedElement("application/json", compact_json(block), test=block["test"]) for block in evidence["tests"]),
+        PackedElement("application/json", _compact(_board_data(board)), id="board"),
+        PackedElement("application/json", _compact(evidence.representations), id="representations"),
+        *(PackedElement("application/json", _compact(_block_data(block)), test=block.test) for block in evidence.tests),
         *(PackedElement("text/javascript", source(name)) for name in SCRIPTS),
     ]
     return _render(
@@ -138,6 +140,33 @@ def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
 def fragment(board: Board) -> str:
     """Return the table alone, for a notebook; its style touches nothing else on the page."""
     return _render("fragment.html.j2", board)
+
+
+def _board_data(board: Board) -> dict[str, Any]:
+    """Return the board's document, with outcomes, bounds and ranges as its tables and pictures show them."""
+    document = to_document(board)
+    for column, record in zip(board.columns, document["columns"], strict=True):
+        record["threshold"] = threshold(column)
+    for ranked, record in zip(board.rows, document["rows"], strict=True):
+        record["range"] = range_text(*record["declaration"]["value_range"])
+        for column in board.columns:
+            record["tests"][column.id]["state"] = state(cell(ranked.row, column))
+    return document
+
+
+def _block_data(block: EvidenceBlock) -> dict[str, Any]:
+    """Return the evidence of a test, with the mean scores on every map; a map of one pair has none."""
+    data = block.model_dump(mode="json")
+    for label, metric in block.metrics.items():
+        data["metrics"][label]["means"] = [
+            json_safe(heat_map(layout, metric).mean.ravel().tolist()) if layout.pairs > 1 else None
+            for layout in block.maps
+        ]
+    return data
+
+
+def _compact(value: Any) -> str:
+    return compact_json(_shortened(value))
 
 
 def _shortened(value: Any) -> Any:

@@ -8,14 +8,13 @@ const details = (() => {
   const MOST = 3, SCORES_SHOWN = 300;
   let listener = () => {};
 
-  const stateOf = (cell) => (cell.status !== "ok" ? cell.status : { true: "passed", false: "failed", null: "partly" }[cell.passed]);
   const MARKS = { passed: "✓ passed", failed: "✗ failed", partly: "~ in part", skip: "skipped", error: "error", missing: "missing" };
 
   const list = (pairs) => h("dl", {}, pairs.filter(([, value]) => value !== "" && value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   const spoken = (value) => (Array.isArray(value) ? value.join(", ") : value !== null && typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${spoken(v)}`).join(", ") : String(value));
 
-  const verdict = (cell) => h("p", { className: `outcome ${stateOf(cell)}` },
-    h("strong", {}, MARKS[stateOf(cell)]), cell.grade === null ? "" : ` ${cell.grade.toFixed(3)}`,
+  const verdict = (cell) => h("p", { className: `outcome ${cell.state}` },
+    h("strong", {}, MARKS[cell.state]), cell.grade === null ? "" : ` ${cell.grade.toFixed(3)}`,
     cell.interval ? h("span", { className: "soft" }, ` [${cell.interval.map((one) => one.toFixed(2)).join(", ")}]`) : "");
 
   const beside = (metric, column, state, domain) => {
@@ -117,7 +116,6 @@ const details = (() => {
 
   /* A property as its author declared it, in words. */
   const declared = (name, value) => {
-    if (name === "value_range") return `${value[0] === null ? "(−∞" : `[${value[0]}`}, ${value[1] === null ? "∞)" : `${value[1]}]`}`;
     if (typeof value === "boolean") return value ? "yes" : "no";
     return name === "invariant_to" ? words(spoken(value)) : value === null ? "" : spoken(value);
   };
@@ -133,7 +131,7 @@ const details = (() => {
     dialog.replaceChildren(heading(row.metric),
       h("div", { className: "words" }, h("p", {}, row.summary)),
       list([
-        ...Object.entries(row.declaration).filter(([name]) => name !== "name").map(([name, value]) => [words(name), declared(name, value)]),
+        ...Object.entries(row.declaration).filter(([name]) => name !== "name").map(([name, value]) => [words(name), name === "value_range" ? row.range : declared(name, value)]),
         ["interface", row.interface], ["parameters", spoken(row.parameters)], ["identity", row.identity], ["defined at", row.origin],
       ]),
       h("div", { className: "scroll" }, h("table", { className: "verdicts" }, h("tbody", {}, lines))));

@@ -102,12 +102,12 @@ const evidence = (() => {
 
   /* The maps that the comparisons of a test fill, layer × layer or model × model, with the scores of one metric. */
   const mapsOf = (metric, test) => {
-    const found = blockOf(metric, test), all = scores(metric, test);
-    return !found ? [] : found.block.maps.map((map) => ({ ...map, cells: map.entries.map((places, at) => {
-      const behind = places.map((place) => all[place]), known = behind.filter((one) => one.value !== null);
+    const asked = blockOf(metric, test), all = scores(metric, test);
+    return !asked ? [] : asked.block.maps.map((map, index) => ({ ...map, cells: map.entries.map((places, at) => {
+      const behind = places.map((place) => all[place]), means = asked.mine.means[index];
       return {
         row: map.rows[Math.floor(at / map.columns.length)], column: map.columns[at % map.columns.length],
-        value: known.length ? known.reduce((sum, one) => sum + one.value, 0) / known.length : null,
+        value: means ? means[at] : behind[0]?.value ?? null,
         marked: behind.filter((one) => one.marked).length,
         // What a test does not compare, such as a layer with itself, says so.
         reason: behind.length ? behind[0].reason : "not compared",

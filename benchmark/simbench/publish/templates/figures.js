@@ -106,10 +106,9 @@ const figures = (() => {
   const bars = (row, column) => {
     const rows = barsOf(row, column);
     if (!rows.length || rows.length > MOST_NAMES) return null;
-    const bound = /^>=?\s*([\d.]+)$/.exec(column.pass_if.trim());
     const uncertain = rows.some((one) => one.low !== null);
     return {
-      svg: charts.bars({ bars: rows, pass: bound ? Number(bound[1]) : null, label: `Grades of ${row.metric} on ${column.id}` }),
+      svg: charts.bars({ bars: rows, pass: column.threshold, label: `Grades of ${row.metric} on ${column.id}` }),
       name: `${fileName(board.suite, column.id, row.metric)}-grades`,
       caption: `Bars: grades${uncertain ? "; thin lines: 95 % intervals" : ""}; dashed: needed to pass.`,
       table: [["name", "grade", "low", "high"], ...rows.map((one) => [one.name, one.grade, one.low, one.high])],

@@ -145,7 +145,7 @@
       "#seconds": [["seconds", (row) => row.seconds]],
     };
     const ofTest = (id) => [
-      [`${id} verdict`, (row) => { const { status, passed } = row.tests[id]; return status !== "ok" ? status : passed === null ? "partly" : passed ? "passed" : "failed"; }],
+      [`${id} verdict`, (row) => row.tests[id].state],
       [`${id} grade`, (row) => row.tests[id].grade],
       [`${id} low`, (row) => row.tests[id].interval?.[0]],
       [`${id} high`, (row) => row.tests[id].interval?.[1]],
