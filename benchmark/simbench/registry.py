@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import linecache
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.parameters import checked_parameters
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # The module of what is defined in a notebook or typed at the prompt.
 INTERACTIVE = "__main__"
+# The attribute of a module imported from a file that holds the bytes which were executed.
+SOURCE = "__simbench_source__"
 ENTRY_POINT_GROUP = "simbench"
 # What the names of modules start with that are imported from a file by its path.
 FILE_MODULE = "simbench_file_"
@@ -286,19 +290,24 @@ def _import_file(path: Path) -> ModuleType:
 
     if not path.is_file():
         raise SimbenchError(f"no such file: {path}")
+    source = path.read_bytes()
     # Not hash(): that of a string differs from process to process.
     name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
+    # A file that was edited since, as between two runs of a notebook, is another module.
+    if name in sys.modules and getattr(sys.modules[name], SOURCE, source) == source:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise SimbenchError(f"not a Python file: {path}")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, SOURCE, source)
     sys.modules[name] = module
+    linecache.checkcache(str(path.resolve()))
     # No other process can import this name, so what the file defines travels to workers by value.
     cloudpickle.register_pickle_by_value(module)
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader, whose cache of byte code tells files apart by second and size.
+        exec(compile(source, str(path.resolve()), "exec", dont_inherit=True), vars(module))
     except SimbenchError:
         sys.modules.pop(name, None)
         raise
@@ -326,6 +335,8 @@ def origin_of(component: Callable[..., Any]) -> Origin:
     component = inspect.unwrap(component)
     code = getattr(component, "__code__", None)
     module = component.__module__
+    if code is not None and not module.startswith("simbench."):
+        source_hash(component)  # of the file as it is now, before anybody edits it
     if code is not None:
         return Origin(module, code.co_filename, code.co_firstlineno)
     file = getattr(sys.modules.get(module), "__file__", None) or "<interactive>"
@@ -340,14 +351,26 @@ def source_hash(function: Callable[..., Any]) -> str:
     """Hash the source of a component that declares no version, to stand for one.
 
     It is the hash of the file that defines the function (helpers beside it count), else of its own source or byte code.
+    It is that of the first call for a function, which is made when the function is registered: later edits of the file
+    are no edits of the function.
     """
     function = inspect.unwrap(getattr(function, "__func__", function))
+    if function not in _hashes:
+        _hashes[function] = f"source-{hashlib.sha256(_source(function)).hexdigest()[:12]}"
+    return _hashes[function]
+
+
+_hashes: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+
+
+def _source(function: Callable[..., Any]) -> bytes:
+    executed = getattr(function, "__globals__", {}).get(SOURCE)
+    if isinstance(executed, bytes):
+        return executed
     file = Path(function.__code__.co_filename)
     if file.suffix == ".py" and file.is_file():
-        text = file.read_bytes()
-    else:
-        try:
-            text = inspect.getsource(function).encode()
-        except OSError:
-            text = function.__code__.co_code + repr(function.__code__.co_consts).encode()
-    return "source-" + hashlib.sha256(text).hexdigest()[:12]
+        return file.read_bytes()
+    try:
+        return inspect.getsource(function).encode()
+    except OSError:
+        return function.__code__.co_code + repr(function.__code__.co_consts).encode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError, UnknownNameError
@@ -44,6 +43,8 @@ class PlannedModel:
     """None for synthetic models."""
     teacher: ModelRef | None = None
     """Model whose logits are the targets of the training, if any."""
+    source: Mapping[str, Any] | str | None = None
+    """What stands in the key for the data of the training, or for the weights that are loaded."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Plan:
     """Memoised, since grading asks for each key many times."""
     _comparisons: dict[tuple[str, str], tuple[Comparison, ...]] = field(default_factory=dict, compare=False)
     """Memoised by test and metric, since expansion, grading and the evidence all ask for them."""
+    _inputs: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
+    """Looked up once, so that all keys of a plan are of the same files."""
 
     def groups_of(self, test: SanityTest) -> list[ModelGroup]:
         """Return the model groups that a test names."""
@@ -115,10 +118,12 @@ class Plan:
         wanted = METRICS.get(named.name).with_parameters(dict(named.parameters))
         return next((planned.metric for planned in self.metrics if planned.metric.label == wanted.label), wanted)
 
-    @cached_property
+    @property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
         """Dataset, split and number of inputs of `probe` and of `fit`."""
-        return {side: input_spec(self.suite, side) for side in ("probe", "fit")}
+        if not self._inputs:
+            self._inputs.update({side: input_spec(self.suite, side) for side in ("probe", "fit")})
+        return self._inputs
 
     def planned_activations(
         self, model: ModelRef, layer: str, reparametrisation: Named | None, inputs: str
@@ -283,7 +288,8 @@ def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
     teacher = _teacher(suite, spec)
     if teacher is not None and spec.train is not None and spec.train.distil is not None:
         content["distil"] = {"teacher": teacher.key, "loss": spec.train.distil.loss}
-    return PlannedModel(ref, digest("model", content), spec, None if teacher is None else teacher.ref)
+    source = content["data"] if spec.train is not None else content["load"]
+    return PlannedModel(ref, digest("model", content), spec, None if teacher is None else teacher.ref, source)
 
 
 def _teacher(suite: Suite, spec: ModelSpec) -> PlannedModel | None:

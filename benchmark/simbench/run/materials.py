@@ -1,11 +1,15 @@
-"""Materials of a task: datasets, models and representations, read from the store and kept while a worker lives."""
+"""Materials of a task: datasets, models and representations, read from the store and kept while a worker lives.
+
+What is kept goes by content, never by path alone: a worker, or the one process of a notebook, outlives the files.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,13 +22,14 @@ from simbench.errors import SimbenchError
 from simbench.metrics.isolation import is_builtin, private_copy
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.models import checkpoint
-from simbench.models.loading import load_pretrained
+from simbench.models.loading import load_pretrained, weights_in_key
 from simbench.models.model import Model
+from simbench.models.model_record import read_record
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.references import ModelRef, Named, RepresentationRef
-from simbench.registry import ARCHITECTURES, GENERATORS, REPARAMETRISATIONS, TRANSFORMS, import_reference
+from simbench.registry import ARCHITECTURES, DATASETS, GENERATORS, REPARAMETRISATIONS, TRANSFORMS, import_reference
 from simbench.representations.representation import Representation, SpatialRule
-from simbench.representations.storage import load_activations
+from simbench.representations.storage import load_activations, stored_checksum
 from simbench.results.store import Store
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, Suite
@@ -77,6 +82,8 @@ class Materials:
     store_root: Path
     device: str
     memory_limit: int = DEFAULT
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in the keys for each dataset, by its declaration: of a file, the hash of its content."""
 
     @classmethod
     def of(cls, plan: Plan, store: Store, device: str, memory_limit: int = DEFAULT) -> Materials:
@@ -86,7 +93,7 @@ class Materials:
             for key, planned in plan.activations.items()
         }
         heads = {name: group.embedding_layer for name, group in plan.groups.items()}
-        return cls(plan.suite, plan.models, keys, heads, store.root, device, memory_limit)
+        return cls(plan.suite, plan.models, keys, heads, store.root, device, memory_limit, _planned_data(plan))
 
     @property
     def store(self) -> Store:
@@ -99,25 +106,26 @@ class Materials:
             import_reference(reference)
 
     def dataset(self, component: Component) -> Dataset:
-        """Return a dataset by its declaration."""
-        cache = self.store.data
-        key = (cache, component.model_dump_json())
-        return _datasets.get(key, lambda: load_dataset(component.name, component.parameters, cache))
+        """Return a dataset by its declaration; raise `SimbenchError` if its file is not that of the plan any more."""
+        return _datasets.get(self._data_key(component), lambda: self._loaded(component))
 
     def inputs(self, side: str) -> Inputs:
         """Return the inputs that `probe` or `fit` names, on the device."""
         probe = self.suite.probe
         split, count = (probe.fit.split, probe.fit.inputs) if side == "fit" else (probe.split, probe.inputs)
-        key = (self.store.data, probe.dataset.model_dump_json(), split, count, probe.shortcut, self.device)
-        return _inputs.get(key, lambda: _draw(self.dataset(probe.dataset), split, count, probe.shortcut, self.device))
+        return _inputs.get(
+            self._inputs_key(side),
+            lambda: _draw(self.dataset(probe.dataset), split, count, probe.shortcut, self.device),
+        )
 
     def model(self, ref: ModelRef, reparametrisation: Named | None = None) -> Model:
         """Return a trained or loaded model on the device, possibly reparametrised; one object per model and worker."""
-        key = (self.store_root, self.models[ref].key, self.device)
+        key = self._model_key(ref)
         model = _models.get((*key, None), lambda: self._model(ref))
         if reparametrisation is None:
             return model
-        return _models.get((*key, reparametrisation), lambda: _reparametrised(model, reparametrisation))
+        revision = REPARAMETRISATIONS.get(reparametrisation.name).revision
+        return _models.get((*key, reparametrisation, revision), lambda: _reparametrised(model, reparametrisation))
 
     def representation(self, ref: RepresentationRef, *, with_fit: bool) -> Representation:
         """Return the representation of a reference: stored or synthetic activations, under its transform."""
@@ -149,6 +157,8 @@ class Materials:
         arguments = (*self.build_arguments(ref), planned.spec.layers)
         if planned.spec.load is not None:
             model = load_pretrained(planned.spec.load, *arguments)
+            if weights_in_key(planned.spec.load, planned.spec.architecture.name) != planned.source:
+                raise SimbenchError(f"{planned.spec.load} has changed since this run was planned; start it again")
         else:
             model = checkpoint.load(self.store.model(planned.key), *arguments, key=planned.key)
         model.see(self.inputs("probe").inputs)
@@ -175,7 +185,36 @@ class Materials:
 
     def _activations(self, key: str) -> Tensor:
         path = self.store.activations(key)
-        return _tensors.get((path, self.device), lambda: load_activations(path, key).to(self.device))
+        content = (key, stored_checksum(path), self.device)
+        return _tensors.get(content, lambda: load_activations(path, key).to(self.device))
+
+    def _loaded(self, component: Component) -> Dataset:
+        loaded = load_dataset(component.name, component.parameters, self.store.data)
+        source = DATASETS.get(component.name)
+        planned = self.data.get(component.model_dump_json())
+        # Hashed after it was read: then no change in between can go unnoticed.
+        if source.files and planned is not None and source.identity(component.parameters) != planned:
+            files = ", ".join(str(source.checked(component.parameters)[name]) for name in sorted(source.files))
+            raise SimbenchError(f"{files} has changed since this run was planned; start it again")
+        return loaded
+
+    def _data_key(self, component: Component) -> tuple[Hashable, ...]:
+        declared = component.model_dump_json()
+        identity = self.data.get(declared) or DATASETS.get(component.name).identity(component.parameters)
+        return (self.store_root, declared, json.dumps(identity, sort_keys=True))
+
+    def _inputs_key(self, side: str) -> tuple[Hashable, ...]:
+        probe = self.suite.probe
+        chosen = (probe.fit.split, probe.fit.inputs) if side == "fit" else (probe.split, probe.inputs)
+        return (*self._data_key(probe.dataset), *chosen, probe.shortcut, self.device)
+
+    def _model_key(self, ref: ModelRef) -> tuple[Hashable, ...]:
+        """Return all that a model object depends on: its key and weights, and the probe, on which it is measured."""
+        planned = self.models[ref]
+        assert planned.spec is not None
+        trained = planned.spec.load is None
+        weights = read_record(self.store.model(planned.key), planned.key).weights_sha256 if trained else None
+        return (planned.key, weights, tuple(planned.spec.layers or ()), *self._inputs_key("probe"))
 
     def _synthetic(self, ref: RepresentationRef) -> Representation:
         assert ref.model.generator is not None
@@ -186,6 +225,21 @@ class Materials:
             common |= {"model": made.model, "at_head": True, "classes": len(made.model.unembedding)}
         fit = Representation(made.fit, targets=made.fit_targets, **common)
         return Representation(made.probe, targets=made.probe_targets, fit=fit, **common)
+
+
+def _planned_data(plan: Plan) -> dict[str, Any]:
+    """Return what stands for each dataset in the keys of a plan; raise `SimbenchError` if a file changed meanwhile."""
+    declared = [(plan.suite.probe.dataset, plan.inputs["probe"]["dataset"])]
+    for model in plan.models.values():
+        if model.spec is not None and model.spec.train is not None:
+            declared.append((model.spec.train.dataset, model.source))
+    data: dict[str, Any] = {}
+    for component, identity in declared:
+        if data.setdefault(component.model_dump_json(), identity) != identity:
+            raise SimbenchError(
+                f'a file of dataset "{component.name}" changed while the run was planned; start it again'
+            )
+    return data
 
 
 def _reparametrised(model: Model, how: Named) -> Model:
