@@ -102,3 +102,16 @@ def test_a_sound_bundle_passes_and_joins_the_board(checkout: Path) -> None:
     merged = run(MERGE, checkout)
     assert merged.returncode == 0, merged.stdout + merged.stderr
     assert (checkout / "merged" / "quick" / "leaderboard.json").is_file()
+
+
+def test_a_bundle_joins_the_board_that_is_published(checkout: Path) -> None:
+    shutil.copytree(ROOT / "leaderboard" / "quick", checkout / "base" / "leaderboard" / "quick")
+    shutil.copy(ROOT / "leaderboard" / "quick" / "bundle.zip", checkout / "proposed" / "submissions" / "quick-a.zip")
+    merged = run(MERGE, checkout)
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+    assert "cka: quick and quick-a.zip agree" in merged.stderr
+
+
+def test_what_is_no_bundle_joins_no_board(checkout: Path) -> None:
+    (checkout / "proposed" / "submissions" / "quick-b.zip").write_bytes(b"no bundle")
+    assert run(MERGE, checkout).returncode != 0

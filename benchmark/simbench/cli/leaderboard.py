@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from simbench.cli.options import DropOption
+
 
 class LeaderboardAction(StrEnum):
     """Actions of `simbench leaderboard`."""
@@ -34,15 +36,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--drop",
-            metavar="METRIC",
-            help="Leave this row out, also one that stands on the board in --out; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    drop: DropOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("leaderboard"),
 ) -> None:
     """Combine bundles into one leaderboard; check each first, and keep each metric's origin."""

@@ -75,6 +75,15 @@ SuiteMetricsOption = Annotated[
         show_default=False,
     ),
 ]
+DropOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop",
+        metavar="METRIC",
+        help="Let this row of the board that stands in --out go; repeatable.",
+        show_default=False,
+    ),
+]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="TEST", help="Only this test of the suite; repeatable.", show_default=False),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from simbench.cli.options import MetricOption, StoreOption, SuiteArgument, SuiteMetricsOption
+from simbench.cli.options import DropOption, MetricOption, StoreOption, SuiteArgument, SuiteMetricsOption
 
 
 def command(
@@ -28,6 +28,7 @@ def command(
     bundle_models: Annotated[
         bool, typer.Option("--bundle-models", help="Put the trained weights into the bundle, too.")
     ] = False,
+    drop: DropOption = None,
     csv: Annotated[
         bool, typer.Option("--csv", help="Write the scores as CSV, too; it is large, and Parquet has the same.")
     ] = False,
@@ -39,8 +40,11 @@ def command(
     from simbench.errors import ExitCode, SimbenchError
     from simbench.publish.folder import publish
     from simbench.run.session import prepare, stored_results
+    from simbench.verify.published import refuse_loss, standing_rows
 
     plan = prepare(suite, metric or (), suite_metrics=suite_metrics)
+    rows = [planned.metric.label for planned in plan.board]
+    refuse_loss(rows, standing_rows(out / plan.suite.suite), drop or (), "choose another folder by --out")
     place, remarks = read_store(store), progress_console()
     try:
         proof, board, scores = bundle_of(plan, place)

@@ -17,6 +17,7 @@ from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan
 from simbench.references import Comparison
 from simbench.results.record import ScoreRecord
+from simbench.verify.published import refuse_loss
 from simbench.verify.regrade import check_files, check_grades, checked_records
 from simbench.verify.reproduction import Allowance, DeviationClass, count_classes, counted, settled
 
@@ -126,7 +127,8 @@ def merge(
             _check_code(earlier.metric, entry.metric, earlier.origin, origin)
             seconds.append(_compared(earlier, entry))
             entries[entry.metric.label] = _joined(earlier, entry)
-    _check_rows(entries, standing, drop)
+    rows = [label for label, entry in entries.items() if entry.metric.on_board]
+    refuse_loss(rows, standing, drop, "give its bundle first")
     entries = {label: _off_board(entry) if label in drop else entry for label, entry in entries.items()}
     records = {label: entry.records for label, entry in entries.items()}
     metrics: list[Metric] = [recorded_metric(entry.metric) for entry in entries.values() if entry.metric.on_board]
@@ -162,20 +164,6 @@ def _check_suite(first_origin: str, first: Contents, origin: str, contents: Cont
     if places:
         raise DisagreementError(
             f"{first_origin} and {origin} are both of {first.title} and differ in {', '.join(places[:5])}"
-        )
-
-
-def _check_rows(entries: Mapping[str, _Entry], standing: Collection[str], drop: Collection[str]) -> None:
-    """Raise an error if a row that stood there would be lost, or one to drop was never there."""
-    rows = [label for label, entry in entries.items() if entry.metric.on_board]
-    for label in drop:
-        if label not in {*rows, *standing}:
-            raise UnknownNameError("row", label, {*rows, *standing})
-    lost = [label for label in standing if label not in {*rows, *drop}]
-    if lost:
-        raise SimbenchError(
-            f"{len(lost)} rows of the board that stands there are in none of these bundles: {', '.join(lost)}; "
-            "give its bundle first, or name each with --drop"
         )
 
 

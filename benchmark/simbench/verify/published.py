@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from simbench.board.board import Board
-from simbench.board.document import DOCUMENT, from_document, to_document
+from simbench.board.document import DOCUMENT, to_document
 from simbench.board.scores import ScoreRow
 from simbench.bundles.archive import BUNDLE, MANIFEST, BadBundleError
 from simbench.bundles.contents import Contents, parse_json
 from simbench.bundles.pack import recorded_plan, regraded
+from simbench.errors import SimbenchError, UnknownNameError
 from simbench.grading import score_table
 from simbench.publish.folder import rendered
 from simbench.publish.rendering import unpacked
@@ -28,18 +29,39 @@ def bundle_in(path: Path) -> Path | None:
 
 
 def standing_rows(folder: Path) -> list[str]:
-    """Return the metrics on the board that a folder holds; none where it holds no board.
+    """Return the metrics on the board that a folder holds, of whatever schema; none where it holds no board.
 
     Raises:
-        SimbenchError: there is a document that is no leaderboard of this schema.
+        BadBundleError: its document is no leaderboard.
     """
     path = folder / DOCUMENT
     if not path.is_file():
         return []
-    document = parse_json(DOCUMENT, path.read_bytes())
-    if not isinstance(document, dict):
-        raise BadBundleError(f"{path}: not a leaderboard")
-    return [ranked.row.metric.label for ranked in from_document(document).rows]
+    document = parse_json(str(path), path.read_bytes())
+    rows = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("metric"), str) for row in rows
+    ):
+        raise BadBundleError(f"{path}: not a leaderboard; move it away, or write elsewhere with --out")
+    return [row["metric"] for row in rows]
+
+
+def refuse_loss(rows: Collection[str], standing: Collection[str], drop: Collection[str], advice: str) -> None:
+    """Raise an error if a board lacks rows of the one that it takes the place of, but for those to drop.
+
+    Raises:
+        SimbenchError: rows would be lost; names them and gives the advice.
+        UnknownNameError: a row to drop was never there.
+    """
+    for label in drop:
+        if label not in {*rows, *standing}:
+            raise UnknownNameError("row", label, {*rows, *standing})
+    lost = [label for label in standing if label not in {*rows, *drop}]
+    if lost:
+        raise SimbenchError(
+            f"{len(lost)} rows of the board that stands there would be lost: {', '.join(lost)}; {advice}, "
+            "or name each with --drop"
+        )
 
 
 def published_board(contents: Contents) -> tuple[Board, list[ScoreRow]]:
