@@ -203,6 +203,30 @@ def test_a_fast_interface_that_fails_is_found() -> None:
     assert broken(honest(compare_many=compare_many)) == {"batched interface equals plain function"}
 
 
+def by_inner_products(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> list[float]:
+    return [correlation(prepared[a], prepared[b]) for a, b in pairs]
+
+
+def test_a_preparation_that_expects_a_representation_is_told_that_it_is_given_the_matrix() -> None:
+    metric = honest(prepare=lambda side: side.matrix, compare_many=by_inner_products)
+    found = {one.property: one for one in check_metric(metric)}
+    reason = "AttributeError: 'Tensor' object has no attribute 'matrix'"
+    given = "the function is given two matrices and `prepare` one; with `needs`, Representations"
+    assert found["batched interface equals plain function"].ok is False
+    assert found["batched interface equals plain function"].detail.endswith(f"the first with {reason}; {given}")
+    unmeasured = [one.detail for one in found.values() if one.measured == NOT_MEASURED]
+    assert unmeasured
+    assert set(unmeasured) == {reason}
+
+
+def test_a_function_of_matrices_with_needs_is_told_that_it_is_given_representations() -> None:
+    metric = honest(lambda x, y: float((x.T @ y).norm()), needs=frozenset({"model"}))
+    given = "with `needs`, the function is given two Representations and `prepare` one, each with `.matrix`"
+    found = finding(metric, "gives a number (random)")
+    assert found.ok is False
+    assert found.measured == f"error: AttributeError: 'Representation' object has no attribute 'T'; {given}"
+
+
 def test_an_undeclared_invariance_is_a_hint() -> None:
     found = finding(honest(invariant_to=frozenset()), "invariance: orthogonal")
     assert (found.ok, found.measured, found.detail) == (True, "yes", "could be declared")

@@ -35,7 +35,12 @@ import simbench
     reference="",
 )
 def {name}(x, y):
-    """Return the similarity of two (rows, features) matrices of the same inputs: put your definition here."""
+    """Return the similarity of two (rows, features) matrices of the same inputs: put your definition here.
+
+    With `needs={{"model"}}`, it is given two Representations in place of the matrices. Where preparing each matrix once
+    pays, `prepare=` is given one matrix (with `needs`, one Representation), and `compare_many=` the list of what that
+    returned and pairs of indices into it. The metric's parameters come as keyword arguments.
+    """
     x = x.double() - x.double().mean(dim=0)
     y = y.double() - y.double().mean(dim=0)
     return (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())

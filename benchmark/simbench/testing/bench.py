@@ -56,6 +56,13 @@ class Bench:
         return self._known[first, second]
 
     @cached_property
+    def by_both_interfaces(self) -> list[tuple[Score, Score]]:
+        """Scores by the plain function and by the batched interface of each side with itself and its counterpart."""
+        pairs = [(i, j) for i in range(len(self.sides)) for j in (i, i ^ 1)]
+        fast = score_pairs(self.fast, self.sides, pairs)
+        return [(self.between(i, j), score) for (i, j), score in zip(pairs, fast, strict=True)]
+
+    @cached_property
     def scores(self) -> list[tuple[Case, Score]]:
         """Plain function's score of each case."""
         return [(case, self.between(2 * k, 2 * k + 1)) for k, case in enumerate(self.cases)]

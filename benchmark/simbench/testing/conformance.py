@@ -37,6 +37,10 @@ else:
 
 COULD_BE_DECLARED = "could be declared"
 NOT_MEASURED = "not measured"
+GIVEN_MATRICES = "the function is given two matrices and `prepare` one; with `needs`, Representations"
+GIVEN_REPRESENTATIONS = (
+    "with `needs`, the function is given two Representations and `prepare` one; each has a `.matrix`"
+)
 NULL_DRAWS, NULL_ROWS, NULL_WIDTH = 5, 100, 20
 
 
@@ -65,7 +69,8 @@ def finite(bench: Bench) -> Iterator[Finding]:
     """Check for a finite number on every input, or a skip with a reason; the ordinary input must not be skipped."""
     for position, (case, score) in enumerate(bench.scores):
         ok = score.status == "ok" or (score.status == "skip" and position > 0)
-        measured = f"{score.value:.6g}" if score.value is not None else f"{score.status}: {score.reason}"
+        why = f"{score.status}: {_with_hint(score.reason or 'no reason', bench)}"
+        measured = f"{score.value:.6g}" if score.value is not None else why
         yield Finding(f"gives a number ({case.name})", "a finite number", measured, ok, ", ".join(score.warnings))
 
 
@@ -237,15 +242,15 @@ def fast_interface(bench: Bench) -> Iterator[Finding]:
     """Check that `prepare` and `compare_many` agree with the plain function, for all pairs in one batch."""
     if bench.fast.prepare is None and bench.fast.compare_many is None:
         return
-    pairs = [(i, j) for i in range(len(bench.sides)) for j in (i, i ^ 1)]  # each with itself and with its counterpart
-    fast = score_pairs(bench.fast, bench.sides, pairs)
-    both = [(bench.between(i, j), score) for (i, j), score in zip(pairs, fast, strict=True)]
+    both = bench.by_both_interfaces
     gaps = [bench.gap(slow.value, quick) if slow.value is not None else 0.0 for slow, quick in both]
     lost = sum((slow.status, slow.warnings) != (quick.status, quick.warnings) for slow, quick in both)
     if not lost and not any(slow.status == "ok" for slow, _ in both):
         yield _unmeasured("batched interface equals plain function", "yes", bench)
         return
-    detail = f"{len(pairs)} pairs, largest relative difference {max(gaps):.2g}; {lost} differ in status or warnings"
+    detail = f"{len(both)} pairs, largest relative difference {max(gaps):.2g}; {lost} differ in status or warnings"
+    failed = next((quick.reason for slow, quick in both if slow.status == "ok" and quick.reason is not None), None)
+    detail += "" if failed is None else f", the first with {_with_hint(failed, bench)}"
     ok = max(gaps) <= TOLERANCE and lost == 0
     yield Finding("batched interface equals plain function", "yes", _yes(ok), ok, detail)
 
@@ -306,9 +311,20 @@ def _same(name: str, value: float, again: Score) -> Finding:
 
 def _unmeasured(name: str, declared: str, bench: Bench) -> Finding:
     """Return a finding that neither passes nor fails, since the metric returned no value, with the metric's reason."""
-    reasons = (score.reason for _, score in bench.scores if score.reason is not None)
-    reason = "no value" if any(bench.usable()) else next(reasons, "no value")
+    if any(bench.usable()):
+        reasons = [quick.reason for slow, quick in bench.by_both_interfaces if slow.status == "ok"]
+    else:
+        reasons = [score.reason for _, score in bench.scores]
+    reason = next((reason for reason in reasons if reason is not None), "no value")
     return Finding(name, declared, NOT_MEASURED, None, reason)
+
+
+def _with_hint(reason: str, bench: Bench) -> str:
+    """Return a reason, with what the functions of the metric are given where it reads like something else."""
+    if not reason.startswith(("AttributeError:", "TypeError:")):
+        return reason
+    given = GIVEN_REPRESENTATIONS if bench.plain.takes_representations else GIVEN_MATRICES
+    return f"{reason}; {given}"
 
 
 def _yes(holds: bool) -> str:
