@@ -98,12 +98,11 @@ def _choose(path: Path, name: str | None, names: list[str]) -> str:
 
 
 def _plain(content: Any, reference: str) -> Tensor:
-    """Return a detached tensor on the CPU, of at least single precision."""
+    """Return a detached tensor on the CPU, in the type of the file, which tells how exact the numbers are."""
     try:
-        tensor = as_tensor(content).cpu()
+        return as_tensor(content).cpu()
     except TypeError:
         raise SimbenchError(f"{reference}: an array of numbers is needed") from None
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def as_tensor(array: Any) -> Tensor:

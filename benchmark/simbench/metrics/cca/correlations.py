@@ -45,7 +45,7 @@ def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list
 
 @metric(
     "cca",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),
@@ -82,7 +82,7 @@ def squared_cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[flo
 
 @metric(
     "cca_squared",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),
@@ -117,7 +117,7 @@ def principal_basis(x: Tensor, *, variance: float) -> Spectrum:
 
 @metric(
     "svcca",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),
@@ -160,7 +160,7 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
 
 @metric(
     "pwcca",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=False,
     value_range=(0.0, 1.0),

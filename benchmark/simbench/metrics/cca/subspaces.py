@@ -17,8 +17,9 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import require_variance
 from simbench.metrics.kernels.cross_products import cross_products, squared_cross_norms, unordered
 from simbench.metrics.kernels.moments import from_spans
+from simbench.metrics.kernels.rounding import rounding_errors
 from simbench.metrics.kernels.saturation import forced_in_common, with_forced
-from simbench.metrics.kernels.spectrum import Spectrum, rank_threshold, spectrum
+from simbench.metrics.kernels.spectrum import Spectrum, decompose, spectrum
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def angles_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, summary: Summ
 
 @metric(
     "subspace_angles",
-    version=1,
+    version=2,
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, float("inf")),
@@ -94,14 +95,12 @@ def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> lis
 
 def uncentred_basis(x: Tensor) -> Tensor:
     """Return an orthonormal basis of the column space of `x`, not centred, (rows, rank)."""
-    left, values, _ = torch.linalg.svd(require_variance(x), full_matrices=False)
-    spanning: Tensor = left[:, values > rank_threshold(x, float(values[0]))]
-    return spanning
+    return decompose(require_variance(x), rounding_errors(x)).left
 
 
 @metric(
     "eigenspace_overlap",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),

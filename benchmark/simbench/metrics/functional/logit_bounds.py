@@ -33,7 +33,7 @@ else:
 
 @metric(
     "logit_correlation_loss",
-    version=1,
+    version=2,
     higher_is_more_similar=False,
     symmetric=False,
     value_range=(0.0, math.inf),

@@ -173,7 +173,7 @@ def dsa_of_pairs(
 
 @metric(
     "dsa",
-    version=1,
+    version=2,
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, math.inf),

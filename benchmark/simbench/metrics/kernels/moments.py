@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.spectrum import rounding_threshold
+from simbench.metrics.kernels.rounding import above_rounding, relative_rounding
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Moments:
-    """Return the factor of [1 X Y], or of [1 X Y ‖x‖² ‖y‖²], both with `rows` rows, and which columns are whose.
+    """The factor of [1 X Y], or of [1 X Y ‖x‖² ‖y‖²], both with `rows` rows, and the columns of each side in it.
 
     All is relative to the first rows, `origins`, so that a large mean costs no digits.
     """
@@ -74,7 +74,8 @@ class Moments:
         if spanning:
             left, values, right = torch.linalg.svd(x, full_matrices=False)
             mean = self.mean(side) + self.origins[side]
-            kept = values > rounding_threshold((self.rows, x.shape[1]), self.types[side], float(values[0]), mean)
+            errors = relative_rounding(self.types[side]) * (mean.square() + x.square().sum(dim=0) / self.rows).sqrt()
+            kept = above_rounding(values, right, errors, self.rows)
             x = (left[:, kept] * values[kept]) @ right[kept]
         # A reflection that carries the first axis to the vector of ones, which what was 0 there is then orthogonal to.
         x = torch.cat([x.new_zeros(1, x.shape[1]), x])

@@ -1,18 +1,18 @@
 """The singular value decomposition of a centred matrix, and its numerical rank.
 
-No threshold is absolute: all are relative to the largest singular value and to the rounding of the numbers as stored.
+No threshold is absolute: all are relative to the rounding of the numbers as stored.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.memoisation import memoised
+from simbench.metrics.kernels.rounding import above_rounding, rounding_errors
 
 if TYPE_CHECKING:
     import torch
@@ -45,27 +45,20 @@ class Spectrum:
 
 @memoised
 def spectrum(x: Tensor) -> Spectrum:
-    """Decompose the centred `x`, of numerical rank r: left (rows, r), values (r,) and right vectors (r, features)."""
-    left, values, right = torch.linalg.svd(centred(x), full_matrices=False)
-    full = Spectrum(left, values, right)
-    return full.truncated(int((values > rank_threshold(x, float(values[0]))).sum()))
+    """Decompose the centred `x`, of numerical rank r: left (rows, r), values (r,) and right vectors (r, features).
 
-
-def rank_threshold(x: Tensor, largest: float) -> float:
-    """Return the singular value of the centred `x` below which all is rounding error; `largest` is the first one."""
-    return rounding_threshold(x.shape, x.dtype, largest, x.double().mean(dim=0))
-
-
-def rounding_threshold(shape: Sequence[int], stored: torch.dtype, largest: float, mean: Tensor) -> float:
-    """Return `rank_threshold` for a matrix of this shape and column `mean`, (features,), `stored` in this type.
-
-    Rounding is relative to the numbers as they were stored, so a column's mean counts even though centring removes it.
-    For float64 the usual worst case max(rows, features) · ε is affordable. For narrower types it is not (4,000 rows of
-    float32 would hide real directions at 5e-4 of the first): there the rounding errors are taken as independent, and a
-    matrix of independent entries of size ε has a norm of the order of ε · √max(rows, features).
+    Raises `NotApplicable` when no column varies, or none by more than the rounding of the numbers as stored.
     """
-    size = max(shape)
-    double = torch.finfo(torch.float64).eps
-    epsilon = torch.finfo(stored).eps if stored.is_floating_point else double
-    offset = math.sqrt(shape[0]) * float(mean.abs().max())
-    return epsilon * (size if epsilon <= double else math.sqrt(size)) * max(largest, offset)
+    return decompose(centred(x), rounding_errors(x))
+
+
+def decompose(x: Tensor, errors: Tensor) -> Spectrum:
+    """Decompose a matrix whose columns have rounding `errors`, (features,), into the directions that exceed them.
+
+    Raises `NotApplicable` when there are none.
+    """
+    left, values, right = torch.linalg.svd(x, full_matrices=False)
+    kept = above_rounding(values, right, errors, len(x))
+    if not bool(kept.any()):
+        raise NotApplicable("rank 0: whatever varies is within the rounding errors of the numbers as they were stored")
+    return Spectrum(left[:, kept], values[kept], right[kept])

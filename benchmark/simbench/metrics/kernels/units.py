@@ -14,6 +14,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.cross_products import cross_products, unordered
 from simbench.metrics.kernels.memoisation import memoised
+from simbench.metrics.kernels.rounding import rounding_errors
 from simbench.metrics.metric import Pairs, Score
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ else:
 Array = NDArray[np.float64]
 # Dead units are dropped, or kept as units that match nothing.
 Dead = Literal["drop", "keep"]
-# A unit that varies by less than this multiple of the rounding error of its mean is dead.
-DEAD = 8.0
 INSTALL = 'pip install "simbench-leaderboard[transport]"'
 
 
@@ -51,8 +50,7 @@ class Units:
 def living(x: Tensor) -> Tensor:
     """Tell which units of `x` vary by more than rounding errors, (features,). `NotApplicable` when none does."""
     spread = centred(x).square().mean(dim=0).sqrt()
-    epsilon = torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
-    alive = spread > DEAD * epsilon * x.double().mean(dim=0).abs()
+    alive = spread > rounding_errors(x)
     if not bool(alive.any()):
         raise NotApplicable("no variance: all units are dead")
     return alive

@@ -27,8 +27,9 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.memoisation import memoised
+from simbench.metrics.kernels.rounding import rounding_errors
 from simbench.metrics.kernels.saturation import forced_correlations
-from simbench.metrics.kernels.spectrum import Spectrum, spectrum
+from simbench.metrics.kernels.spectrum import Spectrum, decompose
 from simbench.metrics.kernels.units import Array, Units, dead_units, living, units
 from simbench.metrics.matching.mutual_information import exchanged_rows
 from simbench.metrics.metric import Pairs, Score, metric, of_representation
@@ -61,12 +62,12 @@ AT_ORIGIN = float(np.finfo(np.float64).eps) ** 0.5
 class Side:
     """A representation as nodes of the graph.
 
-    units: the living units, standardised; scaled: the same not centred and in their own precision, which decides
-    about ranks; within: their absolute correlations, (units, units); inputs: of which the rows are positions.
+    units: the living units, standardised; errors: the rounding errors of each, which decide about ranks, (units,);
+    within: their absolute correlations, (units, units); inputs: of which the rows are positions.
     """
 
     units: Units
-    scaled: Tensor
+    errors: Tensor
     within: Tensor
     inputs: int
 
@@ -79,11 +80,9 @@ class Side:
 @memoised
 def side(x: Tensor, inputs: int) -> Side:
     """Return the units of `x`, (rows, features), `rows / inputs` consecutive rows being positions of one input."""
-    x = x if x.is_floating_point() else x.double()
     alive, standardised = living(x), units(x)
-    spread = torch.linalg.vector_norm(centred(x)[:, alive], dim=0)
-    within = _absolute(standardised.columns, standardised.columns)
-    return Side(standardised, x[:, alive] / spread.to(x.dtype), within, inputs)
+    errors = rounding_errors(x)[alive] / torch.linalg.vector_norm(centred(x)[:, alive], dim=0)
+    return Side(standardised, errors, _absolute(standardised.columns, standardised.columns), inputs)
 
 
 def side_of(representation: Representation, **_: object) -> Side:
@@ -173,7 +172,7 @@ def _adjusted_mixing(a: Side, b: Side, cluster_size: float, permutations: int, s
 
 @metric(
     "spectral_clusters",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(float("-inf"), 1.0),
@@ -228,7 +227,8 @@ def _shared_subspace(a: Side, b: Side, cluster_size: float) -> Score:
 
 
 def _basis(node: Side, group: NDArray[np.bool_]) -> Spectrum:
-    return spectrum(node.scaled[:, torch.as_tensor(group, device=node.scaled.device)])
+    chosen = torch.as_tensor(group, device=node.errors.device)
+    return decompose(node.units.columns[:, chosen], node.errors[chosen])
 
 
 def squared_correlation(x: Spectrum, y: Spectrum) -> float:
@@ -242,7 +242,7 @@ def _counting_dead(score: Score, a: Side, b: Side) -> Score:
 
 @metric(
     "spectral_subspace",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),

@@ -53,7 +53,7 @@ def bipartite_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: boo
 
 @metric(
     "match_bipartite",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),
@@ -89,7 +89,7 @@ def semi_of_pairs(prepared: Sequence[Units], pairs: Pairs, *, absolute: bool, de
 
 @metric(
     "match_semi",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=False,
     value_range=(0.0, 1.0),
@@ -127,7 +127,7 @@ def threshold_of_pairs(
 
 @metric(
     "match_threshold",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=False,
     value_range=(0.0, 1.0),
@@ -177,7 +177,7 @@ def _transported(correlations: Array, a: Units, b: Units) -> float:
 
 @metric(
     "soft_matching",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(-1.0, 1.0),
@@ -224,7 +224,7 @@ def _partly_transported(correlations: Array, mass: float) -> float:
 
 @metric(
     "partial_soft_matching",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(-1.0, 1.0),

@@ -132,7 +132,7 @@ def _indicators(codes: Tensor, bins: int) -> Tensor:
 
 @metric(
     "match_mutual_information",
-    version=2,
+    version=3,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),

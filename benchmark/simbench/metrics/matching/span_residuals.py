@@ -19,6 +19,7 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import require_variance
 from simbench.metrics.kernels.memoisation import memoised
+from simbench.metrics.kernels.rounding import relative_rounding
 
 if TYPE_CHECKING:
     import torch
@@ -34,15 +35,15 @@ CONDITION = 1e10
 class UnitVectors:
     """The units that are not all zero, each of norm 1, (rows, units), float64, and how many are zero.
 
-    inverse, condition: of the Gram matrix; no inverse where the condition number is too large. epsilon: the relative
-    rounding error of the numbers as they were stored.
+    inverse, condition: of the Gram matrix; no inverse where the condition number is too large. rounding: the norm of a
+    unit's rounding errors, as the numbers were stored.
     """
 
     columns: Tensor
     dead: int
     inverse: Tensor | None
     condition: float
-    epsilon: float
+    rounding: float
 
     @property
     def alive(self) -> int:
@@ -64,11 +65,10 @@ def unit_vectors(x: Tensor) -> UnitVectors:
     if not bool(norms.any()):
         raise NotApplicable("no variance: all units are zero")
     columns = columns[:, norms > 0] / norms[norms > 0]
-    epsilon = torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
     values, vectors = torch.linalg.eigh(columns.T @ columns)
     condition = float(values[-1] / values[0]) if float(values[0]) > 0 else math.inf
     inverse = (vectors / values) @ vectors.T if condition <= CONDITION else None
-    return UnitVectors(columns, int((norms == 0).sum()), inverse, condition, epsilon)
+    return UnitVectors(columns, int((norms == 0).sum()), inverse, condition, relative_rounding(x.dtype))
 
 
 class SpanResiduals:
@@ -97,7 +97,7 @@ class SpanResiduals:
 
 
 class GramResiduals(SpanResiduals):
-    """From inverse Gram matrices, brought up to date with every removal."""
+    """Residuals from inverse Gram matrices, which are brought up to date with every removal."""
 
     def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
         """Begin with all units of both sides, which must have inverse Gram matrices."""
@@ -140,7 +140,7 @@ class GramResiduals(SpanResiduals):
 
 
 class DirectResiduals(SpanResiduals):
-    """From orthonormal bases of the spans, found anew after every removal: for (nearly) dependent units."""
+    """Residuals from orthonormal bases of the spans, computed anew after every removal: for nearly dependent units."""
 
     def __init__(self, a: UnitVectors, b: UnitVectors) -> None:
         """Begin with all units of both sides."""
@@ -149,9 +149,9 @@ class DirectResiduals(SpanResiduals):
         if both.shape[0] > both.shape[1]:
             both = torch.linalg.qr(both, mode="r").R  # coordinates in which nothing is longer than need be
         self._sides = both[:, : a.alive], both[:, a.alive :]
-        size = max(a.columns.shape)
-        double = torch.finfo(torch.float64).eps
-        self._cut = max(side.epsilon * (size if side.epsilon <= double else math.sqrt(size)) for side in (a, b))
+        # The norm of the errors of all units of a side, and what decompositions in float64 add.
+        errors = (side.rounding * (1 + math.sqrt(side.alive / len(side.columns))) for side in (a, b))
+        self._threshold = max(*errors, max(a.columns.shape) * torch.finfo(torch.float64).eps)
 
     @property
     def residuals(self) -> tuple[Tensor, Tensor]:
@@ -163,13 +163,13 @@ class DirectResiduals(SpanResiduals):
         if span.shape[1] == 0:
             return vectors.new_ones(vectors.shape[1])
         basis, values, _ = torch.linalg.svd(span, full_matrices=False)
-        basis = basis[:, values > self._cut * values[0]]
+        basis = basis[:, values > self._threshold]
         rest = vectors - basis @ (basis.T @ vectors)
         norms: Tensor = torch.linalg.vector_norm(rest, dim=0).clamp(max=1)
-        return torch.where(norms > self._cut, norms, 0.0)
+        return torch.where(norms > self._threshold, norms, 0.0)
 
     def remove(self, a: Tensor, b: Tensor) -> None:
-        """Only note it: the next residuals are computed without them."""
+        """Note the removal; the next residuals are computed without these units."""
         self.left[0][a] = False
         self.left[1][b] = False
 

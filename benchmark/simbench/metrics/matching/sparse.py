@@ -203,7 +203,7 @@ def _scored(x: FoldedUnits, y: FoldedUnits, explained: Tensor, used: Tensor, opt
 
 @metric(
     "sparse_prediction",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=False,
     value_range=(0.0, 1.0),

@@ -92,7 +92,7 @@ def share_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs, *, epsilon: fl
 
 @metric(
     "subspace_match",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),
@@ -126,7 +126,7 @@ def area_of_pairs(prepared: Sequence[UnitVectors], pairs: Pairs) -> list[float |
 
 @metric(
     "subspace_match_auc",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),

@@ -71,7 +71,7 @@ def gulp_from_sums(function: Callable[..., Any], moments: Moments, parameters: M
 
 @metric(
     "gulp",
-    version=1,
+    version=2,
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, float("inf")),
@@ -128,7 +128,7 @@ def decoding_similarity_of_pairs(prepared: Sequence[Smoother], pairs: Pairs, *, 
 
 @metric(
     "decoding_similarity",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=True,
     value_range=(0.0, 1.0),

@@ -18,7 +18,7 @@ from simbench.metrics.kernels.cross_products import squared_cross_norms
 from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.prediction import Folds, median_correlation, ridge_penalty, splits_of_rows
 from simbench.metrics.kernels.saturation import SATURATED
-from simbench.metrics.kernels.spectrum import Spectrum, rank_threshold, spectrum
+from simbench.metrics.kernels.spectrum import Spectrum, spectrum
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> li
 
 @metric(
     "linear_regression",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=False,
     value_range=(0.0, 1.0),
@@ -110,21 +110,21 @@ def predictivity_of_pairs(
 
 def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
     """Return the centred matrix as regressor, a singular value decomposition of each fold, and as target."""
-    design = same_gram(centred(x))
+    source = spectrum(x)
+    design = source.left * source.values  # has the Gram matrix of x, without directions that are only rounding
     splits = []
     for rows, training in splits_of_rows(len(design), folds, seed):
         mean = design[training].mean(dim=0)
         _, values, right = torch.linalg.svd(design[training] - mean, full_matrices=False)
         # Below the root of the machine precision a direction is out of reach of the smallest penalty.
-        smallest = max(rank_threshold(x, float(values[0])), torch.finfo(torch.float64).eps ** 0.5 * float(values[0]))
-        right = right[values > smallest].T
+        right = right[values > torch.finfo(torch.float64).eps ** 0.5 * values[:1]].T
         splits.append(Split(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
     return Folded(design, tuple(splits), _target(x, measure))
 
 
 @metric(
     "linear_predictivity",
-    version=1,
+    version=2,
     higher_is_more_similar=True,
     symmetric=False,
     value_range=(float("-inf"), 1.0),

@@ -54,7 +54,7 @@ def partially_whitened(x: Tensor, *, alpha: float) -> Spectrum:
 
 @metric(
     "shape_linear",
-    version=1,
+    version=2,
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, math.pi / 2),

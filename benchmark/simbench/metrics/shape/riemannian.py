@@ -48,7 +48,7 @@ def kernel_root(x: Tensor, *, shrinkage: float) -> Tensor:
 
 @metric(
     "riemannian",
-    version=1,
+    version=2,
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, float("inf")),
