@@ -23,9 +23,9 @@ LABELS: list[tuple[str, dict[str, Any], str, str]] = [
         "svcca",
         {"variance": 0.9, "bootstrap": "inputs"},
         "svcca(variance=0.9, bootstrap=inputs)",
-        "bootstrapped(svcca@1)@2",
+        "bootstrapped(svcca@2)@2",
     ),
-    ("cca", {"minibatch": 256}, "cca(minibatch=256)", "minibatched(cca@1)@1"),
+    ("cca", {"minibatch": 256}, "cca(minibatch=256)", "minibatched(cca@2)@1"),
 ]
 
 
@@ -53,7 +53,7 @@ def test_the_label_and_the_recorded_parameters_lead_back_to_the_metric(
 
 def test_the_key_of_a_metric_that_is_not_wrapped_is_as_it_was() -> None:
     plain = wrapped("svcca", variance=0.9)
-    assert (plain.identity, plain.parameters) == ("svcca@1", {"variance": 0.9})
+    assert (plain.identity, plain.parameters) == ("svcca@2", {"variance": 0.9})
     assert plain.label == "svcca(variance=0.9)"
 
 
