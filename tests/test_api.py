@@ -193,3 +193,10 @@ def test_a_value_outside_the_declared_range_is_said_however_it_is_returned(array
 
     with pytest.warns(simbench.ScoreWarning, match="above: outside the declared range"):
         assert simbench.score(*arrays, "above").warnings == ("outside the declared range [0, 1]",)
+
+
+def test_complex_arrays_are_refused_by_name() -> None:
+    x = np.ones((20, 3)) * 1j
+    for array in (x, torch.as_tensor(x)):
+        with pytest.raises(simbench.SimbenchError, match="x: metrics compare real numbers, and these are complex"):
+            simbench.score(array, array)

@@ -96,3 +96,17 @@ def test_a_dataset_without_a_version_is_known_by_its_source() -> None:
             return small()
 
         assert DATASETS.get("mine").identity({})["version"].startswith("source-")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.ones((3, 2), dtype=complex), "inputs are real numbers, and these are complex"),
+        (np.array([["1", "2"]] * 3), "inputs are real numbers, and these are of type <U1"),
+        (np.full((3, 2), 1e300), "inputs as large as 1.0e\\+300 leave the range of float32"),
+    ],
+    ids=["complex", "texts", "too large"],
+)
+def test_inputs_that_cannot_be_kept_are_refused_by_name(inputs: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Split(inputs, np.arange(3))

@@ -141,3 +141,15 @@ def test_models_of_other_labels_are_a_reason_where_labels_are_compared(name: str
     for found in both_orders(name, case.a, fewer):
         assert found.status == ("ok" if name in ("accuracy_difference", "probe_accuracy_difference") else "skip")
         assert found.status == "ok" or "labels" in (found.reason or "")
+
+
+@every_metric
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_large_and_small_numbers_are_none_without_variance(name: str, factor: float, dtype: torch.dtype) -> None:
+    case = ordinary(name)
+    scaled = [side.with_activations((factor * side.activations.double()).to(dtype)) for side in (case.a, case.b)]
+    found, usual = score(name, *scaled), score(name, case.a, case.b)
+    assert "variance" not in str(found.reason)
+    if not METRICS.get(name).needs and "isotropic_scaling" in METRICS.get(name).invariant_to:
+        assert found.value == pytest.approx(usual.value, rel=1e-4, abs=1e-5)

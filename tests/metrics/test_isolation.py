@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simbench.metrics.isolation import Inputs, PrivateInputs, Snapshot, inputs_of, is_builtin, private_copy
+from simbench.metrics.isolation import Inputs, PrivateInputs, inputs_of, is_builtin, private_copy
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.scoring import score_pairs
+from simbench.metrics.snapshot import Snapshot
 from simbench.models.model import Model
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -99,6 +102,38 @@ def test_no_matrix_metric_invents_a_number_for_a_matrix_without_variance(name: s
     assert "no variance" in (score.reason or "")
 
 
+def test_a_constant_representation_of_large_numbers_says_what_they_cannot_hold() -> None:
+    given = sides(1e30 + torch.randn(10, 3, dtype=torch.float64), torch.randn(10, 3))
+    (score,) = score_pairs(simple(), given, [(0, 1)])
+    assert (score.status, score.reason) == (
+        "skip",
+        "no variance in layer 0 as it is stored: next to numbers as large as 1.0e+30, float64 loses differences "
+        "below 2.2e+14",
+    )
+
+
+def test_inputs_whose_squares_overflow_are_no_lack_of_variance() -> None:
+    inputs = 1e30 * ordinary(1)[0].activations
+    layer = torch.nn.BatchNorm1d(3)
+    layer(inputs)
+    normalised = layer.eval()(inputs).detach()
+    assert bool((normalised == 0).all())  # divided by the root of an infinite variance
+    given = [Representation(normalised, layer="norm", inputs=inputs), *ordinary(1)]
+    (score,) = score_pairs(simple(), given, [(0, 1)])
+    assert (score.status, score.reason) == (
+        "error",
+        f"overflow: norm is constant, and squares of inputs as large as {float(inputs.abs().max()):.1e} leave the "
+        "range of float32; rescale the inputs",
+    )
+
+
+def test_complex_activations_are_an_error_that_says_so() -> None:
+    given = sides(torch.randn(10, 3, dtype=torch.complex64), torch.randn(10, 3))
+    (score,) = score_pairs(simple(), given, [(0, 1)])
+    assert score.status == "error"
+    assert str(score.reason).startswith("complex activations in layer 0")
+
+
 @pytest.mark.parametrize("rows", [1, 2])
 def test_fewer_than_three_rows_are_an_error(rows: int) -> None:
     (score,) = score_pairs(simple(), ordinary(2, rows), [(0, 1)])
@@ -153,10 +188,49 @@ def raises(error: Exception) -> Callable[[], Any]:
         (lambda: torch.tensor(float("inf")), "error", "simple returned inf"),
         (lambda: torch.zeros(2), "error", "simple returned an array of shape (2,), not a number"),
         (lambda: None, "error", "simple returned NoneType, not a number"),
+        (lambda: "0.97", "error", "simple returned str, not a number"),
+        (lambda: b"0.97", "error", "simple returned bytes, not a number"),
+        (lambda: np.str_("0.97"), "error", "simple returned <U4, not a number"),
+        (lambda: np.array("0.97"), "error", "simple returned <U4, not a number"),
+        (lambda: True, "error", "simple returned bool, not a number"),
+        (lambda: np.bool_(True), "error", "simple returned bool, not a number"),
+        (lambda: torch.tensor(True), "error", "simple returned bool, not a number"),
+        (lambda: torch.tensor([True]), "error", "simple returned bool, not a number"),
+        (lambda: 1j, "error", "simple returned complex, not a number"),
+        (lambda: np.complex128(1), "error", "simple returned complex128, not a number"),
+        (lambda: torch.tensor(1 + 0j), "error", "simple returned complex64, not a number"),
+        (lambda: np.timedelta64(3, "s"), "error", "simple returned timedelta64[s], not a number"),
+        (lambda: [0.5], "error", "simple returned list, not a number"),
+        (lambda: {"cka": 0.5}, "error", "simple returned dict, not a number"),
+        (lambda: 10**400, "error", "simple returned int, not a number"),
+        (lambda: Score("0.97"), "error", "simple returned str, not a number"),
+        (lambda: Score(True), "error", "simple returned bool, not a number"),
+        (lambda: Score(None), "error", "simple returned NoneType, not a number"),
+        (
+            lambda: Score(0.5, standard_error="0"),
+            "error",
+            "simple returned a standard error of str, not a number",
+        ),
+        (lambda: Score(0.5, tiebreak=True), "error", "simple returned a tie-break of bool, not a number"),
+        (
+            lambda: Score(0.5, auxiliary=dict.fromkeys("p", "0.1")),
+            "error",
+            "simple returned a p of str, not a number",
+        ),
+        (lambda: Score(0.5, auxiliary={"p": float("inf")}), "error", "simple returned a p of inf"),
+        (
+            lambda: Score(0.5, "good"),
+            "error",
+            'simple returned a Score with the status "good"',
+        ),
+        (
+            lambda: Score(0.5, warnings="ties"),
+            "error",
+            "simple returned a Score whose warnings are no tuple of texts",
+        ),
         (lambda: Score(float("nan")), "error", "simple returned nan"),
         (lambda: Score.skip("no"), "skip", "no"),
     ],
-    ids=["raises", "not applicable", "nan", "inf", "array", "nothing", "score of nan", "skip"],
 )
 def test_what_fails_for_one_pair_leaves_the_others(outcome: Callable[[], Any], status: str, reason: str) -> None:
     given = ordinary()
@@ -166,7 +240,14 @@ def test_what_fails_for_one_pair_leaves_the_others(outcome: Callable[[], Any], s
     assert scores[0].reason == reason
 
 
-@pytest.mark.parametrize("number", [2, 2.0, torch.tensor(2.0), torch.tensor([2])])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(2, 2.0, torch.tensor(2.0), torch.tensor([2]), torch.tensor(2, dtype=torch.bfloat16), np.float16(2)),
+        *(np.int64(2), np.array([2.0]), Decimal(2), Fraction(4, 2), Score(np.float32(2)), Score(torch.tensor(2.0))),
+    ],
+    ids=repr,
+)
 def test_any_single_number_will_do(number: object) -> None:
     (score,) = score_pairs(simple(lambda x, y: number), ordinary(), [(0, 1)])
     assert (score.status, score.value) == ("ok", 2.0)

@@ -30,8 +30,8 @@ class Split:
     targets: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Convert both to their dtypes; raise `ValueError` if their lengths differ or inputs have no features."""
-        object.__setattr__(self, "inputs", np.ascontiguousarray(self.inputs, dtype=_input_dtype(self.inputs)))
+        """Convert both to their dtypes; raise `ValueError` if their lengths differ or inputs are no real features."""
+        object.__setattr__(self, "inputs", _converted(self.inputs))
         object.__setattr__(self, "targets", np.ascontiguousarray(self.targets, dtype=np.int64))
         if self.inputs.ndim < 2 or self.targets.shape != self.inputs.shape[:1]:
             raise ValueError(
@@ -41,6 +41,19 @@ class Split:
     def __len__(self) -> int:
         """Return the number of inputs."""
         return len(self.targets)
+
+
+def _converted(inputs: Any) -> NDArray[Any]:
+    """Return inputs in the dtype in which they are kept; raise `ValueError` where that would change what they are."""
+    given = np.asarray(inputs)
+    if given.dtype.kind not in "biuf":
+        kind = "complex" if given.dtype.kind == "c" else f"of type {given.dtype}"
+        raise ValueError(f"inputs are real numbers, and these are {kind}")
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(given, dtype=_input_dtype(given))
+    if given.dtype.kind == "f" and given.itemsize > 4 and bool((np.isinf(converted) & np.isfinite(given)).any()):
+        raise ValueError(f"inputs as large as {np.abs(given[np.isfinite(given)]).max():.1e} leave the range of float32")
+    return converted
 
 
 def _input_dtype(inputs: Any) -> np.dtype[Any]:

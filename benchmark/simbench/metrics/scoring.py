@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.isolation import FAILURES, ChangedInputError, Inputs, inputs_of
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.process_state import preserved_state
+from simbench.results.record import ScoreStatus
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,8 @@ else:
 MINIMUM_ROWS = 3
 # Largest activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38.
 LARGEST = 1e60
+# From about here on, rounding may be why all rows are equal: float32 then loses differences of 0.1.
+LARGE = 1e6
 
 
 def score_pairs(
@@ -103,18 +106,42 @@ def _unusable(representation: Representation) -> Score | None:
         return Score.error(f"{where} has {activations.shape[0]} rows; at least {MINIMUM_ROWS} are needed")
     if activations.numel() == 0:
         return Score.skip(f"no features in {where}")
+    if activations.is_complex():
+        return Score.error(
+            f"complex activations in {where}: metrics compare real numbers; "
+            "give real and imaginary parts as features of their own (torch.view_as_real)"
+        )
     low, high = activations.amin(dim=0).double(), activations.amax(dim=0).double()
     largest, spread = float(torch.maximum(low.abs(), high.abs()).max()), float((high - low).max())
     if not math.isfinite(largest):
         return Score.error(f"non-finite activations in {where}")
     if spread == 0:
-        return Score.skip(f"no variance in {where}")
+        return _constant(representation, where, largest)
     if largest > LARGEST or spread < 1 / LARGEST:
         return Score.error(
             f"activations in {where} are as large as {largest:.1e} and vary by {spread:.1e}: products of numbers "
             f"beyond {LARGEST:g} or below {1 / LARGEST:g} leave the range of float64; rescale them"
         )
     return None
+
+
+def _constant(representation: Representation, where: str, largest: float) -> Score:
+    """Return the score of a constant representation: a skip, or an error where the numbers may be too large to vary."""
+    inputs, dtype = representation.inputs, representation.activations.dtype
+    if inputs is not None and inputs.is_floating_point() and inputs.numel():
+        size = float(inputs.abs().max())
+        if size > math.sqrt(torch.finfo(torch.float32).max):  # a variance, as normalising layers take it, is infinite
+            return Score.error(
+                f"overflow: {where} is constant, and squares of inputs as large as {size:.1e} leave the range of "
+                "float32; rescale the inputs"
+            )
+    if largest < LARGE or not dtype.is_floating_point:
+        return Score.skip(f"no variance in {where}")
+    step = largest * torch.finfo(dtype).eps
+    return Score.skip(
+        f"no variance in {where} as it is stored: next to numbers as large as {largest:.1e}, "
+        f"{str(dtype).removeprefix('torch.')} loses differences below {step:.1e}"
+    )
 
 
 def _lacking(metric: Metric, representation: Representation) -> Score | None:
@@ -163,16 +190,31 @@ def _as_score(metric: Metric, value: Any) -> Score:
     """Turn a metric's return value into a score: one finite real number, or an error that says what came instead."""
     if isinstance(value, Score):
         return _checked(metric, value)
-    shape = tuple(getattr(value, "shape", ()))
-    if shape not in ((), (1,)):
-        return Score.error(f"{metric.name} returned an array of shape {shape}, not a number")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return Score.error(f"{metric.name} returned {type(value).__name__}, not a number")
+    number = _number(value)
+    if isinstance(number, str):
+        return Score.error(f"{metric.name} returned {number}, not a number")
     if not math.isfinite(number):
         return Score.error(f"{metric.name} returned {number}")
     return Score(number, warnings=_outside(metric, number))
+
+
+def _number(value: Any) -> float | str:
+    """Return a real number, also one of NumPy or torch, as a float; say what anything else is.
+
+    Truth values, and texts that read as numbers, are none: a metric that returns one has gone wrong before.
+    """
+    shape = tuple(getattr(value, "shape", ()))
+    if shape not in ((), (1,)):
+        return f"an array of shape {shape}"
+    kind = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
+    # Decimals, fractions and numbers of other libraries are welcome; their types are not known here.
+    is_number = hasattr(value, "__float__") and not kind.startswith(("bool", "complex", "timedelta", "datetime"))
+    if not is_number or kind.startswith(("<U", "|S", "str")):
+        return kind
+    try:
+        return float(value.item() if shape else value)
+    except (TypeError, ValueError, OverflowError):
+        return kind
 
 
 def _outside(metric: Metric, number: float) -> tuple[str, ...]:
@@ -183,17 +225,35 @@ def _outside(metric: Metric, number: float) -> tuple[str, ...]:
 
 
 def _checked(metric: Metric, score: Score) -> Score:
-    """Return a score as the metric gave it, or an error where one of its numbers is not finite."""
+    """Return a score as the metric gave it, or an error where a part of it is not what it should be."""
+    if score.status not in get_args(ScoreStatus):
+        return Score.error(f'{metric.name} returned a Score with the status "{score.status}"')
+    remarks = score.warnings
+    if isinstance(remarks, str) or not all(isinstance(remark, str) for remark in remarks):
+        return Score.error(f"{metric.name} returned a Score whose warnings are no tuple of texts")
     if score.status != "ok":
-        return score
-    if score.value is None or not math.isfinite(score.value):
-        return Score.error(f"{metric.name} returned {score.value}")
-    numbers = {"standard error": score.standard_error, "tie-break": score.tiebreak, **score.auxiliary}
-    for name, number in numbers.items():
-        if number is not None and not math.isfinite(number):
-            return Score.error(f"{metric.name} returned a {name} of {number}")
-    outside = _outside(metric, score.value)
-    return replace(score, warnings=(*score.warnings, *outside)) if outside else score
+        return replace(score, value=None, reason=str(score.reason or "no reason given"))
+    given = {"value": score.value, "standard error": score.standard_error, "tie-break": score.tiebreak}
+    numbers: dict[str, float] = {}
+    for name, part in {**given, **score.auxiliary}.items():
+        if part is None and name in ("standard error", "tie-break"):
+            continue
+        number = _number(part)
+        what = "" if name == "value" else f"a {name} of "
+        if isinstance(number, str):
+            return Score.error(f"{metric.name} returned {what}{number}, not a number")
+        if not math.isfinite(number):
+            return Score.error(f"{metric.name} returned {what}{number}")
+        numbers[name] = number
+    value = numbers.pop("value")
+    return replace(
+        score,
+        value=value,
+        standard_error=numbers.pop("standard error", None),
+        tiebreak=numbers.pop("tie-break", None),
+        warnings=(*remarks, *_outside(metric, value)),
+        auxiliary=numbers,
+    )
 
 
 def _failure(error: BaseException) -> Score:

@@ -87,7 +87,12 @@ class Representation:
         # torch takes no view with a negative stride; a copy has none.
         tensor = array.detach() if isinstance(array, Tensor) else torch.as_tensor(np.array(array))
         layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
-        if tensor.ndim not in layouts or tensor.is_complex():
+        if tensor.is_complex():
+            raise ValueError(
+                f"{layer or 'array'}: metrics compare real numbers, and these are complex; "
+                "give real and imaginary parts as features of their own"
+            )
+        if tensor.ndim not in layouts:
             shape = tuple(tensor.shape)
             raise ValueError(f"{layer or 'array'}: a real array of at most 4 dimensions is needed, got {shape}")
         if tensor.ndim == 1:
