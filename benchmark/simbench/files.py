@@ -2,35 +2,93 @@
 
 Guaranteed: a reader sees the old file or the whole new one, also after kill -9, and nothing is left behind when
 writing raises. Not guaranteed: that the rename itself survives a power cut on every file system.
+
+What the system refuses (a full disk, no permission) is a `StorageError`: one line that says what, where and what to do.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from simbench.errors import StorageError
+from simbench.processes import this_machine
+
+# Files in writing are called `.NAME.MACHINE-PROCESS.RANDOM.tmp`. The name may itself be as long as names can be: they
+# have no more of it than this.
+LONGEST_PART = 60
+TEMPORARY = re.compile(r"^\..*\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)\.[^.]+\.tmp$")
+# What the user may do, by the reason of the system.
+ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space, or choose another folder",
+    errno.EDQUOT: "your quota of this disk is used up: free some space, or choose another folder",
+    errno.EFBIG: "the file is larger than allowed (`ulimit -f`): raise the limit, or choose another folder",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EACCES: "no permission: change that of the folder, or choose another",
+    errno.EPERM: "no permission: change that of the folder, or choose another",
+    errno.ENAMETOOLONG: "the path is too long: choose a shorter one",
+}
+SHOWN = 160
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; flush and rename it to `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a temporary path in the same folder; flush and rename it to `path` when the block ends without an error.
+
+    Raises:
+        StorageError: the system refuses to write the file.
+    """
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name[:LONGEST_PART]}.{this_machine()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if (number := _refusal(error)) is not None:
+            raise StorageError(f"cannot write {shown(path)}: {reason_of(number, path)}") from error
         raise
+
+
+def reason_of(number: int, path: Path) -> str:
+    """Return why the system refuses a path, and what to do about it, by the number of its error."""
+    if number in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        file = next((folder for folder in path.parents if os.path.exists(folder) and not os.path.isdir(folder)), None)
+        return f"{shown(file)} is a file, where a folder is needed: move it" if file else "a folder is in its place"
+    return ADVICE.get(number, os.strerror(number))
+
+
+def shown(path: Path) -> str:
+    """Return a path for a message; of a very long one, its beginning.
+
+    >>> shown(Path("/store/models"))
+    '/store/models'
+    """
+    text = str(path)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _refusal(error: BaseException) -> int | None:
+    """Return the number of the system's error; that of a writer in Rust stands in its message."""
+    if isinstance(error, OSError):
+        return error.errno
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import linecache
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -288,7 +289,7 @@ def _import_file(path: Path) -> ModuleType:
     """Import a Python file under a name of its own, so that it needs to be on no path."""
     import cloudpickle
 
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike `is_file`, False where the name is too long
         raise SimbenchError(f"no such file: {path}")
     source = path.read_bytes()
     # Not hash(): that of a string differs from process to process.

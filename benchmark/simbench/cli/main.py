@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,8 +56,25 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+        except BrokenPipeError:  # the reader of the output has gone: nothing is wrong
+            raise
+        except OSError as error:
+            if error.errno is None:
+                raise
+            print(f"error: {_refused(error)}", file=sys.stderr)
+            raise typer.Exit(int(ExitCode.INCOMPLETE)) from None
 
     return guarded
+
+
+def _refused(error: OSError) -> str:
+    """Return what the system refuses, in one line: the path, the reason and, where there is some, advice."""
+    from simbench.files import reason_of, shown
+
+    if not isinstance(error.filename, str | bytes):
+        return str(error.strerror)
+    path = Path(os.fsdecode(error.filename))
+    return f"{shown(path)}: {reason_of(error.errno or 0, path)}"
 
 
 def build_app() -> typer.Typer:

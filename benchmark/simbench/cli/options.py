@@ -141,5 +141,12 @@ MemoryLimitOption = Annotated[
 ]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", metavar="FOLDER", help="Folder of models, representations and scores.", show_default=False),
+    # Whether it can be read is for the store to say, as one line and with its exit code.
+    typer.Option(
+        "--store",
+        metavar="FOLDER",
+        readable=False,
+        help="Folder of models, representations and scores.",
+        show_default=False,
+    ),
 ]

@@ -78,7 +78,8 @@ def command(
         console.print(table(result.board, width=console.width))
         console.print(reasons(result.board))
     progress.print(_done(result.work, result.seconds), markup=False, highlight=False, soft_wrap=True)
-    progress.print(f"written: {result.path}", markup=False, highlight=False, soft_wrap=True)
+    written = "nothing: the store cannot be written" if result.path is None else result.path
+    progress.print(f"written: {written}", markup=False, highlight=False, soft_wrap=True)
     code = result.exit_code(fail_on.value)
     if fail_on is FailOn.fail:
         for line in result.failures():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def recorded_board(source: str, store: Path | None = None) -> Board:
         return published_board(open_bundle(path))[0]
     if path.is_dir():
         path = path / DOCUMENT
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SimbenchError(
             f'no run "{source}": give the id of a run in the store, its JSON file, a published folder or a bundle'
         )
@@ -40,7 +41,7 @@ def place_of(source: str, store: Path | None = None) -> Path:
     from simbench.results.store import Store
 
     run = Store(store).root / "runs" / f"{source}.json"
-    return run if run.is_file() else Path(source)
+    return run if os.path.isfile(run) else Path(source)
 
 
 def board_and_document(path: Path) -> tuple[Board, dict[str, Any]]:

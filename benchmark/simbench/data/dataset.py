@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +224,6 @@ def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 def existing_file(path: str) -> Path:
     """Return the path of an existing file; raise `SimbenchError` if there is none."""
-    if not Path(path).expanduser().is_file():
+    if not os.path.isfile(Path(path).expanduser()):
         raise SimbenchError(f"no such file: {path}")
     return Path(path).expanduser()

@@ -7,6 +7,7 @@ architecture. Importing this module imports no torch: suites are planned from th
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -125,7 +126,7 @@ def weights_in_key(load: str, architecture: str) -> str:
     The identity of a third party's loader is hashed with them. A hash, as a bundle has it, is returned as it is.
     """
     path = Path(load).expanduser()
-    weights = file_digest(path) if path.is_file() else load
+    weights = file_digest(path) if os.path.isfile(path) else load
     chosen = find_loader(load, architecture)
     if chosen is None or chosen.version == OF_NO_KEY or DIGEST.fullmatch(load):
         return weights
@@ -135,7 +136,7 @@ def weights_in_key(load: str, architecture: str) -> str:
 def has_published_weights(load: str, architecture: str) -> bool:
     """Tell whether `load` is a name of weights that anybody can obtain, rather than a file or its hash."""
     chosen = find_loader(load, architecture)
-    is_file = DIGEST.fullmatch(load) is not None or Path(load).expanduser().is_file()
+    is_file = DIGEST.fullmatch(load) is not None or os.path.isfile(Path(load).expanduser())
     return chosen is not None and not is_file and not load.endswith(chosen.suffixes)
 
 
@@ -186,7 +187,7 @@ def _read(load: str) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     path = Path(load).expanduser()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SimbenchError(f"no such file: {load}")
     try:
         stored: Any = (

@@ -9,6 +9,7 @@ warning. A store that `mends` removes what is damaged, so that it is made again;
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,7 +24,7 @@ import pydantic_core
 from pydantic import ValidationError
 
 from simbench.errors import StorageError
-from simbench.files import remove, write_text
+from simbench.files import reason_of, remove, shown, write_text
 from simbench.results.provenance import identifier
 from simbench.results.record import Block, ScoreRecord
 from simbench.results.sealed import BrokenSealError, is_sealed, seal, unseal
@@ -62,11 +63,15 @@ class Store:
             root: the folder; `default_root()` by default.
             warn: called once with a line for every damaged file.
             mends: whether damaged files are removed, so that they are made again.
+
+        Raises:
+            StorageError: there is something else at `root`, or it cannot be read.
         """
-        self.root = (root or default_root()).resolve()
+        self.root = _usable(root or default_root())
         self.mends = mends
         self._warn = warn
         self._named: set[Path] = set()
+        self._facts: dict[str, dict[str, Any]] = {}
 
     @property
     def data(self) -> Path:
@@ -160,7 +165,12 @@ class Store:
         folder = self._folder(metric)
         if os.path.lexists(folder) and not folder.is_dir():
             self._damaged(folder, "is a file, where a folder belongs; the scores of its metric are computed again")
-        return sorted(folder.glob("*.json"))
+        try:
+            return sorted(folder / name for name in os.listdir(folder) if name.endswith(".json") and name[0] != ".")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:  # an empty list would have all scores computed again
+            raise StorageError(f"cannot read {shown(folder)}: {error.strerror}") from error
 
     def _read_block(self, path: Path) -> Block | None:
         """Read a block; name one that is damaged or out of place and return None, so that its scores are made again."""
@@ -202,21 +212,29 @@ class Store:
             write_text(self.make_room(path), pydantic_core.to_json(facts, indent=1).decode())
         return key
 
+    def remember_provenance(self, facts: Mapping[str, Any]) -> str:
+        """Return the id of provenance that is not stored; if it turns out to be damaged, it is made of these facts."""
+        key = identifier(dict(facts))
+        self._facts[key] = dict(facts)
+        return key
+
     def provenance(self, key: str) -> dict[str, Any]:
         """Return the provenance stored under an id; empty if the file is missing or damaged.
 
-        A damaged file is named. It is written again where the document of a run holds the same facts, else given up.
+        A damaged file is named. It is written again where this run, or the document of one, has the same facts, else
+        given up.
         """
         path = self._provenance(key)
         facts = _facts(path, key)
         if facts is not None or not path.exists():
             return facts or {}
-        facts = self._facts_of_runs(key)
+        facts, origin = self._facts.get(key), "this run"
+        if facts is None:
+            facts, origin = self._facts_of_runs(key), "the document of a run in this store"
         if facts is None:
             self._damaged(path, "is damaged, and no run here holds its facts; they are given up, the scores are kept")
             return {}
-        self._report(path, "is damaged; its facts are taken from the document of a run in this store")
-        if self.mends:
+        if self._damaged(path, f"is damaged; its facts are taken from {origin}"):
             write_text(path, pydantic_core.to_json(facts, indent=1).decode())
         return facts
 
@@ -234,17 +252,40 @@ class Store:
                 return facts
         return None
 
-    def _report(self, path: Path, what: str) -> None:
-        """Warn of a file once."""
-        if path not in self._named:
+    def _report(self, path: Path, what: str) -> bool:
+        """Warn of a file once; return whether this was the first time."""
+        first = path not in self._named
+        if first:
             self._named.add(path)
             self._warn(f"{path} {what}")
+        return first
 
-    def _damaged(self, path: Path, what: str) -> None:
-        """Warn of a damaged file once; remove it if this store mends."""
-        self._report(path, what)
-        if self.mends:
+    def _damaged(self, path: Path, what: str) -> bool:
+        """Warn of a damaged file once; if this store mends, remove it. Return whether it has been removed."""
+        first = self._report(path, what)
+        if not self.mends:
+            return False
+        try:
             remove(path)
+        except OSError as error:
+            if first:
+                self._warn(f"{path} cannot be removed: {error.strerror}")
+            return False
+        return True
+
+
+def _usable(root: Path) -> Path:
+    """Return the resolved path of a store; raise `StorageError` if something there is none, or cannot be read."""
+    try:
+        resolved = root.resolve()
+        if os.path.lexists(resolved) and not resolved.is_dir():
+            raise StorageError(f"{shown(root)} is a file; a store is a folder: choose another by --store")
+        if resolved.is_dir() and not os.access(resolved, os.R_OK | os.X_OK):
+            raise StorageError(f"cannot read the store {shown(root)}: no permission")
+    except (OSError, RuntimeError) as error:  # before Python 3.13, links in a circle are a RuntimeError
+        number = error.errno if isinstance(error, OSError) and error.errno is not None else errno.ELOOP
+        raise StorageError(f"{shown(root)} cannot be the store: {reason_of(number, root)}") from error
+    return resolved
 
 
 def _parsed_block(raw: bytes) -> Block:

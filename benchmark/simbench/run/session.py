@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.board.board import Board
 from simbench.board.document import to_document
 from simbench.board.scores import ScoreRow
-from simbench.errors import ExitCode, SimbenchError
+from simbench.errors import ExitCode, SimbenchError, StorageError
 from simbench.grading import grade, runs_behind, score_table, stored_records
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.resolve import MetricLike, gather_given
@@ -21,6 +21,7 @@ from simbench.plan.plan import Plan, make_plan
 from simbench.plan.suite_metrics import gather_metrics
 from simbench.results.provenance import collect, cpu_name, made_with
 from simbench.results.store import Store
+from simbench.results.temporary import remove_abandoned
 from simbench.run.engines import default_jobs, make_engine
 from simbench.run.events import Listener, Warned, ignore
 from simbench.suite.load import load_suite
@@ -47,7 +48,8 @@ class RunResult:
 
     board: Board
     work: Work
-    path: Path
+    path: Path | None
+    """The document of the run; None where the store cannot be written."""
     store: Path
     seconds: float
     warnings: tuple[str, ...] = field(default=())
@@ -84,7 +86,7 @@ class RunResult:
         board, name = self.board, type(self).__name__
         state = "complete" if self.complete else "incomplete"
         size = f"{_counted(len(board.tests), 'test')} of {_counted(len(board.rows), 'metric')}"
-        return f"<{name} {board.suite}@{board.version}: {size}, {state}; {self.path}>"
+        return f"<{name} {board.suite}@{board.version}: {size}, {state}; {self.path or 'not recorded'}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the leaderboard document as plain data."""
@@ -142,21 +144,30 @@ def run(
     chosen, device_name = choose_device(device)
     workers = jobs or default_jobs()
     facts = collect(device=chosen, device_name=device_name, jobs=workers, engine=engine)
-    provenance = place.write_provenance(facts)
+    provenance = place.remember_provenance(facts)
     running = make_engine(engine, workers)
     try:
         steps = Steps(plan, place, running, listener, chosen, provenance, memory_limit or DEFAULT)
         missing = steps.missing_scores(force=force)
+        steps.prepare(missing, facts)
         trained, failed_models = steps.obtain_models(missing)
         unavailable = steps.extract(missing, failed_models)
         scored = steps.score(missing, unavailable)
+    except BaseException:
+        running.close()
+        remove_abandoned(place.root)  # of workers that were ended in the middle of writing
+        raise
     finally:
         running.close()
     records = stored_records(plan, place)
     asked = sum(len(planned.scores) for planned in plan.metrics)
     work = Work(trained, steps.models_cached, scored, asked - scored, tuple(steps.failures))
     board = grade(plan, records, {"runs": runs_behind(place, records)})
-    path = _recorded(to_document(board, score_table(plan, records)), place)
+    try:
+        path = _recorded(to_document(board, score_table(plan, records)), place)
+    except StorageError as error:  # the board can be shown all the same
+        listener(Warned(f"the run is not recorded: {error}"))
+        path = None
     return RunResult(board, work, path, place.root, time.perf_counter() - started)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from simbench.errors import StorageError
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.metric import Metric, Score
 from simbench.models.checkpoint import verified
@@ -15,10 +16,10 @@ from simbench.references import Comparison, ModelRef, RepresentationRef
 from simbench.representations.storage import DamagedError, read_activations
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS, Store
 from simbench.run.blocks import blocks_of, bundles_of
-from simbench.run.engines import Engine, Task
+from simbench.run.engines import Engine, Outcome, Report, Task
 from simbench.run.events import Advanced, Listener, StageFinished, StageStarted, Warned
 from simbench.run.materials import Materials
-from simbench.run.tasks import ScoreBlock, extract, failed_records, score_blocks, train_model
+from simbench.run.tasks import ScoreBlock, Unwritable, extract, failed_records, score_blocks, train_model
 
 # Tuple (model, layer, reparametrisation, inputs) that names activations.
 Place = tuple[Any, ...]
@@ -68,9 +69,13 @@ class Steps:
             stored = {} if force else self.store.scores(planned.metric.identity)
             wanted = {key: c for key, c in planned.scores.items() if key not in stored or not stored[key].settled}
             missing.append((planned.metric, wanted))
-        if any(wanted for _, wanted in missing):
-            self._prepare_data()
         return missing
+
+    def prepare(self, missing: Missing, facts: Mapping[str, Any]) -> None:
+        """Store the provenance of scores to come, and the data; raise `StorageError` before anything is computed."""
+        if any(wanted for _, wanted in missing):
+            self.store.write_provenance(facts)
+            self._prepare_data()
 
     def obtain_models(self, missing_scores: Missing) -> tuple[int, dict[ModelRef, str]]:
         """Train the models that missing scores need; return their number, and the reasons of those that failed."""
@@ -90,7 +95,7 @@ class Steps:
         students = [model for model in missing if model.teacher is not None]
         for wave in ([model for model in missing if model.teacher is None], students):  # teachers have none themselves
             tasks = [Task(str(model.ref), train_model, (self.materials, model)) for model in wave]
-            for outcome in self.engine.run(tasks, lambda name, units: self.listener(Advanced("models", units, name))):
+            for outcome in self._run(tasks, lambda name, units: self.listener(Advanced("models", units, name))):
                 if outcome.reason is not None:
                     model = keys[outcome.task.name]
                     failed[model.ref] = self._failed(f"training {outcome.task.name}", outcome.reason)
@@ -115,7 +120,7 @@ class Steps:
         by_name = dict(zip((task.name for task in tasks), groups.values(), strict=True))
         total = sum(len(group) for group in groups.values())
         self.listener(StageStarted("representations", total, 0))
-        for outcome in self.engine.run(tasks, lambda name, units: None):
+        for outcome in self._run(tasks, lambda name, units: None):
             group = by_name[outcome.task.name]
             if outcome.skipped:
                 unavailable.update({_place(planned): Score.skip(str(outcome.reason)) for planned in group})
@@ -146,12 +151,19 @@ class Steps:
         self.listener(StageFinished("scores", failures))
         return missing_total
 
+    def _run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
+        """Run tasks; raise `StorageError` as soon as one cannot store its result."""
+        for outcome in self.engine.run(tasks, report):
+            if isinstance(outcome.value, Unwritable):
+                raise StorageError(outcome.value.reason)
+            yield outcome
+
     def _score_bundles(self, bundles: Sequence[Sequence[ScoreBlock]]) -> int:
         """Score bundles; try the blocks of a failed bundle again, each alone. Return the number of failed scores."""
         failures = 0
         apart: list[Sequence[ScoreBlock]] = []
         tasks = [Task(str(number), score_blocks, (self.materials, bundle)) for number, bundle in enumerate(bundles)]
-        for outcome in self.engine.run(tasks, lambda name, units: None):
+        for outcome in self._run(tasks, lambda name, units: None):
             bundle = outcome.task.arguments[1]
             if outcome.reason is not None and len(bundle) > 1:
                 apart.extend([block] for block in bundle)

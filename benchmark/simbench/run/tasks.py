@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from simbench.data.dataset import fingerprint
-from simbench.errors import NotApplicable, SimbenchError
+from simbench.errors import NotApplicable, SimbenchError, StorageError
 from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.metric import Metric, Score
@@ -32,6 +33,31 @@ LARGEST_LOG_PROBABILITY_CHANGE = 1e-4
 ROUNDINGS = 16
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Unwritable:
+    """Value of a task whose result could not be stored: no task could be, so that the run ends with this reason."""
+
+    reason: str
+
+
+def ending_the_run(task: Callable[P, R]) -> Callable[P, R | Unwritable]:
+    """Turn a `StorageError` of a task into its value: as a failure of the task, it would be one model's or metric's."""
+
+    @wraps(task)
+    def attempted(*args: P.args, **kwargs: P.kwargs) -> R | Unwritable:
+        try:
+            return task(*args, **kwargs)
+        except StorageError as error:
+            return Unwritable(str(error))
+
+    return attempted
+
+
+@ending_the_run
 def train_model(materials: Materials, planned: PlannedModel) -> None:
     """Train one model and store its checkpoint."""
     materials.load_plugins()
@@ -64,6 +90,7 @@ def train_model(materials: Materials, planned: PlannedModel) -> None:
     materials.store.forget_failure("models", planned.key)
 
 
+@ending_the_run
 def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> dict[str, str]:
     """Read layers of one model (under one reparametrisation) on one set of inputs in one pass, and store them.
 
@@ -113,6 +140,7 @@ class ScoreBlock:
     provenance: str
 
 
+@ending_the_run
 def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[list[ScoreRecord]]:
     """Score blocks one after the other; values that their metrics share are memoised until the last block is done."""
     materials.load_plugins()

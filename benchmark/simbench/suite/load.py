@@ -27,7 +27,7 @@ def bundled_suites() -> dict[str, Path]:
 def find_suite(reference: str, folder: Path = Path()) -> Path:
     """Return the file of a suite, given as a path (relative to `folder`) or as the name of a bundled suite."""
     path = folder / reference
-    if path.is_file():
+    if os.path.isfile(path):  # unlike `is_file`, False where the name is too long
         return path
     if path.suffix in (".yaml", ".yml") or os.sep in reference:
         raise SimbenchError(f"no such file: {path}")
@@ -90,7 +90,7 @@ def _anchor(document: SuiteDocument, places: Iterable[Location]) -> None:
         if isinstance(reference, str):
             path, colon, attribute = reference.partition(":")
             beside = Path(document.position(location).file).parent / path
-            if beside.is_file():
+            if os.path.isfile(beside):
                 document.at(location[:-1])[location[-1]] = f"{beside.resolve()}{colon}{attribute}"
 
 

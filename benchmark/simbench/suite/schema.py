@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 DEFAULT = "default"
+# Names of suites, tests and groups become names of files, which most systems take up to 255 bytes.
+LONGEST_NAME = 100
 PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
 
 
@@ -150,7 +152,7 @@ class DeclaredTest(Strict):
     of_layers_only: ClassVar[bool] = False
     """Whether the kind asks nothing of metrics that are defined at the head only."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=LONGEST_NAME)
     kind: str
     models: list[str] = []
     """Names of groups of models, each at most once."""
@@ -174,7 +176,7 @@ class DeclaredTest(Strict):
 class Suite(Strict):
     """Suite: a whole suite file."""
 
-    suite: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    suite: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=LONGEST_NAME)
     version: int = Field(ge=1)
     about: str = ""
     plugins: list[str] = []
@@ -184,6 +186,14 @@ class Suite(Strict):
     """Names with parameters, or files; `default` adds all default metrics that the list does not contain."""
     tests: list[Any] = Field(min_length=1)
     """Instances of the test kinds' models, which extend `DeclaredTest`."""
+
+    @field_validator("models")
+    @classmethod
+    def _names_that_fit(cls, models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+        for name in models:
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f'"{name[:20]}…": a name has at most {LONGEST_NAME} characters, not {len(name)}')
+        return models
 
     @property
     def title(self) -> str:

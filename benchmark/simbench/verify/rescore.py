@@ -8,8 +8,10 @@ user's store, so weights from a stranger's bundle never get into it.
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,9 +175,14 @@ def _taken_again(
 
 def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -> None:
     """Link what may be reused into the scratch store: data, and models and activations unless all is retrained."""
-    request.store.data.mkdir(parents=True, exist_ok=True)
     scratch.root.mkdir(parents=True, exist_ok=True)
-    scratch.data.symlink_to(request.store.data)
+    data = request.store.data
+    with suppress(OSError):  # a store that cannot be written
+        data.mkdir(parents=True, exist_ok=True)
+    if os.access(data, os.W_OK):
+        scratch.data.symlink_to(data)
+    elif data.is_dir():  # what is not there is made in the scratch store
+        _link(scratch.data, data, os.listdir(data))
     if request.retrain:
         return
     for model in plan.models.values():
