@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simbench.metrics.kernels.moments import accumulated
-from simbench.metrics.kernels.rounding import above_rounding, relative_rounding, rounding_errors, rounding_norms
+from simbench.metrics.kernels.rounding import above_rounding, rounding_errors, rounding_norms, rounding_of_size
 from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.kernels.units import living
 
@@ -79,4 +79,13 @@ def test_sums_over_rows_leave_out_the_same_directions(dtype: torch.dtype) -> Non
 
 
 def test_whole_numbers_are_exact() -> None:
-    assert relative_rounding(torch.int8) == relative_rounding(torch.float64)
+    size = torch.tensor([3.0], dtype=torch.float64)
+    assert rounding_of_size(size, torch.int8) == rounding_of_size(size, torch.float64)
+
+
+def test_numbers_near_the_smallest_of_their_type_have_errors_of_its_size() -> None:
+    """Half precision of 1e-6 has two digits at most: its neighbours are 6e-8 apart, like those of 0."""
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(500, 3, generator=generator, dtype=torch.float64)
+    x = (5e-6 * latents @ torch.randn(3, 20, generator=generator, dtype=torch.float64)).to(torch.float16)
+    assert spectrum(x).rank == 3

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.rounding import above_rounding, relative_rounding
+from simbench.metrics.kernels.rounding import above_rounding, rounding_of_size
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,8 @@ class Moments:
         if spanning:
             left, values, right = torch.linalg.svd(x, full_matrices=False)
             mean = self.mean(side) + self.origins[side]
-            errors = relative_rounding(self.types[side]) * (mean.square() + x.square().sum(dim=0) / self.rows).sqrt()
-            kept = above_rounding(values, right, errors, self.rows)
+            size = (mean.square() + x.square().sum(dim=0) / self.rows).sqrt()
+            kept = above_rounding(values, right, rounding_of_size(size, self.types[side]), self.rows)
             x = (left[:, kept] * values[kept]) @ right[kept]
         # A reflection that carries the first axis to the vector of ones, which what was 0 there is then orthogonal to.
         x = torch.cat([x.new_zeros(1, x.shape[1]), x])

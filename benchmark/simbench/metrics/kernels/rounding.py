@@ -22,13 +22,15 @@ else:
 HALF, WIDER = 2.0, 8.0
 
 
-def relative_rounding(stored: torch.dtype) -> float:
-    """Return the standard deviation of the errors of numbers of size 1 in this type; exact integers count as float64.
+def rounding_of_size(size: Tensor, stored: torch.dtype) -> Tensor:
+    """Return the standard deviation of the errors of numbers of this size, in this type; integers count as float64.
 
-    The error of a number between two neighbours that are ε apart is uniform on ±ε/2, with standard deviation ε / √12.
+    The error of a number between two neighbours that are g apart is uniform on ±g/2, with standard deviation g / √12;
+    g is ε times the size, but never less than the smallest number of the type.
     """
     kind = torch.finfo(stored if stored.is_floating_point else torch.float64)
-    return (HALF if kind.bits <= 16 else WIDER) * kind.eps / math.sqrt(12)
+    gap = kind.eps * size.clamp_min(kind.smallest_normal)
+    return (HALF if kind.bits <= 16 else WIDER) / math.sqrt(12) * gap
 
 
 def rounding_errors(x: Tensor) -> Tensor:
@@ -37,8 +39,7 @@ def rounding_errors(x: Tensor) -> Tensor:
     A column's mean counts although centring removes it: 3,000 ± 1 in bfloat16 is hardly more than rounding.
     """
     largest = x.abs().amax().double().clamp_min(torch.finfo(torch.float64).tiny)
-    size: Tensor = (x.double() / largest).square().mean(dim=0).sqrt() * largest
-    return relative_rounding(x.dtype) * size
+    return rounding_of_size((x.double() / largest).square().mean(dim=0).sqrt() * largest, x.dtype)
 
 
 def rounding_norms(errors: Tensor, right: Tensor, rows: int) -> Tensor:

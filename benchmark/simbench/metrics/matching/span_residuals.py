@@ -19,7 +19,7 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import require_variance
 from simbench.metrics.kernels.memoisation import memoised
-from simbench.metrics.kernels.rounding import relative_rounding
+from simbench.metrics.kernels.rounding import rounding_errors
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +35,8 @@ CONDITION = 1e10
 class UnitVectors:
     """The units that are not all zero, each of norm 1, (rows, units), float64, and how many are zero.
 
-    inverse, condition: of the Gram matrix; no inverse where the condition number is too large. rounding: the norm of a
-    unit's rounding errors, as the numbers were stored.
+    inverse, condition: of the Gram matrix; no inverse where the condition number is too large. rounding: the largest
+    norm of a unit's rounding errors, as the numbers were stored.
     """
 
     columns: Tensor
@@ -60,15 +60,17 @@ class UnitVectors:
 def unit_vectors(x: Tensor) -> UnitVectors:
     """Return the units of `x`, (rows, features), uncentred; raise `NotApplicable` without variance."""
     columns = require_variance(x)
-    columns = columns / columns.abs().max()  # so that squares neither overflow nor vanish
+    largest = columns.abs().max()
+    columns = columns / largest  # so that squares neither overflow nor vanish
     norms: Tensor = torch.linalg.vector_norm(columns, dim=0)
     if not bool(norms.any()):
         raise NotApplicable("no variance: all units are zero")
     columns = columns[:, norms > 0] / norms[norms > 0]
+    errors = math.sqrt(len(x)) * rounding_errors(x)[norms > 0] / (norms[norms > 0] * largest)
     values, vectors = torch.linalg.eigh(columns.T @ columns)
     condition = float(values[-1] / values[0]) if float(values[0]) > 0 else math.inf
     inverse = (vectors / values) @ vectors.T if condition <= CONDITION else None
-    return UnitVectors(columns, int((norms == 0).sum()), inverse, condition, relative_rounding(x.dtype))
+    return UnitVectors(columns, int((norms == 0).sum()), inverse, condition, float(errors.max()))
 
 
 class SpanResiduals:
