@@ -221,7 +221,7 @@ def test_a_preparation_that_expects_a_representation_is_told_that_it_is_given_th
 
 def test_a_function_of_matrices_with_needs_is_told_that_it_is_given_representations() -> None:
     metric = honest(lambda x, y: float((x.T @ y).norm()), needs=frozenset({"model"}))
-    given = "with `needs`, the function is given two Representations and `prepare` one, each with `.matrix`"
+    given = "with `needs`, the function is given two Representations and `prepare` one; each has a `.matrix`"
     found = finding(metric, "gives a number (random)")
     assert found.ok is False
     assert found.measured == f"error: AttributeError: 'Representation' object has no attribute 'T'; {given}"

@@ -156,15 +156,20 @@ def from_document(document: Mapping[str, Any]) -> Board:
 
 
 def wrong_version(document: str, version: int) -> str:
-    """Return the message for a document of another schema version: what wrote it, and what to do.
+    r"""Return the message for a document of another schema version: what wrote it, and what to do.
 
-    >>> print(wrong_version("this leaderboard", 1))
-    this leaderboard was written by simbench with schema 1, older than 2; publish it again with `simbench publish SUITE`
+    >>> print(*wrong_version("this leaderboard", 1).split(", "), sep="\n")
+    this leaderboard was written by simbench with schema 1
+    older than 2; publish it again with `simbench publish SUITE`
+    which computes nothing where the store has its scores
+    or ask its author to
     """
     written = f"{document} was written by simbench with schema {version}"
     if version > SCHEMA_VERSION:
         return f"{written}, newer than {SCHEMA_VERSION}; upgrade simbench"
-    return f"{written}, older than {SCHEMA_VERSION}; publish it again with `simbench publish SUITE`"
+    return f"{written}, older than {SCHEMA_VERSION}; publish it again with `simbench publish SUITE`, " + (
+        "which computes nothing where the store has its scores, or ask its author to"
+    )
 
 
 def evidence_in(document: Mapping[str, Any]) -> Evidence | None:

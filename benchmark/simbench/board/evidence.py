@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from simbench.board.board import Board, Row
 from simbench.board.layer_grids import LayerMap, Place, layer_maps
@@ -17,6 +18,8 @@ from simbench.board.scores import ScoreRow
 from simbench.verdicts.verdict import Trial
 
 MARGIN_DIGITS = 6
+# Parts that documents of former runs have, and nothing reads.
+FORMER_PARTS = {"standard_errors", "tiebreaks"}
 # The parts that identify a question: where, models, column, the swept value, the line it lies on.
 Asked = tuple[str, tuple[str, ...], str | None, float | None, str]
 
@@ -46,6 +49,13 @@ class MetricEvidence(_Part):
     margins: list[float | None]
     credits: list[float | None] = []
     auxiliary: dict[str, list[float | None]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_parts(cls, recorded: Any) -> Any:
+        if not isinstance(recorded, Mapping):
+            return recorded
+        return {name: value for name, value in recorded.items() if name not in FORMER_PARTS}
 
 
 class Questions(_Part):

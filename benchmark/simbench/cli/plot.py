@@ -78,17 +78,16 @@ def command(
 
 def _read_board(source: str, store: Path | None, metrics: Sequence[str]) -> tuple[Board, Evidence | None]:
     """Return the board of a run's document, a bundle or a suite, with the scores behind it if there are any."""
-    from simbench.board.document import evidence_in
     from simbench.board.evidence import evidence_of
-    from simbench.cli.source import board_and_document, place_of
+    from simbench.cli.source import board_and_evidence, place_of
     from simbench.errors import SimbenchError
+    from simbench.verify.published import bundle_in
 
     path = place_of(source, store)
-    if path.suffix == ".json" and path.is_file():
-        board, document = board_and_document(path)
-        return board, evidence_in(document)
-    if path.suffix == ".zip" or path.is_dir():
-        return _read_bundle(path)
+    if path.suffix in (".json", ".zip") or path.is_dir():
+        recorded = board_and_evidence(bundle_in(path) or path)
+        if recorded is not None:
+            return recorded
     from simbench.cli.output import read_store
     from simbench.run.session import stored_results
 
@@ -97,14 +96,4 @@ def _read_board(source: str, store: Path | None, metrics: Sequence[str]) -> tupl
     if files:
         raise SimbenchError(f'--metric takes the label of a metric of the board, not "{files[0]}"')
     board, scores = stored_results(source, store=read_store(store))
-    return board, evidence_of(board, scores)
-
-
-def _read_bundle(path: Path) -> tuple[Board, Evidence]:
-    """Return the board that follows from the scores of a bundle, whatever board the bundle claims, and the scores."""
-    from simbench.board.evidence import evidence_of
-    from simbench.verify.published import published_board
-    from simbench.verify.verification import open_bundle
-
-    board, scores = published_board(open_bundle(path))
     return board, evidence_of(board, scores)

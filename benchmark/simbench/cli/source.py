@@ -11,6 +11,7 @@ from simbench.errors import SimbenchError
 
 if TYPE_CHECKING:
     from simbench.board.board import Board
+    from simbench.board.evidence import Evidence
 
 
 def recorded_board(source: str, store: Path | None = None) -> Board:
@@ -19,21 +20,34 @@ def recorded_board(source: str, store: Path | None = None) -> Board:
     Raises:
         SimbenchError: the source is none of these.
     """
-    from simbench.board.document import DOCUMENT
-
-    path = place_of(source, store)
-    if path.suffix == ".zip":
-        from simbench.verify.published import published_board
-        from simbench.verify.verification import open_bundle
-
-        return published_board(open_bundle(path))[0]
-    if path.is_dir():
-        path = path / DOCUMENT
-    if not os.path.isfile(path):
+    recorded = board_and_evidence(place_of(source, store))
+    if recorded is None:
         raise SimbenchError(
             f'no run "{source}": give the id of a run in the store, its JSON file, a published folder or a bundle'
         )
-    return board_and_document(path)[0]
+    return recorded[0]
+
+
+def board_and_evidence(path: Path) -> tuple[Board, Evidence | None] | None:
+    """Return the board that stands at a path, and the scores behind it if there are any; None where nothing is.
+
+    Of a bundle, it is the board that follows from its scores, whatever board the bundle claims.
+    """
+    from simbench.board.document import DOCUMENT, evidence_in
+    from simbench.board.evidence import evidence_of
+    from simbench.bundles.archive import MANIFEST
+
+    if path.suffix == ".zip" or os.path.isfile(path / MANIFEST):
+        from simbench.verify.published import published_board
+        from simbench.verify.verification import open_bundle
+
+        board, scores = published_board(open_bundle(path))
+        return board, evidence_of(board, scores)
+    path = path / DOCUMENT if os.path.isdir(path) else path
+    if not os.path.isfile(path):
+        return None
+    board, document = board_and_document(path)
+    return board, evidence_in(document)
 
 
 def place_of(source: str, store: Path | None = None) -> Path:
