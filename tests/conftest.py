@@ -35,8 +35,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that turns the order of the tests around."""
+    """Add the options that turn the order of the tests around, and that insist on a browser."""
     parser.addoption("--backwards", action="store_true", help="run the last test first")
+    parser.addoption("--need-browser", action="store_true", help="fail, and skip nothing, where there is no browser")
 
 
 @pytest.hookimpl(trylast=True)

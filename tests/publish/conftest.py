@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import import_module
 
 import pytest
 from tests.board.evidence_boards import HOSTILE, evident_board
@@ -24,12 +25,16 @@ def make() -> Maker:
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Chromium; the tests are skipped, with the reason, where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def browser(request):
+    """Chromium; the tests are skipped, or fail if one is needed, with the reason, where there is none."""
+    miss = pytest.fail if request.config.getoption("--need-browser") else pytest.skip
+    try:
+        playwright = import_module("playwright.sync_api")
+    except ImportError:
+        miss("playwright is not installed")
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+        miss("no chromium on this machine (Debian: apt-get install chromium)")
     with playwright.sync_playwright() as running:
         started = running.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
         yield started

@@ -4,7 +4,7 @@ With Q_x and Q_y orthonormal bases of the column spaces of the centred X and Y, 
 correlations ρ₁ ≥ ρ₂ ≥ … are the singular values of Q_xᵀQ_y = U diag(ρ) Vᵀ, and the canonical variates of X are Q_x U.
 
 * `cca`: Σ ρᵢ / min(r_x, r_y); `cca_squared`: Σ ρᵢ² / min(r_x, r_y);
-* `svcca`: `cca` after the smallest principal components of each side are cut;
+* `svcca`: `cca` after the smallest principal components of each side are left out;
 * `pwcca`: the mean of ρᵢ weighted by how much of X the i-th variate accounts for.
 
 The ranks are numerical (dead and duplicated units do not count). In the n − 1 dimensions of the centred sample space

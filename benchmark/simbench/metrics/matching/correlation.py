@@ -134,7 +134,7 @@ def threshold_of_pairs(
     invariant_to=INVARIANT_TO,
     family="matching",
     formula="share of units i with maxⱼ Cᵢⱼ ≥ 0.5",
-    reference=f"{CONVERGENT} (alignment by correlation), with a cut in place of the mean",
+    reference=f"{CONVERGENT} (alignment by correlation), with a threshold in place of the mean",
     prepare=units,
     compare_many=threshold_of_pairs,
 )

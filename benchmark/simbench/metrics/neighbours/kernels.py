@@ -1,4 +1,4 @@
-"""Neighbour indices that also read the similarities, not only who the neighbours are: see `neighbours`.
+"""Neighbour indices that also read the similarities, not only who the neighbours are: see `neighbours.sets`.
 
 * `second_order_cosine`: the cosine of the two vectors of similarities to the union of the neighbours;
 * `cknna`: debiased CKA restricted to common neighbours.

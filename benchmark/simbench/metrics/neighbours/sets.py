@@ -2,7 +2,7 @@
 
 * `mutual_knn`: the share of neighbours in common; `knn_jaccard`: |N_X ∩ N_Y| / |N_X ∪ N_Y|;
 * `rank_similarity`: how alike the ranks of the common neighbours are;
-* `second_order_cosine` and `cknna`: see `neighbour_kernels`.
+* `second_order_cosine` and `cknna`: see `neighbours.kernels`.
 
 All three are means over the rows i. Rows are not centred. Row i is left out of its own neighbours by its index,
 not because it comes first: a duplicate row is a neighbour like any other. Of equally near rows (up to rounding errors)

@@ -1,7 +1,7 @@
 """Generalised linear shape distance, between that of rotations and that of all linear maps.
 
 Generalised shape metrics whiten each representation partially before it is rotated. With X̃ centred and of norm 1, its
-singular value decomposition X̃ = U S Vᵀ cut at the numerical rank, and α in [0, 1],
+singular value decomposition X̃ = U S Vᵀ up to the numerical rank, and α in [0, 1],
 
     φ(X) = X̃ (α I + (1 − α) (X̃ᵀX̃)^(−1/2)) = U (α S + (1 − α) I) Vᵀ,
 
