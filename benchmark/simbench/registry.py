@@ -102,6 +102,11 @@ class Registry(Generic[T]):
         self._origins: dict[str, Origin] = {}
         self._loaded = package is None
 
+    @property
+    def plural(self) -> str:
+        """Word for all components in lists: `metrics`, `tests`."""
+        return f"{self.kind.removesuffix(' kind')}s"
+
     def register(self, name: str, component: T, origin: Origin) -> T:
         """Add a component. The same definition may come again (a notebook cell run twice); another one may not."""
         present = self._origins.get(name)

@@ -70,7 +70,7 @@ def test_an_identity_follows_a_files_content_and_not_its_path(tmp_path: Path) ->
     for name in ("one.npz", "two.npz"):
         (tmp_path / name).write_bytes(b"the same")
     source = DATASETS.get("arrays")
-    one, two = (source.identity({"path": str(tmp_path / name)}) for name in ("one.npz", "two.npz"))
+    one, two = (source.identity_with({"path": str(tmp_path / name)}) for name in ("one.npz", "two.npz"))
     assert one == two
     assert str(tmp_path) not in str(one)
 
@@ -95,7 +95,7 @@ def test_a_dataset_without_a_version_is_known_by_its_source() -> None:
             """Mine."""
             return small()
 
-        assert DATASETS.get("mine").identity({})["version"].startswith("source-")
+        assert DATASETS.get("mine").identity_with({})["version"].startswith("source-")
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from simbench.parameters import parameters_model
 from simbench.registry import (
     ARCHITECTURES,
     DATASETS,
-    ENGINES,
     GENERATORS,
     LOADERS,
     METRICS,
+    REGISTRIES,
     REPARAMETRISATIONS,
     TEST_KINDS,
     TRANSFORMS,
@@ -67,7 +67,9 @@ class Entry:
 def entries(kind: ListedKind) -> list[Entry]:
     """List all entries of a kind, after loading the installed plugins."""
     load_installed_plugins()
-    return list(_suites() if kind is ListedKind.suites else _components(kind))
+    if kind is ListedKind.suites:
+        return list(_suites())
+    return [entry for registry in REGISTRIES if registry.plural == kind for entry in _components(registry)]
 
 
 def find(name: str) -> list[Entry]:
@@ -90,8 +92,8 @@ def metric_entry(metric: Any) -> Entry:
     return _entry("metric", metric.name, metric, metric.origin, metric.function, metric_facts(metric))
 
 
-def _components(kind: ListedKind) -> Iterator[Entry]:
-    registry, facts = _REGISTRIES[kind]
+def _components(registry: Registry[Any]) -> Iterator[Entry]:
+    facts = _FACTS.get(registry.kind, lambda component: {})
     for name, component in registry:
         implementation = component if inspect.isclass(component) else component.function
         yield _entry(registry.kind, name, component, registry.origin(name), implementation, facts(component))
@@ -208,10 +210,6 @@ def _wrapper_facts(wrapper: Any) -> dict[str, Any]:
     return {"short": wrapper.short}
 
 
-def _no_facts(component: Any) -> dict[str, Any]:
-    return {}
-
-
 def _suites() -> Iterator[Entry]:
     from simbench.suite.load import bundled_suites, load_suite
 
@@ -230,15 +228,15 @@ def _suites() -> Iterator[Entry]:
         yield Entry("suite", name, about, "", str(path), 1, facts, doc=about)
 
 
-_REGISTRIES: dict[ListedKind, tuple[Registry[Any], Callable[[Any], dict[str, Any]]]] = {
-    ListedKind.metrics: (METRICS, metric_facts),
-    ListedKind.tests: (TEST_KINDS, _test_facts),
-    ListedKind.transforms: (TRANSFORMS, _transform_facts),
-    ListedKind.datasets: (DATASETS, _dataset_facts),
-    ListedKind.architectures: (ARCHITECTURES, _architecture_facts),
-    ListedKind.generators: (GENERATORS, _generator_facts),
-    ListedKind.reparametrisations: (REPARAMETRISATIONS, _reparametrisation_facts),
-    ListedKind.loaders: (LOADERS, _loader_facts),
-    ListedKind.engines: (ENGINES, _no_facts),
-    ListedKind.wrappers: (WRAPPERS, _wrapper_facts),
+# The facts of a component, by the kind of its registry; none of an engine.
+_FACTS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    METRICS.kind: metric_facts,
+    TEST_KINDS.kind: _test_facts,
+    TRANSFORMS.kind: _transform_facts,
+    DATASETS.kind: _dataset_facts,
+    ARCHITECTURES.kind: _architecture_facts,
+    GENERATORS.kind: _generator_facts,
+    REPARAMETRISATIONS.kind: _reparametrisation_facts,
+    LOADERS.kind: _loader_facts,
+    WRAPPERS.kind: _wrapper_facts,
 }

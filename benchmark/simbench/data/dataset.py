@@ -7,7 +7,6 @@ and planning import neither torch nor scikit-learn.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 
 from simbench.errors import SimbenchError
 from simbench.files import file_digest
-from simbench.parameters import checked_parameters
-from simbench.registry import DATASETS, Origin, origin_of, source_hash
+from simbench.registry import DATASETS, Registered, origin_of
 
 
 @dataclass(frozen=True)
@@ -115,30 +113,22 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class DatasetSource:
-    """Registered dataset: its function and its description in listings."""
+class DatasetSource(Registered):
+    """Registered dataset: a function `(cache, *, parameters) -> Dataset`.
 
-    name: str
-    function: Callable[..., Dataset]
-    version: int | None
-    origin: Origin
+    Attributes:
+        files: the parameters that are paths of files.
+        outlined: what is known of the dataset before it is loaded, perhaps by its parameters.
+    """
+
     files: frozenset[str] = frozenset()
     outlined: Outline | Callable[..., Outline] | None = None
-
-    @property
-    def summary(self) -> str:
-        """First line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
-
-    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters, with defaults filled in; raise `ParameterError` if one is invalid."""
-        return checked_parameters(self.function, parameters)
 
     def outline(self, parameters: Mapping[str, Any]) -> Outline | None:
         """Return the outline of the dataset without loading it; None if it is unknown."""
         return self.outlined(**self.checked(parameters)) if callable(self.outlined) else self.outlined
 
-    def identity(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def identity_with(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a key that stands for the dataset, without loading it: name, version, parameters.
 
         A parameter that is a file is represented by its content, so that no path enters a key.
@@ -146,8 +136,7 @@ class DatasetSource:
         checked = self.checked(parameters)
         for name in self.files & checked.keys():
             checked[name] = f"sha256:{file_digest(existing_file(checked[name]))}"
-        version = self.version if self.version is not None else source_hash(self.function)
-        return {"name": self.name, "version": version, "parameters": checked}
+        return {"name": self.name, "version": self.revision, "parameters": checked}
 
 
 F = TypeVar("F", bound=Callable[..., Dataset])
@@ -192,7 +181,8 @@ def load_dataset(name: str, parameters: Mapping[str, Any], cache: Path) -> Datas
         SimbenchError: the data cannot be obtained here; the message says what to do.
     """
     source = DATASETS.get(name)
-    return source.function(cache, **source.checked(parameters))
+    loaded: Dataset = source.function(cache, **source.checked(parameters))
+    return loaded
 
 
 def fingerprint(data: Dataset) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from simbench.models.architecture import Architecture
 from simbench.models.inputs import InputReader
 from simbench.models.model import Model
 from simbench.seeds import seed_for
-from simbench.suite.schema import Training
+from simbench.suite.schema import DistillationLoss, Training
 
 Progress = Callable[[int, int], None]
 SGD_MOMENTUM = 0.9
@@ -103,7 +103,7 @@ class _Aims:
     """Aims of training: labels `(n,)`, or with `distil` logits `(n, labels)`."""
 
     values: Tensor
-    distil: Literal["kl", "l1"] | None = None
+    distil: DistillationLoss | None = None
 
     def loss(self, logits: Tensor, chosen: Tensor) -> Tensor:
         """Return the mean loss of the `chosen` inputs' logits."""

@@ -307,7 +307,7 @@ def _synthetic(ref: ModelRef) -> PlannedModel:
 
 
 def _data_spec(component: Component) -> dict[str, Any]:
-    return DATASETS.get(component.name).identity(component.parameters)
+    return DATASETS.get(component.name).identity_with(component.parameters)
 
 
 def _conditions(declared: Mapping[str, Any]) -> dict[str, Any]:

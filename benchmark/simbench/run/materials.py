@@ -193,14 +193,14 @@ class Materials:
         source = DATASETS.get(component.name)
         planned = self.data.get(component.model_dump_json())
         # Hashed after it was read: then no change in between can go unnoticed.
-        if source.files and planned is not None and source.identity(component.parameters) != planned:
+        if source.files and planned is not None and source.identity_with(component.parameters) != planned:
             files = ", ".join(str(source.checked(component.parameters)[name]) for name in sorted(source.files))
             raise SimbenchError(f"{files} has changed since this run was planned; start it again")
         return loaded
 
     def _data_key(self, component: Component) -> tuple[Hashable, ...]:
         declared = component.model_dump_json()
-        identity = self.data.get(declared) or DATASETS.get(component.name).identity(component.parameters)
+        identity = self.data.get(declared) or DATASETS.get(component.name).identity_with(component.parameters)
         return (self.store_root, declared, json.dumps(identity, sort_keys=True))
 
     def _inputs_key(self, side: str) -> tuple[Hashable, ...]:

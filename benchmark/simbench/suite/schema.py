@@ -92,12 +92,16 @@ class Conditions(Strict):
         return self.model_dump(include=set(Conditions.model_fields), exclude_defaults=True)
 
 
+# KL(teacher ‖ student), or the mean absolute difference of all logits.
+DistillationLoss = Literal["kl", "l1"]
+
+
 class Distillation(Strict):
     """Distillation: the model learns a teacher's logits on the same inputs in place of the labels."""
 
     teacher: str
     """Group of models without a teacher; the model of its first seed teaches all students."""
-    loss: Literal["kl", "l1"] = "kl"
+    loss: DistillationLoss = "kl"
     """KL(teacher ‖ student), or the mean absolute difference of all logits."""
 
 

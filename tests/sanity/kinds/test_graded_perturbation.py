@@ -13,8 +13,9 @@ from simbench.metrics.metric import Metric
 from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL
 from simbench.references import Comparison
 from simbench.registry import GENERATORS, METRICS
+from simbench.sanity.generated_models import PerturbedClasses
 from simbench.sanity.kind import Similarity
-from simbench.sanity.kinds.graded_perturbation import GradedPerturbation, PerturbedClasses
+from simbench.sanity.kinds.graded_perturbation import GradedPerturbation
 from simbench.seeds import seed_for
 
 

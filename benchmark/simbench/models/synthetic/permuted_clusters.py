@@ -7,11 +7,12 @@ Similarity?" (NeurIPS 2025, arXiv 2506.03784), theorem 3.1 and table 1.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
 from simbench.models.synthetic.base import GENERATOR_VERSION, Synthetic, UnembeddingModel, generator
+from simbench.sanity.generated_models import PermutedClasses
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-# Numbers of classes for which π(k) = 2k + 5 leaves no linear relation: 1, 2 and 3 are coprime to each of them.
-CLASS_COUNTS = (5, 7, 11, 13)
+CLASS_COUNTS: tuple[int, ...] = get_args(PermutedClasses)
 ANGLE_SPREAD = math.pi / 64
 LENGTH, LENGTH_SPREAD = 2.0, 0.01
 

@@ -7,12 +7,13 @@ Similarity?" (NeurIPS 2025, arXiv 2506.03784), appendix F.6.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
 from simbench.models.synthetic.base import GENERATOR_VERSION, Synthetic, UnembeddingModel, generator
 from simbench.models.synthetic.permuted_clusters import ANGLE_SPREAD, LENGTH_SPREAD, directions
+from simbench.sanity.generated_models import PerturbedClasses
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ else:
     torch = lazy_import("torch")
 
 # Standard deviation of the noise that one level adds, by number of classes.
-NOISE_OF_A_LEVEL = {4: 0.005, 5: 0.004, 6: 0.004, 10: 0.0025, 18: 0.002}
+NOISE_OF_A_LEVEL: dict[int, float] = dict(
+    zip(get_args(PerturbedClasses), (0.005, 0.004, 0.004, 0.0025, 0.002), strict=True)
+)
 UNEMBEDDING_LENGTH, EMBEDDING_LENGTH = 20.0, 5.0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from simbench.lazy import lazy_import
 from simbench.models.synthetic.base import GENERATOR_VERSION, Synthetic, generator
 from simbench.representations.transforms import haar_orthogonal
+from simbench.sanity.generated_models import OtherPopulation
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-Population = Literal["own", "permuted", "rotated", "extended", "dead"]
+Population = Literal["own", OtherPopulation]
 
 
 @generator("shared_units", version=GENERATOR_VERSION)

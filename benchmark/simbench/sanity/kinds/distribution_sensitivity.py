@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import GENERATORS
+from simbench.sanity.generated_models import PermutedClasses
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
 from simbench.sanity.stats.scale import scale_of, shuffled
 from simbench.seeds import seed_for
@@ -26,8 +27,6 @@ PairGenerator = Annotated[str, RegisteredName(GENERATORS, accepts=lambda generat
 LAYER = "embedding"
 # Dimensions of the embeddings and numbers of classes of the deranged clusters.
 DERANGED = ((2, 5), (4, 8), (8, 20))
-# Numbers of classes of the permuted clusters: those for which canonical correlations vanish.
-PermutedClasses = Literal[5, 7, 11, 13]
 
 
 @sanity_test("distribution_sensitivity")

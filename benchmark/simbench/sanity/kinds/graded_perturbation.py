@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.sanity.generated_models import PerturbedClasses
 from simbench.sanity.kind import Question, observe, sanity_test
 from simbench.sanity.stats.statistic import CorrelationTest
 from simbench.suite.schema import PASS_IF
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 LAYER = "embedding"
 NoiseLevel = Annotated[int, Field(ge=1)]
-# The numbers of classes for which the paper says how large the noise of a level is.
-PerturbedClasses = Literal[4, 5, 6, 10, 18]
 
 
 @sanity_test("graded_perturbation")

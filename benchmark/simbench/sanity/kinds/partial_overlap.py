@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.sanity.generated_models import OtherPopulation
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
 from simbench.sanity.stats.scale import ROUNDING
 from simbench.verdicts.verdict import Trial
@@ -18,7 +19,6 @@ from simbench.verdicts.verdict import Trial
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-OtherPopulation = Literal["permuted", "rotated", "extended", "dead"]
 Share = Annotated[float, Field(ge=0, le=1)]
 LAYER = "x"
 # Forms in which a share of 0 would need infinitely many other units, or leave no unit that varies.

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import METRICS
+from simbench.sanity.generated_models import PerturbedClasses
 from simbench.sanity.kind import Question, SanityTest, Scores, decide, sanity_test
-from simbench.sanity.kinds.graded_perturbation import NoiseLevel, PerturbedClasses, perturbed_pair
+from simbench.sanity.kinds.graded_perturbation import NoiseLevel, perturbed_pair
 from simbench.sanity.selection import pairs_at
 from simbench.sanity.stats.scale import ROUNDING, scale_of, shuffled
 from simbench.suite.schema import PASS_IF, Component, ComponentChoice, Strict
