@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from torch import Tensor
 
 from simbench.errors import SimbenchError
 from simbench.metrics.metric import Metric
@@ -12,6 +14,7 @@ from simbench.metrics.resolve import as_metric, resolve_metrics
 from simbench.metrics.scoring import score_pairs
 from simbench.parameters import checked_parameters
 from simbench.representations.array_files import as_tensor
+from simbench.representations.array_pairs import ArrayPair, read_pair
 from simbench.representations.representation import Representation
 
 
@@ -29,12 +32,16 @@ class ScoreValue(float):
         warnings: remarks, such as that too few rows force the value, or that it leaves the range that is declared.
         standard_error: standard error of the value, for metrics that give one.
         auxiliary: other numbers that came with the value, such as a p-value.
+        spatial: the rule by which positions became rows or columns; None where there are none.
+        layouts: which axis of either array holds the features.
     """
 
     metric: str
     warnings: tuple[str, ...]
     standard_error: float | None
     auxiliary: Mapping[str, float]
+    spatial: str | None = None
+    layouts: tuple[str | None, ...] = ()
 
     def __new__(
         cls,
@@ -51,17 +58,30 @@ class ScoreValue(float):
         return made
 
 
-def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **parameters: Any) -> ScoreValue:
+def score(
+    x: Any,
+    y: Any,
+    metric: str | Callable[..., Any] | Metric = "cka",
+    *,
+    spatial: str | None = None,
+    layout: str | Sequence[str] | None = None,
+    **parameters: Any,
+) -> ScoreValue:
     """Return the value of one metric on two representations of the same inputs.
 
     The value is a float; its `warnings` say what to know before it is believed, such as that too few rows force it.
     Each of them is also given as a Python warning, a `ScoreWarning`.
 
     Args:
-        x: `(inputs, features)` as a NumPy array, a torch tensor or a `Representation`; 3-D `(inputs, tokens, features)`
-            and 4-D `(inputs, channels, height, width)` arrays are read as activations with positions.
+        x: `(inputs, features)` as a NumPy array, a torch tensor or a `Representation`; or with positions, such as
+            `(inputs, channels, height, width)` or `(inputs, tokens, features)`.
         y: as `x`; the number of features may differ.
         metric: a registered name, `file.py:attr`, `pkg.mod:attr`, a decorated function, any function of two matrices.
+        spatial: what becomes of positions, as `probe.spatial` in a suite. `positions`, the default: each input is read
+            at one position, drawn at random. `pool`: features are averaged over positions. `flatten`: every feature at
+            every position is a column. `all`: every position of every input is a row.
+        layout: which axis holds the features, where sizes do not tell it: `channels_first`, `channels_last` or
+            `tokens`, for both arrays or a pair of them.
         parameters: the metric's parameters.
 
     Raises:
@@ -74,13 +94,18 @@ def score(x: Any, y: Any, metric: str | Callable[..., Any] | Metric = "cka", **p
     """
     chosen = _metric(metric)
     chosen = chosen.with_parameters({**chosen.parameters, **parameters})
-    representations = [_representation(x, "x"), _representation(y, "y")]
-    result = score_pairs(chosen, representations, [(0, 1)])[0]
+    pair = _pair((x, y), spatial, layout, sequences="sequence" in chosen.needs)
+    result = score_pairs(chosen, pair.sides, [(0, 1)])[0]
     if result.status != "ok" or result.value is None:
         raise SimbenchError(f"{chosen.label}: {result.reason}")
-    for remark in result.warnings:
+    remarks = result.warnings
+    if spatial is None and pair.spatial is not None and not isinstance(x, Representation):
+        remarks = (*remarks, f"read {pair.reading}; say `spatial` to choose a rule")
+    for remark in remarks:
         warnings.warn(f"{chosen.label}: {remark}", ScoreWarning, stacklevel=2)
-    return ScoreValue(result.value, chosen.label, result.warnings, result.standard_error, result.auxiliary)
+    value = ScoreValue(result.value, chosen.label, remarks, result.standard_error, result.auxiliary)
+    value.spatial, value.layouts = pair.spatial, pair.layouts
+    return value
 
 
 def _metric(metric: str | Callable[..., Any] | Metric) -> Metric:
@@ -104,11 +129,22 @@ def _metric(metric: str | Callable[..., Any] | Metric) -> Metric:
     )
 
 
-def _representation(array: Any, name: str) -> Representation:
-    if isinstance(array, Representation):
-        return array
+def _pair(
+    arrays: tuple[Any, Any], spatial: str | None, layout: str | Sequence[str] | None, *, sequences: bool
+) -> ArrayPair:
+    names = ("x", "y")
+    given = [
+        array if isinstance(array, Representation) else _tensor(array, name)
+        for array, name in zip(arrays, names, strict=True)
+    ]
     try:
-        return Representation.from_array(as_tensor(array), name)
+        return read_pair(given, names, spatial=spatial, layout=layout, sequences=sequences)
+    except ValueError as error:
+        raise SimbenchError(str(error)) from None
+
+
+def _tensor(array: Any, name: str) -> Tensor:
+    try:
+        return as_tensor(array)
     except (TypeError, ValueError) as error:
-        reason = str(error).removeprefix(f"{name}: ")
-        raise SimbenchError(f"{name}: {reason}") from None
+        raise SimbenchError(f"{name}: {error}") from None

@@ -165,3 +165,37 @@ def test_the_json_says_that_a_value_is_forced(invoke, tmp_path):
     forced, free = scores(invoke("score", "few.npz:x", "few.npz:y", "-m", "cca", "-m", "cka", "--json"))
     assert forced["warnings"] == ["saturated: ranks 11 and 11 of 12 rows force 11 of 11 correlations to 1"]
     assert "warnings" not in free
+
+
+@pytest.fixture
+def maps(tmp_path):
+    """Maps of convolutions, channels first and channels last, and maps of which sizes do not tell which."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 5, 4, 4)), random.normal(size=(60, 3, 4, 4))
+    np.savez(tmp_path / "maps.npz", x=x, y=y, last=y.transpose(0, 2, 3, 1), cube=random.normal(size=(60, 4, 4, 4)))
+    return x, y
+
+
+def test_the_rule_and_the_layouts_are_said(invoke, maps):
+    (record,) = scores(invoke("score", "maps.npz:x", "maps.npz:last", "-m", "cka", "--json"))
+    assert (record["spatial"], record["layouts"]) == ("positions", ["channels_first", "channels_last"])
+    shown = " ".join(invoke("score", "maps.npz:x", "maps.npz:last", "-m", "cka", "--spatial", "pool").stdout.split())
+    assert "maps.npz:x (60, 5, 4, 4) channels_first, maps.npz:last (60, 4, 4, 3) channels_last; pool: rows are" in shown
+
+
+@pytest.mark.parametrize(("rule", "axes"), [("pool", (2, 3)), ("flatten", None)])
+def test_the_rule_is_chosen(invoke, maps, tmp_path, rule, axes):
+    sides = [side.mean(axes) if axes else side.reshape(60, -1) for side in maps]
+    np.savez(tmp_path / "rows.npz", x=sides[0], y=sides[1])
+    (expected,) = scores(invoke("score", "rows.npz:x", "rows.npz:y", "-m", "cka", "--json"))
+    (record,) = scores(invoke("score", "maps.npz:x", "maps.npz:y", "-m", "cka", "--spatial", rule, "--json"))
+    assert record["value"] == pytest.approx(expected["value"], abs=1e-12)
+
+
+def test_a_layout_that_cannot_be_told_is_asked_for(invoke, maps):
+    done = invoke("score", "maps.npz:cube", "maps.npz:cube", "-m", "cka")
+    assert done.exit_code == ExitCode.USAGE
+    assert "maps.npz:cube: which axis of (60, 4, 4, 4) holds the features cannot be told" in done.stderr
+    both = ["--layout", "channels_last", "--layout", "channels_first"]
+    (record,) = scores(invoke("score", "maps.npz:cube", "maps.npz:cube", "-m", "cka", *both, "--json"))
+    assert record["layouts"] == ["channels_last", "channels_first"]

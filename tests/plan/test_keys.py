@@ -123,6 +123,9 @@ def test_keys_are_the_golden_ones(plan: Plan, plain: Metric) -> None:
         ("learning_rate: 0.01", "learning_rate: 0.01, optimizer: adamw, batch_size: 128", set()),
         ("width: 8", "width: 8, norm: batch", set()),
         ("spatial: positions, ", "", set()),
+        ("net:", "net:\n    layout: {block1: channels_first}", REPRESENTATIONS_AND_SCORES),
+        ("net:", "net:\n    layout: {block3: channels_first}", set()),
+        ("net:", "net:\n    layout: null", set()),
     ],
 )
 def test_a_setting_changes_the_keys_that_depend_on_it_and_no_others(

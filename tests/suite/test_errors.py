@@ -233,6 +233,16 @@ MISTAKES = {
         "architecture: {name: torchvision, model: resnet18}",
         '5:3: models.net: architecture "torchvision" needs `layers:`',
     ),
+    "a layout of a layer that is not there": (
+        "    train: {",
+        "    layout: {blok2: tokens}\n    train: {",
+        '7:14: unknown layer of net "blok2"; did you mean "block2"',
+    ),
+    "a layout that there is not": (
+        "    train: {",
+        "    layout: sideways\n    train: {",
+        "7:13: models.net.layout",
+    ),
     "neither train nor load": (
         "    train: {dataset: digits, epochs: 1}\n",
         "",

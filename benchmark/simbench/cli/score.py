@@ -12,6 +12,7 @@ from simbench.errors import ExitCode, SimbenchError
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric, Score
+    from simbench.representations.array_pairs import ArrayPair
 
 
 class Scored(NamedTuple):
@@ -21,6 +22,7 @@ class Scored(NamedTuple):
     metric: Metric
     score: Score
     seconds: float
+    pair: ArrayPair
 
 
 def command(
@@ -29,6 +31,23 @@ def command(
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="As A; rows are the same inputs in the same order.")],
     metric: MetricOption = None,
+    spatial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="What becomes of positions, as in arrays (inputs, channels, height, width): positions (the default; "
+            "each input is read at one position, drawn at random), pool (features are averaged over positions), "
+            "flatten (every feature at every position is a column), all (every position of every input is a row).",
+        ),
+    ] = None,
+    layout: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYOUT",
+            help="Which axis holds the features, where sizes do not tell it: channels_first, channels_last, or tokens "
+            "(inputs, tokens, features); given twice, of A and of B.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Score metrics on two arrays or two folders of arrays."""
@@ -36,7 +55,11 @@ def command(
 
     with stdout_reserved(json):
         metrics = _metrics(metric)
-        scored = [score for name, first, second in _pairs(a, b) for score in _score(metrics, name, first, second)]
+        scored = [
+            score
+            for name, first, second in _pairs(a, b)
+            for score in _score(metrics, name, first, second, spatial, layout)
+        ]
     if json:
         print_json([_record(result) for result in scored])
     else:
@@ -74,24 +97,28 @@ def _pairs(a: str, b: str) -> list[tuple[str | None, str, str]]:
     return [(name, str(first[name]), str(second[name])) for name in common]
 
 
-def _score(metrics: list[Metric], name: str | None, a: str, b: str) -> list[Scored]:
+def _score(
+    metrics: list[Metric], name: str | None, a: str, b: str, spatial: str | None, layout: list[str] | None
+) -> list[Scored]:
     from simbench.metrics.scoring import score_pairs
     from simbench.representations.array_files import load_array
-    from simbench.representations.representation import Representation
+    from simbench.representations.array_pairs import read_pair
     from simbench.timing import without_imports
 
     try:
-        representations = [Representation.from_array(load_array(reference), reference) for reference in (a, b)]
+        arrays = [load_array(reference) for reference in (a, b)]
+        sequences = all("sequence" in metric.needs for metric in metrics)
+        pair = read_pair(arrays, (a, b), spatial=spatial, layout=layout, sequences=sequences)
     except ValueError as error:
         raise SimbenchError(str(error)) from None
-    rows = [len(representation.activations) for representation in representations]
+    rows = [len(side.activations) for side in pair.sides]
     if rows[0] != rows[1]:
         raise SimbenchError(f"{a} has {rows[0]} rows and {b} has {rows[1]}; rows have to be the same inputs")
     scored: list[Scored] = []
     for metric in metrics:
         with without_imports() as elapsed:
-            score = score_pairs(metric, representations, [(0, 1)])[0]
-        scored.append(Scored(name, metric, score, elapsed.seconds))
+            score = score_pairs(metric, pair.sides, [(0, 1)])[0]
+        scored.append(Scored(name, metric, score, elapsed.seconds, pair))
     return scored
 
 
@@ -107,6 +134,8 @@ def _record(result: Scored) -> dict[str, Any]:
         record["warnings"] = list(result.score.warnings)
     if result.score.auxiliary or result.score.standard_error is not None:
         record |= {"standard_error": result.score.standard_error, "auxiliary": dict(result.score.auxiliary)}
+    if result.pair.spatial is not None:
+        record |= {"spatial": result.pair.spatial, "layouts": list(result.pair.layouts)}
     return record if result.name is None else {"name": result.name, **record}
 
 
@@ -127,4 +156,8 @@ def _show(scored: list[Scored]) -> None:
         remark = result.score.reason or "; ".join((direction, *auxiliary, *result.score.warnings))
         cells = [result.metric.label, value, f"{result.seconds:.3f}", remark]
         table.add_row(*(Text(cell) for cell in ([result.name or ""] if named else []) + cells))
-    results_console().print(table)
+    console = results_console()
+    console.print(table)
+    for reading in dict.fromkeys(result.pair.reading for result in scored):
+        if reading:
+            console.print(Text(f"read {reading}"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from simbench.representations.representation import Layout
+    from simbench.representations.layouts import DeclaredLayout
 else:
     torch = lazy_import("torch")
 
@@ -30,7 +30,7 @@ class Architecture(Registered):
 
     layer_names: Callable[..., Sequence[str]] | None
     embedding: str | None
-    positions: Layout | Callable[..., Layout | None] | None
+    positions: DeclaredLayout | Callable[..., DeclaredLayout | None] | None
 
     def build(self, input_shape: tuple[int, ...], classes: int, **parameters: Any) -> nn.Module:
         """Build a network for inputs of this shape (without the batch axis), initialised from torch's global seed."""
@@ -67,8 +67,8 @@ class Architecture(Registered):
         self.checked(parameters)
         return self.embedding
 
-    def layout(self, **parameters: Any) -> Layout | None:
-        """Return the layout of activations with positions; None leaves it to their number of axes."""
+    def layout(self, **parameters: Any) -> DeclaredLayout | None:
+        """Return the layout of activations with positions of which nothing else tells it; None if there is none."""
         return self.positions(**self.checked(parameters)) if callable(self.positions) else self.positions
 
 
@@ -81,7 +81,7 @@ def architecture(
     version: int | None = None,
     layers: Callable[..., Sequence[str]] | None = None,
     embedding_layer: str | None = None,
-    layout: Layout | Callable[..., Layout | None] | None = None,
+    layout: DeclaredLayout | Callable[..., DeclaredLayout | None] | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; return it unchanged.
 
@@ -91,8 +91,8 @@ def architecture(
         layers: given all parameters by keyword, the ordered names of the layers (dotted, as in `named_modules()`);
             without it, every suite has to list them.
         embedding_layer: the layer whose output the linear head reads.
-        layout: how activations with positions are laid out (or a function of the parameters that says so); without
-            it, those of three axes are taken for tokens and those of four for channels first.
+        layout: how activations with positions are laid out (or a function of the parameters that says so), for layers
+            of which it cannot be measured.
     """
 
     def decorate(function: F) -> F:

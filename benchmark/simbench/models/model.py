@@ -14,7 +14,9 @@ from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
 from simbench.models.capture import Capture, hooked, not_once
 from simbench.models.inputs import InputReader, are_whole, floating_dtype
-from simbench.representations.representation import Head, Layout
+from simbench.models.layouts import measured_layout
+from simbench.representations.layouts import DECLARED_LAYOUTS, DeclaredLayout, Layout, declared_as
+from simbench.representations.representation import Head
 
 if TYPE_CHECKING:
     from simbench.models.architecture import Architecture
@@ -47,7 +49,7 @@ class Model:
             network: any module from one batch of inputs to logits.
             layers: names of the layers to compare, in order, as in `named_modules()`.
             embedding_layer: the layer whose output the linear head reads.
-            layouts: where the features are, by layer, if not where their number of axes suggests.
+            layouts: where the features are, by layer, where that is not to be measured.
             input_shape: shape of one input; else learned from the first inputs seen.
 
         Raises:
@@ -60,6 +62,9 @@ class Model:
         self.input_shape = input_shape
         self._layers = tuple(layers)
         self._layouts = dict(layouts or {})
+        self._measured: dict[str, Layout | None] = {}
+        # of layers of which nothing else tells it
+        self.usual_layout: DeclaredLayout | None = None
         self._axes: dict[str, int] = {}
         self._cut_points: dict[str, bool] = {}
         self._reader = InputReader(self.network)
@@ -82,17 +87,17 @@ class Model:
         """
         named = tuple(layers) if layers is not None else architecture.layers(**parameters) or ()
         embedding_layer = architecture.embedding_layer(**parameters)
-        layout = architecture.layout(**parameters)
-        layouts = {layer: layout for layer in (*named, embedding_layer) if layer} if layout else {}
         modules = dict(network.named_modules())
-        model = cls(network, [layer for layer in named if layer in modules], None, layouts, input_shape)
+        model = cls(network, [layer for layer in named if layer in modules], input_shape=input_shape)
         model.embedding_layer = embedding_layer or model.embedding_layer
+        model.usual_layout = architecture.layout(**parameters)
         return model
 
     def with_network(self, network: nn.Module) -> Model:
         """Return a model with the same layers and another network of the same structure."""
         model = Model(network, self._layers, None, self._layouts, self.input_shape)
         model.embedding_layer = self.embedding_layer
+        model.usual_layout = self.usual_layout
         model._examples = self._examples
         return model
 
@@ -128,17 +133,37 @@ class Model:
         return list(self._layers)
 
     def layout(self, layer: str) -> Layout:
-        """Return the layout of the layer's output, which says which axis holds the features."""
+        """Return the layout of the layer's output, which says which axis holds the features.
+
+        It is what was given for the layer, else what is measured (`models/layouts.py`), else `usual_layout`.
+
+        Raises:
+            UnknownNameError: the network has no such layer.
+            SimbenchError: the layout cannot be told.
+        """
         if layer not in self._axes:
             self._module(layer)
             self.activations(self._blank(2, "the layout of a layer"), layer)
-        if self._axes[layer] == 2:
+        axes = self._axes[layer]
+        if axes == 2:
             return "vector"
-        if layer in self._layouts:
-            return self._layouts[layer]
-        if self._axes[layer] == 4 or isinstance(self.network, BlockNetwork):
+        if layer not in self._measured:
+            self._measured[layer] = self._layouts.get(layer) or self._measured_layout(layer)
+        layout = self._measured[layer] or declared_as(self.usual_layout, axes)
+        if layout is None:
+            raise SimbenchError(
+                f'layer "{layer}": which of the {axes} axes of its output holds the features cannot be told; '
+                f'say it by `layout: {{"{layer}": …}}` of its model in the suite ({", ".join(DECLARED_LAYOUTS)})'
+            )
+        return layout
+
+    def _measured_layout(self, layer: str) -> Layout | None:
+        if isinstance(self.network, BlockNetwork):
             return "channels_first"
-        return "tokens"
+        blank = self._blank(2, "the layout of a layer")
+        return measured_layout(
+            self.network, self._module(layer), blank, lambda inputs: self.network(self._reader.read(inputs))
+        )
 
     def activations(self, inputs: Tensor, layer: str) -> Tensor:
         """Return the output of one layer, on the device of the inputs, without gradients."""

@@ -139,11 +139,18 @@ class Plan:
             sides = ("probe", "fit") if with_fit else ("probe",)
             content: dict[str, Any] = {side: self._activations_content(ref, side) for side in sides}
             content["spatial"] = {"mode": self.suite.probe.spatial, "rows": self.suite.probe.rows}
+            layout = self._declared_layout(ref)
+            if layout is not None:
+                content["layout"] = layout
             content["transform"] = _plain(ref.transform)
             if ref.transform is not None:
                 content["transform_identity"] = TRANSFORMS.get(ref.transform.name).identity
             keys[ref, with_fit] = digest("representation", content)
         return keys[ref, with_fit]
+
+    def _declared_layout(self, ref: RepresentationRef) -> str | None:
+        spec = self.models[ref.model].spec
+        return None if spec is None else spec.declared_layout(ref.layer)
 
     def _activations_content(self, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
         return {
@@ -258,9 +265,9 @@ def _representations(comparisons: Iterable[Comparison]) -> list[RepresentationRe
 
 def _shared(models: Mapping[ModelRef, PlannedModel]) -> dict[ModelRef, ModelRef]:
     """Map each model to the first identical one: groups may have models in common, which are obtained once."""
-    first: dict[tuple[str, tuple[str, ...]], ModelRef] = {}
-    layers = {ref: tuple(model.spec.layers or ()) if model.spec is not None else () for ref, model in models.items()}
-    return {ref: first.setdefault((model.key, layers[ref]), ref) for ref, model in models.items()}
+    first: dict[tuple[str, str], ModelRef] = {}
+    read = {ref: str(model.spec and (model.spec.layers or (), model.spec.layout)) for ref, model in models.items()}
+    return {ref: first.setdefault((model.key, read[ref]), ref) for ref, model in models.items()}
 
 
 def _obtained_from(shared: Mapping[ModelRef, ModelRef], comparison: Comparison) -> Comparison:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simbench.representations.layouts import SEQUENCE_AXES, DeclaredLayout, declared_as
+from simbench.representations.layouts import Layout as Layout
 from simbench.seeds import seed_for
 
-Layout = Literal["vector", "channels_first", "tokens"]
 SpatialMode = Literal["positions", "pool", "flatten", "all"]
 
 
@@ -57,8 +58,8 @@ class Representation:
     """Activations of one layer on the probe inputs.
 
     Attributes:
-        activations: `(n, d)`, or with positions `(n, c, l)`, `(n, c, h, w)` (layout `channels_first`), `(n, t, d)`
-            (layout `tokens`).
+        activations: `(n, d)`, or with positions `(n, c, l)`, `(n, c, h, w)` (layout `channels_first`), `(n, l, c)`,
+            `(n, h, w, c)` (layout `channels_last`), `(n, t, d)` (layout `tokens`).
         layout: the axis that holds the features.
         layer: the layer's name.
         model: the model, if it can continue from this layer; None for arrays from elsewhere.
@@ -82,24 +83,27 @@ class Representation:
     at_head: bool = False
 
     @classmethod
-    def from_array(cls, array: object, layer: str = "") -> Representation:
-        """Wrap an array as a representation without a model: 2-D `(n, d)`, 3-D `(n, t, d)` or 4-D `(n, c, h, w)`."""
+    def from_array(cls, array: object, layer: str = "", layout: DeclaredLayout | None = None) -> Representation:
+        """Wrap an array as a representation without a model; raise `ValueError` if it is none that can be compared.
+
+        Without a `layout`, it is 2-D `(n, d)`, 3-D `(n, t, d)` or 4-D `(n, c, h, w)`.
+        """
         # torch takes no view with a negative stride; a copy has none.
         tensor = array.detach() if isinstance(array, Tensor) else torch.as_tensor(np.array(array))
         layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
+        shape, name = tuple(tensor.shape), layer or "array"
         if tensor.is_complex():
             raise ValueError(
-                f"{layer or 'array'}: metrics compare real numbers, and these are complex; "
+                f"{name}: metrics compare real numbers, and these are complex; "
                 "give real and imaginary parts as features of their own"
             )
-        if tensor.ndim not in layouts:
-            shape = tuple(tensor.shape)
-            raise ValueError(f"{layer or 'array'}: a real array of at most 4 dimensions is needed, got {shape}")
+        if tensor.ndim == 0 or (tensor.ndim not in layouts and layout is None):
+            raise ValueError(f"{name}: a real array of at most 4 dimensions is needed, or its layout; got {shape}")
         if tensor.ndim == 1:
             tensor = tensor[:, None]
         if not tensor.is_floating_point():
             tensor = tensor.double()
-        return cls(tensor, layouts[tensor.ndim], layer)
+        return cls(tensor, declared_as(layout, tensor.ndim) or layouts[tensor.ndim], layer)
 
     def derive_from(self, original: Representation) -> None:
         """Copy what is computed from the activations from `original`, which this is a copy of, rather than compute it.
@@ -116,7 +120,7 @@ class Representation:
     @property
     def feature_axis(self) -> int:
         """Axis of `activations` that holds the features."""
-        return self.activations.ndim - 1 if self.layout == "tokens" else 1
+        return self.activations.ndim - 1 if self.layout in ("tokens", "channels_last") else 1
 
     @property
     def features(self) -> int:
@@ -168,7 +172,7 @@ class Representation:
             "head": self.model is not None and self.at_head,
             "fit": self.fit is not None,
             "targets": self.targets is not None,
-            "sequence": self.layout == "tokens",
+            "sequence": self.layout == "tokens" and self.activations.ndim == SEQUENCE_AXES,
         }[need]
 
     def with_activations(self, activations: Tensor) -> Representation:

@@ -28,6 +28,7 @@ from simbench.models.model_record import read_record
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.references import ModelRef, Named, RepresentationRef
 from simbench.registry import ARCHITECTURES, DATASETS, GENERATORS, REPARAMETRISATIONS, TRANSFORMS, import_reference
+from simbench.representations.layouts import declared_as
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.representations.storage import load_activations, stored_checksum
 from simbench.results.store import Store
@@ -166,13 +167,15 @@ class Materials:
 
     def _stored(self, ref: RepresentationRef, with_fit: bool) -> Representation:
         model = self.model(ref.model, ref.reparametrisation)
+        spec = self.models[ref.model].spec
+        declared = None if spec is None else spec.declared_layout(ref.layer)
         sides = {}
         for side in ("probe", "fit") if with_fit else ("probe",):
             key = self.activation_keys[self.models[ref.model].key, ref.layer, ref.reparametrisation, side]
-            inputs = self.inputs(side)
+            inputs, activations = self.inputs(side), self._activations(key)
             sides[side] = Representation(
-                activations=self._activations(key),
-                layout=model.layout(ref.layer),
+                activations=activations,
+                layout=declared_as(declared, activations.ndim) or model.layout(ref.layer),
                 layer=ref.layer,
                 model=model,
                 inputs=inputs.inputs,

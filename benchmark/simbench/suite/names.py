@@ -150,6 +150,13 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
         if layers is not None and layer is not None and layer not in layers:
             error = UnknownNameError(f"layer of {component.name}", layer, layers)
             yield SuiteProblem(document.position(("models", name, "layers", index)), str(error))
+    declared, valid = document.at(("models", name, "layout")), _layers_of(name, document)
+    if not isinstance(declared, dict) or valid is None:
+        return
+    for layer in declared:
+        if layer not in valid:
+            error = UnknownNameError(f"layer of {name}", str(layer), valid)
+            yield SuiteProblem(document.position(("models", name, "layout", layer), of_key=True), str(error))
 
 
 def _teacher_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:

@@ -12,6 +12,7 @@ COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": oper
 DEFAULT = "default"
 # Names of suites, tests and groups become names of files, which most systems take up to 255 bytes.
 LONGEST_NAME = 100
+DeclaredLayout = Literal["channels_first", "channels_last", "tokens"]
 PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
 
 
@@ -128,6 +129,14 @@ class ModelSpec(Strict):
     load: str | None = None
     seeds: list[int] = Field(default=[0], min_length=1)
     layers: list[str] | None = None
+    layout: DeclaredLayout | dict[str, DeclaredLayout] | None = None
+    """Which axis of outputs with positions holds the features, for all layers or by layer, where that is not to be
+    measured: `channels_first` (inputs, channels, …), `channels_last` (inputs, …, channels) or `tokens` (inputs, tokens,
+    features)."""
+
+    def declared_layout(self, layer: str) -> DeclaredLayout | None:
+        """Return the layout that is declared for a layer, if any."""
+        return self.layout.get(layer) if isinstance(self.layout, dict) else self.layout
 
     @property
     def teacher(self) -> str | None:

@@ -139,7 +139,7 @@ def grid(representation: Representation) -> tuple[int, ...]:
 def require_map(sender: Representation, receiver: Representation) -> None:
     """Raise `NotApplicable` where the positions of one cannot be resized to those of the other."""
     own, wanted = grid(sender), grid(receiver)
-    if own != wanted and (len(own) != len(wanted) or "tokens" in (sender.layout, receiver.layout)):
+    if own != wanted and (len(own) != len(wanted) or {sender.layout, receiver.layout} != {"channels_first"}):
         raise NotApplicable(f"{sender.layer} has positions {own} and {receiver.layer} {wanted}: no map between them")
 
 

@@ -11,7 +11,7 @@ from simbench.models.architecture import architecture
 if TYPE_CHECKING:
     from torch import nn
 
-    from simbench.representations.representation import Layout
+    from simbench.representations.layouts import DeclaredLayout
 
 Normalisation = Literal["batch", "none"]
 
@@ -180,7 +180,7 @@ def causal_transformer(
     return causal_transformer_network(input_shape, classes, width=width, depth=depth, heads=heads)
 
 
-def _image_layout(*, model: str, **_: Any) -> Layout | None:
+def _image_layout(*, model: str, **_: Any) -> DeclaredLayout | None:
     """Swin transformers keep their channels last."""
     return "tokens" if model.startswith("swin") else None
 
