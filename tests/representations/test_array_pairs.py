@@ -1,6 +1,5 @@
 """Arrays with positions, as `score` reads them: by sizes where these tell the layout, and otherwise it is asked for."""
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -49,10 +48,10 @@ def maps(seed: int, *shape: int) -> Tensor:
 @pytest.mark.parametrize("rule", RULES)
 def test_channels_last_give_what_channels_first_give(rule: str) -> None:
     x, y = maps(0, 8, 6, 6), maps(1, 4, 6, 6)
-    turned = [side.permute(0, 2, 3, 1) for side in (x, y)]
+    last, other = (side.permute(0, 2, 3, 1) for side in (x, y))
     expected = simbench.score(x, y, spatial=rule)
-    assert simbench.score(*turned, spatial=rule) == pytest.approx(expected, abs=1e-12)
-    assert simbench.score(x, turned[1], spatial=rule) == pytest.approx(expected, abs=1e-12)
+    assert simbench.score(last, other, spatial=rule) == pytest.approx(expected, abs=1e-12)
+    assert simbench.score(x, other, spatial=rule) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +113,7 @@ def test_volumes_need_their_layout() -> None:
 
 
 def test_representations_keep_their_layout_and_take_the_rule() -> None:
-    x, y = (Representation(maps(seed, 6, 6, 6), LAST) for seed in (0, 1))
+    x, y = (Representation(maps(seed, 6, 6, 6), "channels_last") for seed in (0, 1))
     value = simbench.score(x, y, spatial="pool")
     assert value == simbench.score(x.activations.mean((1, 2)), y.activations.mean((1, 2)))
     assert value.layouts == (LAST, LAST)

@@ -73,7 +73,7 @@ def read_pair(
         sequences: whether arrays of three axes are tokens, as what compares them needs such.
 
     Raises:
-        SimbenchError: a name is unknown, or which axis holds the features cannot be told.
+        SimbenchError: a name is unknown, which axis holds the features cannot be told, or numbers are complex.
         ValueError: one is no array that can be compared.
     """
     mode = _checked(spatial)
@@ -86,6 +86,11 @@ def read_pair(
             sides.append(array if mode is None else replace(array, spatial=replace(array.spatial, mode=mode)))
             layouts.append(array.layout)
             continue
+        if array.is_complex():
+            raise SimbenchError(
+                f"{name}: metrics compare real numbers, and these are complex; "
+                "give real and imaginary parts as features of their own"
+            )
         is_sequence = sequences and len(shapes[place]) == SEQUENCE_AXES
         by_sizes: Layout | None = "tokens" if is_sequence else measured[place]
         chosen = declared_as(declared, len(shapes[place])) or by_sizes

@@ -93,10 +93,7 @@ class Representation:
         layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
         shape, name = tuple(tensor.shape), layer or "array"
         if tensor.is_complex():
-            raise ValueError(
-                f"{name}: metrics compare real numbers, and these are complex; "
-                "give real and imaginary parts as features of their own"
-            )
+            raise ValueError(f"{name}: a real array is needed; these numbers are complex")
         if tensor.ndim == 0 or (tensor.ndim not in layouts and layout is None):
             raise ValueError(f"{name}: a real array of at most 4 dimensions is needed, or its layout; got {shape}")
         if tensor.ndim == 1:
