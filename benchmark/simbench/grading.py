@@ -47,13 +47,17 @@ def runs_behind(store: Store, records: Mapping[str, Mapping[str, ScoreRecord]]) 
     return {run: store.provenance(run) for run in runs}
 
 
+def verdicts_on(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, Verdict]:
+    """Return a metric's verdicts, by test id."""
+    scores = lookup(plan, metric, records)
+    return {test.id: test.grade(plan.groups_of(test), metric, scores) for test in plan.tests}
+
+
 def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> Row:
     verdicts: dict[str, Verdict] = {}
-    scores = lookup(plan, planned.metric, records)
-    for test in plan.tests:
-        verdict = test.grade(plan.groups_of(test), planned.metric, scores)
-        verdicts[test.id] = verdict
-        verdicts.update({f"{test.id}/{column}": part for column, part in verdict.columns.items()})
+    for name, verdict in verdicts_on(plan, planned.metric, records).items():
+        verdicts[name] = verdict
+        verdicts.update({f"{name}/{column}": part for column, part in verdict.columns.items()})
     own = records[planned.metric.label]
     seconds = sum(own[key].seconds for key in planned.scores if key in own)
     return Row(planned.metric.info, verdicts, len(planned.scores), seconds, _remarks(plan, planned.metric, own))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from scipy.stats import binom
 
 from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 from simbench.results.record import ScoreRecord
+from simbench.verdicts.verdict import Verdict
 from simbench.verify.reproduction import (
-    FEW,
     Allowance,
     Deviation,
     DeviationClass,
     count_classes,
+    decided,
     seed_ranges,
     settled,
+    turned,
     without_seeds,
 )
 
@@ -96,12 +101,88 @@ def test_the_number_in_the_worst_class_decides_and_the_value_before_others() -> 
 
 
 def test_few_scores_may_be_off_as_other_seeds_are_and_not_many() -> None:
-    off = {str(key): Deviation("seeds", "value", 1.0) for key in range(4)}
-    near = {f"near {key}": Deviation("rounding", "value", 0.0) for key in range(196)}
-    assert count_classes(settled({**off, **near}).values())["seeds"] == 4 == FEW * 200
-    off["one more"] = Deviation("seeds", "value", 1.0)
-    assert count_classes(settled({**off, **near}).values())["outside"] == 5
-    assert settled({"alone": off["0"]})["alone"].kind == "seeds"
+    """Of 200, where one in 20 is expected, 20 are a matter of chance; 22 are once in 1,000 samples."""
+    assert binom.sf(21, 200, 0.05) < 1e-3 < binom.sf(20, 200, 0.05)
+    off = {str(key): Deviation("seeds", "value", 1.0) for key in range(21)}
+    near = {f"near {key}": Deviation("rounding", "value", 0.0) for key in range(178)}
+    one_more = {"one more": Deviation("seeds", "value", 1.0)}
+    more_near = {"more near": Deviation("rounding", "value", 0.0)}
+    assert count_classes(settled({**off, **near, **more_near}).values())["seeds"] == 21
+    assert count_classes(settled({**off, **near, **one_more}).values())["outside"] == 22
+    assert settled(one_more) == one_more
+
+
+def test_scores_that_are_as_far_off_as_other_seeds_are_of_other_seeds_however_near() -> None:
+    """Seeds 0 and 1, and seeds 1 and 2, differ by .001 of the spread: .0004 of it is far off, .0002 is not."""
+    pairs = (Comparison(layer(0), layer(1)), Comparison(layer(1), layer(2)))
+    comparisons = {
+        f"layer{number} {which}": Comparison(*(replace(side, layer=f"layer{number}") for side in (pair.a, pair.b)))
+        for number in range(10)
+        for which, pair in enumerate(pairs)
+    }
+    claimed = {key: record(float(key[5]) + 0.008 * float(key[-1])) for key in comparisons}
+    limits = Allowance.of("reproduced", "light", claimed, comparisons)
+
+    def moved(far: int) -> dict[str, ScoreRecord]:
+        sizes = [0.0032] * far + [0.0016] * (20 - far)
+        return {key: record(claimed[key].value + size) for key, size in zip(claimed, sizes, strict=True)}
+
+    assert binom.sf(9, 20, 0.15) < 1e-3 < binom.sf(8, 20, 0.15)
+    assert limits.of_other_seeds(claimed, moved(10)) == (10, 20)
+    assert limits.of_other_seeds(claimed, moved(9)) is None
+    assert {limits.deviation(key, claimed[key], score).kind for key, score in moved(10).items()} == {"retraining"}
+    uncertain = {key: score.model_copy(update={"standard_error": 0.004}) for key, score in claimed.items()}
+    assert limits.of_other_seeds(uncertain, moved(20)) is None
+    assert Allowance.of("rescored", "light", claimed, comparisons).of_other_seeds(claimed, moved(20)) is None
+
+
+def test_the_direction_of_a_symmetric_metric_is_no_difference() -> None:
+    across = Comparison(layer(0, "block1"), layer(1, "block2"))
+    back = Comparison(layer(1, "block2"), layer(2, "block1"))
+    records = {"across": record(1.0), "back": record(3.0)}
+    comparisons = {"across": across, "back": back}
+    assert seed_ranges(records, comparisons)["across"] == {"value": 0.0}
+    assert seed_ranges(records, comparisons, symmetric=True)["across"] == {"value": 2.0}
+
+
+def graded(grade: float, interval: tuple[float, float] | None, passed: bool | None, **columns: Verdict) -> Verdict:
+    return Verdict("ok", grade, interval, passed=passed, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_decided"),
+    [
+        (graded(0.9, (0.8, 1.0), True), True),
+        (graded(0.9, (0.4, 1.0), True), False),
+        (graded(0.3, (0.2, 0.4), False), True),
+        (graded(0.3, (0.2, 0.6), False), False),
+        (graded(1.0, None, True), True),
+        (graded(0.9, None, True), False),
+        (graded(0.0, None, False), True),
+        (graded(0.9, (0.8, 1.0), None), False),
+        (Verdict("skip", reason="nothing to compare"), False),
+        (graded(0.9, (0.8, 1.0), True, part=graded(0.6, (0.4, 0.8), True)), False),
+        (graded(0.9, (0.8, 1.0), False, part=graded(0.1, (0.0, 0.2), False)), True),
+        (graded(0.9, (0.8, 1.0), False, part=graded(0.1, (0.0, 0.6), False)), False),
+    ],
+)
+def test_a_verdict_is_decided_where_its_interval_lies_on_one_side(verdict: Verdict, is_decided: bool) -> None:
+    assert decided(verdict, lambda grade: grade >= 0.5) is is_decided
+
+
+def test_only_from_one_decided_verdict_to_another_is_no_matter_of_chance() -> None:
+    passes = {"test": lambda grade: grade >= 0.5}
+    claimed = graded(1.0, None, True)
+
+    def turns(other: Verdict) -> list[bool]:
+        return [turn.decided for turn in turned("m", {"test": claimed}, {"test": other}, passes)]
+
+    assert turns(graded(0.6, (0.4, 0.8), True)) == []
+    assert turns(graded(0.4, (0.2, 0.6), False)) == [False]
+    assert turns(graded(0.3, (0.2, 0.4), False)) == [True]
+    assert turns(Verdict("skip", reason="nothing to compare")) == [False]
+    (turn,) = turned("m", {"test": claimed}, {"test": graded(0.25, (0.0, 0.4), False)}, passes)
+    assert str(turn) == "m on test: passes with 1, here fails with .25 [0, .4]"
 
 
 def test_comparisons_that_differ_in_seeds_alone_are_alike() -> None:

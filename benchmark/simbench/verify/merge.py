@@ -19,7 +19,7 @@ from simbench.references import Comparison
 from simbench.results.record import ScoreRecord
 from simbench.verify.published import refuse_loss
 from simbench.verify.regrade import check_files, check_grades, checked_records
-from simbench.verify.reproduction import Allowance, DeviationClass, count_classes, counted, settled
+from simbench.verify.reproduction import Allowance, DeviationClass, count_classes, counted, of_other_seeds, settled
 
 BUILT_IN = "simbench.metrics."
 
@@ -33,7 +33,7 @@ class Second:
         shown: the bundle whose scores are shown.
         other: the bundle whose scores are not.
         counts: how many scores of both deviate by how much.
-        example: a score outside of what training again gives, in words.
+        example: what does not agree, in words.
         version: the identity in the other bundle, where that is another one; its scores cannot be compared.
         same_source: whether both were taken with one source.
     """
@@ -49,7 +49,7 @@ class Second:
     @property
     def agrees(self) -> bool:
         """Whether every score of both is the same, but for rounding and training again."""
-        return not self.version and not self.counts["outside"]
+        return not self.version and not self.example
 
     def __str__(self) -> str:
         """Return one line: who agrees, by how much the others are off, and whose scores are shown."""
@@ -190,7 +190,13 @@ def _compared(left: _Entry, right: _Entry) -> Second:
     label, same_source = left.metric.label, _same_source(left.metric, right.metric)
     if left.metric.identity != right.metric.identity:
         return Second(label, left.origin, right.origin, count_classes(()), "", right.metric.identity, same_source)
-    allowance = Allowance.of("reproduced", left.metric.declaration.cost, left.records, left.comparisons)
+    allowance = Allowance.of(
+        "reproduced",
+        left.metric.declaration.cost,
+        left.records,
+        left.comparisons,
+        symmetric=left.metric.declaration.symmetric,
+    )
     # The metrics of a bundle decide on which comparisons its tests need a reference variable.
     whole = left.metric.on_board and right.metric.on_board
     keys = left.records.keys() | right.records.keys() if whole else left.records.keys() & right.records.keys()
@@ -206,6 +212,10 @@ def _compared(left: _Entry, right: _Entry) -> Second:
         if furthest
         else ""
     )
+    shared = {key: record for key, record in right.records.items() if key in left.records}
+    far = allowance.of_other_seeds(left.records, shared)
+    if far is not None:
+        example = of_other_seeds(far)
     return Second(label, left.origin, right.origin, count_classes(apart.values()), example, "", same_source)
 
 

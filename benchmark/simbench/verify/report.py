@@ -18,13 +18,14 @@ PROVES: dict[ProofLevel, str] = {
     "claimed": "the files are those that the author packed, well formed and complete",
     "regraded": "keys, grades, intervals and ranks follow from the scores and the suite",
     "rescored": "metrics, computed here on the same trained models, give the scores of the sample",
-    "reproduced": "models trained here from scratch, as the suite says, give the scores of the sample",
+    "reproduced": "models trained here from scratch, as the suite says, give the scores of the sample, as closely as "
+    "networks trained elsewhere can, and no decided verdict turns",
 }
 PROVES_NOT: dict[ProofLevel, str] = {
     "claimed": "that any number in them is right: whoever changes a file can also change its checksum",
     "regraded": "that the scores were ever measured",
     "rescored": "that the models were trained as the suite says, nor the scores outside the sample",
-    "reproduced": "the scores outside the sample, nor deviations below the tolerance",
+    "reproduced": "the scores outside the sample, nor how they differ within what training again gives",
 }
 HOW: dict[ProofLevel, str] = {"rescored": "--rescore", "reproduced": "--retrain"}
 
@@ -34,7 +35,7 @@ class Discrepancy:
     """Difference between a bundle and what was found."""
 
     check: str
-    """`checksum`, `suite`, `metric`, `key`, `score`, `grade`, `rank`, `provenance` or `document`."""
+    """`checksum`, `suite`, `metric`, `key`, `score`, `verdict`, `grade`, `rank`, `provenance` or `document`."""
     where: str
     claimed: Any = None
     found: Any = None
@@ -94,6 +95,8 @@ class Step:
     unchecked: tuple[str, ...] = ()
     """Parts that could not be checked, each with the reason."""
     tallies: tuple[Agreement, ...] = ()
+    undecided: tuple[str, ...] = ()
+    """Verdicts that turn with the scores taken again, but not from one decided verdict to another."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ class Report:
                     "does_not_prove": PROVES_NOT[step.level],
                     "findings": [vars(finding) for finding in step.findings],
                     "unchecked": list(step.unchecked),
+                    "undecided": list(step.undecided),
                     "metrics": [vars(tally) for tally in step.tallies],
                 }
                 for step in self.steps
@@ -177,6 +181,7 @@ def _step_lines(step: Step) -> list[str]:
         text.append(f"       does not prove: {PROVES_NOT[step.level]}")
     text += [f"     {_tally_line(tally)}" for tally in step.tallies]
     text += [f"     {line}" for line in _first(step.findings)]
+    text += [f"     another verdict here, where not both are decided: {line}" for line in _first(step.undecided)]
     return text + [f"     not checked: {line}" for line in _first(step.unchecked)]
 
 
@@ -214,9 +219,9 @@ def with_findings(step: Step, findings: Sequence[Discrepancy]) -> Step:
     return replace(step, status="differs" if all_findings else step.status, findings=all_findings)
 
 
-def with_tallies(step: Step, tallies: Sequence[Agreement]) -> Step:
-    """Return the step with the figures of each metric."""
-    return replace(step, tallies=tuple(tallies))
+def with_figures(step: Step, tallies: Sequence[Agreement], undecided: Sequence[str]) -> Step:
+    """Return the step with the figures of each metric, and the undecided verdicts that turned."""
+    return replace(step, tallies=tuple(tallies), undecided=tuple(undecided))
 
 
 def _short(value: Any) -> str:

@@ -7,7 +7,7 @@ than other seeds are, which few scores may be, or outside of all that. Why so: d
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from simbench.references import Comparison, ModelRef, Named, RepresentationRef
 from simbench.results.record import ScoreRecord
+from simbench.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
     from simbench.verify.report import ProofLevel
@@ -32,9 +33,13 @@ TOLERANCES: Mapping[tuple[ProofLevel, str], float] = {
     ("reproduced", "light"): 0.05,
     ("reproduced", "heavy"): 0.15,
 }
-# Share of a metric's scores that may be off by as much as other seeds are, and no more; one score always may. If more
-# are, the networks are not those of these seeds.
-FEW = 0.02
+# The share of a metric's scores that may be off by as much as other seeds are; elsewhere, up to .046 were (3 of 65).
+TAIL = 0.05
+# A score is far off by more than this share of the range over seeds, and this share of a metric's scores may be:
+# elsewhere, up to .145 were (svcca); of other seeds, .4 to .95 are.
+FAR, FAR_OFF = 0.3, 0.15
+# How rarely more of a sample are in the tail, or far off, by chance alone.
+CHANCE = 1e-3
 Records = Mapping[str, ScoreRecord]
 
 
@@ -62,13 +67,21 @@ class Allowance:
     seeds: Mapping[str, Mapping[str, float]]
 
     @classmethod
-    def of(cls, level: ProofLevel, cost: str, records: Records, comparisons: Mapping[str, Comparison]) -> Allowance:
+    def of(
+        cls,
+        level: ProofLevel,
+        cost: str,
+        records: Records,
+        comparisons: Mapping[str, Comparison],
+        *,
+        symmetric: bool = False,
+    ) -> Allowance:
         """Derive the allowance of a metric from its claimed records and what each of them compares."""
         named = dict.fromkeys(name for record in records.values() for name in numbers(record))
         scales = {name: spread(records, name) for name in named}
         # A standard error moves with the value, near the end of a range as much as the value does: it is on that scale.
         scales["standard_error"] = scales.get("value", 1.0)
-        seeds = seed_ranges(records, comparisons) if level == "reproduced" else {}
+        seeds = seed_ranges(records, comparisons, symmetric=symmetric) if level == "reproduced" else {}
         return cls(TOLERANCES[level, cost], scales, seeds)
 
     def deviation(self, key: str, claimed: ScoreRecord | None, other: ScoreRecord | None) -> Deviation:
@@ -79,6 +92,21 @@ class Allowance:
         apart = [self._of_number(key, name, said.get(name), taken.get(name)) for name in {**said, **taken}]
         # The worst class, and in it the value before other numbers, which are listed behind it.
         return max(apart, key=lambda deviation: CLASSES.index(deviation.kind))
+
+    def of_other_seeds(self, claimed: Records, other: Records) -> tuple[int, int] | None:
+        """Tell whether scores are of other seeds: return how many are far off, of how many; None if they are not.
+
+        However near to each other the scores of all seeds are, those of the same seed trained elsewhere are nearer. A
+        value is not far off by less than its standard error.
+        """
+        off = [
+            abs(said - taken) > max(FAR * seeds, claimed[key].standard_error or 0.0)
+            for key, record in other.items()
+            if (taken := record.value) is not None
+            and (said := claimed[key].value) is not None
+            and (seeds := self.seeds.get(key, {}).get("value", 0.0)) > ROUNDING * self.scales["value"]
+        ]
+        return (sum(off), len(off)) if sum(off) > most_by_chance(len(off), FAR_OFF) else None
 
     def _of_number(self, key: str, name: str, claimed: float | None, other: float | None) -> Deviation:
         far, scale = distance(claimed, other), self.scales.get(name, 1.0)
@@ -94,12 +122,30 @@ class Allowance:
 def settled(deviations: Mapping[str, Deviation]) -> dict[str, Deviation]:
     """Return a metric's deviations, by key: if only other seeds explain more than a few of them, those are outside."""
     off = sum(deviation.kind == "seeds" for deviation in deviations.values())
-    if off <= max(1, FEW * len(deviations)):
+    if off <= most_by_chance(len(deviations), TAIL):
         return dict(deviations)
     return {
         key: deviation._replace(kind="outside") if deviation.kind == "seeds" else deviation
         for key, deviation in deviations.items()
     }
+
+
+def most_by_chance(number: int, share: float) -> int:
+    """Return how many of a number of scores may be what a share of all are, before chance alone no longer explains it.
+
+    >>> most_by_chance(1, 0.05), most_by_chance(10, 0.05), most_by_chance(200, 0.05)
+    (1, 4, 21)
+    """
+    from scipy.special import bdtrc
+
+    return next((count for count in range(number) if bdtrc(count, number, share) < CHANCE), number)
+
+
+def of_other_seeds(far: tuple[int, int]) -> str:
+    """Return in words that scores are those of other seeds."""
+    return (
+        f"{far[0]} of {far[1]} scores are as far off as those of other seeds: the networks are not those of these seeds"
+    )
 
 
 def numbers(record: ScoreRecord) -> dict[str, float | None]:
@@ -126,12 +172,16 @@ def distance(claimed: float | None, other: float | None) -> float:
     return abs(claimed - other)
 
 
-def seed_ranges(records: Records, comparisons: Mapping[str, Comparison]) -> dict[str, dict[str, float]]:
+def seed_ranges(
+    records: Records, comparisons: Mapping[str, Comparison], *, symmetric: bool = False
+) -> dict[str, dict[str, float]]:
     """Return, per score, how far apart the same comparison of other seeds is: the range of each number over them."""
     alike: dict[Comparison, list[str]] = {}
     for key in records:
         if key in comparisons:
-            alike.setdefault(without_seeds(comparisons[key]), []).append(key)
+            asked = comparisons[key]
+            directions = [asked, Comparison(asked.b, asked.a)] if symmetric else [asked]
+            alike.setdefault(min(map(without_seeds, directions), key=repr), []).append(key)
     return {key: _ranges([records[key] for key in keys]) for keys in alike.values() for key in keys}
 
 
@@ -185,3 +235,66 @@ def counted(counts: Mapping[DeviationClass, int]) -> str:
     """
     words = {"equal": "bit-equal", "outside": "outside"}
     return ", ".join(f"{counts[kind]} {words.get(kind, f'within {kind}')}" for kind in CLASSES)
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A verdict that is another one with the scores that were taken again."""
+
+    metric: str
+    test: str
+    claimed: Verdict
+    other: Verdict
+    decided: bool
+    """Whether both are decided, so that the difference is no matter of chance."""
+
+    def __str__(self) -> str:
+        """Return metric, test, and both verdicts."""
+        return f"{self.metric} on {self.test}: {described(self.claimed)}, here {described(self.other)}"
+
+
+def turned(
+    metric: str,
+    claimed: Mapping[str, Verdict],
+    other: Mapping[str, Verdict],
+    passes: Mapping[str, Callable[[float], bool]],
+) -> list[Turned]:
+    """Return a metric's verdicts, by test, that are other ones; `passes` tells by test whether a grade passes."""
+    return [
+        Turned(metric, test, verdict, other[test], all(decided(each, passes[test]) for each in (verdict, other[test])))
+        for test, verdict in claimed.items()
+        if verdict.passed is not other[test].passed
+    ]
+
+
+def decided(verdict: Verdict, passes: Callable[[float], bool]) -> bool:
+    """Tell whether a verdict is decided: its interval lies on one side of the threshold.
+
+    A pass is decided if all its columns are; a failure, if that of one column is. Without an interval, as of one model,
+    a grade of 0 or 1 alone is decided.
+    """
+    parts = [part for part in (verdict, *verdict.columns.values()) if part.grade is not None]
+    if verdict.status != "ok" or verdict.passed is None:
+        return False
+    if verdict.passed:
+        return all(_one_sided(part, passes) for part in parts)
+    return any(not passes(part.grade) and _one_sided(part, passes) for part in parts if part.grade is not None)
+
+
+def _one_sided(verdict: Verdict, passes: Callable[[float], bool]) -> bool:
+    if verdict.interval is None:
+        return verdict.grade in (0.0, 1.0)
+    return passes(verdict.interval[0]) == passes(verdict.interval[1])
+
+
+def described(verdict: Verdict) -> str:
+    """Return a verdict in words: whether it passes, with its grade and interval.
+
+    >>> described(Verdict("ok", 0.97, (0.9, 1.0), passed=True))
+    'passes with .97 [.9, 1]'
+    """
+    if verdict.grade is None:
+        return verdict.status
+    words = {True: "passes", False: "fails", None: "is partly answered"}[verdict.passed]
+    numbers = [f"{number:.4g}".removeprefix("0") or "0" for number in (verdict.grade, *(verdict.interval or ()))]
+    return f"{words} with {numbers[0]}" + (f" [{numbers[1]}, {numbers[2]}]" if verdict.interval else "")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.bundles.contents import MODEL_FILES, Contents
 from simbench.bundles.metric_record import MetricRecord
 from simbench.errors import SimbenchError
+from simbench.grading import verdicts_on
 from simbench.metrics.metric import Metric
 from simbench.models.loading import has_published_weights
 from simbench.plan.plan import Plan, PlannedMetric, make_plan
@@ -28,8 +29,18 @@ from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.suite.schema import Component
 from simbench.verify.regrade import checked_records
-from simbench.verify.report import Agreement, Discrepancy, ProofLevel, Step, step_of, with_tallies
-from simbench.verify.reproduction import Allowance, count_classes, distance, numbers, settled
+from simbench.verify.report import Agreement, Discrepancy, ProofLevel, Step, step_of, with_figures
+from simbench.verify.reproduction import (
+    Allowance,
+    Turned,
+    count_classes,
+    described,
+    distance,
+    numbers,
+    of_other_seeds,
+    settled,
+    turned,
+)
 from simbench.verify.sampling import draw
 
 if TYPE_CHECKING:
@@ -87,10 +98,41 @@ def check_scores(contents: Contents, request: Request) -> Step:
         tallies.append(Agreement(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
         findings += differing
         unchecked += failed
+    turns = _turned_verdicts(plan, records, rescored)
+    findings += [
+        Discrepancy("verdict", f"{turn.metric} on {turn.test}", described(turn.claimed), described(turn.other))
+        for turn in turns
+        if turn.decided
+    ]
     compared = sum(tally.compared for tally in tallies)
     total = sum(map(len, contents.scores.values()))
-    step = step_of(request.level, _summary(compared, total, len(findings), request), findings, unchecked)
-    return with_tallies(step, tallies)
+    step = step_of(
+        request.level, _summary(compared, total, sum(tally.outside for tally in tallies), request), findings, unchecked
+    )
+    return with_figures(step, tallies, [str(turn) for turn in turns if not turn.decided])
+
+
+def _turned_verdicts(
+    plan: Plan, claimed: Mapping[str, Mapping[str, ScoreRecord]], rescored: Mapping[str, Mapping[str, ScoreRecord]]
+) -> list[Turned]:
+    """Grade the claimed scores, with those that were taken again in their place; return the verdicts that turn."""
+    again = {
+        label: {key: record for key, record in records.items() if record.settled} for label, records in rescored.items()
+    }
+    mixed = {label: {**claimed[label], **again[label]} for label in claimed}
+    if all(numbers(claimed[label][key]) == numbers(record) for label in again for key, record in again[label].items()):
+        return []
+    passes = {test.id: test.passes for test in plan.tests}
+    return [
+        turn
+        for planned in plan.board
+        for turn in turned(
+            planned.metric.label,
+            verdicts_on(plan, planned.metric, claimed),
+            verdicts_on(plan, planned.metric, mixed),
+            passes,
+        )
+    ]
 
 
 def _metrics_at_hand(contents: Contents, unchecked: list[str]) -> list[Metric]:
@@ -241,7 +283,7 @@ def _compared(
 ) -> tuple[Agreement, list[Discrepancy], list[str]]:
     """Return (figures, scores that differ, scores that could not be computed) of one metric."""
     label = planned.metric.label
-    allowance = Allowance.of(level, planned.metric.cost, claimed, planned.scores)
+    allowance = Allowance.of(level, planned.metric.cost, claimed, planned.scores, symmetric=planned.metric.symmetric)
     where = {key: f"{label} {key} ({planned.scores[key]})" for key in keys}
     failed = [f"{where[key]}: {rescored[key].reason}" for key in keys if rescored[key].status == "error"]
     compared = [key for key in keys if rescored[key].status != "error"]
@@ -253,6 +295,9 @@ def _compared(
             of = "" if number in ("value", "status") else f" {number}"
             said, taken = _shown(claimed[key], number), _shown(rescored[key], number)
             findings.append(Discrepancy("score", f"{where[key]}{of}", said, taken))
+    far = allowance.of_other_seeds(claimed, {key: rescored[key] for key in compared})
+    if far is not None:
+        findings.append(Discrepancy("score", label, note=of_other_seeds(far)))
     apart = [distance(claimed[key].value, rescored[key].value) for key in compared]
     largest = max((far for far in apart if math.isfinite(far)), default=0.0)
     counts = count_classes(deviations.values())
