@@ -29,13 +29,23 @@ class StorageError(SimbenchError):
     exit_code = ExitCode.INCOMPLETE
 
 
-class SuiteError(SimbenchError):
-    """All problems of one suite file, each one line: `file:line:column: problem; nearest valid name`."""
+# Most problems of a file that are shown, and most characters of each: a file of a stranger may have a great many.
+MOST_SHOWN = 20
+LONGEST_SHOWN = 1000
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        """Join the problems into one message, a line each."""
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
+
+class SuiteError(SimbenchError):
+    """The problems of one suite file, each one line: `file:line:column: problem; nearest valid name`.
+
+    The message has the first of them, and the number of the others. `problems` has those of the message.
+    """
+
+    def __init__(self, problems: Iterable[object]) -> None:
+        """Join the problems into one message, a line each; their texts are made for those that are shown only."""
+        every = list(problems)
+        self.problems = tuple(shortened(str(problem), LONGEST_SHOWN) for problem in every[:MOST_SHOWN])
+        more = len(every) - len(self.problems)
+        super().__init__("\n".join([*self.problems, *([f"… and {more} more"] if more else [])]))
 
 
 class UnknownNameError(SimbenchError):
@@ -50,11 +60,29 @@ class UnknownNameError(SimbenchError):
             valid: the names that are known.
         """
         self.kind, self.name, self.valid = kind, name, tuple(valid)
-        super().__init__(f'unknown {kind} "{name}"{suggestion(name, self.valid)}')
+        super().__init__(kind, name, self.valid)
+
+    @property
+    def text(self) -> str:
+        """Message without the nearest valid name."""
+        return f'unknown {self.kind} "{self.name}"'
+
+    def __str__(self) -> str:
+        """Return the message; the nearest name is looked for only where the message is read."""
+        return f"{self.text}{suggestion(self.name, self.valid)}"
 
 
 class NotApplicable(Exception):  # noqa: N818 - a value with a reason, not a failure
     """Reason why a metric or a test cannot be applied to its inputs; raising it results in a `skip`, not an error."""
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text, cut where it is too long.
+
+    >>> shortened("abcdef", 4)
+    'abc…'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def suggestion(name: str, valid: Iterable[str]) -> str:

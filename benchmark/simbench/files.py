@@ -105,6 +105,16 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_file(path: str | Path) -> bool:
+    """Tell whether there is such a file; unlike `Path.is_file`, say no of a name that no file system can hold."""
+    return os.path.isfile(path)
+
+
+def from_home(name: str) -> Path:
+    """Return a path with `~` in full; unlike `Path.expanduser`, leave that of an unknown user as it is."""
+    return Path(os.path.expanduser(name))
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:

@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import linecache
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.files import is_file
 from simbench.parameters import checked_parameters
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ def _import_file(path: Path) -> ModuleType:
     """Import a Python file under a name of its own, so that it needs to be on no path."""
     import cloudpickle
 
-    if not os.path.isfile(path):  # unlike `is_file`, False where the name is too long
+    if not is_file(path):
         raise SimbenchError(f"no such file: {path}")
     source = path.read_bytes()
     # Not hash(): that of a string differs from process to process.

@@ -315,7 +315,7 @@ def test_a_file_that_is_no_text_says_so(tmp_path: Path, problems_of: Problems) -
 def test_an_alias_inside_of_what_it_names_is_one_line(tmp_path: Path, problems_of: Problems) -> None:
     path = tmp_path / "suite.yaml"
     path.write_text("suite: x\ntests: &again [*again]\n")
-    assert problems_of(path) == ["suite.yaml:1:1: not valid YAML: an alias stands inside of what it names"]
+    assert problems_of(path) == ["suite.yaml:2:8: not valid YAML: an alias stands inside of what it names"]
 
 
 def test_a_python_object_is_not_built(tmp_path: Path, problems_of: Problems, valid: str) -> None:

@@ -10,19 +10,20 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from simbench.bounds import MOST_INPUTS, MOST_LAYERS
 from simbench.bundles.archive import SUITE, BadBundleError
-from simbench.errors import ExitCode, SimbenchError
+from simbench.errors import ExitCode, SimbenchError, SuiteError
 from simbench.metrics.metric import Metric
 from simbench.models.loading import has_published_weights, weights_in_key
 from simbench.parameters import ParameterError
 from simbench.plan.plan import model_group
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
 from simbench.sanity.kind import SanityTest
+from simbench.suite.bounded_yaml import FLOAT, FLOAT_PATTERN, FLOAT_STARTS
+from simbench.suite.load import too_many_models
 from simbench.suite.schema import Component, Suite
+from simbench.suite.yaml_nodes import parse_document
 
-LARGEST_SUITE = 2**20
-LARGEST_NUMBER = 1_000_000
-MOST_LAYERS = 1000
 MOST_QUESTIONS = 2_000_000
 
 
@@ -47,11 +48,8 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-class _Strict(yaml.SafeLoader):
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise BadBundleError(f"{SUITE}: aliases are not allowed in a bundle")
-        return super().compose_node(parent, index)
+# So that a text that reads as a float of YAML 1.2 is quoted.
+_Plain.add_implicit_resolver(FLOAT, FLOAT_PATTERN, FLOAT_STARTS)
 
 
 def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
@@ -95,13 +93,14 @@ def read_suite(content: bytes) -> Suite:
         BadBundleError: it is no suite, or not one that a bundle may hold.
         CannotCheckError: it needs a component that is not installed here.
     """
-    if len(content) > LARGEST_SUITE:
-        raise BadBundleError(f"{SUITE}: more than {LARGEST_SUITE} bytes")
     try:
-        data = yaml.load(content.decode("utf-8"), Loader=_Strict)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadBundleError(f"{SUITE}: not YAML: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("tests"), list):
+        document = parse_document(SUITE, content, aliases=False)
+    except SuiteError as error:
+        raise BadBundleError(str(error).partition("\n")[0]) from None
+    data = document.data
+    if document.problems:
+        raise BadBundleError(str(document.problems[0]))
+    if not isinstance(data.get("tests"), list):
         raise BadBundleError(f"{SUITE}: not a suite")
     _check_numbers(data)
     try:
@@ -152,7 +151,7 @@ def _check_numbers(data: Any) -> None:
     if isinstance(data, dict | list):
         for inner in data.values() if isinstance(data, dict) else data:
             _check_numbers(inner)
-    elif isinstance(data, int | float) and not isinstance(data, bool) and not abs(data) <= LARGEST_NUMBER:
+    elif isinstance(data, int | float) and not isinstance(data, bool) and not abs(data) <= MOST_INPUTS:
         raise BadBundleError(f"{SUITE}: {data} is larger than any number that a bundle's suite may hold")
 
 
@@ -196,8 +195,11 @@ def _check_size(suite: Suite) -> None:
     """Raise `BadBundleError` unless the plan of this suite fits into memory, before it is made."""
     try:
         groups = {name: model_group(suite, name) for name in suite.models}
+        too_many = too_many_models(suite)
     except SimbenchError as error:
         raise BadBundleError(f"{SUITE}: {error}") from None
+    if too_many is not None:
+        raise BadBundleError(f"{SUITE}: {too_many}")
     if any(len(group.layers) > MOST_LAYERS or len(group.seeds) > MOST_LAYERS for group in groups.values()):
         raise BadBundleError(f"{SUITE}: a model with more than {MOST_LAYERS} layers or seeds")
     left = MOST_QUESTIONS

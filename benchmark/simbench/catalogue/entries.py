@@ -171,7 +171,7 @@ def _bounds(metadata: Sequence[Any]) -> Iterator[str]:
     for name, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
         for constraint in constraints:
             if (bound := getattr(constraint, name, None)) is not None:
-                yield f"{sign} {bound:g}"
+                yield f"{sign} {bound if isinstance(bound, int) else f'{bound:g}'}"
 
 
 def _test_facts(kind: Any) -> dict[str, Any]:

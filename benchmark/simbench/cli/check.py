@@ -68,11 +68,11 @@ def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
 
 
 def _suite_as_json(suite: Suite) -> dict[str, Any]:
-    from simbench.plan.plan import make_plan
+    from simbench.plan.plan import check_plan
     from simbench.plan.suite_metrics import gather_metrics
 
     metrics = [choice.name for choice in suite.metrics]
-    plan = make_plan(suite, gather_metrics(suite))
+    unasked = check_plan(suite, gather_metrics(suite))
     return {
         "suite": suite.suite,
         "version": suite.version,
@@ -86,9 +86,9 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
                 "kind": test.kind,
                 "models": test.models,
                 "pass_if": test.pass_if,
-                "problem": plan.nothing_to_ask(test),
+                "problem": unasked[test.id],
             }
-            for test in plan.tests
+            for test in suite.tests
         ],
     }
 

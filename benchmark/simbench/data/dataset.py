@@ -7,7 +7,6 @@ and planning import neither torch nor scikit-learn.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.errors import SimbenchError
-from simbench.files import file_digest
+from simbench.files import file_digest, from_home, is_file
 from simbench.registry import DATASETS, Registered, origin_of
 
 
@@ -214,6 +213,6 @@ def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 def existing_file(path: str) -> Path:
     """Return the path of an existing file; raise `SimbenchError` if there is none."""
-    if not os.path.isfile(Path(path).expanduser()):
+    if not is_file(from_home(path)):
         raise SimbenchError(f"no such file: {path}")
-    return Path(path).expanduser()
+    return from_home(path)

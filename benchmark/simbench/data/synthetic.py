@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
+from simbench.bounds import MOST_CLASSES, Classes, Inputs, Width
 from simbench.data.dataset import Dataset, Outline, Split, dataset
 from simbench.seeds import seed_for
 
@@ -27,7 +28,7 @@ def _of_the_plane(*, train: int, test: int, **_: Any) -> Outline:
 
 @dataset("radial", version=1, outline=_of_the_plane)
 def radial(
-    cache: Path, *, classes: PositiveInt = 4, train: PositiveInt = 20_000, test: PositiveInt = 2_000, seed: int = 0
+    cache: Path, *, classes: Classes = 4, train: Inputs = 20_000, test: Inputs = 2_000, seed: int = 0
 ) -> Dataset:
     """Generate the radial task (Nielsen et al. 2025): points of the plane, labelled by the angle of their line.
 
@@ -53,10 +54,10 @@ SPIRAL_FILLED = 0.75
 def spirals(
     cache: Path,
     *,
-    classes: Annotated[int, Field(ge=2)] = 7,
-    arms: PositiveInt = 4,
-    train: PositiveInt = 3_500,
-    test: PositiveInt = 1_750,
+    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)] = 7,
+    arms: Classes = 4,
+    train: Inputs = 3_500,
+    test: Inputs = 1_750,
     seed: int = 0,
 ) -> Dataset:
     """Generate the spirals (Nielsen et al. 2026): points of the plane, labelled by their arm; a label has `arms` arms.
@@ -88,11 +89,11 @@ def _of_sequences(*, context: int, train: int, test: int, **_: Any) -> Outline:
 def characters(
     cache: Path,
     *,
-    symbols: PositiveInt = 12,
-    context: PositiveInt = 8,
+    symbols: Classes = 12,
+    context: Width = 8,
     sharpness: float = 4.0,
-    train: PositiveInt = 20_000,
-    test: PositiveInt = 2_000,
+    train: Inputs = 20_000,
+    test: Inputs = 2_000,
     seed: int = 0,
 ) -> Dataset:
     """Generate sequences of tokens from a seeded source of known entropy; the label is the next token.

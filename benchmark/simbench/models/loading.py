@@ -7,16 +7,14 @@ architecture. Importing this module imports no torch: suites are planned from th
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.errors import SimbenchError, suggestion
-from simbench.files import file_digest
+from simbench.files import file_digest, from_home, is_file
 from simbench.lazy import lazy_import
 from simbench.registry import LOADERS, Registered, origin_of
 
@@ -125,8 +123,8 @@ def weights_in_key(load: str, architecture: str) -> str:
 
     The identity of a third party's loader is hashed with them. A hash, as a bundle has it, is returned as it is.
     """
-    path = Path(load).expanduser()
-    weights = file_digest(path) if os.path.isfile(path) else load
+    path = from_home(load)
+    weights = file_digest(path) if is_file(path) else load
     chosen = find_loader(load, architecture)
     if chosen is None or chosen.version == OF_NO_KEY or DIGEST.fullmatch(load):
         return weights
@@ -136,8 +134,8 @@ def weights_in_key(load: str, architecture: str) -> str:
 def has_published_weights(load: str, architecture: str) -> bool:
     """Tell whether `load` is a name of weights that anybody can obtain, rather than a file or its hash."""
     chosen = find_loader(load, architecture)
-    is_file = DIGEST.fullmatch(load) is not None or os.path.isfile(Path(load).expanduser())
-    return chosen is not None and not is_file and not load.endswith(chosen.suffixes)
+    from_file = DIGEST.fullmatch(load) is not None or is_file(from_home(load))
+    return chosen is not None and not from_file and not load.endswith(chosen.suffixes)
 
 
 @loader("state_dict", suffixes=FILE_SUFFIXES, version=OF_NO_KEY)
@@ -186,8 +184,8 @@ def _read(load: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(load).expanduser()
-    if not os.path.isfile(path):
+    path = from_home(load)
+    if not is_file(path):
         raise SimbenchError(f"no such file: {load}")
     try:
         stored: Any = (

@@ -102,11 +102,7 @@ class Plan:
 
     def nothing_to_ask(self, test: SanityTest) -> str | None:
         """Return the commonest reason why a test asks nothing of any metric on the board; None if it asks something."""
-        metrics = [planned.metric for planned in self.board]
-        if not metrics or any(self.comparisons(test, metric) for metric in metrics):
-            return None
-        ((reason, _),) = Counter(test.nothing_to_ask(metric) for metric in metrics).most_common(1)
-        return reason
+        return _nothing_to_ask(test, self.groups_of(test), [planned.metric for planned in self.board])
 
     @property
     def board(self) -> list[PlannedMetric]:
@@ -178,6 +174,27 @@ class Plan:
 def needs_fit(metric: Metric) -> bool:
     """Tell whether a metric learns something on the fitting inputs."""
     return "fit" in metric.needs
+
+
+def check_plan(suite: Suite, metrics: Sequence[Metric]) -> dict[str, str | None]:
+    """Check that a suite can be planned, without listing its comparisons, of which there may be millions.
+
+    Returns:
+        Per test, the commonest reason why it asks nothing of any metric; None where it asks something.
+    """
+    groups = {name: model_group(suite, name) for name in suite.models}
+    for name, spec in suite.models.items():
+        _planned(suite, ModelRef(name, spec.seeds[0]), spec)
+    for inputs in ("probe", "fit"):
+        input_spec(suite, inputs)
+    return {test.id: _nothing_to_ask(test, [groups[name] for name in test.models], metrics) for test in suite.tests}
+
+
+def _nothing_to_ask(test: SanityTest, groups: Sequence[ModelGroup], metrics: Sequence[Metric]) -> str | None:
+    if not metrics or any(test.asks(groups, metric) for metric in metrics):
+        return None
+    ((reason, _),) = Counter(test.nothing_to_ask(metric) for metric in metrics).most_common(1)
+    return reason
 
 
 def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ()) -> Plan:

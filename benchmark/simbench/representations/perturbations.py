@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import PositiveInt
-
+from simbench.bounds import Width
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.representations.transforms import apply_linear, haar_orthogonal, mapped, transform
@@ -134,7 +133,7 @@ def outlier_rows(
 
 
 @transform("block_rotation", version=1, function_preserving=True)
-def block_rotation(representation: Representation, generator: Generator, *, size: PositiveInt = 4) -> Representation:
+def block_rotation(representation: Representation, generator: Generator, *, size: Width = 4) -> Representation:
     """Rotate consecutive blocks of `size` features, each by a Haar orthogonal matrix of its own."""
     sizes = [min(size, representation.features - start) for start in range(0, representation.features, size)]
     blocks = [haar_orthogonal(size, generator) for size in sizes]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from simbench.errors import SimbenchError
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS, origin_of
 from simbench.suite.schema import DeclaredTest
@@ -15,6 +17,8 @@ from simbench.verdicts.verdict import Trial, UngradedStatus, Verdict, clip, grad
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
+# Most comparisons that a test may ask of one metric: each takes up a kilobyte when a suite is planned.
+MOST_COMPARISONS = 2_000_000
 # A functional metric, and the comparison on which its value is needed.
 NamedVariable = tuple[Named, Comparison]
 
@@ -147,8 +151,25 @@ class SanityTest(DeclaredTest):
         return {}
 
     def expand(self, groups: Sequence[ModelGroup], metric: Metric) -> tuple[Comparison, ...]:
-        """List every comparison to score, once, in order."""
-        return tuple(dict.fromkeys(self.comparisons(groups, metric))) if self._applies_to(metric) else ()
+        """List every comparison to score, once, in order.
+
+        Raises:
+            SimbenchError: they are more than fit into memory.
+        """
+        if not self._applies_to(metric):
+            return ()
+        asked = self.comparisons(groups, metric)
+        comparisons = tuple(dict.fromkeys(islice(asked, MOST_COMPARISONS)))
+        if next(asked, None) is not None:
+            raise SimbenchError(
+                f'test "{self.id}" needs more than {MOST_COMPARISONS} comparisons of each metric; give it fewer '
+                "models, seeds or layers"
+            )
+        return comparisons
+
+    def asks(self, groups: Sequence[ModelGroup], metric: Metric) -> bool:
+        """Tell whether any comparison is asked of a metric, without listing them all."""
+        return self._applies_to(metric) and next(iter(self.comparisons(groups, metric)), None) is not None
 
     def reference_variables(
         self, groups: Sequence[ModelGroup], metric: Metric

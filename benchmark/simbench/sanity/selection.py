@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import Field
-
+from simbench.bounds import Depth, LayerNames
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 
 if TYPE_CHECKING:
     from simbench.declaration import Level
 
 T = TypeVar("T")
-ChosenLayers = Annotated[int, Field(ge=1)] | Annotated[list[str], Field(min_length=1)] | None
+ChosenLayers = Depth | LayerNames | None
 Pairing = Literal["ring", "all"]
 
 
@@ -79,18 +78,16 @@ def single_layer(group: ModelGroup, chosen: str | None, level: Level) -> str | N
     return chosen or (group.layers[-1] if group.layers else None)
 
 
-def pairs_of(items: Sequence[T], *, ordered: bool) -> list[tuple[T, T]]:
-    """List all pairs of different items, both ways where they are `ordered`.
+def pairs_of(items: Sequence[T], *, ordered: bool) -> Iterator[tuple[T, T]]:
+    """Yield all pairs of different items, both ways where they are `ordered`.
 
-    >>> pairs_of([0, 1], ordered=True)
+    >>> list(pairs_of([0, 1], ordered=True))
     [(0, 1), (1, 0)]
     """
-    return list(permutations(items, 2) if ordered else combinations(items, 2))
+    return permutations(items, 2) if ordered else combinations(items, 2)
 
 
-def pairs_at(group: ModelGroup, layer: str, *, ordered: bool) -> list[Comparison]:
+def pairs_at(group: ModelGroup, layer: str, *, ordered: bool) -> Iterator[Comparison]:
     """Compare all models of a group with each other at one layer, both ways where pairs are `ordered`."""
-    return [
-        Comparison(RepresentationRef(first, layer), RepresentationRef(second, layer))
-        for first, second in pairs_of(group.models, ordered=ordered)
-    ]
+    for first, second in pairs_of(group.models, ordered=ordered):
+        yield Comparison(RepresentationRef(first, layer), RepresentationRef(second, layer))

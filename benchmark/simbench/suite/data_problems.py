@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from simbench.bounds import MOST_INPUTS
 from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES, DATASETS
 from simbench.suite.names import component_at
-from simbench.suite.schema import FitProbe, Probe
+from simbench.suite.schema import Component, FitProbe, Probe
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 if TYPE_CHECKING:
     from simbench.data.dataset import Outline
 
 PROBE: Location = ("probe", "dataset")
+# Layers of the networks that are built to see whether they read inputs of another shape: half a second's worth.
+MOST_TRIED = 200
+UNKNOWN_DEPTH = range(20)
 
 
 def data_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
@@ -28,13 +32,39 @@ def data_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     if probe is None or not isinstance(models, dict) or not models:
         return
     yield from _number_problems(probe, document)
+    tried = Tried()
     for name in models:
         place: Location = ("models", name, "train", "dataset")
-        yield from _shape_problems(place, PROBE, "the probe", document)
+        yield from _shape_problems(place, PROBE, "the probe", document, tried)
         teacher = document.at((*place[:-1], "distil", "teacher"))
         if isinstance(teacher, str):
             taught = ("models", teacher, "train", "dataset")
-            yield from _shape_problems(taught, place, f"its student models.{name}", document)
+            yield from _shape_problems(taught, place, f"its student models.{name}", document, tried)
+
+
+class Tried:
+    """Networks that were tried on inputs of other shapes, each once, and as many as take little time."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._answers: dict[str, bool] = {}
+        self._left = MOST_TRIED
+
+    def reads(self, component: Component, own: tuple[int, ...], other: tuple[int, ...]) -> bool:
+        """Tell whether a network for inputs of one shape reads those of another; true as well if that is not tried."""
+        if own == other:
+            return True
+        asked = f"{component!r} {own} {other}"
+        if asked not in self._answers:
+            architecture = ARCHITECTURES.get(component.name)
+            try:
+                self._left -= len(architecture.layers(**component.parameters) or UNKNOWN_DEPTH)
+            except ParameterError:
+                return True  # reported elsewhere
+            if self._left < 0:
+                return True  # a run will say
+            self._answers[asked] = architecture.reads(own, other, **component.parameters)
+        return self._answers[asked]
 
 
 def _number_problems(probe: Outline, document: SuiteDocument) -> Iterator[SuiteProblem]:
@@ -47,14 +77,14 @@ def _number_problems(probe: Outline, document: SuiteDocument) -> Iterator[SuiteP
     for place, fields, default in ((("probe",), Probe, usual), (("probe", "fit"), FitProbe, 0)):
         split = document.at((*place, "split")) or fields.model_fields["split"].default
         asked = document.at((*place, "inputs")) or default
-        if split in ("train", "test") and isinstance(asked, int):
+        if split in ("train", "test") and isinstance(asked, int) and asked <= MOST_INPUTS:
             too_many = probe.lacks(asked, component.name, split)
             if too_many is not None:
                 yield SuiteProblem(document.position((*place, "inputs")), too_many)
 
 
 def _shape_problems(
-    trained: Location, shown: Location, to_what: str, document: SuiteDocument
+    trained: Location, shown: Location, to_what: str, document: SuiteDocument, tried: Tried
 ) -> Iterator[SuiteProblem]:
     """Find a model group that is trained on inputs of one shape and cannot read the inputs that it is shown."""
     own, other = _outline(trained, document), _outline(shown, document)
@@ -64,7 +94,7 @@ def _shape_problems(
         return
     if component is None or component.name not in ARCHITECTURES:
         return
-    if ARCHITECTURES.get(component.name).reads(own.input_shape, other.input_shape, **component.parameters):
+    if tried.reads(component, own.input_shape, other.input_shape):
         return
     names = [dataset.name for place in (trained, shown) if (dataset := component_at(place, document)) is not None]
     text = (

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
+from simbench.bounds import MOST_MODELS, MOST_REPRESENTATIONS
 from simbench.errors import SimbenchError, SuiteError, UnknownNameError
+from simbench.files import is_file
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
+from simbench.suite.bounded_yaml import LARGEST_SUITE, MOST_VALUES
 from simbench.suite.data_problems import data_problems
 from simbench.suite.inheritance import drop_repeated, resolve_inheritance
 from simbench.suite.names import component_at, dataset_places, import_plugins, metric_places, name_problems
 from simbench.suite.schema import DeclaredTest, Suite
 from simbench.suite.schema_problems import validated
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem, merged, read_document
+
+# Most suites that one may be built on, one after the other.
+LONGEST_CHAIN = 20
+# Mistakes are counted as far as this, since those of every test in every layer of every model may be a great many.
+MOST_COUNTED = 10_000
 
 
 def bundled_suites() -> dict[str, Path]:
@@ -27,7 +36,7 @@ def bundled_suites() -> dict[str, Path]:
 def find_suite(reference: str, folder: Path = Path()) -> Path:
     """Return the file of a suite, given as a path (relative to `folder`) or as the name of a bundled suite."""
     path = folder / reference
-    if os.path.isfile(path):  # unlike `is_file`, False where the name is too long
+    if is_file(path):
         return path
     if path.suffix in (".yaml", ".yml") or os.sep in reference:
         raise SimbenchError(f"no such file: {path}")
@@ -48,13 +57,26 @@ def load_suite(reference: str) -> Suite:
         # A bad test is reported once; a placeholder lets pydantic check the rest of the file.
         data["tests"] = _checked_tests(document, problems) or [None]
     suite = validated(Suite, data, (), document, problems)
-    problems.extend(name_problems(document))
-    problems.extend(data_problems(document))
+    problems.extend(islice(name_problems(document), MOST_COUNTED))
+    problems.extend(islice(data_problems(document), MOST_COUNTED))
     if problems or suite is None:
-        raise SuiteError(
-            dict.fromkeys(str(problem) for problem in _in_file_order(drop_repeated(problems, document), document))
-        )
+        raise SuiteError(_in_file_order(drop_repeated(problems, document), document))
+    too_many = too_many_models(suite)
+    if too_many is not None:
+        raise SuiteError([SuiteProblem(document.position(("models",), of_key=True), too_many)])
     return suite
+
+
+def too_many_models(suite: Suite) -> str | None:
+    """Return what is wrong with a suite whose models, or layers of all models, are more than can be planned."""
+    models = sum(len(spec.seeds) for spec in suite.models.values())
+    if models > MOST_MODELS:
+        return f"{models} models; a suite may have {MOST_MODELS}"
+    layers = {name: layers_of_model(suite, name) or () for name in suite.models}
+    representations = sum(len(layers[name]) * len(spec.seeds) for name, spec in suite.models.items())
+    if representations > MOST_REPRESENTATIONS:
+        return f"{representations} layers in {models} models; a suite may have {MOST_REPRESENTATIONS}"
+    return None
 
 
 def layers_of_model(suite: Suite, name: str) -> tuple[str, ...] | None:
@@ -65,9 +87,9 @@ def layers_of_model(suite: Suite, name: str) -> tuple[str, ...] | None:
     return ARCHITECTURES.get(spec.architecture.name).layers(**spec.architecture.parameters)
 
 
-def _extended(path: Path, chain: Sequence[Path]) -> SuiteDocument:
-    """Read a document, merged over the one that it extends."""
-    document = read_document(path)
+def _extended(path: Path, chain: Sequence[Path], left: int = LARGEST_SUITE) -> SuiteDocument:
+    """Read a document of at most `left` bytes, merged over the one that it extends."""
+    document = read_document(path, left)
     base = document.data.pop("extends", None)
     if base is None:
         return document
@@ -76,11 +98,16 @@ def _extended(path: Path, chain: Sequence[Path]) -> SuiteDocument:
         raise SuiteError([f'{where}: "extends" takes the name or the path of one suite'])
     if path.resolve() in chain:
         raise SuiteError([f"{where}: this suite extends itself"])
+    if len(chain) == LONGEST_CHAIN:
+        raise SuiteError([f"{where}: more than {LONGEST_CHAIN} suites extend one another"])
     try:
         parent = find_suite(base, path.parent)
     except SimbenchError as error:
         raise SuiteError([f"{where}: {error}"]) from None
-    return merged(_extended(parent, [*chain, path.resolve()]), document)
+    whole = merged(_extended(parent, [*chain, path.resolve()], left - document.size), document)
+    if len(whole.values) > MOST_VALUES:
+        raise SuiteError([f"{where}: with what it extends, more than {MOST_VALUES} values"])
+    return whole
 
 
 def _anchor(document: SuiteDocument, places: Iterable[Location]) -> None:
@@ -90,7 +117,7 @@ def _anchor(document: SuiteDocument, places: Iterable[Location]) -> None:
         if isinstance(reference, str):
             path, colon, attribute = reference.partition(":")
             beside = Path(document.position(location).file).parent / path
-            if os.path.isfile(beside):
+            if is_file(beside):
                 document.at(location[:-1])[location[-1]] = f"{beside.resolve()}{colon}{attribute}"
 
 
@@ -134,7 +161,7 @@ def _kind_problem(index: int, document: SuiteDocument) -> SuiteProblem:
     kind = document.at(place)
     if kind is None:
         return SuiteProblem(document.position(place), f'key "kind" is missing in tests[{index}]')
-    return SuiteProblem(document.position(place), str(UnknownNameError("test kind", str(kind), TEST_KINDS.names())))
+    return SuiteProblem.of(document.position(place), UnknownNameError("test kind", str(kind), TEST_KINDS.names()))
 
 
 def _in_file_order(problems: Sequence[SuiteProblem], document: SuiteDocument) -> list[SuiteProblem]:

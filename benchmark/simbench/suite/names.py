@@ -6,8 +6,10 @@ These checks read the raw document, so that one mistake hides no other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
+from simbench.bounds import MOST_PLUGINS
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.parameters import ParameterError, checked_parameters
 from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRANSFORMS, Registry, import_reference
@@ -17,7 +19,8 @@ from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 def import_plugins(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Import the modules that `plugins:` lists; one that cannot be imported is a problem."""
-    for index, reference in enumerate(_strings(document.at(("plugins",)))):
+    # A longer list is a problem of its own.
+    for index, reference in enumerate(_strings(document.at(("plugins",)))[:MOST_PLUGINS]):
         if reference is not None:
             yield from _import_problems(reference, ("plugins", index), document)
 
@@ -83,7 +86,7 @@ def _import_problems(reference: str, location: Location, document: SuiteDocument
     try:
         import_reference(reference)
     except SimbenchError as error:
-        yield SuiteProblem(document.position(location), str(error))
+        yield SuiteProblem.of(document.position(location), error)
 
 
 def _component(registry: Registry[Any], location: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
@@ -94,7 +97,7 @@ def _component(registry: Registry[Any], location: Location, document: SuiteDocum
         _check_parameters(registry.get(component.name), component.parameters)
     except UnknownNameError as error:
         named = (*location, "name") if (*location, "name") in document.values else location
-        yield SuiteProblem(document.position(named), str(error))
+        yield SuiteProblem.of(document.position(named), error)
     except ParameterError as error:
         for parameter, message in error.problems.items():
             place = document.position((*location, parameter), of_key=True)
@@ -149,14 +152,14 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
     for index, layer in enumerate(_strings(listed)):
         if layers is not None and layer is not None and layer not in layers:
             error = UnknownNameError(f"layer of {component.name}", layer, layers)
-            yield SuiteProblem(document.position(("models", name, "layers", index)), str(error))
+            yield SuiteProblem.of(document.position(("models", name, "layers", index)), error)
     declared, valid = document.at(("models", name, "layout")), _layers_of(name, document)
     if not isinstance(declared, dict) or valid is None:
         return
     for layer in declared:
         if layer not in valid:
             error = UnknownNameError(f"layer of {name}", str(layer), valid)
-            yield SuiteProblem(document.position(("models", name, "layout", layer), of_key=True), str(error))
+            yield SuiteProblem.of(document.position(("models", name, "layout", layer), of_key=True), error)
 
 
 def _teacher_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:
@@ -166,7 +169,7 @@ def _teacher_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProbl
     if not isinstance(teacher, str):
         return
     if teacher not in _models(document):
-        yield SuiteProblem(document.position(place), str(UnknownNameError("model", teacher, _models(document))))
+        yield SuiteProblem.of(document.position(place), UnknownNameError("model", teacher, _models(document)))
     elif document.at(("models", teacher, "train", "distil")) is not None:
         yield SuiteProblem(document.position(place), f'models.{name}: the teacher "{teacher}" has a teacher itself')
 
@@ -174,6 +177,8 @@ def _teacher_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProbl
 def _test_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     seen: dict[str, int] = {}
     tests = document.at(("tests",))
+    models = _models(document)
+    layers_of = cache(lambda name: _layers_of(name, document))
     for index, raw in enumerate(tests if isinstance(tests, list) else []):
         if not isinstance(raw, dict):
             continue
@@ -185,7 +190,7 @@ def _test_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
                 yield SuiteProblem(document.position((*at, "id")), text)
             seen.setdefault(test_id, index)
         yield from _needs_models(raw, at, document)
-        yield from _unknown("model", raw.get("models"), (*at, "models"), _models(document), document)
+        yield from _unknown("model", raw.get("models"), (*at, "models"), models, document)
         for place in range(len(raw["transforms"]) if isinstance(raw.get("transforms"), list) else 0):
             yield from _component(TRANSFORMS, (*at, "transforms", place), document)
         yield from _unknown("metric", raw.get("against"), (*at, "against"), METRICS.names(), document)
@@ -193,12 +198,12 @@ def _test_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
             yield from _no_distance(name, (*at, "against", place), document)
         yield from _bound_problems(raw.get("bounds"), (*at, "bounds"), document)
         for name in _strings(raw.get("models")):
-            layers = _layers_of(name, document) if name is not None else None
+            layers = layers_of(name) if name is not None else None
             if layers is not None:
                 yield from _unknown(f"layer of {name}", raw.get("layers"), (*at, "layers"), layers, document)
                 if isinstance(raw.get("layer"), str) and raw["layer"] not in layers:
                     error = UnknownNameError(f"layer of {name}", raw["layer"], layers)
-                    yield SuiteProblem(document.position((*at, "layer")), str(error))
+                    yield SuiteProblem.of(document.position((*at, "layer")), error)
 
 
 def _bound_problems(bounds: Any, at: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
@@ -206,7 +211,7 @@ def _bound_problems(bounds: Any, at: Location, document: SuiteDocument) -> Itera
     for name in bounds if isinstance(bounds, dict) else ():
         if name not in METRICS:
             error = UnknownNameError("metric", str(name), METRICS.names())
-            yield SuiteProblem(document.position((*at, name), of_key=True), str(error))
+            yield SuiteProblem.of(document.position((*at, name), of_key=True), error)
         yield from _component(METRICS, (*at, name, "by"), document)
         bounding = component_at((*at, name, "by"), document)
         yield from _no_distance(bounding.name if bounding else None, (*at, name, "by"), document)
@@ -242,6 +247,9 @@ def _layers_of(name: str, document: SuiteDocument) -> tuple[str, ...] | None:
 def _unknown(
     kind: str, names: Any, location: Location, valid: tuple[str, ...] | list[str], document: SuiteDocument
 ) -> Iterator[SuiteProblem]:
-    for index, name in enumerate(_strings(names)):
-        if name is not None and name not in valid:
-            yield SuiteProblem(document.position((*location, index)), str(UnknownNameError(kind, name, valid)))
+    given, names_there = _strings(names), {*valid, None}
+    if names_there.issuperset(given):
+        return
+    for index, name in enumerate(given):
+        if name is not None and name not in names_there:
+            yield SuiteProblem.of(document.position((*location, index)), UnknownNameError(kind, name, valid))

@@ -8,10 +8,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from simbench.bounds import (
+    LONGEST_NAME,
+    MOST_GROUPS,
+    MOST_INPUTS,
+    MOST_METRICS,
+    MOST_PLUGINS,
+    MOST_TESTS,
+    Epochs,
+    LayerNames,
+    Seeds,
+)
+
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 DEFAULT = "default"
-# Names of suites, tests and groups become names of files, which most systems take up to 255 bytes.
-LONGEST_NAME = 100
 DeclaredLayout = Literal["channels_first", "channels_last", "tokens"]
 PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
 
@@ -55,7 +65,7 @@ class FitProbe(Strict):
     """Inputs, from the training split, on which metrics that learn a map learn it."""
 
     split: Literal["train", "test"] = "train"
-    inputs: int = Field(default=1000, ge=10)
+    inputs: int = Field(default=1000, ge=10, le=MOST_INPUTS)
 
 
 class Probe(Strict):
@@ -63,9 +73,9 @@ class Probe(Strict):
 
     dataset: ComponentChoice
     split: Literal["train", "test"] = "test"
-    inputs: int = Field(default=1000, ge=3)
+    inputs: int = Field(default=1000, ge=3, le=MOST_INPUTS)
     spatial: Literal["positions", "pool", "flatten"] = "positions"
-    rows: int | None = Field(default=None, ge=3)
+    rows: Annotated[int, Field(ge=3, le=MOST_INPUTS)] | None = None
     fit: FitProbe = FitProbe()
     shortcut: float | None = Field(default=None, ge=0, le=1)
     """Share of the inputs, also those of `fit`, whose mark gives the label, as in training; at 0, marks are random."""
@@ -80,9 +90,9 @@ class Conditions(Strict):
     """Share of the training inputs whose mark gives the label; the others' marks give a random one. None: no marks."""
     augmentation: float = Field(default=0.0, ge=0)
     """Largest variance of the Gaussian noise added to an input, as a multiple of the training inputs' own variance."""
-    crop_and_flip: int = Field(default=0, ge=0)
+    crop_and_flip: int = Field(default=0, ge=0, le=10_000)
     """Zeros added on each side of an image before it is cropped to its size at random; half are mirrored, too."""
-    subset: int | None = Field(default=None, ge=2)
+    subset: Annotated[int, Field(ge=2, le=MOST_INPUTS)] | None = None
     """Number of training inputs used, the same ones for every model; smaller subsets are contained in larger ones."""
     batches: Literal["own", "shared"] = "own"
     """Order of the batches: one per seed, or one for all seeds, so that models differ only in their initialisation."""
@@ -111,11 +121,11 @@ class Training(Conditions):
 
     dataset: ComponentChoice
     distil: Distillation | None = None
-    epochs: int = Field(ge=0)
+    epochs: Epochs
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = Field(default=0.001, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=128, ge=2, le=MOST_INPUTS)
     schedule: Literal["constant", "cosine", "steps"] = "cosine"
     """Schedule of the learning rate: `cosine` decays to 0; `steps` divides it by 10 after half of all steps, and again
     after three quarters."""
@@ -127,8 +137,8 @@ class ModelSpec(Strict):
     architecture: ComponentChoice
     train: Training | None = None
     load: str | None = None
-    seeds: list[int] = Field(default=[0], min_length=1)
-    layers: list[str] | None = None
+    seeds: Seeds = [0]
+    layers: LayerNames | None = None
     layout: DeclaredLayout | dict[str, DeclaredLayout] | None = None
     """Which axis of outputs with positions holds the features, for all layers or by layer, where that is not to be
     measured: `channels_first` (inputs, channels, …), `channels_last` (inputs, …, channels) or `tokens` (inputs, tokens,
@@ -167,9 +177,9 @@ class DeclaredTest(Strict):
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=LONGEST_NAME)
     kind: str
-    models: list[str] = []
+    models: list[str] = Field(default=[], max_length=MOST_GROUPS)
     """Names of groups of models, each at most once."""
-    pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern)
+    pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern, max_length=30)
 
     @model_validator(mode="after")
     def _can_be_met(self) -> DeclaredTest:
@@ -192,12 +202,14 @@ class Suite(Strict):
     suite: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=LONGEST_NAME)
     version: int = Field(ge=1)
     about: str = ""
-    plugins: list[str] = []
+    plugins: list[str] = Field(default=[], max_length=MOST_PLUGINS)
     probe: Probe
-    models: dict[str, ModelSpec] = {}
-    metrics: Annotated[list[ComponentChoice], BeforeValidator(_listed), Field(min_length=1)] = [Component(name=DEFAULT)]
+    models: dict[str, ModelSpec] = Field(default={}, max_length=MOST_GROUPS)
+    metrics: Annotated[
+        list[ComponentChoice], BeforeValidator(_listed), Field(min_length=1, max_length=MOST_METRICS)
+    ] = [Component(name=DEFAULT)]
     """Names with parameters, or files; `default` adds all default metrics that the list does not contain."""
-    tests: list[Any] = Field(min_length=1)
+    tests: list[Any] = Field(min_length=1, max_length=MOST_TESTS)
     """Instances of the test kinds' models, which extend `DeclaredTest`."""
 
     @field_validator("models")

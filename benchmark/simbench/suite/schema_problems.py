@@ -49,8 +49,9 @@ def _described(
     A missing value or key is no problem where the document is incomplete.
     """
     unknown_and_missing: list[SuiteProblem] = []
+    fields: dict[Location, tuple[str, ...]] = {}
     wrong: dict[Location, list[str]] = {}
-    for problem in error.errors():
+    for problem in error.errors(include_url=False):
         missing = problem["type"] == "missing"
         inner = _without_branches(problem["loc"], document.at(location), last_is_absent=missing)
         here = (*location, *inner)
@@ -58,9 +59,11 @@ def _described(
             continue
         parent = f" in {path_of(here[:-1])}" if here[:-1] else ""
         if problem["type"] == "extra_forbidden":
-            tail = suggestion(str(here[-1]), _fields_at(model, inner[:-1]))
-            text = f'unknown key "{here[-1]}"{parent}{tail}'
-            unknown_and_missing.append(SuiteProblem(document.position(here, of_key=True), text))
+            if inner[:-1] not in fields:
+                fields[inner[:-1]] = tuple(_fields_at(model, inner[:-1]))
+            text = f'unknown key "{here[-1]}"{parent}'
+            misspelt = (str(here[-1]), fields[inner[:-1]])
+            unknown_and_missing.append(SuiteProblem(document.position(here, of_key=True), text, misspelt))
         elif missing:
             unknown_and_missing.append(SuiteProblem(document.position(here), f'key "{here[-1]}" is missing{parent}'))
         else:

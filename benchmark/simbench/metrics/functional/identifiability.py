@@ -17,10 +17,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from simbench.bounds import Repetitions
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import unit_columns
@@ -85,7 +84,7 @@ def identifiability_svd(x: Tensor, y: Tensor) -> Tensor:
     return 1 - singular.sum() / math.sqrt(p.shape[1] * q.shape[1])
 
 
-Count = Annotated[int, Field(ge=1)]
+Count = Repetitions
 
 
 @metric(

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import Field
-
+from simbench.bounds import Repetitions
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
@@ -94,7 +93,7 @@ def centred_logits(ell: Tensor) -> Tensor:
     return ell - ell.mean(dim=1, keepdim=True)
 
 
-Count = Annotated[int, Field(ge=1)]
+Count = Repetitions
 SINGULAR = 1e-6
 """Relative to the largest, a singular value below this is none: heads and logits come in single precision."""
 Average = Literal["median", "mean"]

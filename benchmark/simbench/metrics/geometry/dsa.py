@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from simbench.bounds import Repetitions, Width
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.cross_products import unordered
@@ -190,10 +191,10 @@ def dsa(
     a: Representation,
     b: Representation,
     *,
-    delays: Annotated[int, Field(ge=1)] = 4,
-    rank: Annotated[int, Field(ge=1)] = 10,
+    delays: Width = 4,
+    rank: Width = 10,
     compare: SpectrumDistance = "wasserstein",
-    starts: Annotated[int, Field(ge=1)] = 8,
+    starts: Repetitions = 8,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> float:
     """Dynamical similarity analysis: how differently the activations evolve along the token axis.

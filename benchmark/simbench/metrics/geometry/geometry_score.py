@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from simbench.bounds import MOST_INPUTS, MOST_REPETITIONS
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.geometry.rtd import require_gudhi
@@ -129,8 +130,8 @@ def geometry_score(
     x: Tensor,
     y: Tensor,
     *,
-    landmarks: Annotated[int, Field(ge=4)] = 64,
-    draws: Annotated[int, Field(ge=2)] = 50,
+    landmarks: Annotated[int, Field(ge=4, le=MOST_INPUTS)] = 64,
+    draws: Annotated[int, Field(ge=2, le=MOST_REPETITIONS)] = 50,
     gamma: Annotated[float, Field(gt=0)] | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Score:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from simbench.bounds import MOST_REPETITIONS
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.cross_products import unordered
@@ -182,7 +183,7 @@ def imd(
     y: Tensor,
     *,
     k: Neighbourhood = 5,
-    probes: Annotated[int, Field(ge=2)] = 4000,
+    probes: Annotated[int, Field(ge=2, le=MOST_REPETITIONS)] = 4000,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Score:
     """Intrinsic multi-scale distance between the k-nearest-neighbour graphs (Euclidean) of the rows.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from simbench.bounds import MOST_INPUTS, Repetitions
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import require_variance
@@ -128,8 +129,8 @@ def rtd(
     x: Tensor,
     y: Tensor,
     *,
-    batch: Annotated[int, Field(ge=3)] = 200,
-    batches: Annotated[int, Field(ge=1)] = 10,
+    batch: Annotated[int, Field(ge=3, le=MOST_INPUTS)] = 200,
+    batches: Repetitions = 10,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Score:
     """Representation topology divergence: topological features at all scales that one side has and the other lacks.

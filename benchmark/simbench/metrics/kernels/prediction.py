@@ -19,7 +19,7 @@ else:
 
 # Candidate ridge penalties, 1e-8 to 1e2 in half decades, relative to the largest squared singular value of X.
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-16, 5))
-Folds = Annotated[int, Field(ge=2)]
+Folds = Annotated[int, Field(ge=2, le=10_000)]
 
 
 def splits_of_rows(rows: int, folds: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from simbench.bounds import MOST_REPETITIONS
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.cross_products import unordered
@@ -189,7 +190,7 @@ def spectral_clusters(
     y: Tensor,
     *,
     cluster_size: ClusterSize = 5.0,
-    permutations: Annotated[int, Field(ge=2)] = 5,
+    permutations: Annotated[int, Field(ge=2, le=MOST_REPETITIONS)] = 5,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Score:
     """Evenness with which clusters of correlated units mix the two sides, adjusted for chance.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from simbench.bounds import WIDEST
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import rows_of_inputs
 from simbench.metrics.kernels.cross_products import unordered
@@ -144,7 +145,7 @@ def _indicators(codes: Tensor, bins: int) -> Tensor:
     compare_many=information_of_pairs,
 )
 def match_mutual_information(
-    x: Tensor, y: Tensor, *, bins: Annotated[int, Field(ge=2)] = 10, seed: Annotated[int, Field(ge=0)] = 0
+    x: Tensor, y: Tensor, *, bins: Annotated[int, Field(ge=2, le=WIDEST)] = 10, seed: Annotated[int, Field(ge=0)] = 0
 ) -> float | Score:
     """Mean scaled mutual information under the best one-to-one assignment of units.
 

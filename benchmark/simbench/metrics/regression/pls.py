@@ -14,10 +14,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from simbench.bounds import Width
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred, same_gram
 from simbench.metrics.kernels.cross_products import grouped
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-Components = Annotated[int, Field(ge=1)]
+Components = Width
 DENSE = 96
 """Up to this width all eigenvectors are found as fast as the leading one alone."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from simbench.bounds import MOST_INPUTS
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import same_gram, unit_norm
 from simbench.metrics.kernels.cross_products import unordered
@@ -153,7 +154,11 @@ def _best_assignment(gain: Tensor) -> Tensor:
     compare_many=gromov_wasserstein_of_pairs,
 )
 def gromov_wasserstein(
-    x: Tensor, y: Tensor, *, rows: Annotated[int, Field(ge=3)] = 500, seed: Annotated[int, Field(ge=0)] = 0
+    x: Tensor,
+    y: Tensor,
+    *,
+    rows: Annotated[int, Field(ge=3, le=MOST_INPUTS)] = 500,
+    seed: Annotated[int, Field(ge=0)] = 0,
 ) -> float:
     """Gromov–Wasserstein distance between the rows of the two representations; uses no correspondence of inputs.
 

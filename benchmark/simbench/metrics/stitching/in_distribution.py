@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import NonNegativeInt
-
+from simbench.bounds import Epochs
 from simbench.declaration import MapSearch
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
@@ -39,7 +38,7 @@ def stitch_in_distribution_many(
     pairs: Pairs,
     *,
     mapping: MapSearch = "direct",
-    epochs: NonNegativeInt = 30,
+    epochs: Epochs = 30,
 ) -> list[Score]:
     """Score many pairs with one detector per receiver."""
     judges: dict[int, Judge | NotApplicable] = {}
@@ -73,7 +72,7 @@ def stitch_in_distribution(
     receiver: Representation,
     *,
     mapping: MapSearch = "direct",
-    epochs: NonNegativeInt = 30,
+    epochs: Epochs = 30,
 ) -> Score:
     """AUROC with which an energy detector tells the receiver's own activations from stitched ones.
 

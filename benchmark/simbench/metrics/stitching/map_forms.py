@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import PositiveInt
-
+from simbench.bounds import Width
 from simbench.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ ANY = Unrestricted()
 class LowRank:
     """Maps of at most this rank."""
 
-    rank: PositiveInt = 8
+    rank: Width = 8
 
     def match(self, least_squares: Tensor, cross: Tensor) -> Tensor:
         """Solve reduced-rank regression: P W, where P projects on the leading principal axes of the fitted values X̃Wᵀ.

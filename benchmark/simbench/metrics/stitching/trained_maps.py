@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
+from simbench.bounds import Epochs, Inputs
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.metric import Pairs
@@ -52,8 +53,8 @@ Aim = Literal["labels", "outputs"]
 class AdamSettings:
     """Settings of Adam, which metrics have as parameters; defaults of Balogh & Jelasity (2025), arXiv 2412.11299."""
 
-    epochs: NonNegativeInt = 30
-    batch_size: PositiveInt = 256
+    epochs: Epochs = 30
+    batch_size: Inputs = 256
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 1e-5
 

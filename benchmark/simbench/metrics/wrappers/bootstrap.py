@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from simbench.bounds import MOST_REPETITIONS
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.cross_products import grouped
@@ -67,7 +68,7 @@ def bootstrapped(
     setting: str,
     *,
     over: Literal["inputs"] = "inputs",
-    draws: Annotated[int, Field(ge=20)] = 100,
+    draws: Annotated[int, Field(ge=20, le=MOST_REPETITIONS)] = 100,
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95,
     seed: int = 0,
 ) -> WrappedMetric:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from simbench.bounds import MOST_REPETITIONS
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
 from simbench.metrics.isolation import inputs_of
@@ -57,7 +58,7 @@ def calibrated(
     setting: str,
     *,
     by: Literal["permutation"] = "permutation",
-    permutations: Annotated[int, Field(ge=2, multiple_of=2)] = 100,
+    permutations: Annotated[int, Field(ge=2, multiple_of=2, le=MOST_REPETITIONS)] = 100,
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95,
     seed: int = 0,
 ) -> WrappedMetric:

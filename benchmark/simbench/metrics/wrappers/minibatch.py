@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from simbench.bounds import Inputs
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
 from simbench.metrics.isolation import guarded
@@ -33,7 +32,7 @@ else:
 
 
 @wrapper("minibatch", short="rows")
-def in_minibatches(metric: Metric, setting: str, *, rows: Annotated[int, Field(ge=1)]) -> WrappedMetric:
+def in_minibatches(metric: Metric, setting: str, *, rows: Inputs) -> WrappedMetric:
     """Compute a metric from `rows` rows at a time: the same values to rounding error, in any order of the minibatches.
 
     Refused, by a `SimbenchError`, for a metric that is no function of sums over rows.

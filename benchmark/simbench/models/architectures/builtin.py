@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
+from simbench.bounds import DEEPEST_NETWORK, Depth, KernelSize, Width
 from simbench.models.architecture import architecture
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ def mlp(
     input_shape: tuple[int, ...],
     classes: int,
     *,
-    width: PositiveInt = 128,
-    depth: PositiveInt = 3,
+    width: Width = 128,
+    depth: Depth = 3,
     norm: Normalisation = "batch",
-    embedding: PositiveInt | None = None,
+    embedding: Width | None = None,
 ) -> nn.Module:
     """Fully connected blocks: linear, norm, ReLU; then a linear head, after a bottleneck if `embedding` is given."""
     from simbench.models.architectures.blocks import linear_blocks
@@ -42,9 +43,9 @@ def inner_product_mlp(
     input_shape: tuple[int, ...],
     classes: int,
     *,
-    width: PositiveInt = 64,
-    depth: PositiveInt = 3,
-    embedding: PositiveInt = 2,
+    width: Width = 64,
+    depth: Depth = 3,
+    embedding: Width = 2,
     slope: Annotated[float, Field(ge=0)] = 0.01,
 ) -> nn.Module:
     """p(y|x) ∝ exp(f(x)·g(y)): f has fully connected blocks with leaky ReLUs and a bottleneck; g(y) are free vectors.
@@ -71,9 +72,9 @@ def two_tower_mlp(
     input_shape: tuple[int, ...],
     classes: int,
     *,
-    width: PositiveInt = 64,
-    depth: PositiveInt = 3,
-    embedding: PositiveInt = 2,
+    width: Width = 64,
+    depth: Depth = 3,
+    embedding: Width = 2,
     slope: Annotated[float, Field(ge=0)] = 0.01,
 ) -> nn.Module:
     """p(y|x) ∝ exp(f(x)·g(y)) as in Nielsen et al. (2025): f an MLP of the inputs, g an MLP of the labels.
@@ -91,12 +92,12 @@ def conv1d(
     input_shape: tuple[int, ...],
     classes: int,
     *,
-    width: PositiveInt = 24,
-    depth: PositiveInt = 7,
-    kernel_size: PositiveInt = 3,
+    width: Width = 24,
+    depth: Depth = 7,
+    kernel_size: KernelSize = 3,
     norm: Normalisation = "batch",
-    downsample_at: list[int] = [],  # noqa: B006 - never changed, and a suite writes a list
-    embedding: PositiveInt | None = None,
+    downsample_at: Annotated[list[int], Field(max_length=DEEPEST_NETWORK)] = [],  # noqa: B006 - never changed, and a suite writes a list
+    embedding: Width | None = None,
 ) -> nn.Module:
     """Convolutional blocks over a sequence, mean over positions, a bottleneck if `embedding` is given, linear head."""
     from simbench.models.architectures.blocks import convolutional_blocks
@@ -119,12 +120,12 @@ def conv2d(
     input_shape: tuple[int, ...],
     classes: int,
     *,
-    width: PositiveInt = 24,
-    depth: PositiveInt = 5,
-    kernel_size: PositiveInt = 3,
+    width: Width = 24,
+    depth: Depth = 5,
+    kernel_size: KernelSize = 3,
     norm: Normalisation = "batch",
-    downsample_at: list[int] = [],  # noqa: B006 - never changed, and a suite writes a list
-    embedding: PositiveInt | None = None,
+    downsample_at: Annotated[list[int], Field(max_length=DEEPEST_NETWORK)] = [],  # noqa: B006 - never changed, and a suite writes a list
+    embedding: Width | None = None,
 ) -> nn.Module:
     """Convolutional blocks over an image, mean over positions, a bottleneck if `embedding` is given, linear head."""
     from simbench.models.architectures.blocks import convolutional_blocks
@@ -151,10 +152,10 @@ def vit(
     input_shape: tuple[int, ...],
     classes: int,
     *,
-    patch: PositiveInt = 4,
-    width: PositiveInt = 64,
-    depth: PositiveInt = 4,
-    heads: PositiveInt = 4,
+    patch: KernelSize = 4,
+    width: Width = 64,
+    depth: Depth = 4,
+    heads: Width = 4,
 ) -> nn.Module:
     """Vision transformer (torchvision's) for square images of any size; the defaults suit images of 8×8 to 32×32.
 
@@ -170,9 +171,9 @@ def causal_transformer(
     input_shape: tuple[int, ...],
     classes: int,
     *,
-    width: PositiveInt = 32,
-    depth: PositiveInt = 2,
-    heads: PositiveInt = 4,
+    width: Width = 32,
+    depth: Depth = 2,
+    heads: Width = 4,
 ) -> nn.Module:
     """Causal transformer (pre-norm) that reads a sequence of tokens and predicts the next; head without a bias."""
     from simbench.models.architectures.transformer import causal_transformer_network
@@ -207,7 +208,7 @@ def resnet_bottleneck(
     classes: int,
     *,
     model: Literal["resnet18", "resnet34", "resnet50"] = "resnet18",
-    embedding: PositiveInt = 2,
+    embedding: Width = 2,
     small_images: bool = True,
 ) -> nn.Module:
     """ResNet of torchvision with a bottleneck and a head without a bias: p(y|x) ∝ exp(f(x)·g(y)).

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from simbench.bounds import Depth
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.selection import Pairing, paired
@@ -30,7 +29,7 @@ class Correspondence(SanityTest):
 
     of_layers_only: ClassVar[bool] = True
 
-    distance: int = Field(default=3, ge=1)
+    distance: Depth = 3
     pairs: Pairing = "ring"
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
@@ -77,9 +76,7 @@ def _paired(groups: Sequence[ModelGroup], pairing: Pairing) -> Iterator[tuple[Mo
             yield first, second, group.layers
 
 
-def _columns(first: ModelRef, second: ModelRef, layers: Sequence[str]) -> list[list[Comparison]]:
-    """List, per receiving layer of the second model, its comparisons with every layer of the first."""
-    return [
-        [Comparison(RepresentationRef(first, sender), RepresentationRef(second, receiver)) for sender in layers]
-        for receiver in layers
-    ]
+def _columns(first: ModelRef, second: ModelRef, layers: Sequence[str]) -> Iterator[list[Comparison]]:
+    """Yield, per receiving layer of the second model, its comparisons with every layer of the first."""
+    for receiver in layers:
+        yield [Comparison(RepresentationRef(first, sender), RepresentationRef(second, receiver)) for sender in layers]

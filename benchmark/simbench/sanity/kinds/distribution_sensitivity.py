@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from simbench.bounds import Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import GENERATORS
 from simbench.sanity.generated_models import PermutedClasses
@@ -57,7 +58,7 @@ class DistributionSensitivity(SanityTest):
     """K of the permuted clusters: 5, 7, 11 or 13."""
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
     """ρ of the permuted clusters."""
-    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    seeds: Seeds = Field(default=[0, 1, 2])
     margin: float = Field(default=0.05, ge=0, lt=1)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:

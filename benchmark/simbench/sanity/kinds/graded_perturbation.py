@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from simbench.bounds import MOST_INPUTS, Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.generated_models import PerturbedClasses
 from simbench.sanity.kind import Question, observe, sanity_test
@@ -43,8 +44,8 @@ class GradedPerturbation(CorrelationTest):
     classes: list[PerturbedClasses] = Field(default=[4, 6, 10], min_length=1)
     """K."""
     levels: list[NoiseLevel] = Field(default=list(range(1, 250, 10)), min_length=2)
-    inputs_per_class: int = Field(default=100, ge=3)
-    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    inputs_per_class: int = Field(default=100, ge=3, le=MOST_INPUTS)
+    seeds: Seeds = Field(default=[0, 1, 2])
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield an observation per K, seed and level."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -60,10 +61,9 @@ class GroupSeparation(StatisticTest):
         }
         for name, own in members.items():
             others = [other for another, refs in members.items() if another != name for other in refs]
-            within = pairs_of(own, ordered=False)
-            if not (within and others):
+            if len(own) < 2 or not others:
                 continue
-            for line, pairs in ((WITHIN, within), (ACROSS, [(member, other) for member in own for other in others])):
+            for line, pairs in ((WITHIN, pairs_of(own, ordered=False)), (ACROSS, product(own, others))):
                 for a, b in pairs:
                     pair, at = Comparison(a, b), float(line == WITHIN)
                     yield Question.about(pair, (pair,), partial(observe, pair), name, at, line)

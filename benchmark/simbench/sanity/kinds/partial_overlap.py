@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from simbench.bounds import MOST_INPUTS, WIDEST, Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.generated_models import OtherPopulation
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
@@ -49,9 +50,9 @@ class PartialOverlap(SanityTest):
 
     shares: list[Share] = Field(default=[0.0, 0.25, 0.5, 0.75, 1.0], min_length=2)
     forms: list[OtherPopulation] = Field(default=["permuted", "rotated", "extended", "dead"], min_length=1)
-    units: int = Field(default=40, ge=4)
-    rows: int = Field(default=1000, ge=10)
-    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    units: int = Field(default=40, ge=4, le=WIDEST)
+    rows: int = Field(default=1000, ge=10, le=MOST_INPUTS)
+    seeds: Seeds = Field(default=[0, 1, 2])
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield a question per form, seed and step."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
+from simbench.bounds import MOST_INPUTS, WIDEST, Repetitions
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, models_of, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
@@ -18,7 +19,7 @@ from simbench.suite.schema import PASS_IF
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-Inputs = Annotated[int, Field(ge=3)]
+SomeInputs = Annotated[int, Field(ge=3, le=MOST_INPUTS)]
 Ratio = Annotated[float, Field(gt=0)]
 
 
@@ -39,10 +40,10 @@ class SampleSize(SanityTest):
     generates_its_models: ClassVar[bool] = True
     of_layers_only: ClassVar[bool] = True
 
-    inputs: list[Inputs] = Field(default=[50, 100, 200, 400], min_length=1)
-    features: int = Field(default=64, ge=2)
+    inputs: list[SomeInputs] = Field(default=[50, 100, 200, 400], min_length=1)
+    features: int = Field(default=64, ge=2, le=WIDEST)
     ratios: list[Ratio] = Field(default=[0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0], min_length=2)
-    draws: int = Field(default=3, ge=1)
+    draws: Repetitions = 3
     layers: ChosenLayers = None
     pass_if: str = Field(default=">= 0.9", pattern=PASS_IF.pattern)
 

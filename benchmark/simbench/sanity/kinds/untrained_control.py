@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from simbench.bounds import Depth
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, is_more_similar, models_of, sanity_test
 from simbench.sanity.selection import paired
@@ -36,7 +37,7 @@ class UntrainedControl(SanityTest):
     of_layers_only: ClassVar[bool] = True
 
     models: list[str] = Field(min_length=2, max_length=2)
-    from_layer: int = Field(default=2, ge=1)
+    from_layer: Depth = 2
     pass_if: str = Field(default=">= 0.9", pattern=PASS_IF.pattern)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:

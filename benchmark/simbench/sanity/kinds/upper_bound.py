@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from simbench.bounds import MOST_INPUTS, Seeds
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import METRICS
 from simbench.sanity.generated_models import PerturbedClasses
@@ -69,8 +70,8 @@ class UpperBound(SanityTest):
     classes: list[PerturbedClasses] = Field(default=[4, 6, 10])
     """Numbers of classes of the synthetic models; none for trained models only."""
     levels: list[NoiseLevel] = Field(default=[1, 61, 121, 181, 241], min_length=1)
-    inputs_per_class: int = Field(default=100, ge=3)
-    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    inputs_per_class: int = Field(default=100, ge=3, le=MOST_INPUTS)
+    seeds: Seeds = Field(default=[0, 1, 2])
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield a question per pair."""
