@@ -24,7 +24,7 @@ def lowest(requirements: Iterable[str]) -> list[str]:
     Raises:
         ValueError: a requirement has another form than `name` or `name>=version`, or two bounds of one package differ.
     """
-    found: dict[str, str] = {}
+    bounds: dict[str, str] = {}
     for requirement in requirements:
         if re.fullmatch(r"[A-Za-z0-9._-]+", requirement):
             continue
@@ -33,15 +33,18 @@ def lowest(requirements: Iterable[str]) -> list[str]:
             raise ValueError(f"neither a name nor a lower bound: {requirement}")
         # With `.*`, pip may take the last repair of that release, and a post-release where there is no other.
         constraint = f"{match['name']}=={match['version']}.*"
-        if found.setdefault(match["name"].lower(), constraint) != constraint:
-            raise ValueError(f"two lower bounds of {match['name']}: {found[match['name'].lower()]} and {constraint}")
-    return sorted(found.values(), key=str.lower)
+        if bounds.setdefault(match["name"].lower(), constraint) != constraint:
+            raise ValueError(f"two lower bounds of {match['name']}: {bounds[match['name'].lower()]} and {constraint}")
+    return sorted(bounds.values(), key=str.lower)
 
 
 def declared() -> list[str]:
     """Return every requirement of the project and its extras."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    return [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    return [
+        *project["dependencies"],
+        *(requirement for extra in project["optional-dependencies"].values() for requirement in extra),
+    ]
 
 
 if __name__ == "__main__":

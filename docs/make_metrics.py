@@ -57,7 +57,7 @@ def _table(metrics: list[Metric]) -> str:
 
 
 def _row(metric: Metric) -> tuple[str, ...]:
-    found = measured_of(metric)
+    figures = measured_of(metric)
     triangle = "yes" if metric.triangle_inequality else "no"
     cells = (
         f"`{metric.name}`",
@@ -66,22 +66,22 @@ def _row(metric: Metric) -> tuple[str, ...]:
         "yes" if metric.symmetric else "directed",
         "" if metric.higher_is_more_similar else triangle,
         invariance_codes(metric.invariant_to),
-        f"{found.null:.3g}" if found and found.null is not None else "–",
-        found.cost if found and found.cost else "–",
+        f"{figures.null:.3g}" if figures and figures.null is not None else "–",
+        figures.cost if figures and figures.cost else "–",
         metric.reference,
     )
     return tuple(cell.replace("|", "\\|") for cell in cells)
 
 
 def measure_again(names: list[str]) -> None:
-    """Measures the metrics called `names`, or those without figures, one by one; measured.json is kept after each."""
+    """Measure the metrics called `names`, or those without figures, one by one; keep measured.json after each."""
     from simbench.testing.measurement import measure
 
-    found = {metric.name: entry for metric in built_in() if (entry := measured_of(metric)) is not None}
-    for name in names or [metric.name for metric in built_in() if metric.name not in found]:
-        found[name] = measure(METRICS.get(name))
-        print(name, found[name].cost, flush=True)
-        _keep([found[metric.name] for metric in built_in() if metric.name in found])
+    by_name = {metric.name: entry for metric in built_in() if (entry := measured_of(metric)) is not None}
+    for name in names or [metric.name for metric in built_in() if metric.name not in by_name]:
+        by_name[name] = measure(METRICS.get(name))
+        print(name, by_name[name].cost, flush=True)
+        _keep([by_name[metric.name] for metric in built_in() if metric.name in by_name])
     measured.cache_clear()
 
 

@@ -26,7 +26,7 @@ from simbench.catalogue.entries import Entry, Parameter
 from simbench.catalogue.kinds import ListedKind
 from simbench.cli.main import VERBS
 from simbench.files import write_text
-from simbench.registry import Registry
+from simbench.registry import REGISTRIES, Registry
 from simbench.suite import schema
 from simbench.suite.schema import Training
 
@@ -115,7 +115,7 @@ def _spelling(key: str, kind: Any, info: OptionInfo) -> str:
     named = ", ".join(sorted((*first, *(info.param_decls or ())), key=len)) or flag
     if kind is bool:
         return named
-    choices = "|".join(one.value for one in kind) if isinstance(kind, type) and issubclass(kind, Enum) else ""
+    choices = "|".join(choice.value for choice in kind) if isinstance(kind, type) and issubclass(kind, Enum) else ""
     return f"{named} {info.metavar or choices or key.upper()}"
 
 
@@ -148,18 +148,14 @@ def components() -> str:
 What a suite may name besides metrics ([metrics.md](metrics.md)) and test kinds ([test-kinds.md](test-kinds.md)). A
 parameter without a default has to be given. `simbench describe NAME` shows the whole documentation of a component.
 """
-    parts = [_components(title, found) for title, found in _registered().items() if found]
+    parts = [_components(title, listed) for title, listed in _registered().items() if listed]
     suites = [(f"`{suite.name}`", suite.summary) for suite in catalogue.entries(ListedKind.suites)]
     return head + "".join(parts) + _heading(2, "Bundled suites", before="\n") + _table(("suite", "about"), suites)
 
 
 def _registered() -> dict[str, list[Entry]]:
     """Return the built-in components of every registry, by title, in the order of `TITLES`."""
-    registries: dict[str, Registry[Any]] = {}
-    for module in ("simbench.registry", *_rooms_with_registries()):
-        for value in vars(importlib.import_module(module)).values():
-            if isinstance(value, Registry) and value.kind not in LISTED_ELSEWHERE:
-                registries.setdefault(value.kind, value)
+    registries = {registry.kind: registry for registry in REGISTRIES if registry.kind not in LISTED_ELSEWHERE}
     order = [*TITLES, *(kind for kind in registries if kind not in TITLES)]
     return {
         TITLES.get(kind, kind.capitalize()): _built_in(_entries_of(registries[kind]))
@@ -168,18 +164,8 @@ def _registered() -> dict[str, list[Entry]]:
     }
 
 
-def _rooms_with_registries() -> Iterator[str]:
-    """Yield the modules of the package that make a registry of their own."""
-    package = Path(catalogue.__file__).parents[1]
-    for file in sorted(package.rglob("*.py")):
-        if re.search(r"^[A-Z_]+(: Registry\[.*\])? = Registry\b", file.read_text(encoding="utf-8"), re.MULTILINE):
-            name = ".".join(file.relative_to(package.parent).with_suffix("").parts)
-            if name != "simbench.registry":
-                yield name
-
-
 def _entries_of(registry: Registry[Any]) -> list[Entry]:
-    found = []
+    listed = []
     for name, component in registry:
         function = next(
             (part for key in ("function", "make", "build") if callable(part := getattr(component, key, None))),
@@ -188,12 +174,12 @@ def _entries_of(registry: Registry[Any]) -> list[Entry]:
         doc = inspect.getdoc(function) or inspect.getdoc(component) or ""
         origin = registry.origin(name)
         parameters = tuple(_parameters_of(function))
-        found.append(
+        listed.append(
             Entry(
                 registry.kind, name, doc.partition("\n\n")[0].replace("\n", " "), origin.module, "", 0, {}, parameters
             )
         )
-    return found
+    return listed
 
 
 def _parameters_of(function: Any) -> Iterator[Parameter]:
@@ -203,8 +189,8 @@ def _parameters_of(function: Any) -> Iterator[Parameter]:
         return
 
 
-def _components(title: str, found: Sequence[Entry]) -> str:
-    rows = [(f"`{one.name}`", one.summary, "; ".join(map(_parameter, one.parameters)) or "–") for one in found]
+def _components(title: str, listed: Sequence[Entry]) -> str:
+    rows = [(f"`{entry.name}`", entry.summary, "; ".join(map(_parameter, entry.parameters)) or "–") for entry in listed]
     return _heading(2, title, before="\n") + _table(("name", "", "parameters"), rows)
 
 
@@ -302,8 +288,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _parameters_table(parameters: Sequence[Parameter]) -> str:
     rows = [
-        (f"`{one.name}`", _code(one.type), "required" if one.default is None else _code(one.default))
-        for one in parameters
+        (f"`{key.name}`", _code(key.type), "required" if key.default is None else _code(key.default))
+        for key in parameters
     ]
     return _table(("key", "value", "default"), rows)
 

@@ -21,8 +21,10 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 def main(published: Path) -> None:
     """Write `docs/matrix.png` and `docs/side-by-side.png`."""
-    known = [row["metric"] for row in json.loads((published / "leaderboard.json").read_text(encoding="utf-8"))["rows"]]
-    beside = [name for name in BESIDE if name in known] or known[:3]
+    metrics = [
+        row["metric"] for row in json.loads((published / "leaderboard.json").read_text(encoding="utf-8"))["rows"]
+    ]
+    beside = [name for name in BESIDE if name in metrics] or metrics[:3]
     chosen = urlencode([("test", "identity"), *(("metrics", name) for name in beside)])
     views = {"matrix.png": "", "side-by-side.png": chosen}
     executable = shutil.which("chromium") or shutil.which("google-chrome")

@@ -18,7 +18,10 @@ PARTS = sorted({path.relative_to(ROOT).parts[0].removesuffix(".py") for path in 
 # A docstring says what is done or what an object is, and names it, before any clause.
 CLAUSES = ("Of", "What", "Whose", "That", "Which", "How", "Where", "Why", "By")
 # Names that fit any variable.
-VAGUE = {"one", "found", "known", "told"}
+VAGUE = {"one", "found", "known", "told", "held"}
+# Every use of such a name in a script, but for properties (`cell.held`, `held: true`).
+VAGUE_IN_SCRIPTS = re.compile(rf"(?:(?<![\w.$-])|(?<=\.\.\.))(?:{'|'.join(sorted(VAGUE))})\b(?!\s*:)")
+COMMENTS_AND_STRINGS = re.compile(r"/\*.*?\*/|(?<!:)//[^\n]*|\"[^\"\n]*\"", re.DOTALL)
 # Words of former versions, and the lines where a key or a stored file keeps one of them.
 FORMER_WORDS = re.compile(
     r"(?<![A-Za-z])(doors?|companions?|offenders?|constructed|constructions?)(?![a-z])", re.IGNORECASE
@@ -34,9 +37,12 @@ TEXTS = sorted(
     for folder, pattern in (
         (ROOT, "**/*.py"),
         (ROOT, "**/*.js"),
-        (ROOT, "**/*.html"),
+        (ROOT, "**/*.css"),
+        (ROOT, "**/*.j2"),
         (REPOSITORY / "suites", "*"),
         (REPOSITORY / "docs", "**/*.md"),
+        (REPOSITORY / "docs", "*.py"),
+        (REPOSITORY / ".ci", "*.py"),
         (REPOSITORY, "*.md"),
     )
     for path in folder.glob(pattern)
@@ -73,8 +79,9 @@ def test_no_module_or_package_has_the_name_of_one_of_the_standard_library() -> N
 
 def test_variables_say_what_they_hold() -> None:
     vague = {
-        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
-        for path in ROOT.rglob("*.py")
+        f"{path.relative_to(REPOSITORY)}:{node.lineno}: {name}"
+        for path in TEXTS
+        if path.suffix == ".py"
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(function, ast.FunctionDef | ast.Lambda)
         for node in ast.walk(function)
@@ -85,12 +92,24 @@ def test_variables_say_what_they_hold() -> None:
     assert not vague
 
 
+def test_variables_of_scripts_say_what_they_hold() -> None:
+    scripts = [path for path in TEXTS if path.suffix == ".js" and path.parent.name != "vendor"]
+    vague = [
+        f"{path.name}: {use[0]}"
+        for path in scripts
+        for use in VAGUE_IN_SCRIPTS.finditer(COMMENTS_AND_STRINGS.sub("", path.read_text(encoding="utf-8")))
+    ]
+    assert len(scripts) > 5
+    assert vague == []
+
+
 def test_former_words_are_gone() -> None:
-    found = [
+    former = [
         f"{name}:{number}: {line.strip()}"
         for path in TEXTS
         for name in [path.relative_to(REPOSITORY).as_posix()]
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if FORMER_WORDS.search(line) and KEPT.get(name, "\n") not in line
     ]
-    assert found == []
+    assert former == []
+    assert {path.suffix for path in TEXTS} >= {".py", ".js", ".css", ".j2", ".md", ".yaml"}

@@ -249,7 +249,10 @@ def _spreads(first: Tensor, second: Tensor, pivot: int, rounding: tuple[Tensor, 
 
 
 def _centre(ell: Tensor) -> Tensor:
-    """Mean 0 over the samples, the last axis; contiguous, because what follows goes over them again and again."""
+    """Return values with mean 0 over the samples, the last axis.
+
+    They are contiguous, because what follows goes over them again and again.
+    """
     return (ell - ell.mean(dim=-1, keepdim=True)).contiguous()
 
 
@@ -260,12 +263,12 @@ def _std(centred: Tensor) -> Tensor:
 
 
 def _rounding(ell: Tensor) -> Tensor:
-    """Below this a spread of log-probabilities is rounding: they may come from logits of single precision."""
+    """Return the spread of log-probabilities below which it is rounding: logits may be of single precision."""
     return torch.finfo(torch.float32).eps * ell.abs().max()
 
 
 def _subsets(count: int, size: int, limit: int, seed: int) -> list[list[int]]:
-    """All subsets of `size` of `count` labels, or `limit` seeded ones when there are more."""
+    """Return all subsets of `size` of `count` labels, or `limit` seeded ones when there are more."""
     if math.comb(count, size) <= limit:
         return [list(subset) for subset in combinations(range(count), size)]
     generator = torch.Generator().manual_seed(seed_for(purpose="label subsets", seed=seed, labels=count, size=size))

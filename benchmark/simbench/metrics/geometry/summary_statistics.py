@@ -99,7 +99,10 @@ def concentricity_difference(x: Tensor, y: Tensor) -> float:
 
 
 def uniformity(x: Tensor) -> float:
-    """On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding."""
+    """Return log mean exp(−2‖a − b‖²) over all pairs of rows, scaled to length 1.
+
+    On the sphere ‖a − b‖² = 2 − 2⟨a, b⟩; the diagonal, exactly 1 each, is not left to rounding.
+    """
     x = _unit_rows(require_variance(x))
     total, height = 0.0, max(1, block_bytes() // (4 * 8 * len(x)))
     for start in range(0, len(x), height):

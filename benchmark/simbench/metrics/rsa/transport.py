@@ -54,9 +54,10 @@ def energy_distance_of_pairs(prepared: Sequence[Cloud], pairs: Pairs) -> Tensor:
 
 
 def _energy(a: Cloud, b: Cloud) -> float:
-    """With bᵀa = U S Vᵀ the best rotation turns bU onto aV; what lies outside V or U is orthogonal to the other side.
+    """Return the energy distance of two clouds after the best rotation of the second.
 
-    Hence only the inner products of aV with bU enter the distances between a row of a and one of the rotated b.
+    With bᵀa = U S Vᵀ it turns bU onto aV; what lies outside V or U is orthogonal to the other side. Hence only the
+    inner products of aV with bU enter the distances between a row of a and one of the rotated b.
     """
     u, _, vt = torch.linalg.svd(b.rows.T @ a.rows, full_matrices=True)
     width = max(a.rows.shape[1], b.rows.shape[1])

@@ -86,5 +86,5 @@ def shape_linear(x: Tensor, y: Tensor, *, alpha: Alpha = 0.5) -> float | Score:
 
 
 def _warned(angle: float, alpha: float, *sides: Spectrum) -> float | Score:
-    """Only full whitening forgets all but the basis."""
+    """Return the angle, with a warning where full whitening, which forgets all but the basis, forces it."""
     return with_forced(angle, *sides) if alpha == 0 else angle

@@ -133,8 +133,9 @@ def procrustes(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _residual(x: Tensor, y: Tensor) -> Tensor:
-    """min_Q ‖x − yQ‖ measured at the optimum: near 0 the difference 2 − 2‖yᵀx‖∗ would keep half the digits only.
+    """Return min_Q ‖x − yQ‖, measured at the optimum.
 
+    Near 0 the difference 2 − 2‖yᵀx‖∗ would keep half the digits only.
     With yᵀx = U S Vᵀ it is Q = UVᵀ that turns the narrower side, y, into the space of the wider one.
     """
     if x.shape[1] < y.shape[1]:

@@ -86,9 +86,10 @@ def riemannian(x: Tensor, y: Tensor, *, shrinkage: Shrinkage = 0.1) -> Tensor:
 
 
 def _riemannian(x: Tensor, y: Tensor, shrinkage: float) -> Tensor:
-    """In an orthonormal basis of both column spaces, x has multiples of its first vectors as columns: A is diagonal.
+    """Return the distance of two shrunk kernel matrices, from roots with orthogonal columns.
 
-    So is its inverse root, and the symmetric A^(−1/2) B A^(−1/2) has the eigenvalues of A⁻¹B.
+    In an orthonormal basis of both column spaces, x has multiples of its first vectors as columns, so A is diagonal. So
+    is its inverse root, and the symmetric A^(−1/2) B A^(−1/2) has the eigenvalues of A⁻¹B.
     """
     lengths = torch.linalg.vector_norm(x, dim=0)
     first = x / lengths

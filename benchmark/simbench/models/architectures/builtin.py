@@ -182,7 +182,7 @@ def causal_transformer(
 
 
 def _image_layout(*, model: str, **_: Any) -> DeclaredLayout | None:
-    """Swin transformers keep their channels last."""
+    """Return the layout of activations: that of tokens for Swin transformers, which keep channels last, else none."""
     return "tokens" if model.startswith("swin") else None
 
 

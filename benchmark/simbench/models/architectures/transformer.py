@@ -101,7 +101,7 @@ class _Block(nn.Module):
 
 
 class _CausalAttention(nn.Module):
-    """Every position attends to itself and those before it.
+    """Self-attention in which every position attends to itself and those before it.
 
     Written out: the fused kernels are not deterministic on every device.
     """

@@ -51,7 +51,10 @@ class LabelTower(nn.Linear):
 def two_towers(
     input_shape: tuple[int, ...], classes: int, *, width: int, depth: int, embedding: int, slope: float
 ) -> BlockNetwork:
-    """Both towers have `depth` hidden layers of `width` units, and a last one without a bias."""
+    """Build a tower for inputs and one for labels.
+
+    Both have `depth` hidden layers of `width` units, and a last one without a bias.
+    """
     network = linear_blocks(
         input_shape, classes, width=width, depth=depth, norm="none", embedding=embedding, slope=slope, head_bias=False
     )

@@ -15,15 +15,15 @@ const details = (() => {
 
   const verdict = (cell) => h("p", { className: `outcome ${cell.state}` },
     h("strong", {}, MARKS[cell.state]), cell.grade === null ? "" : ` ${cell.grade.toFixed(3)}`,
-    cell.interval ? h("span", { className: "soft" }, ` [${cell.interval.map((one) => one.toFixed(2)).join(", ")}]`) : "");
+    cell.interval ? h("span", { className: "soft" }, ` [${cell.interval.map((end) => end.toFixed(2)).join(", ")}]`) : "");
 
   const beside = (metric, column, state, domain) => {
     const row = rowOf.get(metric), cell = row.tests[column.id];
     const asked = answers(metric, testOf(column), partOf(column));
-    const shares = cell.tallies.flatMap(([models, held, total]) => [h("span", { className: "share" }, `${models.join(" + ")} ${Number(held.toFixed(2))}/${total}`), " "]);
+    const shares = cell.tallies.flatMap(([models, credit, total]) => [h("span", { className: "share" }, `${models.join(" + ")} ${Number(credit.toFixed(2))}/${total}`), " "]);
     const open = h("button", { type: "button", className: "name", title: row.summary, textContent: metric });
     open.addEventListener("click", () => listener({ test: "", metrics: [metric], pair: "" }));
-    const worst = cell.violations.slice(0, 5).map((one) => h("li", {}, one.where, h("span", { className: "soft" }, ` by ${charts.number(one.margin === null ? null : -one.margin)}`)));
+    const worst = cell.violations.slice(0, 5).map((violation) => h("li", {}, violation.where, h("span", { className: "soft" }, ` by ${charts.number(violation.margin === null ? null : -violation.margin)}`)));
     const drawn = cell.status === "ok" || asked.length ? figures.of(row, column, asked, state.pair, domain) : [];
     const nothing = drawn.length ? null : h("p", { className: "nothing" }, cell.reason || "There are no scores to draw.");
     return h("section", { className: "one" },
@@ -61,7 +61,7 @@ const details = (() => {
   };
 
   const pickers = (state, column, panelNames) => {
-    const tests = board.columns.map((one) => [one.id, one.parent ? `\u00a0\u00a0${partOf(one)}` : one.id]);
+    const tests = board.columns.map((listed) => [listed.id, listed.parent ? `\u00a0\u00a0${partOf(listed)}` : listed.id]);
     const metrics = board.rows.map((row) => [row.metric, row.metric]);
     const chosen = Array.from({ length: Math.min(MOST, state.metrics.length + 1) }, (_, at) => {
       const others = metrics.filter(([name]) => name === state.metrics[at] || !state.metrics.includes(name));
@@ -77,7 +77,7 @@ const details = (() => {
   };
 
   const COLUMNS = ["metric", "test", "a_model", "a_layer", "a_change", "b_model", "b_layer", "b_change", "value", "status", "reason", "warning", "breaks_rule", "auxiliary"];
-  const flat = (metric, test) => scores(metric, test).map((one) => [metric, test, ...one.a, ...one.b, one.value, one.status, one.reason, one.warning, one.marked, one.auxiliary.map((pair) => pair.join("=")).join("; ")]);
+  const flat = (metric, test) => scores(metric, test).map((score) => [metric, test, ...score.a, ...score.b, score.value, score.status, score.reason, score.warning, score.marked, score.auxiliary.map((pair) => pair.join("=")).join("; ")]);
 
   const scoreTable = (state, column) => {
     const lines = state.metrics.flatMap((metric) => flat(metric, testOf(column)));
@@ -106,7 +106,7 @@ const details = (() => {
     const column = columnOf.get(state.test);
     const asked = state.metrics.flatMap((metric) => answers(metric, testOf(column), partOf(column)));
     // The same axis for all that stand side by side.
-    const margins = asked.filter((one) => one.held !== null && one.at !== null && one.margin !== null).map((one) => one.margin);
+    const margins = asked.filter((answer) => answer.held !== null && answer.at !== null && answer.margin !== null).map((answer) => answer.margin);
     const domain = margins.length ? [Math.min(0, ...margins), Math.max(0, ...margins)] : undefined;
     const names = figures.mapsOf(state.metrics[0], column, asked).map((panel) => panel.name);
     dialog.replaceChildren(heading(column.id), pickers(state, column, names), inWords(column),
@@ -137,11 +137,11 @@ const details = (() => {
       h("div", { className: "scroll" }, h("table", { className: "verdicts" }, h("tbody", {}, lines))));
   };
 
-  const known = (state) => ({ ...state, metrics: state.metrics.filter((name) => rowOf.has(name)).slice(0, MOST) });
+  const valid = (state) => ({ ...state, metrics: state.metrics.filter((name) => rowOf.has(name)).slice(0, MOST) });
 
   /* Shows what the state asks for; closes when it asks for nothing. */
   const show = (asked) => {
-    const state = known(asked);
+    const state = valid(asked);
     const wanted = state.metrics.length > 0;
     if (!wanted) {
       if (dialog.open) dialog.close();

@@ -12,41 +12,41 @@ const evidence = (() => {
   const parsed = new Map();
   const blockOf = (metric, test) => {
     if (!parsed.has(test)) {
-      const blocks = [...document.querySelectorAll("script.evidence")].filter((one) => one.dataset.test === test);
+      const blocks = [...document.querySelectorAll("script.evidence")].filter((element) => element.dataset.test === test);
       parsed.set(test, blocks.map(read));
     }
-    const block = parsed.get(test).find((one) => Object.hasOwn(one.metrics, metric));
+    const block = parsed.get(test).find((candidate) => Object.hasOwn(candidate.metrics, metric));
     return block && { block, mine: block.metrics[metric] };
   };
 
   /* {a, b, value, status, reason, warning, marked, auxiliary}; a and b are [model, layer, change]. */
   const scores = (metric, test) => {
-    const found = blockOf(metric, test);
-    if (!found) return [];
-    const marked = new Set(found.mine.marked);
-    return found.block.comparisons.map(([a, b], index) => {
-      const [status, reason] = found.mine.problems[index] || ["ok", ""];
+    const asked = blockOf(metric, test);
+    if (!asked) return [];
+    const marked = new Set(asked.mine.marked);
+    return asked.block.comparisons.map(([a, b], index) => {
+      const [status, reason] = asked.mine.problems[index] || ["ok", ""];
       return {
-        a: representations[a], b: representations[b], value: found.mine.values[index], status, reason,
-        warning: found.mine.warnings[index] || "", marked: marked.has(index),
-        auxiliary: Object.entries(found.mine.auxiliary).flatMap(([name, values]) => (values[index] === null ? [] : [[name, values[index]]])),
+        a: representations[a], b: representations[b], value: asked.mine.values[index], status, reason,
+        warning: asked.mine.warnings[index] || "", marked: marked.has(index),
+        auxiliary: Object.entries(asked.mine.auxiliary).flatMap(([name, values]) => (values[index] === null ? [] : [[name, values[index]]])),
       };
     });
   };
 
   /* {where, models, name, at, line, margin, credit, held}; held is null for an observation, which is no yes or no. */
   const answers = (metric, test, part) => {
-    const found = blockOf(metric, test);
-    if (!found) return [];
-    const { where, models, columns, at, lines } = found.block.questions, { held, margins, credits } = found.mine;
+    const asked = blockOf(metric, test);
+    if (!asked) return [];
+    const { where, models, columns, at, lines } = asked.block.questions, { held: letters, margins, credits } = asked.mine;
     return where
-      .map((one, i) => ({
-        where: one, models: models[i], name: columns[i], at: at[i], line: lines[i], margin: margins[i],
+      .map((text, i) => ({
+        where: text, models: models[i], name: columns[i], at: at[i], line: lines[i], margin: margins[i],
         credit: credits.length ? credits[i] : null,
         // What is more or less right is drawn as wrong where half of the credit or more is lost.
-        held: credits.length && credits[i] !== null ? credits[i] > 0.5 : { 1: true, 0: false }[held[i]] ?? null, asked: held[i] !== "-",
+        held: credits.length && credits[i] !== null ? credits[i] > 0.5 : { 1: true, 0: false }[letters[i]] ?? null, asked: letters[i] !== "-",
       }))
-      .filter((one) => one.asked && (part === null || one.name === part));
+      .filter((answer) => answer.asked && (part === null || answer.name === part));
   };
 
   /* "group(key=value, …)/seed" in its parts; any other name is a group of its own. */
@@ -59,15 +59,15 @@ const evidence = (() => {
 
   /* What b is to a, in words: "itself", "another seed", "permuted=True", "noise(sigma=0.1)", "cnn → mlp". */
   const relation = (a, b, without = []) => {
-    const [one, other] = [partsOf(a[0]), partsOf(b[0])];
+    const [first, second] = [partsOf(a[0]), partsOf(b[0])];
     const clean = (change) => without.reduce((text, key) => text.replace(new RegExp(`\\b${key}=[^,)]*(, )?`), "").replace(/(, )?\(?\)$/, ""), change);
     const [from, to] = [clean(a[2]), clean(b[2])];
-    const keys = [...new Set([...one.settings.keys(), ...other.settings.keys()])].filter((key) => !without.includes(key));
-    const differing = keys.filter((key) => one.settings.get(key) !== other.settings.get(key));
+    const keys = [...new Set([...first.settings.keys(), ...second.settings.keys()])].filter((key) => !without.includes(key));
+    const differing = keys.filter((key) => first.settings.get(key) !== second.settings.get(key));
     const said = [
-      one.group === other.group ? "" : `${one.group} → ${other.group}`,
-      one.group === other.group ? differing.map((key) => `${key}=${other.settings.get(key) ?? "–"}`).join(", ") : "",
-      one.group === other.group && one.seed !== other.seed ? "another seed" : "",
+      first.group === second.group ? "" : `${first.group} → ${second.group}`,
+      first.group === second.group ? differing.map((key) => `${key}=${second.settings.get(key) ?? "–"}`).join(", ") : "",
+      first.group === second.group && first.seed !== second.seed ? "another seed" : "",
       a[1] === b[1] ? "" : `${a[1]} → ${b[1]}`,
       from === to ? (to ? `both ${to}` : "") : from && to ? `${from} → ${to}` : from || to,
     ];
@@ -76,29 +76,29 @@ const evidence = (() => {
 
   /* What a test sweeps: a setting that lists the values. */
   const sweptBy = (column, levels) => {
-    const same = (values) => values.length === levels.length && levels.every((one) => values.includes(one));
+    const same = (values) => values.length === levels.length && levels.every((level) => values.includes(level));
     const setting = Object.entries(columnOf.get(testOf(column)).settings).find(([, value]) => Array.isArray(value) && same(value));
     return setting ? setting[0] : null;
   };
 
-  const parameters = (one) => [...one.a, ...one.b].flatMap((text) => [...text.matchAll(/\b(\w+)=([-+.\deE]+)(?=[,)])/g)].map(([, key, value]) => [key, Number(value)]));
+  const parameters = (score) => [...score.a, ...score.b].flatMap((text) => [...text.matchAll(/\b(\w+)=([-+.\deE]+)(?=[,)])/g)].map(([, key, value]) => [key, Number(value)]));
 
   /* The raw scores along a swept variable, {at, value, series, line, where, marked}: those of whose models or transforms
      one parameter takes the values. [] where none does. */
-  const along = (found, levels) => {
+  const along = (scored, levels) => {
     const taken = new Map();
-    for (const one of found) for (const [key, value] of parameters(one)) if (levels.includes(value)) taken.set(key, (taken.get(key) || new Set()).add(value));
+    for (const score of scored) for (const [key, value] of parameters(score)) if (levels.includes(value)) taken.set(key, (taken.get(key) || new Set()).add(value));
     const [key, values] = [...taken].sort((a, b) => b[1].size - a[1].size)[0] || [null, new Set()];
     if (values.size < 2 || values.size < levels.length / 2) return [];
     const without = new RegExp(`\\b${key}=[-+.\\deE]+(, )?`, "g");
-    return found.flatMap((one) => {
-      const place = parameters(one).find(([name, value]) => name === key && levels.includes(value));
-      if (!place || one.value === null) return [];
-      const line = [one.a, one.b].map((side) => side.join(" ").replace(without, "")).join(" → ");
-      return [{ at: place[1], value: one.value, series: relation(one.a, one.b, [key]), line, where: said(one), marked: one.marked }];
+    return scored.flatMap((score) => {
+      const place = parameters(score).find(([name, value]) => name === key && levels.includes(value));
+      if (!place || score.value === null) return [];
+      const line = [score.a, score.b].map((side) => side.join(" ").replace(without, "")).join(" → ");
+      return [{ at: place[1], value: score.value, series: relation(score.a, score.b, [key]), line, where: said(score), marked: score.marked }];
     });
   };
-  const said = (one) => [one.a, one.b].map((side) => side.join(" ").trim()).join(" → ");
+  const said = (score) => [score.a, score.b].map((side) => side.join(" ").trim()).join(" → ");
 
   /* The maps that the comparisons of a test fill, layer × layer or model × model, with the scores of one metric. */
   const mapsOf = (metric, test) => {
@@ -108,7 +108,7 @@ const evidence = (() => {
       return {
         row: map.rows[Math.floor(at / map.columns.length)], column: map.columns[at % map.columns.length],
         value: means ? means[at] : behind[0]?.value ?? null,
-        marked: behind.filter((one) => one.marked).length,
+        marked: behind.filter((score) => score.marked).length,
         // What a test does not compare, such as a layer with itself, says so.
         reason: behind.length ? behind[0].reason : "not compared",
       };

@@ -22,8 +22,8 @@
   const keys = new Map(rows.map((row) => [row, [...row.cells].map((cell, at) => (at === 0 ? cell.dataset.sort.toLowerCase() : cell.dataset.sort === "" ? null : Number(cell.dataset.sort)))]));
 
   /* Numbers in numerical order, names in alphabetical order, what is unknown last in either direction; stable. */
-  const compare = (column, sign) => (one, other) => {
-    const a = keys.get(one)[column], b = keys.get(other)[column];
+  const compare = (column, sign) => (row, other) => {
+    const a = keys.get(row)[column], b = keys.get(other)[column];
     if (a === null || b === null) return (a === null) - (b === null);
     return sign * (column === 0 ? a.localeCompare(b) : a - b);
   };
@@ -89,11 +89,11 @@
 
   const LISTS = ["family", "interface", "kind", "show", "hide", "metrics"];
   const toHash = () => {
-    const found = new URLSearchParams(), first = fresh();
-    if (state.sort !== first.sort || state.descending) found.set("sort", `${state.descending ? "-" : ""}${state.sort}`);
-    for (const name of ["search", "test", "pair"]) if (state[name]) found.set(name, state[name]);
-    for (const name of LISTS) state[name].forEach((value) => found.append(name, value));
-    return found.toString();
+    const parameters = new URLSearchParams(), first = fresh();
+    if (state.sort !== first.sort || state.descending) parameters.set("sort", `${state.descending ? "-" : ""}${state.sort}`);
+    for (const name of ["search", "test", "pair"]) if (state[name]) parameters.set(name, state[name]);
+    for (const name of LISTS) state[name].forEach((value) => parameters.append(name, value));
+    return parameters.toString();
   };
   const fromHash = () => {
     const given = new URLSearchParams(location.hash.slice(1)), next = fresh();
@@ -121,7 +121,7 @@
     draw();
   };
 
-  const toggled = (list, value, on) => (on ? [...new Set([...list, value])] : list.filter((one) => one !== value));
+  const toggled = (list, value, on) => (on ? [...new Set([...list, value])] : list.filter((present) => present !== value));
   const chooseColumn = (id, on) => {
     if (hiddenAtFirst.has(id)) update({ show: toggled(state.show, id, on) });
     else update({ hide: toggled(state.hide, id, !on) });

@@ -15,7 +15,7 @@ const tools = (() => {
   const fileName = (...parts) => parts.join("-").replace(/[^\w.-]+/g, "_");
   const quoted = (value) => {
     const text = value === null || value === undefined ? "" : String(value);
-    // A text that a spreadsheet would run as a formula is told to be text.
+    // A text that a spreadsheet would run as a formula is marked as text.
     const safe = typeof value === "string" && /^[=+@\t\r]/.test(text) ? `'${text}` : text;
     return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };

@@ -2,7 +2,7 @@
 /* The data and the scripts of this page lie in it as base64 of zlib streams. Each becomes the element that it is. */
 (async () => {
   const unpacked = (element) => {
-    const bytes = Uint8Array.from(atob(element.textContent), (one) => one.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(element.textContent), (character) => character.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
   };
   try {
