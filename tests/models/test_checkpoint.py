@@ -90,6 +90,11 @@ def test_missing_weights_are_noticed(stored: Path) -> None:
         load(stored)
 
 
+def test_records_in_stores_are_of_version_1(stored: Path) -> None:
+    """Another number refuses every model that a user has trained."""
+    assert json.loads((stored / MODEL_RECORD).read_text(encoding="utf-8"))["schema_version"] == 1
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 99}'])
 def test_a_damaged_record_is_noticed(stored: Path, text: str) -> None:
     (stored / MODEL_RECORD).write_text(text)
