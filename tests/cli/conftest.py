@@ -7,10 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from tests.plots.conftest import board, evidence, scores
 from typer.testing import CliRunner
 
 from simbench.cli.main import build_app
 from simbench.registry import METRICS
+
+# Fixtures of the board that is plotted.
+__all__ = ["board", "evidence", "scores"]
 
 METRIC = '''
 import simbench

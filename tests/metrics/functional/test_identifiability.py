@@ -1,6 +1,6 @@
 """The identifiability distances: against slow references, and where there is nothing to compare.
 
-What they share with the other distances at the head is in `test_head_distances`.
+What they share with the other distances at the head is in `test_every_head_distance`.
 """
 
 from __future__ import annotations

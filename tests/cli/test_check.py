@@ -1,4 +1,4 @@
-"""`check` validates suites and measures metrics; `new` writes what passes it untouched."""
+"""`check` validates suites and measures metrics."""
 
 from __future__ import annotations
 
@@ -92,30 +92,3 @@ def test_a_file_that_cannot_be_imported_is_answered_with_its_line(invoke, tmp_pa
 
 def test_a_name_that_is_neither_suite_nor_metric_is_answered_with_the_nearest(invoke):
     assert 'did you mean "sanity"?' in invoke("check", "santy").stderr
-
-
-@pytest.mark.parametrize(("what", "file"), [("metric", "mine.py"), ("suite", "mine.yaml")])
-def test_a_scaffold_passes_check_untouched(invoke, what, file):
-    assert invoke("new", what, "mine").exit_code == 0
-    done = invoke("check", file)
-    assert done.exit_code == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(("what", "file"), [("metric", "mine.py"), ("suite", "mine.yaml")])
-def test_a_scaffold_never_overwrites(invoke, tmp_path, what, file):
-    (tmp_path / file).write_text("precious")
-    done = invoke("new", what, "mine")
-    assert done.exit_code == ExitCode.USAGE
-    assert (tmp_path / file).read_text() == "precious"
-
-
-@pytest.mark.parametrize("name", ["my-metric", "class", "../elsewhere", "cka"])
-def test_a_scaffold_needs_a_free_name_that_python_can_use(invoke, tmp_path, name):
-    assert invoke("new", "metric", name).exit_code == ExitCode.USAGE
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_schema_of_suites_is_json_and_knows_the_test_kinds(invoke):
-    schema = json.loads(invoke("suite", "schema").stdout)
-    assert {"test_identity", "test_invariance"} <= schema["$defs"].keys()
-    assert "distance" in schema["$defs"]["test_correspondence"]["properties"]
