@@ -22,7 +22,7 @@ from simbench.errors import ExitCode, SimbenchError
 # Verbs in the order in which people use them.
 VERBS = (
     *("run", "plan", "list", "describe", "check", "new", "score"),
-    *("compare", "publish", "plot", "verify", "leaderboard", "suite"),
+    *("compare", "publish", "plot", "verify", "leaderboard", "suite", "cache"),
 )
 
 

@@ -125,36 +125,46 @@ class Plan:
         self, model: ModelRef, layer: str, reparametrisation: Named | None, inputs: str
     ) -> PlannedActivations:
         """Return the activations to store for one layer of a model."""
-        content = self._activations_content(RepresentationRef(model, layer, None, reparametrisation), inputs)
+        content = self.activations_content(RepresentationRef(model, layer, None, reparametrisation), inputs)
         return PlannedActivations(model, layer, reparametrisation, inputs, digest("activations", content))
 
     def representation_key(self, ref: RepresentationRef, *, with_fit: bool) -> str:
         """Return the key of a representation: that of its activations, the spatial rule and the transform."""
         keys = self._representation_keys
         if (ref, with_fit) not in keys:
-            sides = ("probe", "fit") if with_fit else ("probe",)
-            content: dict[str, Any] = {side: self._activations_content(ref, side) for side in sides}
-            content["spatial"] = {"mode": self.suite.probe.spatial, "rows": self.suite.probe.rows}
-            layout = self._declared_layout(ref)
-            if layout is not None:
-                content["layout"] = layout
-            content["transform"] = _plain(ref.transform)
-            if ref.transform is not None:
-                content["transform_identity"] = TRANSFORMS.get(ref.transform.name).identity
-            keys[ref, with_fit] = digest("representation", content)
+            keys[ref, with_fit] = digest("representation", self.representation_content(ref, with_fit=with_fit))
         return keys[ref, with_fit]
+
+    def representation_content(self, ref: RepresentationRef, *, with_fit: bool) -> dict[str, Any]:
+        """Return all that the key of a representation depends on."""
+        sides = ("probe", "fit") if with_fit else ("probe",)
+        content: dict[str, Any] = {side: self.activations_content(ref, side) for side in sides}
+        content["spatial"] = {"mode": self.suite.probe.spatial, "rows": self.suite.probe.rows}
+        layout = self._declared_layout(ref)
+        if layout is not None:
+            content["layout"] = layout
+        content["transform"] = _plain(ref.transform)
+        if ref.transform is not None:
+            content["transform_identity"] = TRANSFORMS.get(ref.transform.name).identity
+        return content
 
     def _declared_layout(self, ref: RepresentationRef) -> str | None:
         spec = self.models[ref.model].spec
         return None if spec is None else spec.declared_layout(ref.layer)
 
-    def _activations_content(self, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
+    def activations_content(self, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
+        """Return all that the key of activations depends on."""
         return {
             "model": self.models[ref.model].key,
             "layer": ref.layer,
             "reparametrisation": _versioned(ref.reparametrisation, REPARAMETRISATIONS),
             "inputs": self.inputs[inputs] if ref.model.generator is None else None,
         }
+
+    @property
+    def representation_keys(self) -> Mapping[tuple[RepresentationRef, bool], str]:
+        """Keys of all representations, with and without the fitting inputs, that scores have needed so far."""
+        return self._representation_keys
 
     def score_key(self, metric: Metric, comparison: Comparison) -> str:
         """Return the key of one score."""
@@ -213,7 +223,7 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
         obtained = dict.fromkeys(_obtained_from(shared, comparison) for comparison in wanted)
         for ref in _representations(obtained):
             if ref.model not in models:
-                models[ref.model] = _synthetic(ref.model)
+                models[ref.model] = _synthetic(suite, ref.model)
             if ref.model.generator is None:
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
                     places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
@@ -293,7 +303,11 @@ def _obtained_from(shared: Mapping[ModelRef, ModelRef], comparison: Comparison) 
     return Comparison(a, b)
 
 
-def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
+def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
+    """Return all that the key of a model depends on."""
+    if ref.generator is not None:
+        return {"construction": _versioned(ref.generator, GENERATORS), "seed": ref.seed}
+    spec = suite.models[ref.group]
     architecture = ARCHITECTURES.get(spec.architecture.name)
     content: dict[str, Any] = {
         "architecture": {
@@ -312,6 +326,11 @@ def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
     teacher = _teacher(suite, spec)
     if teacher is not None and spec.train is not None and spec.train.distil is not None:
         content["distil"] = {"teacher": teacher.key, "loss": spec.train.distil.loss}
+    return content
+
+
+def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
+    content, teacher = model_content(suite, ref), _teacher(suite, spec)
     source = content["data"] if spec.train is not None else content["load"]
     return PlannedModel(ref, digest("model", content), spec, None if teacher is None else teacher.ref, source)
 
@@ -324,10 +343,8 @@ def _teacher(suite: Suite, spec: ModelSpec) -> PlannedModel | None:
     return _planned(suite, ModelRef(spec.teacher, taught.seeds[0]), taught)
 
 
-def _synthetic(ref: ModelRef) -> PlannedModel:
-    assert ref.generator is not None
-    content = {"construction": _versioned(ref.generator, GENERATORS), "seed": ref.seed}
-    return PlannedModel(ref, digest("model", content), None)
+def _synthetic(suite: Suite, ref: ModelRef) -> PlannedModel:
+    return PlannedModel(ref, digest("model", model_content(suite, ref)), None)
 
 
 def _data_spec(component: Component) -> dict[str, Any]:

@@ -158,8 +158,22 @@ class Store:
         write_text(self.make_room(path), seal(block.model_dump_json().encode()).decode())
         return path
 
+    def records_in(self, path: Path) -> tuple[ScoreRecord, ...]:
+        """Return the records of one block; none if it is damaged, which is named."""
+        block = self._read_block(path)
+        return () if block is None else block.records
+
+    @staticmethod
+    def folder_name(metric: str) -> str:
+        """Return the name of the folder of a metric's scores: its identity, but for what no file name takes.
+
+        >>> Store.folder_name("lab/cka@1")
+        'lab_cka@1'
+        """
+        return re.sub(r"[^A-Za-z0-9_.@-]", "_", metric)
+
     def _folder(self, metric: str) -> Path:
-        return self.root / "scores" / re.sub(r"[^A-Za-z0-9_.@-]", "_", metric)
+        return self.root / "scores" / self.folder_name(metric)
 
     def _blocks(self, metric: str) -> list[Path]:
         folder = self._folder(metric)

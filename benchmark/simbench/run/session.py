@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +20,12 @@ from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.resolve import MetricLike, gather_given
 from simbench.plan.plan import Plan, make_plan
 from simbench.plan.suite_metrics import gather_metrics
+from simbench.results.lease import Holder, leased
 from simbench.results.provenance import collect, cpu_name, made_with
 from simbench.results.store import Store
 from simbench.results.temporary import remove_abandoned
 from simbench.run.engines import default_jobs, make_engine
-from simbench.run.events import Listener, Warned, ignore
+from simbench.run.events import Event, Listener, Warned, ignore
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 
@@ -145,30 +147,49 @@ def run(
     workers = jobs or default_jobs()
     facts = collect(device=chosen, device_name=device_name, jobs=workers, engine=engine)
     provenance = place.remember_provenance(facts)
-    running = make_engine(engine, workers)
-    try:
-        steps = Steps(plan, place, running, listener, chosen, provenance, memory_limit or DEFAULT)
-        missing = steps.missing_scores(force=force)
-        steps.prepare(missing, facts)
-        trained, failed_models = steps.obtain_models(missing)
-        unavailable = steps.extract(missing, failed_models)
-        scored = steps.score(missing, unavailable)
-    except BaseException:
-        running.close()
-        remove_abandoned(place.root)  # of workers that were ended in the middle of writing
-        raise
-    finally:
-        running.close()
-    records = stored_records(plan, place)
+    with _lease_of(plan, place, provenance) as lease:
+
+        def listen(event: Event) -> None:
+            lease.touch()
+            listener(event)
+
+        running = make_engine(engine, workers)
+        try:
+            steps = Steps(plan, place, running, listen, chosen, provenance, memory_limit or DEFAULT)
+            missing = steps.missing_scores(force=force)
+            steps.prepare(missing, facts)
+            trained, failed_models = steps.obtain_models(missing)
+            unavailable = steps.extract(missing, failed_models)
+            scored = steps.score(missing, unavailable)
+        except BaseException:
+            running.close()
+            remove_abandoned(place.root)  # of workers that were ended in the middle of writing
+            raise
+        finally:
+            running.close()
+        records = stored_records(plan, place)
+        runs = runs_behind(place, records)
     asked = sum(len(planned.scores) for planned in plan.metrics)
     work = Work(trained, steps.models_cached, scored, asked - scored, tuple(steps.failures))
-    board = grade(plan, records, {"runs": runs_behind(place, records)})
+    board = grade(plan, records, {"runs": runs})
     try:
         path = _recorded(to_document(board, score_table(plan, records)), place)
     except StorageError as error:  # the board can be shown all the same
         listener(Warned(f"the run is not recorded: {error}"))
         path = None
     return RunResult(board, work, path, place.root, time.perf_counter() - started)
+
+
+def _lease_of(plan: Plan, store: Store, provenance: str) -> AbstractContextManager[Holder]:
+    """Hold all that a plan needs of the store, so that `simbench cache` spares it."""
+    return leased(
+        store,
+        plan.suite.title,
+        models=[model.key for model in plan.models.values()],
+        activations=list(plan.activations),
+        metrics=[planned.metric.identity for planned in plan.metrics],
+        provenance=provenance,
+    )
 
 
 def prepare(
