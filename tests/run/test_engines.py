@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from simbench.errors import SimbenchError
-from simbench.run.engines import Engine, Outcome, ProcessEngine, SerialEngine, Task, make_engine, report_progress
+from simbench.run.engines import Engine, Outcome, ProcessEngine, SerialEngine, Task, make_engine
+from simbench.run.execution import computing, report_part, report_progress
 
 
 def double(x: int) -> int:
@@ -143,15 +148,202 @@ def test_a_script_without_a_main_guard_is_not_run_again_by_the_workers(tmp_path:
     assert done.stdout == "started\n[7]\n"
 
 
+def begin(then: Callable[[], object]) -> None:
+    report_progress(os.getpid())
+    then()
+
+
+def hold_the_interpreter() -> None:
+    ctypes.PyDLL(None).sleep(60)
+
+
+def ignore_every_signal() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
+def start_another_process() -> None:
+    report_progress(subprocess.Popen(["sleep", "60"]).pid)
+    time.sleep(60)
+
+
+def interrupted_at(count: int, then: Callable[[], object]) -> tuple[list[int], float]:
+    """Interrupt the driver at the given report of a task; return what was reported, and the seconds until the end."""
+    engine, heard, started = ProcessEngine(1), [], 0.0
+
+    def report(name: str, units: float) -> None:
+        nonlocal started
+        heard.append(int(units))
+        if len(heard) == count:
+            started = time.monotonic()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(engine.run([Task("long", begin, (then,)), Task("never", double, (1,))], report))
+    engine.close()
+    return heard, time.monotonic() - started
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("then", [lambda: time.sleep(60), hold_the_interpreter, ignore_every_signal])
+def test_a_worker_ends_in_seconds_whatever_it_does(then: Callable[[], object]) -> None:
+    (worker,), seconds = interrupted_at(1, then)
+    assert seconds < 10
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+@pytest.mark.process
+def test_what_a_killed_metric_has_started_ends_with_it() -> None:
+    def ignoring() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        start_another_process()
+
+    (_, other), _ = interrupted_at(2, ignoring)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{other}").exists() and "Z" not in Path(f"/proc/{other}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.process
 def test_closing_ends_workers_in_the_middle_of_a_task() -> None:
     engine = ProcessEngine(1)
-    running = engine.run([Task("long", slow, (60.0,)), Task("never", slow, (60.0,))], lambda *said: None)
-    future = engine._submit(Task("probe", os.getpid, ()))
-    worker = future.result(timeout=60)[0]
+    running = engine.run([Task("probe", os.getpid, ()), Task("long", slow, (60.0,))], lambda *said: None)
+    worker = next(running).value
     started = time.monotonic()
     running.close()  # type: ignore[attr-defined]
     engine.close()
     assert time.monotonic() - started < 10
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
+
+
+def segfault() -> None:
+    faulthandler.disable()  # pytest's would write to a file that is closed
+    ctypes.string_at(0)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("death", "reason"),
+    [
+        (lambda: os._exit(3), "it exited with code 3"),
+        (segfault, "it was killed by SIGSEGV"),
+        (os.abort, "it was killed by SIGABRT"),
+        (die, "it was killed by SIGKILL (out of memory?)"),
+    ],
+    ids=["exit", "segfault", "abort", "kill"],
+)
+def test_the_reason_says_how_the_worker_died(death: Callable[[], None], reason: str) -> None:
+    found = outcomes(ProcessEngine(2), [Task("dying", death, ()), Task("good", double, (1,))])
+    assert found["dying"].reason == f"the worker process died twice on this task: {reason}"
+    assert found["good"].value == 2
+
+
+@pytest.mark.process
+def test_a_death_spoils_no_task_of_another_worker(tmp_path: Path) -> None:
+    def slow_once(marker: Path) -> int:
+        marker.write_text(marker.read_text() + "x" if marker.exists() else "x")
+        time.sleep(1)
+        return len(marker.read_text())
+
+    found = outcomes(ProcessEngine(2), [Task("dying", die, ()), Task("slow", slow_once, (tmp_path / "runs",))])
+    assert found["slow"].value == 1
+
+
+@pytest.mark.process
+def test_a_result_that_cannot_be_sent_is_a_reason() -> None:
+    found = outcomes(ProcessEngine(1), [Task("lock", threading.Lock, ()), Task("good", double, (1,))])
+    assert "pickle" in str(found["lock"].reason)
+    assert found["good"].value == 2
+
+
+def test_parts_that_were_finished_outlast_a_failure(engine: Engine) -> None:
+    def partly() -> None:
+        report_part("first")
+        report_part("second")
+        raise ValueError("no third")
+
+    (outcome,) = outcomes(engine, [Task("partly", partly, ())]).values()
+    assert (outcome.parts, outcome.reason) == (("first", "second"), "ValueError: no third")
+
+
+def test_a_block_past_its_time_limit_is_stopped(engine: Engine) -> None:
+    def endless() -> None:
+        with computing("the endless one", limit=0.2):
+            while True:
+                time.sleep(0.01)
+
+    found = outcomes(engine, [Task("endless", endless, ()), Task("good", double, (1,))])
+    assert (found["endless"].timed_out, found["endless"].reason) == (True, "no result after 0.2 s")
+    assert found["good"].value == 2
+
+
+def test_a_block_within_its_time_limit_is_left_alone_afterwards(engine: Engine) -> None:
+    def quick() -> int:
+        with computing("a quick one", limit=0.2):
+            pass
+        time.sleep(0.4)
+        return 1
+
+    assert outcomes(engine, [Task("quick", quick, ())])["quick"].value == 1
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("then", [hold_the_interpreter, ignore_every_signal])
+def test_a_worker_that_does_not_stop_at_its_time_limit_is_killed(
+    then: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck() -> None:
+        report_part("kept")
+        with computing("the stuck one", limit=0.2):
+            then()
+
+    monkeypatch.setattr("simbench.run.worker.SECONDS_TO_STOP", 0.2)
+    found = outcomes(ProcessEngine(1), [Task("stuck", stuck, ()), Task("good", double, (1,))])
+    outcome = found["stuck"]
+    assert (outcome.timed_out, outcome.reason, outcome.parts) == (True, "no result after 0.2 s", ("kept",))
+    assert found["good"].value == 2
+
+
+def test_the_driver_hears_what_is_computed(engine: Engine) -> None:
+    class Listening:
+        def __init__(self) -> None:
+            self.heard: list[tuple[str, str | None]] = []
+
+        def __call__(self, name: str, units: float) -> None:
+            pass
+
+        def computing(self, name: str, what: str | None) -> None:
+            self.heard.append((name, what))
+
+    def twofold() -> None:
+        for what in ("one", "other"):
+            with computing(what):
+                pass
+
+    report = Listening()
+    try:
+        list(engine.run([Task("task", twofold, ())], report))
+    finally:
+        engine.close()
+    said = [what for _, what in report.heard]
+    assert said[:4] == ["one", None, "other", None]
+    assert set(said[4:]) <= {None}
+
+
+@pytest.mark.process
+def test_workers_that_cannot_start_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ProcessEngine(1)
+    monkeypatch.setattr("simbench.run.worker.serve", os._exit)
+    with pytest.raises(
+        SimbenchError, match="worker processes do not start: it exited with code 1; try --engine serial"
+    ):
+        list(engine.run([Task("x", double, (1,))], lambda *said: None))
+    engine.close()

@@ -56,6 +56,39 @@ def start(tiny: Path, store: Path, metric: Path) -> subprocess.Popen[str]:
     )
 
 
+STUCK_METRIC = f"""\
+import ctypes, os, signal, time
+import simbench
+
+@simbench.metric("stuck", version=1, higher_is_more_similar=True)
+def stuck(x, y):
+    if not os.environ.get("{SECONDS}"):
+        return 0.5
+    open(os.environ["{MARK}"] + ".began", "w").close()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        ctypes.PyDLL(None).sleep(600)  # holds the interpreter
+"""
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Path:
+    path = tmp_path / "stuck.py"
+    path.write_text(STUCK_METRIC)
+    return path
+
+
+def start_until_stuck(tiny: Path, store: Path, metric: Path) -> subprocess.Popen[str]:
+    """Start a run, and wait until its metric holds the interpreter of a worker, for good."""
+    process = start(tiny, store, metric)
+    deadline = time.monotonic() + 120
+    while not Path(f"{store}.began").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
 def in_this_process(tiny: Path, store: Path, metric: Path) -> tuple[str, str]:
     """Run to the end, with nothing slow; return the table and the messages."""
     for name in [name for name in sys.modules if name.startswith("simbench_file_")]:
@@ -145,6 +178,27 @@ def test_ctrl_c_stops_at_once_says_so_and_loses_nothing_stored(tiny: Path, store
     assert "Traceback" not in messages
     _, cached = finish(tiny, store, sleepy)
     assert cached >= 6
+
+
+def test_no_stuck_worker_outlives_a_killed_driver(tiny: Path, store: Path, stuck: Path) -> None:
+    process = start_until_stuck(tiny, store, stuck)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    wait_for_the_end_of_all(store)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_ends_a_stuck_run_in_seconds(tiny: Path, store: Path, stuck: Path, times: int) -> None:
+    process = start_until_stuck(tiny, store, stuck)
+    started = time.monotonic()
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    _, messages = process.communicate(timeout=30)
+    assert time.monotonic() - started < 15
+    assert (process.returncode, "interrupted" in messages, "Traceback" in messages) == (130, True, False), messages
+    wait_for_the_end_of_all(store)
+    assert [path for path in store.rglob("*") if path.name.endswith(".tmp")] == []
 
 
 def test_two_runs_may_share_a_store_at_the_same_time(tiny: Path, store: Path, sleepy: Path) -> None:

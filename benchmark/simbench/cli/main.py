@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,8 @@ def main() -> None:
         build_app()(prog_name="simbench")
     except KeyboardInterrupt:
         sys.exit(int(ExitCode.INTERRUPTED))
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending: one more Ctrl-C would only print a traceback
 
 
 if __name__ == "__main__":

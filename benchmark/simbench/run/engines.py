@@ -2,39 +2,39 @@
 
 A third party registers an engine of its own with `@engine(...)` and runs each task with `run_task`.
 
-A task that raises has a failed outcome. If a worker dies, the tasks that were running are tried once more, each in a
-process of its own, and only a task whose process dies again has failed.
+A task that raises has a failed outcome. If a worker dies, its task is tried once more when all others are done, and has
+failed if the next worker dies, too. A worker that does not stop at a time limit is killed.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.connection
 import os
-import signal
-import sys
-import threading
-import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing.context import BaseContext
+from multiprocessing.util import Finalize
 from typing import Any, Protocol, TypeVar
 
-import cloudpickle
-
-from simbench.errors import NotApplicable, SimbenchError
-from simbench.process_state import preserved_state
+from simbench.errors import SimbenchError
 from simbench.registry import ENGINES, Registered, origin_of
+from simbench.run import worker as workers
+from simbench.run.execution import Channel, Ending, Parts, execute
+from simbench.run.execution import report_progress as report_progress
+from simbench.run.worker import Worker
 
 POLL_SECONDS = 0.1
+# So many workers may die in a row before they can run any task; then none will.
+FAILED_STARTS = 3
 
 
 @dataclass(frozen=True)
 class Task:
-    """A function and its arguments, to be run anywhere. The function may call `report_progress(units)`."""
+    """A function and its arguments, to be run anywhere.
+
+    The function may call what `simbench.run.execution` has for tasks, such as `report_progress(units)`.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -42,25 +42,19 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """End of a task: a value, or a reason (and the traceback, for the log).
+class Outcome(Ending):
+    """End of a task: a value, or a reason (and the traceback, for the log), with the task."""
 
-    Attributes:
-        task: the task.
-        value: what its function returned.
-        reason: why there is no value.
-        details: the traceback, for the log.
-        skipped: whether the reason is that the task does not apply here, rather than a failure.
-    """
+    task: Task = None  # type: ignore[assignment]
 
-    task: Task
-    value: Any = None
-    reason: str | None = None
-    details: str = ""
-    skipped: bool = False
+    def __init__(self, task: Task, *ending: Any, **named: Any) -> None:
+        """Make the outcome of a task from the parts of its ending."""
+        super().__init__(*ending, **named)
+        object.__setattr__(self, "task", task)
 
 
-# Called with a task's name and the units of work just done.
+# Called with a task's name and the units of work just done. It may have a method `computing(name, what)`, which is told
+# what the task computes from now on, and None at its end.
 Report = Callable[[str, float], None]
 
 
@@ -106,9 +100,19 @@ def default_jobs() -> int:
 
 def run_task(task: Task, report: Report) -> Outcome:
     """Run a task in this process, with one torch thread; an exception becomes a failed outcome."""
-    with preserved_state(), steady_arithmetic(), _reporting(partial(report, task.name)):
-        ended = _attempt(task.function, task.arguments)
-    return Outcome(task, *ended)
+    parts = Parts()
+    channel = Channel(partial(report, task.name), parts, lambda what, limit: _tell(report, task, what))
+    return _outcome(task, replace(execute(task.function, task.arguments, channel), parts=tuple(parts.values)))
+
+
+def _tell(report: Report, task: Task, what: str | None) -> None:
+    listen = getattr(report, "computing", None)
+    if listen is not None:
+        listen(task.name, what)
+
+
+def _outcome(task: Task, ending: Ending) -> Outcome:
+    return Outcome(task, **vars(ending))
 
 
 @engine("processes")
@@ -116,86 +120,109 @@ class ProcessEngine:
     """Engine of worker processes with one torch thread each, started once and kept between calls of `run`."""
 
     def __init__(self, jobs: int) -> None:
-        """Prepare for `jobs` workers; they start with the first task."""
+        """Prepare for `jobs` workers; they start with the first tasks."""
         self.jobs = jobs
-        self._context = _context()
-        self._pool: ProcessPoolExecutor | None = None
-        self._queue: Any = None
+        self._context = workers.context()
+        self._workers: list[Worker] = []
+        self._failed_starts = 0
+        # Else a driver that ends without `close` would wait for its workers.
+        Finalize(self, _end_all, args=(self._workers,), exitpriority=100)
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
-        """Run all tasks in the pool; try those again, each alone, that were running when a worker died."""
-        waiting = list(tasks)
-        under_way: dict[Future[Any], Task] = {}
-        suspects: list[Task] = []
-        while waiting or under_way:
-            while waiting and len(under_way) < self.jobs:
-                task = waiting.pop(0)
-                try:
-                    under_way[self._submit(task)] = task
-                except BrokenProcessPool:
-                    waiting.insert(0, task)
-                    if not under_way:
-                        self._stop()
-                    break
-            done, _ = wait(under_way, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            self._drain(report)
-            broken = False
-            for future in done:
-                task = under_way.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
-                    suspects.append(task)
-                    broken = True
-                else:
-                    yield _outcome(task, future)
-            if broken:
-                suspects.extend(under_way.values())
-                under_way.clear()
-                self._stop()
-        for task in suspects:
-            yield self._alone(task, report)
+        """Run all tasks in the workers; try those whose worker dies once more, one after the other, at the end."""
+        waiting, again = deque(tasks), deque[tuple[Task, str]]()
+        deaths: dict[int, str] = {}
+        try:
+            while waiting or again or self._busy():
+                self._assign(waiting)
+                if again and not waiting and not self._busy():
+                    task, cause = again[0]
+                    deaths[id(task)] = cause
+                    if self._assign(deque([task])):
+                        again.popleft()
+                self._wait()
+                for worker in list(self._workers):
+                    task = worker.task
+                    ending = self._look_after(worker, report)
+                    if ending is not None:
+                        _tell(report, task, None)
+                        yield _outcome(task, ending)
+                    elif worker.has_ended():
+                        self._workers.remove(worker)
+                        self._bury(worker)
+                        if task is None:
+                            continue
+                        _tell(report, task, None)
+                        cause = worker.cause_of_death()
+                        if worker.overdue:
+                            yield _outcome(task, worker.finish(worker.timeout))
+                        elif id(task) in deaths:
+                            yield _outcome(task, worker.finish(Ending(reason=_died_twice(deaths[id(task)], cause))))
+                        else:
+                            again.append((task, cause))
+        finally:
+            self._end(self._busy())
 
     def close(self) -> None:
         """Stop the workers, also in the middle of a task."""
-        self._stop()
+        self._end(self._workers)
 
-    def _submit(self, task: Task) -> Future[Any]:
-        payload = cloudpickle.dumps((task.name, task.function, task.arguments))
-        if self._pool is None:
-            self._queue = self._context.SimpleQueue()
-            self._pool = ProcessPoolExecutor(
-                self.jobs, mp_context=self._context, initializer=_start_worker, initargs=(self._queue,)
-            )
-        with _main_module_hidden():
-            return self._pool.submit(_execute, payload)
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.task is not None]
 
-    def _alone(self, task: Task, report: Report) -> Outcome:
-        """Try a task a second and last time, in a pool of one, so that no other task can be to blame."""
-        single = ProcessEngine(1)
-        try:
-            future = single._submit(task)
-            while not future.done():
-                wait([future], timeout=POLL_SECONDS)
-                single._drain(report)
-            if isinstance(future.exception(), BrokenProcessPool):
-                return Outcome(task, reason="the worker process died twice on this task (out of memory?)")
-            return _outcome(task, future)
-        finally:
-            single.close()
+    def _assign(self, waiting: deque[Task]) -> bool:
+        """Give tasks to workers that wait for one, and start as many workers as can be used; tell whether any began."""
+        idle = [worker for worker in self._workers if worker.task is None]
+        for _ in range(min(self.jobs - len(self._workers), len(waiting) - len(idle))):
+            self._workers.append(Worker(self._context))
+        ready = [worker for worker in idle if worker.ready and not worker.has_ended()]
+        for worker in ready:
+            if waiting:
+                worker.start(waiting.popleft())
+        return bool(ready)
 
-    def _drain(self, report: Report) -> None:
-        while self._queue is not None and not self._queue.empty():
-            report(*self._queue.get())
+    def _wait(self) -> None:
+        """Wait until a worker says something or ends, but not for long: workers may be overdue."""
+        connections = [worker.connection for worker in self._workers]
+        sentinels = [worker.process.sentinel for worker in self._workers]
+        multiprocessing.connection.wait([*connections, *sentinels], timeout=POLL_SECONDS)
 
-    def _stop(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        workers = list((getattr(pool, "_processes", None) or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join(timeout=5)
+    def _look_after(self, worker: Worker, report: Report) -> Ending | None:
+        """Pass on what a worker reports; return the end of its task, if that has come. Kill it if it is overdue."""
+        for kind, value in worker.messages():
+            match kind:
+                case "ready":
+                    self._failed_starts = 0
+                case "progress":
+                    report(worker.task.name, value)
+                case "computing":
+                    _tell(report, worker.task, value[0])
+                case "ended":
+                    return worker.finish(value)
+        worker.kill_if_overdue()
+        return None
+
+    def _bury(self, worker: Worker) -> None:
+        worker.connection.close()
+        if not worker.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= FAILED_STARTS:
+                raise SimbenchError(f"worker processes do not start: {worker.cause_of_death()}; try --engine serial")
+
+    def _end(self, some: Sequence[Worker]) -> None:
+        gone = list(some)
+        self._workers[:] = [worker for worker in self._workers if worker not in gone]
+        workers.end(gone)
+
+
+def _end_all(some: list[Worker]) -> None:
+    workers.end(some)
+    some.clear()
+
+
+def _died_twice(first: str, second: str) -> str:
+    causes = first if first == second else f"{first}, then {second}"
+    return f"the worker process died twice on this task: {causes}"
 
 
 @engine("serial")
@@ -212,107 +239,3 @@ class SerialEngine:
 
     def close(self) -> None:
         """Do nothing: no task is under way."""
-
-
-def _outcome(task: Task, future: Future[Any]) -> Outcome:
-    error = future.exception()
-    if error is not None:
-        return Outcome(task, reason=f"{type(error).__name__}: {error}")
-    return Outcome(task, *future.result())
-
-
-def _context() -> BaseContext:
-    """Return `forkserver` with torch loaded once, or `spawn`: plain fork deadlocks with OpenMP threads."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["simbench.run.tasks"])
-    return context
-
-
-@contextmanager
-def _main_module_hidden() -> Iterator[None]:
-    """Prevent new processes from importing the user's script: tasks are pickled by value and need no `__main__`."""
-    main = sys.modules["__main__"]
-    saved: dict[str, Any] = {
-        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
-    }
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        main.__dict__.update(saved)
-
-
-# --- in the worker ----------------------------------------------------------------------------------------------------
-
-_send: Callable[[float], None] | None = None
-
-
-def report_progress(units: float) -> None:
-    """Report `units` of work of the current task to the driver; outside a task, do nothing."""
-    if _send is not None:
-        _send(units)
-
-
-def _start_worker(queue: Any) -> None:
-    """Set up a worker: only the driver handles Ctrl-C, and the worker ends with its driver."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    global _queue
-    _queue = queue
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-_queue: Any = None
-# (value, reason, details, skipped)
-Ended = tuple[Any, str | None, str, bool]
-
-
-def _die_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _execute(payload: bytes) -> Ended:
-    name, function, arguments = cloudpickle.loads(payload)
-    with preserved_state(), steady_arithmetic(), _reporting(lambda units: _queue.put((name, units))):
-        return _attempt(function, arguments)
-
-
-@contextmanager
-def steady_arithmetic() -> Iterator[None]:
-    """Use one torch thread, and no TF32 on a GPU: the same numbers whoever else uses the machine."""
-    import torch
-
-    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.set_num_threads(1)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[1:]
-
-
-@contextmanager
-def _reporting(send: Callable[[float], None]) -> Iterator[None]:
-    global _send
-    before, _send = _send, send
-    try:
-        yield
-    finally:
-        _send = before
-
-
-def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Ended:
-    """Turn an exception into a reason, also `sys.exit` in somebody else's code; let Ctrl-C through."""
-    try:
-        return function(*arguments), None, "", False
-    except NotApplicable as reason:
-        return None, str(reason), "", True
-    except SimbenchError as error:
-        return None, str(error), "", False
-    except (Exception, SystemExit) as error:
-        return None, f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc(), False
