@@ -25,6 +25,14 @@ def command(
     sample: Annotated[
         float, typer.Option("--sample", metavar="SHARE", help="The share of each metric's scores to compute again.")
     ] = 0.1,
+    decisive: Annotated[
+        bool,
+        typer.Option(
+            "--decisive/--no-decisive",
+            help="Besides the sample, compute all scores again that alone could turn a verdict [default: --decisive].",
+            show_default=False,
+        ),
+    ] = True,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="N", help="Seed of the sample [default: unpredictable].", show_default=False),
@@ -56,6 +64,7 @@ def command(
             rescore=rescore,
             retrain=retrain,
             sample=sample,
+            decisive=decisive,
             seed=seed,
             store=store,
             metrics=metric or (),

@@ -179,14 +179,14 @@ class SanityTest(DeclaredTest):
         The runner scores these like any other metric; `scores(comparison, variable)` looks them up.
         """
         needed: dict[Named, dict[Comparison, None]] = {}
-        for question in self._asked(groups, metric):
+        for question in self.asked(groups, metric):
             for variable, comparison in question.reference_variables:
                 needed.setdefault(variable, {})[comparison] = None
         return {variable: tuple(comparisons) for variable, comparisons in needed.items()}
 
     def grade(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Verdict:
         """Grade a metric's answers, in all and per column; it passes where every column does."""
-        questions = self._asked(groups, metric)
+        questions = self.asked(groups, metric)
         if not questions:
             return Verdict("skip", reason=self.nothing_to_ask(metric))
         trials = [question.answer(scores) for question in questions]
@@ -215,7 +215,8 @@ class SanityTest(DeclaredTest):
     def _applies_to(self, metric: Metric) -> bool:
         return not (self.of_layers_only and metric.level == "head")
 
-    def _asked(self, groups: Sequence[ModelGroup], metric: Metric) -> list[Question]:
+    def asked(self, groups: Sequence[ModelGroup], metric: Metric) -> list[Question]:
+        """List the questions that a metric is asked; none where the kind does not apply to it."""
         return list(self.questions(groups, metric)) if self._applies_to(metric) else []
 
     def _graded(self, questions: Sequence[Question], trials: Sequence[Trial]) -> Verdict:

@@ -1,22 +1,15 @@
-"""Check the levels `rescored` and `reproduced`: compute a random sample of the scores again, and compare.
+"""Check the levels `rescored` and `reproduced`: take scores again, and compare.
 
-Scores are computed by an ordinary run in a scratch store. This store has a placeholder for every score outside the
-sample and, for `--rescore`, the trained models that are available; the run adds the rest. Nothing is written to the
-user's store, so weights from a stranger's bundle never get into it.
+What is taken again are all scores that alone could turn a verdict, and of the others a random sample.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from simbench.bundles.contents import MODEL_FILES, Contents
+from simbench.bundles.contents import Contents
 from simbench.bundles.metric_record import MetricRecord
 from simbench.errors import SimbenchError
 from simbench.grading import verdicts_on
@@ -26,8 +19,8 @@ from simbench.plan.plan import Plan, PlannedMetric, make_plan
 from simbench.references import Comparison, ModelRef
 from simbench.registry import METRICS
 from simbench.results.record import ScoreRecord
-from simbench.results.store import Store
 from simbench.suite.schema import Component
+from simbench.verify.decisive import decisive_scores
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Agreement, Discrepancy, ProofLevel, Step, step_of, with_figures
 from simbench.verify.reproduction import (
@@ -42,27 +35,7 @@ from simbench.verify.reproduction import (
     turned,
 )
 from simbench.verify.sampling import draw
-
-if TYPE_CHECKING:
-    from simbench.run.events import Listener
-
-
-@dataclass(frozen=True)
-class Request:
-    """Request to compute scores again, with all options."""
-
-    level: ProofLevel
-    share: float
-    seed: int
-    store: Store
-    jobs: int | None = None
-    engine: str = "processes"
-    listener: Listener | None = None
-
-    @property
-    def retrain(self) -> bool:
-        """Whether models are trained from scratch."""
-        return self.level == "reproduced"
+from simbench.verify.scratch import Request, take_again
 
 
 def check_scores(contents: Contents, request: Request) -> Step:
@@ -76,15 +49,16 @@ def check_scores(contents: Contents, request: Request) -> Step:
     )
     plan = make_plan(suite, metrics)
     records, _ = checked_records(contents, plan)
+    decisive = _decisive(plan, records) if request.decisive else {}
     drawn = {
-        planned.metric.label: draw(records[planned.metric.label], request.share, request.seed)
+        planned.metric.label: _drawn(records[planned.metric.label], decisive.get(planned.metric.label, set()), request)
         for planned in plan.metrics
     }
     possible = {
         planned.metric.label: _possible(plan, contents, planned, drawn[planned.metric.label], request)
         for planned in plan.metrics
     }
-    rescored = _taken_again(plan, contents, possible, request)
+    rescored = take_again(plan, contents, possible, request)
     tallies, findings = [], []
     for planned in plan.metrics:
         label = planned.metric.label
@@ -104,12 +78,28 @@ def check_scores(contents: Contents, request: Request) -> Step:
         for turn in turns
         if turn.decided
     ]
-    compared = sum(tally.compared for tally in tallies)
+    taken = [(label, key) for label, again in rescored.items() for key in again if again[key].settled]
+    first = sum(key in decisive.get(label, ()) for label, key in taken)
     total = sum(map(len, contents.scores.values()))
-    step = step_of(
-        request.level, _summary(compared, total, sum(tally.outside for tally in tallies), request), findings, unchecked
-    )
+    summary = _summary(len(taken), first, total, sum(tally.outside for tally in tallies), request)
+    step = step_of(request.level, summary, findings, unchecked)
     return with_figures(step, tallies, [str(turn) for turn in turns if not turn.decided])
+
+
+def _decisive(plan: Plan, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, set[str]]:
+    """Return, by metric label, the scores that alone could turn the verdict of any metric."""
+    keys: dict[str, set[str]] = {}
+    for planned in plan.board:
+        for label, of_metric in decisive_scores(plan, planned.metric, records).items():
+            keys.setdefault(label, set()).update(of_metric)
+    return keys
+
+
+def _drawn(records: Mapping[str, ScoreRecord], decisive: Collection[str], request: Request) -> list[str]:
+    """Return the keys of a metric's decisive scores, and of a share of its others."""
+    first = [key for key in decisive if key in records and records[key].settled]
+    others = {key: record for key, record in records.items() if key not in decisive}
+    return sorted([*first, *draw(others, request.share, request.seed)])
 
 
 def _turned_verdicts(
@@ -188,92 +178,6 @@ def _obtainable(plan: Plan, contents: Contents, ref: ModelRef, request: Request)
     return request.retrain or request.store.has_model(model.key) or model.key in contents.model_keys
 
 
-def _taken_again(
-    plan: Plan, contents: Contents, wanted: Mapping[str, Sequence[str]], request: Request
-) -> dict[str, dict[str, ScoreRecord]]:
-    """Compute the wanted scores by a run in a scratch store."""
-    if not any(wanted.values()):
-        return {label: {} for label in wanted}
-    # Looked up here: a run imports torch, which planning and grading do without.
-    from simbench.run.events import ignore
-    from simbench.run.session import run
-
-    with tempfile.TemporaryDirectory(prefix="simbench-verify-") as folder:
-        scratch = Store(Path(folder))
-        _furnish(scratch, plan, contents, request)
-        for planned in plan.metrics:
-            _hold_back(scratch, plan, planned, set(wanted[planned.metric.label]))
-        run(
-            plan.suite,
-            store=scratch.root,
-            device="cpu",
-            jobs=request.jobs,
-            engine=request.engine,
-            listener=request.listener or ignore,
-        )
-        stored = {planned.metric.label: scratch.scores(planned.metric.identity) for planned in plan.metrics}
-    return {label: {key: stored[label][key] for key in keys} for label, keys in wanted.items()}
-
-
-def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -> None:
-    """Link what may be reused into the scratch store: data, and models and activations unless all is retrained."""
-    scratch.root.mkdir(parents=True, exist_ok=True)
-    data = request.store.data
-    with suppress(OSError):  # a store that cannot be written
-        data.mkdir(parents=True, exist_ok=True)
-    if os.access(data, os.W_OK):
-        scratch.data.symlink_to(data)
-    elif data.is_dir():  # what is not there is made in the scratch store
-        _link(scratch.data, data, os.listdir(data))
-    if request.retrain:
-        return
-    for model in plan.models.values():
-        folder = scratch.model(model.key)
-        if request.store.has_model(model.key):
-            # File by file: what a run makes again replaces the link, and not what it points to.
-            _link(folder, request.store.model(model.key), MODEL_FILES)
-        elif model.key in contents.model_keys:
-            folder.mkdir(parents=True)
-            for name in MODEL_FILES:
-                (folder / name).write_bytes(contents.files.get(f"models/{model.key}/{name}", b""))
-    own = {model.ref for model in plan.models.values() if request.store.has_model(model.key)}
-    for planned in plan.activations.values():
-        path = request.store.activations(planned.key)
-        if planned.model in own and path.is_file():
-            _link(scratch.activations(planned.key).parent, path.parent, (path.name,))
-
-
-def _link(folder: Path, source: Path, names: Sequence[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        (folder / name).symlink_to(source / name)
-
-
-def _hold_back(scratch: Store, plan: Plan, planned: PlannedMetric, wanted: set[str]) -> None:
-    """Write a placeholder for every score outside the sample, so that the run skips it and uses no claimed value."""
-    placeholders = [
-        ScoreRecord(
-            key=key,
-            metric=planned.metric.identity,
-            parameters={},
-            a="",
-            b="",
-            a_key="",
-            b_key="",
-            status="skip",
-            value=None,
-            reason="not in the sample",
-            seconds=0,
-            suite=plan.suite.title,
-            provenance="",
-        )
-        for key in planned.scores
-        if key not in wanted
-    ]
-    if placeholders:
-        scratch.write_block(placeholders)
-
-
 def _compared(
     planned: PlannedMetric,
     claimed: Mapping[str, ScoreRecord],
@@ -313,14 +217,15 @@ def _shown(record: ScoreRecord, name: str) -> Any:
     return record.status if number is None else number
 
 
-def _summary(compared: int, total: int, differing: int, request: Request) -> str:
-    done = f"{compared} of {total} scores taken again (seed {request.seed}), {differing} differ"
-    if differing or not compared:
+def _summary(compared: int, decisive: int, total: int, differing: int, request: Request) -> str:
+    """Return in one line what was taken again, and what that proves of the rest."""
+    if compared >= total:
+        return f"all {total} scores taken again, {differing} differ"
+    drawn, others = compared - decisive, total - decisive
+    besides = f", besides all {decisive} that decide a verdict" if request.decisive else ""
+    done = f"{drawn} of {others} scores taken again (seed {request.seed}){besides}, {differing} differ"
+    if differing or not drawn:
         return done
     # If a share f had been altered, a sample of n would have missed them all with probability (1 − f)ⁿ.
-    bound = 1 - 0.05 ** (1 / compared)
-    if compared >= total:
-        return f"all {done}"
-    return (
-        f"{done}: with 95 % confidence fewer than {100 * bound:.2g} % of the scores are off by more than the tolerance"
-    )
+    bound = 100 * (1 - 0.05 ** (1 / drawn))
+    return f"{done}: with 95 % confidence fewer than {bound:.2g} % of the scores are off by more than the tolerance"

@@ -15,7 +15,8 @@ from simbench.results.store import Store
 from simbench.verify.published import bundle_in, check_published
 from simbench.verify.regrade import check_files, check_grades
 from simbench.verify.report import ProofLevel, Report, Step, with_findings
-from simbench.verify.rescore import Request, check_scores
+from simbench.verify.rescore import check_scores
+from simbench.verify.scratch import Request
 
 if TYPE_CHECKING:
     from simbench.run.events import Listener
@@ -27,6 +28,7 @@ def verify(
     rescore: bool = False,
     retrain: bool = False,
     sample: float = 0.1,
+    decisive: bool = True,
     seed: int | None = None,
     store: Path | None = None,
     metrics: Sequence[str] = (),
@@ -40,7 +42,8 @@ def verify(
         path: a zip, a folder, or a published folder that holds one (`leaderboard/sanity`), whose tables are checked.
         rescore: whether to compute a part of the scores again, on trained models of the store or the bundle.
         retrain: whether to compute a part of the scores again, on models trained from scratch in a temporary store.
-        sample: the share of each metric's scores to compute again.
+        sample: the share of each metric's scores to compute again, besides the decisive ones.
+        decisive: whether to compute all scores again that alone could turn a verdict.
         seed: the seed of the sample; by default an unpredictable one, which the report names.
         store: where trained models may be.
         metrics: code of third-party metrics that the caller has read and trusts: `file.py[:attr]` or `pkg.mod[:attr]`.
@@ -65,7 +68,7 @@ def verify(
     steps = [check_files(contents), graded]
     place = Store(store)
     for level, asked in (("rescored", rescore), ("reproduced", retrain)):
-        steps.append(_taken(contents, level, asked, sample, chosen, place, jobs, engine, listener))  # type: ignore[arg-type]
+        steps.append(_taken(contents, level, asked, sample, chosen, place, jobs, engine, listener, decisive))  # type: ignore[arg-type]
     scored = rescore or retrain
     return Report(
         path.name,
@@ -96,10 +99,11 @@ def _taken(
     jobs: int | None,
     engine: str,
     listener: Listener | None,
+    decisive: bool,
 ) -> Step:
     if not asked:
         return Step(level, "not asked")
-    return check_scores(contents, Request(level, sample, seed, store, jobs, engine, listener))
+    return check_scores(contents, Request(level, sample, seed, store, jobs, engine, listener, decisive))
 
 
 def _remarks(contents: Contents, rescore: bool, store: Store) -> list[str]:
