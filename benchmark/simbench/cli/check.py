@@ -96,16 +96,18 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
 def _show_suite(document: dict[str, Any]) -> None:
     models = ", ".join(f"{name} ({seeds} seeds)" for name, seeds in document["models"].items()) or "none"
     metrics = document["metrics"] if isinstance(document["metrics"], str) else ", ".join(document["metrics"])
-    print(f"{document['suite']}@{document['version']} is valid")
-    print(f"  probe    {document['probe']}")
-    print(f"  models   {models}")
-    print(f"  metrics  {metrics}")
-    print(f"  tests    {len(document['tests'])}")
+    from simbench.cli.output import say
+
+    say(f"{document['suite']}@{document['version']} is valid")
+    say(f"  probe    {document['probe']}")
+    say(f"  models   {models}")
+    say(f"  metrics  {metrics}")
+    say(f"  tests    {len(document['tests'])}")
     for test in document["tests"]:
         models = ", ".join(test["models"]) or "synthetic models"
-        print(f"    {test['id']}: {test['kind']} on {models}, passes if {test['pass_if']}")
+        say(f"    {test['id']}: {test['kind']} on {models}, passes if {test['pass_if']}")
         if test["problem"]:
-            print(f"      asks nothing of any metric of this suite: {test['problem']}")
+            say(f"      asks nothing of any metric of this suite: {test['problem']}")
 
 
 def _findings_as_json(findings: list[tuple[Metric, list[Finding]]]) -> list[dict[str, Any]]:
@@ -131,21 +133,21 @@ def _json_value(value: Any) -> Any:
 
 def _show_findings(findings: list[tuple[Metric, list[Finding]]]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from simbench.cli.output import results_console
+    from simbench.publish.visible_console import shown
 
     console = results_console()
     marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
     for metric, checks in findings:
-        console.print(Text(f"{metric.name}: {_verdict(checks)}", style="bold"))
+        console.print(shown(f"{metric.name}: {_verdict(checks)}", style="bold"))
         table = Table(box=None, pad_edge=False)
         for heading in ("", "property", "declared", "measured", ""):
             table.add_column(heading)
         for finding in checks:
             mark, colour = marks[finding.ok]
             texts = (finding.property, finding.declared, finding.measured, finding.detail or "")
-            table.add_row(Text(mark, style=colour), *(Text(str(text)) for text in texts))
+            table.add_row(shown(mark, style=colour), *(shown(str(text)) for text in texts))
         console.print(table)
 
 

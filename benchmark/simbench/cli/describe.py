@@ -45,24 +45,25 @@ def _find(name: str) -> list[Entry]:
 
 def _show(entry: Entry, console: Console) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    console.print(Text(f"{entry.name}  ({entry.kind})", style="bold"))
+    from simbench.publish.visible_console import shown
+
+    console.print(shown(f"{entry.name}  ({entry.kind})", style="bold"))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for label, value in _facts(entry):
-        table.add_row(label, Text(value))
-    table.add_row("defined at", Text(f"{entry.file}:{entry.line}"))
+        table.add_row(label, shown(value))
+    table.add_row("defined at", shown(f"{entry.file}:{entry.line}"))
     console.print(table)
     if entry.parameters:
-        console.print(Text("\nparameters", style="bold"))
+        console.print(shown("\nparameters", style="bold", lines=True))
         rows = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         for parameter in entry.parameters:
             default = "required" if parameter.default is None else f"default {parameter.default}"
-            rows.add_row(Text(parameter.name), Text(parameter.type), Text(default, style="dim"))
+            rows.add_row(shown(parameter.name), shown(parameter.type), shown(default, style="dim"))
         console.print(rows)
-    console.print(Text(f"\n{entry.doc}\n"))
+    console.print(shown(f"\n{entry.doc}\n", lines=True))
 
 
 def _facts(entry: Entry) -> list[tuple[str, str]]:

@@ -41,7 +41,7 @@ def command(
 ) -> None:
     """Combine bundles into one leaderboard; check each first, and keep each metric's origin."""
     from simbench.bundles.archive import BUNDLE, write_files
-    from simbench.cli.output import progress_console
+    from simbench.cli.output import progress_console, say
     from simbench.errors import SimbenchError
     from simbench.publish.folder import publish
     from simbench.verify.merge import merge
@@ -59,8 +59,8 @@ def command(
     suite = next(iter(contents.values())).suite.suite
     merged = merge(contents, official=first, standing=standing_rows(out / suite), drop=drop or ())
     for path in publish(merged.board, out, merged.table):
-        print(path)
-    print(write_files(out / merged.board.suite / BUNDLE, merged.bundle))
+        say(path)
+    say(write_files(out / merged.board.suite / BUNDLE, merged.bundle))
     for second in merged.seconds:
         warning = "" if second.agrees else "warning: "
         progress_console().print(f"{warning}{second}", markup=False, highlight=False, soft_wrap=True)

@@ -37,11 +37,10 @@ def command(
 
 def _about(entry: Entry) -> Text:
     """Return the summary of an entry and, for a metric, lines with its formula, properties and reference."""
-    from rich.text import Text
-
     from simbench.catalogue.metric_facts import properties
+    from simbench.publish.visible_console import shown
 
-    about = Text(entry.summary)
+    about = shown(entry.summary)
     if entry.kind == "metric":
         facts = entry.facts
         needs = f" · needs {', '.join(facts['needs'])}" if facts["needs"] else ""
@@ -52,17 +51,17 @@ def _about(entry: Entry) -> Text:
 
 def _show(entries: list[Entry], broken: dict[str, str]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from simbench.cli.output import results_console
+    from simbench.publish.visible_console import shown
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(ratio=1)
     table.add_column(no_wrap=True, style="dim")
     for entry in entries:
-        table.add_row(Text(entry.name), _about(entry), Text(entry.module or entry.file))
+        table.add_row(shown(entry.name), _about(entry), shown(entry.module or entry.file))
     console = results_console()
     console.print(table)
     for name, reason in broken.items():
-        console.print(Text(f"broken plugin {name}: {reason}", style="red"))
+        console.print(shown(f"broken plugin {name}: {reason}", style="red"))

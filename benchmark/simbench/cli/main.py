@@ -12,12 +12,15 @@ import inspect
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 
+from simbench.cli.output import say
 from simbench.errors import ExitCode, SimbenchError
 
 # Verbs in the order in which people use them.
@@ -51,18 +54,17 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except SimbenchError as error:
-            for line in str(error).splitlines() or [type(error).__name__]:
-                print(f"error: {line}", file=sys.stderr)
+            say(*(f"error: {line}" for line in (str(error) or type(error).__name__).split("\n")), error=True)
             raise typer.Exit(int(error.exit_code)) from None
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+            say("interrupted", error=True)
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
         except BrokenPipeError:  # the reader of the output has gone: nothing is wrong
             raise
         except OSError as error:
             if error.errno is None:
                 raise
-            print(f"error: {_refused(error)}", file=sys.stderr)
+            say(f"error: {_refused(error)}", error=True)
             raise typer.Exit(int(ExitCode.INCOMPLETE)) from None
 
     return guarded
@@ -98,8 +100,14 @@ def build_app() -> typer.Typer:
     return app
 
 
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of a defect of ours; its message may quote a stranger's file."""
+    say(*"".join(traceback.format_exception(kind, error, trace)).rstrip("\n").split("\n"), error=True)
+
+
 def main() -> None:
     """Run the command line."""
+    sys.excepthook = _print_traceback
     try:
         build_app()(prog_name="simbench")
     except KeyboardInterrupt:

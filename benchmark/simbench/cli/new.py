@@ -74,6 +74,7 @@ def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Becomes NAME.py or NAME.yaml in this folder.")],
 ) -> None:
     """Write a metric or a suite to start from."""
+    from simbench.cli.output import say
     from simbench.files import write_text
     from simbench.registry import METRICS
     from simbench.suite.load import bundled_suites
@@ -87,4 +88,4 @@ def command(
         raise SimbenchError(f"{path} exists already; it is left as it is")
     write_text(path, (METRIC if what is Scaffold.metric else SUITE).format(name=name))
     suite_argument = "quick --metric " if what is Scaffold.metric else ""
-    print(f"wrote {path}\nnext: simbench check {path}\n      simbench run {suite_argument}{path}")
+    say(f"wrote {path}", f"next: simbench check {path}", f"      simbench run {suite_argument}{path}")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simbench.visible import visible, visible_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,28 +22,34 @@ WIDTH_OF_A_FILE = 200
 
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output; raise `ValueError` for NaN and Infinity, which are not JSON."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+    print(visible_json(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)), flush=True)
+
+
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines on standard output, or on standard error, with all their characters visible."""
+    for line in lines:
+        print(visible(str(line)), file=sys.stderr if error else sys.stdout)
 
 
 def results_console() -> Console:
     """Return the console for results; in a pipe or a file it is wide, unless COLUMNS gives a width."""
-    from rich.console import Console
+    from simbench.publish.visible_console import VisibleConsole
 
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE)
+    return VisibleConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE)
 
 
 def progress_console() -> Console:
     """Return the console for progress and remarks."""
-    from rich.console import Console
+    from simbench.publish.visible_console import VisibleConsole
 
-    return Console(stderr=True)
+    return VisibleConsole(stderr=True)
 
 
 def read_store(root: Path | None) -> Store:
     """Return the store to read from; a damaged file is a warning on standard error."""
     from simbench.results.store import Store
 
-    return Store(root, warn=lambda message: print(f"warning: {message}", file=sys.stderr))
+    return Store(root, warn=lambda message: say(f"warning: {message}", error=True))
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def command(
     store: StoreOption = None,
 ) -> None:
     """Draw grades, ranks, invariances and layer × layer heat maps for a paper."""
-    from simbench.cli.output import progress_console
+    from simbench.cli.output import progress_console, say
     from simbench.errors import SimbenchError
     from simbench.files import replacing
 
@@ -73,7 +73,7 @@ def command(
             picture = rendered(draw, form.value)
             with replacing(path) as temporary:
                 temporary.write_bytes(picture)
-            print(path)
+            say(path)
 
 
 def _read_board(source: str, store: Path | None, metrics: Sequence[str]) -> tuple[Board, Evidence | None]:

@@ -36,7 +36,7 @@ def command(
     """Write the leaderboard of a suite: tables, a self-contained page, and a bundle that proves them."""
     from simbench.bundles.archive import BUNDLE, write_files
     from simbench.bundles.pack import bundle_of
-    from simbench.cli.output import progress_console, read_store
+    from simbench.cli.output import progress_console, read_store, say
     from simbench.errors import ExitCode, SimbenchError
     from simbench.publish.folder import publish
     from simbench.run.session import prepare, stored_results
@@ -55,11 +55,11 @@ def command(
         board, scores = stored_results(suite, metrics=metric or (), suite_metrics=suite_metrics, store=place)
         remarks.print(f"no {BUNDLE}: {reason}", markup=False, highlight=False, soft_wrap=True)
     for path in publish(board, out, scores, csv=csv):
-        print(path)
+        say(path)
     if proof:
-        print(write_files(out / board.suite / BUNDLE, proof))
+        say(write_files(out / board.suite / BUNDLE, proof))
         if bundle is not None:
-            print(write_files(bundle, bundle_of(plan, place, with_models=True).files if bundle_models else proof))
+            say(write_files(bundle, bundle_of(plan, place, with_models=True).files if bundle_models else proof))
     made_with = board.provenance["made_with"]
     if made_with.get("dirty"):
         line = (

@@ -80,6 +80,7 @@ def _metrics(references: list[str] | None) -> list[Metric]:
 
 def _pairs(a: str, b: str) -> list[tuple[str | None, str, str]]:
     """Return the pairs to compare: the two files, or the files of the same name in two folders."""
+    from simbench.cli.output import say
     from simbench.representations.array_files import array_files
 
     folders = Path(a), Path(b)
@@ -93,7 +94,7 @@ def _pairs(a: str, b: str) -> list[tuple[str | None, str, str]]:
     if not common:
         raise SimbenchError(f"{a} and {b} have no array files with the same name")
     for name in sorted(set(first) ^ set(second)):
-        typer.echo(f"left out: {name} is in {a if name in first else b} only", err=True)
+        say(f"left out: {name} is in {a if name in first else b} only", error=True)
     return [(name, str(first[name]), str(second[name])) for name in common]
 
 
@@ -141,9 +142,9 @@ def _record(result: Scored) -> dict[str, Any]:
 
 def _show(scored: list[Scored]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from simbench.cli.output import results_console
+    from simbench.publish.visible_console import shown
 
     table = Table(box=None, pad_edge=False)
     named = any(result.name is not None for result in scored)
@@ -155,9 +156,9 @@ def _show(scored: list[Scored]) -> None:
         auxiliary = [f"{name.replace('_', ' ')} {number:.4g}" for name, number in result.score.auxiliary.items()]
         remark = result.score.reason or "; ".join((direction, *auxiliary, *result.score.warnings))
         cells = [result.metric.label, value, f"{result.seconds:.3f}", remark]
-        table.add_row(*(Text(cell) for cell in ([result.name or ""] if named else []) + cells))
+        table.add_row(*(shown(cell) for cell in ([result.name or ""] if named else []) + cells))
     console = results_console()
     console.print(table)
     for reading in dict.fromkeys(result.pair.reading for result in scored):
         if reading:
-            console.print(Text(f"read {reading}"))
+            console.print(shown(f"read {reading}"))

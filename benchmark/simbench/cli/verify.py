@@ -53,7 +53,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Check a bundle: checksums, keys, grades, ranks and, if asked to, scores; run no code of the bundle."""
-    from simbench.cli.output import print_json, progress_console, stdout_reserved
+    from simbench.cli.output import print_json, progress_console, say, stdout_reserved
     from simbench.cli.progress import listener
     from simbench.verify.report import lines
     from simbench.verify.verification import verify
@@ -75,5 +75,5 @@ def command(
     if json:
         print_json(report.to_dict())
     else:
-        print("\n".join(lines(report)))
+        say(*lines(report))
     raise typer.Exit(int(report.exit_code))

@@ -17,6 +17,7 @@ from simbench.publish.markdown import to_markdown
 from simbench.publish.overview import publish_overview
 from simbench.publish.page import to_html
 from simbench.publish.tables import SCORES_CSV, SCORES_PARQUET, grades_csv, scores_csv, scores_parquet
+from simbench.visible import visible_json
 
 # How many levels of a document are indented: the document, its rows, each row, the verdicts of a row.
 INDENTED = 4
@@ -73,4 +74,4 @@ def _indented(value: Any, depth: int = 0) -> str:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return visible_json(json.dumps(value, ensure_ascii=False, allow_nan=False))

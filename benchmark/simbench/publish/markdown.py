@@ -20,6 +20,7 @@ from simbench.board.cells import (
     short_id,
 )
 from simbench.board.provenance import provenance_lines
+from simbench.visible import visible
 
 # Characters that start markup; underscores inside a word do not.
 SPECIAL = re.compile(r"[\\`*<&\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -58,7 +59,7 @@ def escaped(text: str) -> str:
     >>> print(escaped("my_metric | <i> _x_"))
     my_metric \| \<i> \_x\_
     """
-    return SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\g<0>", visible(" ".join(text.split())))
 
 
 def _table(board: Board, columns: Sequence[BoardColumn], aggregates: bool = True) -> str:

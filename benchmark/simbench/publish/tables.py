@@ -15,6 +15,7 @@ from typing import Any
 from simbench.board.board import Board
 from simbench.board.cells import cell, remark_text
 from simbench.board.scores import ScoreRow
+from simbench.visible import defused
 
 SCORES_CSV, SCORES_PARQUET = "scores.csv", "scores.parquet"
 SCORE_COLUMNS = tuple(field.name for field in fields(ScoreRow))
@@ -54,7 +55,7 @@ def grades_csv(board: Board) -> str:
             verdict = cell(ranked.row, column)
             low, high = verdict.interval or (None, None)
             writer.writerow(
-                (
+                _safe(
                     board.suite,
                     board.version,
                     info.label,
@@ -85,7 +86,7 @@ def scores_csv(scores: Sequence[ScoreRow]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(SCORE_COLUMNS)
-    writer.writerows([_cell(score, name) for name in SCORE_COLUMNS] for score in scores)
+    writer.writerows(_safe(*(_cell(score, name) for name in SCORE_COLUMNS)) for score in scores)
     return file.getvalue()
 
 
@@ -99,6 +100,11 @@ def scores_parquet(scores: Sequence[ScoreRow]) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", store_schema=False)
     return sink.getvalue()
+
+
+def _safe(*cells: Any) -> list[Any]:
+    """Return the cells of a line, texts so that no spreadsheet runs them."""
+    return [defused(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def _cell(score: ScoreRow, name: str) -> Any:

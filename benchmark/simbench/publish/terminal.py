@@ -28,6 +28,8 @@ from simbench.board.cells import (
     short_id,
     state,
 )
+from simbench.publish.visible_console import shown
+from simbench.visible import visible
 
 STYLES = {
     "passed": "green",
@@ -81,12 +83,12 @@ def reasons(board: Board) -> Group:
 
 def _remark(remarked: Remarked) -> Text:
     said = f"{remarked.metric} {', '.join(remarked.tests)}: {remarked.text}"
-    return Text.assemble((f"{'remark':<8}", "yellow"), said)
+    return Text.assemble((f"{'remark':<8}", "yellow"), visible(said))
 
 
 def _reason(problem: Ungraded) -> Text:
     said = f"{problem.metric} {', '.join(problem.columns)}: {problem.reason}"
-    return Text.assemble((f"{problem.status:<8}", STYLES[problem.status]), said)
+    return Text.assemble((f"{problem.status:<8}", STYLES[problem.status]), visible(said))
 
 
 def _natural_width(drawn: Table) -> int:
@@ -97,7 +99,7 @@ def _natural_width(drawn: Table) -> int:
 
 def _drawn(board: Board, detail: Detail) -> Table:
     columns = [column for column in board.columns if column.parent is None or detail.columns_of_tests]
-    title = Text(f"{board.suite}@{board.version}", style="bold")
+    title = shown(f"{board.suite}@{board.version}", style="bold")
     drawn = Table(title=title, title_justify="left", box=box.HORIZONTALS, padding=(0, 1, 0, 0))
     drawn.add_column("metric", overflow="fold")
     drawn.add_column("mean\nrank", justify="right", no_wrap=True)
@@ -117,7 +119,7 @@ def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], detail: Detail) ->
     costs = [Text(f"{ranked.coverage:.0%}"), Text(seconds_text(ranked.row.seconds))] if detail.costs else []
     return [
         Text(
-            _folded(ranked.row.metric.label, detail.letters_per_name),
+            _folded(visible(ranked.row.metric.label), detail.letters_per_name),
             style="" if ranked.mean_rank is not None else "dim",
         ),
         Text(rank_text(ranked.mean_rank)),
@@ -155,6 +157,6 @@ def _folded(name: str, letters: int) -> str:
 
 def _heading(column: BoardColumn, letters: int) -> Text:
     """Return the id of a column, a word per line; long words are shortened."""
-    words = short_id(column).replace("-", "_").split("_")
+    words = visible(short_id(column)).replace("-", "_").split("_")
     shortened = [word if len(word) <= letters else f"{word[: letters - 1]}." for word in words]
     return Text("\n".join(shortened), style="dim" if column.parent is not None else "bold")
