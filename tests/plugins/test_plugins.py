@@ -28,6 +28,15 @@ COMPONENTS = {
     "engines": "good_plugin/backwards",
     "wrappers": "good_plugin/sharpened",
 }
+LABELS = (
+    "good_plugin/distance_correlation",
+    "good_plugin/distance_correlation(good_plugin/sharpened=2)",
+    "good_plugin/alignment",
+    "good_plugin/alignment(minibatch=16)",
+    "good_plugin/alignment(calibrate={permutations: 40})",
+    "cka",
+    "cka(good_plugin/sharpened=2)",
+)
 TESTS = ("kind", "transform", "weights", "generator")
 SUITE = """
 suite: third-party
@@ -39,7 +48,14 @@ models:
     train: {dataset: {name: good_plugin/stripes, noise: 0.2}, epochs: 2, batch_size: 16}
     seeds: [0, 1]
   loaded: {architecture: {name: good_plugin/perceptron, width: 3}, load: weights.npz}
-metrics: [good_plugin/distance_correlation, cka, {name: cka, good_plugin/sharpened: 2}]
+metrics:
+  - good_plugin/distance_correlation
+  - {name: good_plugin/distance_correlation, good_plugin/sharpened: 2}
+  - good_plugin/alignment
+  - {name: good_plugin/alignment, minibatch: 16}
+  - {name: good_plugin/alignment, calibrate: {by: permutation, permutations: 40}}
+  - cka
+  - {name: cka, good_plugin/sharpened: 2}
 tests:
   - {id: kind, kind: good_plugin/rows_matter, models: [trained, loaded]}
   - {id: transform, kind: invariance, models: [trained], transforms: [good_plugin/doubling]}
@@ -118,10 +134,12 @@ def test_a_component_of_every_kind_is_listed_behind_the_built_in_ones(installed)
     listed, last = json.loads(done.stdout)
     assert sorted(last) == sorted(COMPONENTS.values())
     assert {kind: entries[-1]["name"] for kind, entries in listed.items()} == COMPONENTS
-    for *built_in, own in listed.values():
-        assert not any("good_plugin" in entry["name"] for entry in built_in)
-        assert own["module"].startswith("good_plugin")
-        assert own["summary"]
+    for entries in listed.values():
+        of_plugin = ["good_plugin" in entry["name"] for entry in entries]
+        assert of_plugin == sorted(of_plugin)
+        for own in entries[-sum(of_plugin) :]:
+            assert own["module"].startswith("good_plugin")
+            assert own["summary"]
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +164,44 @@ def run_suite(suite, store, engine, env):
 @pytest.mark.process
 def test_a_run_uses_a_component_of_every_kind(installed, suite, tmp_path):
     done, grades = run_suite(suite, tmp_path / "store", "good_plugin/backwards", installed)
-    assert "good_plugin/backwards: closed" in done.stderr
-    assert sorted(grades) == ["cka", "cka(good_plugin/sharpened=2)", "good_plugin/distance_correlation"]
+    first, last = (done.stderr.index(f"good_plugin/backwards: trained/{seed}\n") for seed in (1, 0))
+    assert first < last
+    assert sorted(grades) == sorted(LABELS)
     for metric in grades:
         assert {test: grades[metric][test] for test in TESTS} == {**dict.fromkeys(TESTS, 1.0), "generator": 0.0}
     _, serial = run_suite(suite, tmp_path / "another", "serial", installed)
     assert serial == grades
+
+
+# Prints how often the plugin's metric prepares two matrices to be calibrated by 20 permutations, and its values: plain,
+# and wrapped.
+WRAP = """
+import json, torch
+from dataclasses import replace
+from simbench.metrics.metric import rowwise
+from simbench.metrics.scoring import score_pairs
+from simbench.registry import METRICS, WRAPPERS
+from simbench.representations.representation import Representation
+
+x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+sides, calls = [Representation(x), Representation(x[:, :2].exp())], []
+metric = METRICS.get("good_plugin/alignment")
+counting = replace(metric, prepare=rowwise(lambda side: calls.append(0) or metric.prepare.function(side)))
+wrapped = [WRAPPERS.get("calibrate").wrap(counting, {"permutations": 20}), WRAPPERS.get("minibatch").wrap(metric, 7)]
+plain, calibrated, minibatched = (score_pairs(each, sides, [(0, 1)])[0] for each in (metric, *wrapped))
+print(json.dumps([len(calls), plain.value, calibrated.auxiliary["raw"], minibatched.value]))
+"""
+
+
+def test_wrappers_take_the_fast_paths_that_a_plugins_metric_declares(installed):
+    done = subprocess.run(
+        [sys.executable, "-c", "from simbench.registry import load_installed_plugins as load; load()\n" + WRAP],
+        env=installed, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    prepared, plain, raw, from_few_rows = json.loads(done.stdout)
+    assert prepared == 2
+    assert raw == pytest.approx(plain, rel=1e-9)
+    assert from_few_rows == pytest.approx(plain, rel=1e-9)
 
 
 @pytest.mark.trains

@@ -16,10 +16,10 @@ class Backwards:
         """Ignore `jobs`."""
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
-        """Run all tasks, the last one first."""
+        """Run all tasks, the last one first, and say so."""
         for task in reversed(tasks):
+            print(f"good_plugin/backwards: {task.name}", file=sys.stderr)
             yield run_task(task, report)
 
     def close(self) -> None:
-        """Tell that the engine was used."""
-        print("good_plugin/backwards: closed", file=sys.stderr)
+        """Stop nothing: no task runs after its outcome was asked for."""
