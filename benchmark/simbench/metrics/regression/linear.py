@@ -78,7 +78,7 @@ def _explained(share: float, source: Spectrum) -> float | Score:
 
 
 @dataclass(frozen=True)
-class Split:
+class Fold:
     """One fold: its rows, and what the other rows, the training rows, say of X.
 
     `mean` (features,), `right` (features, r) and `values` (r,) are the mean and the singular value decomposition of the
@@ -97,7 +97,7 @@ class Folded:
     """A representation as a source of predictions (`design`, `splits`) and as their target, (rows, units)."""
 
     design: Tensor
-    splits: tuple[Split, ...]
+    splits: tuple[Fold, ...]
     target: Tensor
 
 
@@ -118,7 +118,7 @@ def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
         _, values, right = torch.linalg.svd(design[training] - mean, full_matrices=False)
         # Below the root of the machine precision a direction is out of reach of the smallest penalty.
         right = right[values > torch.finfo(torch.float64).eps ** 0.5 * values[:1]].T
-        splits.append(Split(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
+        splits.append(Fold(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
     return Folded(design, tuple(splits), _target(x, measure))
 
 
@@ -152,23 +152,23 @@ def linear_predictivity(x: Tensor, y: Tensor, *, folds: Folds = 5, measure: Meas
 
 
 def _target(x: Tensor, measure: Measure) -> Tensor:
-    """Only a correlation depends on the units themselves and not on their Gram matrix alone."""
+    """Return the centred matrix as a target: with its own units for correlations, else any with its Gram matrix."""
     return same_gram(centred(x)) if measure == "r2" else centred(x)
 
 
 def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:
-    inner = [x.design[split.rows].T @ y[split.rows] for split in x.splits]
+    inner = [x.design[fold.rows].T @ y[fold.rows] for fold in x.splits]
     total, sums = torch.stack(inner).sum(dim=0), y.sum(dim=0)
     residual, spread, correlations = 0.0, 0.0, []
-    for split, own in zip(x.splits, inner, strict=True):
-        held_out = y[split.rows]
+    for fold, own in zip(x.splits, inner, strict=True):
+        held_out = y[fold.rows]
         count = len(y) - len(held_out)
         mean = (sums - held_out.sum(dim=0)) / count
-        cross = split.right.T @ (total - own - count * torch.outer(split.mean, mean))
+        cross = fold.right.T @ (total - own - count * torch.outer(fold.mean, mean))
         held_out = held_out - mean
         variance = float((y - mean).square().sum() - held_out.square().sum())
-        predicted = split.coordinates @ (
-            cross / (split.values.square() + ridge_penalty(split.values, cross, variance, count))[:, None]
+        predicted = fold.coordinates @ (
+            cross / (fold.values.square() + ridge_penalty(fold.values, cross, variance, count))[:, None]
         )
         residual += float((held_out - predicted).square().sum())
         spread += float(held_out.square().sum())
