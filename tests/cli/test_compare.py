@@ -72,6 +72,18 @@ def test_a_run_is_found_by_its_id(invoke: Invoke, ran: Path) -> None:
     assert "identity" in result.stdout
 
 
+def test_a_changed_digit_in_a_stored_run_is_refused(invoke: Invoke, ran: Path, tmp_path: Path) -> None:
+    (stored,) = (ran / "store" / "runs").glob("*.json")
+    damaged, formatted = tmp_path / "damaged.json", tmp_path / "formatted.json"
+    damaged.write_text(stored.read_text().replace('"comparisons": 3', '"comparisons": 4').replace(": 1.0", ": 0.9"))
+    assert damaged.read_text() != stored.read_text()
+    formatted.write_text(json.dumps(json.loads(stored.read_text())))
+    assert invoke("compare", stored, formatted).exit_code == ExitCode.OK
+    result = invoke("compare", stored, damaged)
+    assert result.exit_code == ExitCode.USAGE
+    assert result.stderr == f"error: {damaged}: not the document of a run: fails its checksum\n"
+
+
 def test_two_metrics_of_one_run(invoke: Invoke, ran: Path) -> None:
     result = invoke("compare", ran / "run.json", ran / "run.json", "-m", "cka", "--against", "procrustes", "--json")
     assert {(one["metric"], one["other"]) for one in json.loads(result.stdout)["differences"]} == {

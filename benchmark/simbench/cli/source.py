@@ -61,9 +61,12 @@ def place_of(source: str, store: Path | None = None) -> Path:
 def board_and_document(path: Path) -> tuple[Board, dict[str, Any]]:
     """Read the JSON document of a run or of a published leaderboard; raise `SimbenchError` if the file is none."""
     from simbench.board.document import from_document
+    from simbench.results.sealed import is_sealed, unseal
 
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        document = json.loads(unseal(raw) if is_sealed(raw) else raw)
+        document.pop("sha256", None)  # of a document of the store that was formatted anew
         return from_document(document), document
     except (ValueError, AttributeError) as error:
         raise SimbenchError(f"{path}: not the document of a run: {error}") from None

@@ -211,9 +211,9 @@ class Store:
         return None
 
     def write_run(self, run_id: str, document: dict[str, Any]) -> Path:
-        """Store the results of a run under its id."""
+        """Store the results of a run under its id, with their checksum."""
         path = self.make_room(self.root / "runs" / f"{run_id}.json")
-        write_text(path, pydantic_core.to_json(document, indent=1).decode())
+        write_text(path, seal(pydantic_core.to_json(document, indent=1)).decode())
         return path
 
     def write_provenance(self, facts: Mapping[str, Any]) -> str:
