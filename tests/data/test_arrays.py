@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simbench.data.dataset import load_dataset
+from simbench.data.dataset import Outline, load_dataset
 from simbench.errors import SimbenchError
+from simbench.registry import DATASETS
 
 WHOLE = {
     "train_inputs": np.arange(12.0).reshape(4, 3),
@@ -64,3 +65,13 @@ def test_a_file_that_is_no_npz_is_named(tmp_path: Path) -> None:
     path.write_text("not an archive")
     with pytest.raises(SimbenchError, match="not an npz file"):
         load_dataset("arrays", {"path": str(path)}, tmp_path)
+
+
+def test_the_outline_is_known_from_the_headers(tmp_path: Path) -> None:
+    assert DATASETS.get("arrays").outline(saved(tmp_path)) == Outline((3,), train=4, test=2)
+
+
+@pytest.mark.parametrize("changed", [{"test_inputs": None}, {"test_inputs": np.zeros((2, 5))}])
+def test_a_file_that_is_refused_later_has_no_outline(changed: dict[str, Any], tmp_path: Path) -> None:
+    assert DATASETS.get("arrays").outline(saved(tmp_path, **changed)) is None
+    assert DATASETS.get("arrays").outline({"path": str(tmp_path / "absent.npz")}) is None

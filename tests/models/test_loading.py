@@ -15,6 +15,7 @@ from torch.nn import functional
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architecture import architecture
 from simbench.models.loading import (
+    check_source,
     find_loader,
     has_published_weights,
     load_pretrained,
@@ -44,7 +45,7 @@ def save(weights: Any, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".PT"])
 def test_a_state_dict_is_loaded(trained_mlp: Trained, images: Tensor, tmp_path: Path, suffix: str) -> None:
     model = load_mlp(save(weights_of(trained_mlp), tmp_path / f"weights{suffix}"))
     assert torch.equal(model.logits(images), trained_mlp.model.logits(images))
@@ -100,6 +101,58 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
 def test_a_file_without_a_state_dict_is_named(tmp_path: Path) -> None:
     assert "holds no state dict" in message_of(save([1, 2], tmp_path / "list.pt"))
+
+
+def test_what_is_no_file_of_pytorch_is_not_said_to_hold_more(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.ckpt").write_bytes(b"of another program")
+    assert "is damaged or no file of weights that PyTorch wrote" in message_of(tmp_path / "checkpoint.ckpt")
+
+
+def test_a_suffix_that_no_loader_reads_is_the_trouble(trained_mlp: Trained, tmp_path: Path) -> None:
+    message = message_of(save(weights_of(trained_mlp), tmp_path / "weights.model"))
+    assert message.startswith("load: no loader reads files with the suffix of ")
+    assert message.endswith("valid: .safetensors, .pt, .pth, .ckpt, .bin")
+
+
+def test_a_suffix_that_programs_share_is_for_a_loader_that_was_installed() -> None:
+    with LOADERS.isolated():
+        loader("other", suffixes={".bin", ".pt"}, version=1)(lambda *_: nn.Identity())
+        chosen = [find_loader(f"w{suffix}", "mlp") for suffix in (".bin", ".pt")]
+    assert [each and each.name for each in chosen] == ["other", "state_dict"]
+
+
+def refusal(load: Path | str, name: str = "mlp") -> str | None:
+    architecture = ARCHITECTURES.get(name)
+    try:
+        check_source(str(load), architecture, architecture.outline((1, 8, 8), width=64) if name == "mlp" else None)
+    except SimbenchError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".bin"])
+def test_what_can_be_loaded_is_seen_without_reading_it(trained_mlp: Trained, tmp_path: Path, suffix: str) -> None:
+    assert refusal(save(weights_of(trained_mlp), tmp_path / f"w{suffix}")) is None
+    other = {f"x.{key}": tensor for key, tensor in weights_of(trained_mlp).items()}
+    assert "does not fit mlp" in str(refusal(save(other, tmp_path / f"other{suffix}")))
+
+
+def test_files_in_the_old_format_of_pytorch_are_seen(trained_mlp: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save(weights_of(trained_mlp), path, _use_new_zipfile_serialization=False)
+    assert refusal(path) is None
+
+
+def test_what_cannot_be_loaded_is_said_as_by_loading(tmp_path: Path) -> None:
+    save([1, 2], tmp_path / "list.pt")
+    (tmp_path / "weights.model").write_bytes(b"")
+    for load in (tmp_path / "absent.pt", tmp_path / "list.pt", tmp_path / "weights.model", "DEFAULT", "runs/last"):
+        assert refusal(load) == message_of(load)
+
+
+def test_names_of_published_weights_and_hashes_are_left_to_the_run() -> None:
+    assert refusal("DEFAULT", "torchvision") is None
+    assert refusal("0" * 64) is None
 
 
 def test_names_of_weights_are_for_torchvision_only() -> None:

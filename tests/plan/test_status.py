@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, make_plan
-from simbench.plan.status import plan_status
+from simbench.plan.status import PlanStatus, plan_status
+from simbench.registry import ARCHITECTURES
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.suite.schema import Suite
@@ -89,10 +91,50 @@ def test_a_model_that_failed_says_why(small: Plan, store: Store) -> None:
     assert (status.state, status.why) == ("failed", "failed last time: the loss became infinite")
 
 
-def test_a_model_that_is_loaded_needs_no_making(suite_with: SuiteWith, plain: Metric, store: Store) -> None:
-    suite = suite_with(("train: {dataset: digits, epochs: 2, learning_rate: 0.01}", "load: /weights.pt"))
-    status = plan_status(make_plan(suite, [plain], ["same"]), store)
-    assert {(model.state, model.why) for model in status.models} == {("cached", "loaded from /weights.pt")}
+def loading(suite_with: SuiteWith, plain: Metric, store: Store, load: str, *changes: tuple[str, str]) -> PlanStatus:
+    trained = "train: {dataset: digits, epochs: 2, learning_rate: 0.01}"
+    suite = suite_with((trained, f"load: {load}"), *changes)
+    return plan_status(make_plan(suite, [plain], ["same"]), store)
+
+
+ONE_SEED = ("seeds: [0, 1, 2]", "seeds: [0]")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A file of weights that fit the suite's network."""
+    network = ARCHITECTURES.get("mlp").build((1, 8, 8), 10, width=8, depth=3)
+    torch.save(network.state_dict(), tmp_path / "weights.ckpt")
+    return tmp_path / "weights.ckpt"
+
+
+def test_a_model_that_is_loaded_needs_no_making(
+    suite_with: SuiteWith, plain: Metric, store: Store, weights: Path
+) -> None:
+    status = loading(suite_with, plain, store, str(weights), ONE_SEED)
+    assert {(model.state, model.why) for model in status.models} == {("cached", f"loaded from {weights}")}
+    assert status.problems == ()
+
+
+def test_a_file_that_is_not_there_is_not_cached(suite_with: SuiteWith, plain: Metric, store: Store) -> None:
+    status = loading(suite_with, plain, store, "/weights.pt", ONE_SEED)
+    assert {(model.state, model.why) for model in status.models} == {("missing", "no such file: /weights.pt")}
+    assert status.to_dict()["problems"] == ["models.net.load: no such file: /weights.pt"]
+
+
+def test_weights_of_another_network_are_not_cached(
+    suite_with: SuiteWith, plain: Metric, store: Store, weights: Path
+) -> None:
+    status = loading(suite_with, plain, store, str(weights), ONE_SEED, ("depth: 3", "depth: 4"))
+    (model,) = status.models
+    assert model.state == "failed"
+    assert model.why.startswith(f'{weights} does not fit mlp: 5 keys missing (first "block4.')
+
+
+def test_seeds_of_one_file_are_copies(suite_with: SuiteWith, plain: Metric, store: Store, weights: Path) -> None:
+    status = loading(suite_with, plain, store, str(weights))
+    (problem,) = status.problems
+    assert problem.startswith("models.net.seeds: `load` gives all 3 seeds the same weights")
 
 
 def test_synthetic_models_are_not_listed(suite_with: SuiteWith, plain: Metric, store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simbench.cli.options import JsonOption
-from simbench.errors import ExitCode, SimbenchError, UnknownNameError
+from simbench.errors import ExitCode, SimbenchError, SuiteError, UnknownNameError
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -68,11 +68,15 @@ def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
 
 
 def _suite_as_json(suite: Suite) -> dict[str, Any]:
+    from simbench.plan.obtainable import all_problems
     from simbench.plan.plan import check_plan
     from simbench.plan.suite_metrics import gather_metrics
 
     metrics = [choice.name for choice in suite.metrics]
     unasked = check_plan(suite, gather_metrics(suite))
+    problems = all_problems(suite)
+    if problems:
+        raise SuiteError(problems)
     return {
         "suite": suite.suite,
         "version": suite.version,

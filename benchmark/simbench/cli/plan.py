@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from simbench.cli.options import JsonOption, MetricOption, OnlyOption, StoreOption, SuiteArgument, SuiteMetricsOption
+from simbench.errors import ExitCode
 
 if TYPE_CHECKING:
     from simbench.plan.plan import Plan
@@ -30,10 +33,14 @@ def command(
         status = plan_status(plan, read_store(store))
     if json:
         print_json(_document(plan, status))
-        return
-    console = results_console()
-    for table in _tables(plan, status):
-        console.print(table)
+    else:
+        console = results_console()
+        for table in _tables(plan, status):
+            console.print(table)
+    for problem in status.problems:
+        typer.echo(f"error: {problem}", err=True)
+    if status.problems:
+        raise typer.Exit(int(ExitCode.USAGE))
 
 
 def _document(plan: Plan, status: PlanStatus) -> dict[str, Any]:

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from simbench.data.dataset import Dataset, Split, dataset, existing_file
+from simbench.data.dataset import Dataset, Outline, Split, dataset, existing_file
 from simbench.errors import SimbenchError, suggestion
+from simbench.files import from_home
 
 KEYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 
 
-@dataset("arrays", version=1, files=["path"])
+def _outline(*, path: str) -> Outline | None:
+    """Return the outline of a file from the headers of its arrays; None if it has none that can be read."""
+    try:
+        with zipfile.ZipFile(from_home(path)) as archive:
+            shapes = {key: _shape_in(archive, f"{key}.npy") for key in KEYS[::2]}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+    train, test = shapes.values()
+    return Outline(train[1:], train[0], test[0]) if len(train) > 1 and train[1:] == test[1:] else None
+
+
+def _shape_in(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, _ = read(file)
+        return shape
+
+
+@dataset("arrays", version=1, files=["path"], outline=_outline)
 def arrays(cache: Path, *, path: str) -> Dataset:
     """Load the arrays train_inputs, train_targets, test_inputs and test_targets from the npz file at `path`.
 

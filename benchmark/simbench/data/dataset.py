@@ -121,7 +121,7 @@ class DatasetSource(Registered):
     """
 
     files: frozenset[str] = frozenset()
-    outlined: Outline | Callable[..., Outline] | None = None
+    outlined: Outline | Callable[..., Outline | None] | None = None
 
     def outline(self, parameters: Mapping[str, Any]) -> Outline | None:
         """Return the outline of the dataset without loading it; None if it is unknown."""
@@ -146,7 +146,7 @@ def dataset(
     *,
     version: int | None = None,
     files: Collection[str] = (),
-    outline: Outline | Callable[..., Outline] | None = None,
+    outline: Outline | Callable[..., Outline | None] | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(cache: Path, *, parameters) -> Dataset`, and return it unchanged.
 

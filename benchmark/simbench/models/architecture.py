@@ -56,6 +56,14 @@ class Architecture(Registered):
                 return False
         return True
 
+    def outline(self, input_shape: tuple[int, ...], /, **parameters: Any) -> nn.Module | None:
+        """Return the network without weights, with a head of two labels; None where it cannot be built so."""
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            try:
+                return self.build(input_shape, 2, **parameters)
+            except Exception:  # somebody else's network may raise anything; a run will say what
+                return None
+
     def layers(self, **parameters: Any) -> tuple[str, ...] | None:
         """Return the layers that are read unless a suite lists others, in order; None when unknown."""
         if self.layer_names is None:

@@ -7,15 +7,16 @@ architecture. Importing this module imports no torch: suites are planned from th
 from __future__ import annotations
 
 import hashlib
-import pickle
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from simbench.errors import SimbenchError, suggestion
+from simbench.errors import SimbenchError
 from simbench.files import file_digest, from_home, is_file
 from simbench.lazy import lazy_import
+from simbench.models.weight_files import FILE_SUFFIXES, check_names, fit_into, read_weights
 from simbench.registry import LOADERS, Registered, origin_of
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-FILE_SUFFIXES = (".safetensors", ".pt", ".pth")
-# Keys under which training scripts commonly put the state dict in a checkpoint.
-CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
+# Suffixes that files of many programs have: a loader that was installed for one of them comes before the built-in one.
+SHARED_SUFFIXES = (".ckpt", ".bin")
 # The version of a loader that is no part of a model's key: the file, or the name of the weights, says all.
 OF_NO_KEY = 0
 DIGEST = re.compile("[0-9a-f]{64}")
@@ -49,7 +49,7 @@ class Loader(Registered):
 
     def reads(self, load: str, architecture: str) -> bool:
         """Tell whether these weights are for this loader."""
-        return load.endswith(self.suffixes) or architecture in self.architectures
+        return load.lower().endswith(self.suffixes) or architecture in self.architectures
 
 
 F = TypeVar("F", bound="Callable[..., nn.Module]")
@@ -90,8 +90,8 @@ def load_pretrained(
     """Return a model with the weights that a suite's `load` names.
 
     Args:
-        load: the path of a file that a loader reads, such as a `.safetensors`, `.pt` or `.pth` file that holds a state
-            dict; or the name of weights of an architecture, such as torchvision's (`DEFAULT`, `IMAGENET1K_V1`).
+        load: the path of a file that a loader reads, such as a `.safetensors` or `.pt` file of a state dict; or the
+            name of weights of an architecture, such as torchvision's (`DEFAULT`, `IMAGENET1K_V1`).
         architecture: the architecture that the weights belong to.
         parameters: its parameters.
         input_shape: shape of one input.
@@ -103,19 +103,52 @@ def load_pretrained(
     """
     from simbench.models.model import Model
 
-    chosen = find_loader(load, architecture.name)
-    if chosen is None:
-        suffixes = ", ".join(suffix for _, each in LOADERS for suffix in each.suffixes)
-        named = ", ".join(sorted(name for _, each in LOADERS for name in each.architectures))
-        raise SimbenchError(f'load: "{load}" is no file ({suffixes}); names of weights are for architecture {named}')
+    chosen = _loader_of(load, architecture.name)
     network = chosen.function(load, architecture, parameters, input_shape, classes)
     return Model.of(network, architecture, parameters, input_shape, layers)
+
+
+def check_source(load: str, architecture: Architecture, network: nn.Module | None) -> None:
+    """Raise `SimbenchError` if it is plain that `load` cannot be loaded; no weights are read, and none downloaded.
+
+    Args:
+        load: what a suite names.
+        architecture: the architecture that the weights belong to.
+        network: the network without weights, if it could be built, whose names the file's are held against.
+    """
+    if DIGEST.fullmatch(load):  # stands for a file that is not here
+        return
+    chosen = _loader_of(load, architecture.name)
+    if load.lower().endswith(chosen.suffixes) and not is_file(from_home(load)):
+        raise SimbenchError(f"no such file: {load}")
+    if chosen.function is load_state_dict:
+        weights = read_weights(load, outline=True)
+        if network is not None:
+            check_names(network.state_dict(), weights, load, architecture.name)
+
+
+def _loader_of(load: str, architecture: str) -> Loader:
+    """Return the loader of these weights; raise `SimbenchError` that says what there is, if there is none."""
+    chosen = find_loader(load, architecture)
+    suffixes = ", ".join(suffix for _, each in LOADERS for suffix in each.suffixes)
+    if is_file(from_home(load)) and (chosen is None or not load.lower().endswith(chosen.suffixes)):
+        raise SimbenchError(f"load: no loader reads files with the suffix of {load}; valid: {suffixes}")
+    if chosen is None and os.sep in load:
+        raise SimbenchError(f"no such file: {load}")
+    if chosen is None:
+        named = ", ".join(sorted(name for _, each in LOADERS for name in each.architectures))
+        raise SimbenchError(f'load: "{load}" is no file ({suffixes}); names of weights are for architecture {named}')
+    return chosen
 
 
 def find_loader(load: str, architecture: str) -> Loader | None:
     """Return the first loader that reads these weights: by the suffix of a file, else by the architecture."""
     loaders = [each for _, each in LOADERS if each.reads(load, architecture)]
-    return next((each for each in loaders if load.endswith(each.suffixes)), next(iter(loaders), None))
+    by_suffix = [each for each in loaders if load.lower().endswith(each.suffixes)]
+    installed = [each for each in by_suffix if each.function is not load_state_dict]
+    if load.lower().endswith(SHARED_SUFFIXES) and installed:
+        return installed[0]
+    return next(iter(by_suffix or loaders), None)
 
 
 def weights_in_key(load: str, architecture: str) -> str:
@@ -135,7 +168,7 @@ def has_published_weights(load: str, architecture: str) -> bool:
     """Tell whether `load` is a name of weights that anybody can obtain, rather than a file or its hash."""
     chosen = find_loader(load, architecture)
     from_file = DIGEST.fullmatch(load) is not None or is_file(from_home(load))
-    return chosen is not None and not from_file and not load.endswith(chosen.suffixes)
+    return chosen is not None and not from_file and not load.lower().endswith(chosen.suffixes)
 
 
 @loader("state_dict", suffixes=FILE_SUFFIXES, version=OF_NO_KEY)
@@ -146,8 +179,8 @@ def load_state_dict(
     input_shape: tuple[int, ...],
     classes: int,
 ) -> nn.Module:
-    """Load a state dict from a `.safetensors`, `.pt` or `.pth` file."""
-    return with_weights(_read(load), load, architecture, parameters, input_shape, classes)
+    """Load a state dict from a `.safetensors`, `.pt`, `.pth`, `.ckpt` or `.bin` file."""
+    return with_weights(read_weights(load), load, architecture, parameters, input_shape, classes)
 
 
 @loader("torchvision", architectures={"torchvision"}, version=OF_NO_KEY)
@@ -175,59 +208,5 @@ def with_weights(
     """Build the network and put a state dict into it; raise `SimbenchError` that says what does not fit."""
     with torch.random.fork_rng(devices=[]):
         network = architecture.build(input_shape, classes, **parameters)
-    _fit_into(network, weights, load, architecture.name)
+    fit_into(network, weights, load, architecture.name)
     return network
-
-
-def _read(load: str) -> dict[str, Tensor]:
-    """Read the state dict in a file, out of the checkpoint in which a training script may have put it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = from_home(load)
-    if not is_file(path):
-        raise SimbenchError(f"no such file: {load}")
-    try:
-        stored: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except pickle.UnpicklingError:
-        raise SimbenchError(
-            f"{load} holds more than tensors, which is not loaded for safety: save the network's state_dict() alone"
-        ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise SimbenchError(f"{load} is damaged or no file of weights: {_one_line(error)}") from None
-    for key in CHECKPOINT_KEYS:
-        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
-            stored = stored[key]
-    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
-        raise SimbenchError(f"{load} holds no state dict: save the network's state_dict()")
-    return stored
-
-
-def _fit_into(network: nn.Module, weights: Mapping[str, Tensor], load: str, name: str) -> None:
-    """Load the weights; raise `SimbenchError` that says in one line what does not fit."""
-    own = network.state_dict()
-    # counters of batch norms are missing from old files and play no part in eval mode
-    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in weights if key not in own]
-    if missing or unexpected:
-        problems = []
-        if missing:
-            nearest = suggestion(missing[0], unexpected) if unexpected else ""
-            problems.append(f'{len(missing)} keys missing (first "{missing[0]}"{nearest})')
-        if unexpected:
-            problems.append(f'{len(unexpected)} unexpected (first "{unexpected[0]}")')
-        raise SimbenchError(f"{load} does not fit {name}: {', '.join(problems)}")
-    for key, tensor in weights.items():
-        if tensor.shape != own[key].shape:
-            raise SimbenchError(
-                f"{load} does not fit {name}: {key} has shape {tuple(tensor.shape)}, needed {tuple(own[key].shape)}"
-            )
-    network.load_state_dict(weights, strict=False)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

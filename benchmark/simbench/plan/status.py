@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from simbench.files import from_home, is_file
 from simbench.models.model_record import CorruptError, read_record
+from simbench.plan.obtainable import all_problems, source_problems
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
@@ -43,6 +45,8 @@ class PlanStatus:
     models: tuple[ItemStatus, ...]
     activations: Counter[str]
     metrics: tuple[MetricStatus, ...]
+    problems: tuple[str, ...] = ()
+    """A line for everything that keeps models from being obtained, or layers from being read."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as plain data."""
@@ -50,24 +54,36 @@ class PlanStatus:
             "models": [vars(model) for model in self.models],
             "activations": {"cached": self.activations["cached"], "missing": self.activations["missing"]},
             "metrics": [vars(metric) for metric in self.metrics],
+            **({"problems": list(self.problems)} if self.problems else {}),
         }
 
 
 def plan_status(plan: Plan, store: Store) -> PlanStatus:
     """Look up every artifact of a plan."""
-    models = tuple(model_status(model, store) for model in plan.models.values() if model.spec is not None)
+    sources = source_problems(plan.suite)
+    models = tuple(
+        model_status(model, store, sources.get(model.ref.group))
+        for model in plan.models.values()
+        if model.spec is not None
+    )
     activations = Counter("cached" if store.activations(key).is_file() else "missing" for key in plan.activations)
     metrics = tuple(
         metric_status(planned.metric.label, planned.scores, store.scores(planned.metric.identity))
         for planned in plan.metrics
     )
-    return PlanStatus(models, activations, metrics)
+    return PlanStatus(models, activations, metrics, tuple(all_problems(plan.suite, sources)))
 
 
-def model_status(model: PlannedModel, store: Store) -> ItemStatus:
-    """Return the status of a model; one that is loaded from a file is never in the store, and counts as cached."""
+def model_status(model: PlannedModel, store: Store, problem: str | None = None) -> ItemStatus:
+    """Return the status of a model; one that is loaded from a file is never in the store, and counts as cached.
+
+    Unless it cannot be loaded, for which `problem` is the reason.
+    """
     name, key = str(model.ref), model.key
     if model.spec is not None and model.spec.load is not None:
+        if problem is not None:
+            state: State = "failed" if is_file(from_home(model.spec.load)) else "missing"
+            return ItemStatus(name, key, state, problem)
         return ItemStatus(name, key, "cached", f"loaded from {model.spec.load}")
     if store.has_model(key):
         try:

@@ -158,7 +158,10 @@ def run(
             steps = Steps(plan, place, running, listen, chosen, provenance, memory_limit or DEFAULT)
             missing = steps.missing_scores(force=force)
             steps.prepare(missing, facts)
+            steps.refuse_copies()
             trained, failed_models = steps.obtain_models(missing)
+            if trained:
+                steps.refuse_copies()
             unavailable = steps.extract(missing, failed_models)
             scored = steps.score(missing, unavailable)
         except BaseException:

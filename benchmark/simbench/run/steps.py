@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from simbench.errors import StorageError
+from simbench.errors import SimbenchError, StorageError
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.metric import Metric, Score
 from simbench.models.checkpoint import verified
-from simbench.models.model_record import CorruptError
+from simbench.models.model_record import CorruptError, read_record
+from simbench.plan.obtainable import copy_problems
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
 from simbench.references import Comparison, ModelRef, RepresentationRef
 from simbench.representations.storage import DamagedError, read_activations
@@ -102,6 +103,26 @@ class Steps:
                     self.store.record_failure("models", model.key, outcome.reason)
         self.listener(StageFinished("models", len(failed)))
         return len(missing) - len(failed), failed
+
+    def refuse_copies(self) -> None:
+        """Raise `SimbenchError` if two members of a group have the same weights: they are one network."""
+        for group, problem in copy_problems(self.plan.suite).items():
+            if any(model.ref.group == group for model in self.plan.models.values()):
+                raise SimbenchError(f"models.{group}.seeds: {problem}")
+        members: dict[tuple[str, str], ModelRef] = {}
+        for model in self.plan.models.values():
+            if model.spec is None or model.spec.train is None or not self.store.has_model(model.key):
+                continue
+            try:
+                digest = read_record(self.store.model(model.key), model.key).weights_sha256
+            except CorruptError:  # was reported where it was needed, and is trained again
+                continue
+            same = members.setdefault((model.ref.group, digest), model.ref)
+            if same != model.ref:
+                raise SimbenchError(
+                    f"{same} and {model.ref} have the same weights, and the members of a group are different networks: "
+                    "the architecture does not heed the seed; leave one of them out"
+                )
 
     def extract(self, missing: Missing, failed_models: Mapping[ModelRef, str]) -> dict[Place, Score]:
         """Store the activations that are missing; return those that are unavailable, each with a skip or an error."""

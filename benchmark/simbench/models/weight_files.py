@@ -1,0 +1,112 @@
+"""Files of weights: the state dict in a file that a training script wrote. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simbench.errors import SimbenchError, suggestion
+from simbench.files import from_home, is_file
+from simbench.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = lazy_import("torch")
+
+FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+# Keys under which training scripts commonly put the state dict in a checkpoint.
+CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
+
+
+def read_weights(load: str, *, outline: bool = False) -> dict[str, Tensor]:
+    """Read the state dict in a file, out of the checkpoint in which a training script may have put it.
+
+    Args:
+        load: the path.
+        outline: whether names and shapes will do; the tensors then have no content, and little of the file is read.
+
+    Raises:
+        SimbenchError: there is no such file, or it holds no state dict, or more than tensors.
+    """
+    from safetensors import SafetensorError
+
+    path = from_home(load)
+    if not is_file(path):
+        raise SimbenchError(f"no such file: {load}")
+    try:
+        stored = _read_safetensors(path, outline) if path.suffix == ".safetensors" else _read_torch(path, outline)
+    except pickle.UnpicklingError:
+        if not _is_torch(path):
+            raise SimbenchError(f"{load} is damaged or no file of weights that PyTorch wrote") from None
+        raise SimbenchError(
+            f"{load} holds more than tensors, which is not loaded for safety: save the network's state_dict() alone"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise SimbenchError(f"{load} is damaged or no file of weights: {_one_line(error)}") from None
+    for key in CHECKPOINT_KEYS:
+        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
+            stored = stored[key]
+    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
+        raise SimbenchError(f"{load} holds no state dict: save the network's state_dict()")
+    return stored
+
+
+def _is_torch(path: Path) -> bool:
+    """Return whether a file begins as those that `torch.save` writes: as an archive, or as a pickle."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return start[:1] == b"\x80" or start == b"PK"
+
+
+def _read_safetensors(path: Path, outline: bool) -> Any:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    if not outline:
+        return load_file(path)
+    with safe_open(path, framework="pt") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+
+
+def _read_torch(path: Path, outline: bool) -> Any:
+    if not outline:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # only the archives of today's PyTorch can be mapped into memory
+    return torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
+def fit_into(network: nn.Module, weights: Mapping[str, Tensor], load: str, name: str) -> None:
+    """Load the weights; raise `SimbenchError` that says in one line what does not fit."""
+    own = network.state_dict()
+    check_names(own, weights, load, name)
+    for key, tensor in weights.items():
+        if tensor.shape != own[key].shape:
+            raise SimbenchError(
+                f"{load} does not fit {name}: {key} has shape {tuple(tensor.shape)}, needed {tuple(own[key].shape)}"
+            )
+    network.load_state_dict(weights, strict=False)
+
+
+def check_names(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], load: str, name: str) -> None:
+    """Raise `SimbenchError` that says in one line which weights are missing or unexpected, if any are."""
+    # counters of batch norms are missing from old files and play no part in eval mode
+    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in weights if key not in own]
+    if missing or unexpected:
+        problems = []
+        if missing:
+            nearest = suggestion(missing[0], unexpected) if unexpected else ""
+            problems.append(f'{len(missing)} keys missing (first "{missing[0]}"{nearest})')
+        if unexpected:
+            problems.append(f'{len(unexpected)} unexpected (first "{unexpected[0]}")')
+        raise SimbenchError(f"{load} does not fit {name}: {', '.join(problems)}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,106 @@
+"""`check` and `plan` look at files of weights and at names of layers, and refuse copies in a group."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from simbench.errors import ExitCode
+from simbench.registry import ARCHITECTURES
+
+
+@pytest.fixture(autouse=True)
+def own_architectures():
+    """Every test leaves no architecture behind."""
+    with ARCHITECTURES.isolated():
+        yield
+
+
+SUITE = """\
+suite: loading
+version: 1
+probe: {{dataset: digits, inputs: 60, fit: {{inputs: 60}}}}
+models:
+  a: {{architecture: {{name: mlp, width: 8}}, load: {load}{more}}}
+metrics: [cka]
+tests:
+  - {{id: identity, kind: identity, models: [a]}}
+"""
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Weights under many names: plain ones, those of another network, and what holds none."""
+    network = ARCHITECTURES.get("mlp").build((1, 8, 8), 10, width=8)
+    for name in ("w.pt", "w.ckpt", "pytorch_model.bin", "w.weights"):
+        torch.save(network.state_dict(), tmp_path / name)
+    torch.save({"weight": network.get_parameter("head.weight")}, tmp_path / "head.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+
+
+def written(tmp_path, load, more=""):
+    (tmp_path / "suite.yaml").write_text(SUITE.format(load=load, more=more))
+    return "suite.yaml"
+
+
+@pytest.mark.parametrize("load", ["w.pt", "./w.ckpt", "pytorch_model.bin"])
+def test_what_can_be_loaded_is_valid_and_cached(invoke, weights, tmp_path, load):
+    suite = written(tmp_path, load)
+    assert invoke("check", suite).exit_code == 0
+    done = invoke("plan", suite, "--json")
+    assert done.exit_code == 0
+    assert [model["state"] for model in json.loads(done.stdout)["models"]] == ["cached"]
+
+
+@pytest.mark.parametrize(
+    ("load", "state", "said"),
+    [
+        ("./nosuch.pt", "missing", "no such file: ./nosuch.pt"),
+        ("runs/last", "missing", "no such file: runs/last"),
+        ("DEFAULT", "missing", '"DEFAULT" is no file (.safetensors, .pt, .pth, .ckpt, .bin'),
+        ("w.weights", "failed", "no loader reads files with the suffix of"),
+        ("head.pt", "failed", "does not fit mlp"),
+        ("list.pt", "failed", "holds no state dict"),
+        ("text.pt", "failed", "is damaged or no file of weights"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named_and_not_cached(invoke, weights, tmp_path, load, state, said):
+    suite = written(tmp_path, load)
+    checked = invoke("check", suite)
+    assert checked.exit_code == ExitCode.USAGE
+    assert checked.stderr.startswith("error: models.a.load: ")
+    assert said in checked.stderr
+    assert checked.stderr.count("\n") == 1
+    planned = invoke("plan", suite, "--json")
+    assert planned.exit_code == ExitCode.USAGE
+    (model,) = json.loads(planned.stdout)["models"]
+    assert model["state"] == state
+    assert said in model["why"]
+    assert said in invoke("plan", suite).stderr
+
+
+@pytest.mark.parametrize("verb", ["check", "plan"])
+def test_seeds_of_one_file_are_refused(invoke, weights, tmp_path, verb):
+    done = invoke(verb, written(tmp_path, "w.pt", ", seeds: [0, 1, 2]"))
+    assert done.exit_code == ExitCode.USAGE
+    assert "models.a.seeds: `load` gives all 3 seeds the same weights" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["check", "plan"])
+def test_a_layer_that_a_network_does_not_have_is_named(invoke, tmp_path, verb):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\nfrom simbench.models.architecture import architecture\n"
+        "@architecture('own')\ndef own(input_shape, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Linear(8, classes))\n"
+    )
+    text = SUITE.format(load="x.pt", more=", layers: ['1', fc]").replace("{name: mlp, width: 8}", "own")
+    text = text.replace("load: x.pt", "train: {dataset: digits, epochs: 0}").replace(
+        "probe:", "plugins: [nets.py]\nprobe:"
+    )
+    (tmp_path / "suite.yaml").write_text(text)
+    done = invoke(verb, "suite.yaml")
+    assert done.exit_code == ExitCode.USAGE
+    assert 'models.a.layers: unknown layer of own "fc"; valid: 0, 1, 2' in done.stderr
