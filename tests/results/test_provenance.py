@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simbench.results.provenance import collect, identifier, made_with
+from simbench.results.provenance import collect, committed_hashes, identifier, made_with
 
 FACTS = {"python": "3.11", "versions": {"torch": "2.4", "numpy": "1.26"}, "jobs": 2}
 
@@ -70,3 +71,18 @@ def test_a_checkout_of_something_else_says_nothing_of_simbench(
     assert made_with().keys() == {"simbench"}
     facts = collect(device="cpu", device_name="a cpu", jobs=2, engine="serial")
     assert (facts["commit"], facts["dirty"]) == (None, None)
+
+
+@pytest.mark.process
+def test_the_history_of_a_checkout_has_every_version_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = checkout(tmp_path, "benchmark/simbench")
+    monkeypatch.setattr("simbench.results.provenance.PACKAGE", package)
+    first = (package / "code.py").read_bytes()
+    (package / "code.py").write_bytes(second := b"x = 2\n")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", "-C", str(tmp_path), *identity, "commit", "-qam", "second"], check=True)
+    (package / "code.py").write_bytes(b"x = 3\n")
+    assert committed_hashes("simbench/code.py") == {hashlib.sha256(content).hexdigest() for content in (first, second)}
+    assert committed_hashes("simbench/other.py") == set()
+    monkeypatch.setattr("simbench.results.provenance.PACKAGE", tmp_path / "elsewhere")
+    assert committed_hashes("simbench/code.py") is None

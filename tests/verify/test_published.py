@@ -72,6 +72,18 @@ def test_a_page_that_another_build_of_zlib_packed_is_the_same_page(published: Pa
     assert verify(published).exit_code == ExitCode.OK
 
 
+def test_a_file_that_no_board_has_is_named(published: Path) -> None:
+    (published / "models").mkdir()
+    (published / "models" / "more.csv").write_text("of whatever")
+    (published / ".hidden").write_text("of whatever")
+    (published / "link.csv").symlink_to(published / "leaderboard.csv")
+    report = verify(published)
+    assert [str(finding) for step in report.steps for finding in step.findings] == [
+        f"document: {name}: is not part of a published board" for name in (".hidden", "link.csv", "models/more.csv")
+    ]
+    assert report.exit_code == ExitCode.VERDICT_FAILED
+
+
 def test_a_missing_table_is_named(published: Path) -> None:
     (published / "index.html").unlink()
     report = verify(published)

@@ -175,3 +175,44 @@ def test_a_suite_under_the_name_of_a_shipped_one_is_compared_with_it(
 def test_a_file_that_the_manifest_does_not_name_is_found(files: Files, check: Check) -> None:
     extra = {**files, "models/abc/model.json": b"{}"}
     assert [str(one) for one in findings(check(extra))] == ["checksum: models/abc/model.json: is not in the manifest"]
+
+
+def with_source(files: Files, label: str, **source: Any) -> Files:
+    def change(metrics: list[dict[str, Any]]) -> None:
+        next(metric for metric in metrics if metric["label"] == label)["source"].update(source)
+
+    return edited(files, "metrics.json", change)
+
+
+def test_a_swapped_hash_of_a_built_in_source_is_found(files: Files, check: Check) -> None:
+    (finding,) = findings(check(with_source(files, "cka", sha256="0" * 64)))
+    assert str(finding).startswith("metric: cka.source: simbench/metrics/cka/")
+    assert ", sha256 0000000000000000: " in str(finding)
+
+
+def test_a_swapped_hash_of_code_that_is_given_is_found(files: Files, check: Check, made: Any) -> None:
+    assert findings(check(files, metrics=[str(made.own)])) == []
+    (finding,) = findings(check(with_source(files, "own", sha256="0" * 64), metrics=[str(made.own)]))
+    assert finding.where == "own.source"
+
+
+def test_the_source_of_another_commit_is_said_and_no_fault(
+    files: Files, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simbench.verify.sources.committed_hashes", lambda file: {"0" * 64})
+    report = check(with_source(files, "cka", sha256="0" * 64))
+    assert findings(report) == []
+    assert report.remarks[0].endswith("is that of another commit of simbench than the one here")
+    (finding,) = findings(check(with_source(files, "cka", sha256="1" * 64)))
+    assert finding.note.endswith("that of no commit that is here")
+
+
+def test_the_source_of_another_release_cannot_be_told_without_a_checkout(
+    files: Files, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simbench.verify.sources.committed_hashes", lambda file: None)
+    report = check(with_source(files, "cka", sha256="0" * 64, package="simbench-leaderboard 99"))
+    assert findings(report) == []
+    assert "nothing here has that release" in report.remarks[0]
+    (finding,) = findings(check(with_source(files, "cka", sha256="0" * 64)))
+    assert ": the code here has sha256 " in finding.note

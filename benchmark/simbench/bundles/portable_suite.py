@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import PurePath
@@ -11,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from simbench.bounds import MOST_INPUTS, MOST_LAYERS
-from simbench.bundles.archive import SUITE, BadBundleError
+from simbench.bundles.archive import SUITE, BadBundleError, sha256
 from simbench.errors import ExitCode, SimbenchError, SuiteError
 from simbench.metrics.metric import Metric
 from simbench.models.loading import has_published_weights, weights_in_key
@@ -118,9 +119,17 @@ def read_suite(content: bytes) -> Suite:
 
 def suite_differences(left: Suite, right: Suite) -> list[str]:
     """Return the places in which two suites differ, but for metrics and plugins, which decide no verdict."""
-    keep = {name for name in Suite.model_fields if name not in ("metrics", "plugins", "about")}
-    first, second = suite_data(left), suite_data(right)
-    return sorted(place for name in keep for place in _differences(name, first[name], second[name]))
+    first, second = _deciding(left), _deciding(right)
+    return sorted(place for name in first for place in _differences(name, first[name], second[name]))
+
+
+def suite_digest(suite: Suite) -> str:
+    """Return the checksum of all of a suite that decides verdicts: two suites have the same if they do not differ."""
+    return sha256(json.dumps(_deciding(suite), sort_keys=True).encode())
+
+
+def _deciding(suite: Suite) -> dict[str, Any]:
+    return {name: value for name, value in suite_data(suite).items() if name not in ("metrics", "plugins", "about")}
 
 
 def _differences(place: str, left: Any, right: Any) -> list[str]:

@@ -51,6 +51,21 @@ def made_with() -> dict[str, Any]:
     return facts
 
 
+def committed_hashes(file: str) -> set[str] | None:
+    """Return the SHA-256 of a source file of the package (`simbench/…`) in every commit that is here.
+
+    None without a checkout of simbench, or with one that has no history.
+    """
+    path = f":/{IN_CHECKOUT.parent.as_posix()}/{file}"
+    history = _git("log", "--all", "--format=", "--raw", "--no-abbrev", "--no-renames", "--", path)
+    if history is None or _git("rev-parse", "--is-shallow-repository") != "false":
+        return None
+    # ":100644 100644 <blob before> <blob after> M\t<path>"
+    blobs = {line.split()[3] for line in history.splitlines() if line.startswith(":")}
+    contents = (_git_bytes("cat-file", "blob", blob) for blob in blobs if blob.strip("0"))
+    return {hashlib.sha256(content).hexdigest() for content in contents if content is not None}
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -59,6 +74,12 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
+    """Return git's answer about the checkout that this package runs from, as text."""
+    answer = _git_bytes(*arguments)
+    return None if answer is None else answer.decode().strip()
+
+
+def _git_bytes(*arguments: str) -> bytes | None:
     """Return git's answer about the checkout that this package runs from; None for an installed copy.
 
     A copy inside a checkout of something else, such as a virtual environment in the user's project, is no checkout.
@@ -67,12 +88,10 @@ def _git(*arguments: str) -> str | None:
     if top is None or top / IN_CHECKOUT != PACKAGE:
         return None
     try:
-        done = subprocess.run(
-            ["git", "-C", str(top), *arguments], capture_output=True, text=True, timeout=10, check=False
-        )
+        done = subprocess.run(["git", "-C", str(top), *arguments], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def _dirty() -> bool | None:

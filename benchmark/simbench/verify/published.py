@@ -78,7 +78,8 @@ def check_published(folder: Path, contents: Contents) -> list[Discrepancy]:
         BadBundleError: a published file is too large to be read.
     """
     board, scores = published_board(contents)
-    findings = list(_unlike(folder, rendered(board, scores, csv=(folder / SCORES_CSV).is_file())))
+    expected = rendered(board, scores, csv=(folder / SCORES_CSV).is_file())
+    findings = [*_unlike(folder, expected), *_extra(folder, {*expected, BUNDLE})]
     if any(finding.where == DOCUMENT and not finding.note.startswith("is missing") for finding in findings):
         claimed = parse_json(DOCUMENT, (folder / DOCUMENT).read_bytes())
         if isinstance(claimed, dict) and isinstance(claimed.get("rows"), list):
@@ -97,6 +98,14 @@ def _unlike(folder: Path, expected: Mapping[str, bytes]) -> Iterator[Discrepancy
             yield Discrepancy(
                 "document", name, note="is not what the bundle's scores give (or another version wrote it)"
             )
+
+
+def _extra(folder: Path, expected: Collection[str]) -> Iterator[Discrepancy]:
+    """Name every file that no published board has."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in expected and (path.is_symlink() or not path.is_dir()):
+            yield Discrepancy("document", name, note="is not part of a published board")
 
 
 def _same(path: Path, content: bytes) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from simbench.errors import ExitCode
 from simbench.verify.reproduction import CLASSES, DeviationClass, counted
+from simbench.verify.suite_facts import SuiteFacts
 
 ProofLevel = Literal["claimed", "regraded", "rescored", "reproduced"]
 Status = Literal["verified", "differs", "unchecked", "not asked"]
@@ -27,6 +28,12 @@ PROVES_NOT: dict[ProofLevel, str] = {
     "rescored": "that the models were trained as the suite says, nor the scores outside the sample",
     "reproduced": "the scores outside the sample, nor how they differ within what training again gives",
 }
+# What is in a bundle and follows from nothing else in it, at any level.
+NEVER_PROVED = (
+    "seconds, machine, device and versions of the runs",
+    "the text about the suite",
+    "the simbench that made the board, and the bundles it was merged from",
+)
 HOW: dict[ProofLevel, str] = {"rescored": "--rescore", "reproduced": "--retrain"}
 
 
@@ -107,6 +114,7 @@ class Report:
     digest: str
     title: str
     steps: tuple[Step, ...]
+    suite: SuiteFacts | None = None
     seed: int | None = None
     sample: float | None = None
     remarks: tuple[str, ...] = field(default=())
@@ -144,6 +152,8 @@ class Report:
             "seed": self.seed,
             "sample": self.sample,
             "remarks": list(self.remarks),
+            "never_proved": list(NEVER_PROVED),
+            "facts": None if self.suite is None else vars(self.suite),
             "levels": [
                 {
                     "level": step.level,
@@ -164,10 +174,22 @@ class Report:
 def lines(report: Report) -> list[str]:
     """Return the report as lines of text."""
     text = [f"{report.bundle}: {report.title}, bundle {report.digest[:16]}"]
+    if report.suite is not None:
+        text += _suite_lines(report.suite)
     for step in report.steps:
         text += _step_lines(step)
+    text.append(f"no level proves: {'; '.join(NEVER_PROVED)}")
     text += [f"note: {remark}" for remark in report.remarks]
     text.append(_conclusion(report))
+    return text
+
+
+def _suite_lines(facts: SuiteFacts) -> list[str]:
+    text = [f"  suite: digest {facts.digest[:16]}: {facts.standing}"]
+    text += [f"    test {name} ({kind}): passes if {threshold}" for name, kind, threshold in facts.tests]
+    text.append(f"  metrics on the board: {len(facts.metrics)}: {', '.join(facts.metrics)}")
+    if facts.absent:
+        text.append(f"  metrics of the suite that are not on the board: {', '.join(facts.absent)}")
     return text
 
 

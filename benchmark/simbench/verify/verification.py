@@ -17,6 +17,8 @@ from simbench.verify.regrade import check_files, check_grades
 from simbench.verify.report import ProofLevel, Report, Step, with_findings
 from simbench.verify.rescore import check_scores
 from simbench.verify.scratch import Request
+from simbench.verify.sources import check_sources
+from simbench.verify.suite_facts import suite_facts
 
 if TYPE_CHECKING:
     from simbench.run.events import Listener
@@ -62,7 +64,8 @@ def verify(
     inside = bundle_in(path)
     contents = open_bundle(path)
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    graded = check_grades(contents)
+    of_sources, remarks = check_sources(contents)
+    graded = with_findings(check_grades(contents), of_sources)
     if inside is not None:
         graded = with_findings(graded, check_published(path, contents))
     steps = [check_files(contents), graded]
@@ -75,9 +78,10 @@ def verify(
         contents.digest,
         contents.title,
         tuple(steps),
+        suite=suite_facts(contents),
         seed=chosen if scored else None,
         sample=sample if scored else None,
-        remarks=tuple(_remarks(contents, rescore, place)),
+        remarks=(*remarks, *_remarks(contents, rescore, place)),
     )
 
 
