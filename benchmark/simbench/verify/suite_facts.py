@@ -17,7 +17,7 @@ LISTED = 5
 
 @dataclass(frozen=True)
 class SuiteFacts:
-    """What a bundle's suite asks, and how it stands to the suites that ship with this simbench."""
+    """Questions of a bundle's suite, and how it stands to the suites that ship with this simbench."""
 
     digest: str
     """Checksum of all that decides a verdict: equal suites have equal digests, whatever their text says."""
