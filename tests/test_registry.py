@@ -8,14 +8,8 @@ import sys
 import pytest
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.registry import (
-    METRICS,
-    REGISTRIES,
-    Origin,
-    Registry,
-    import_reference,
-    origin_of,
-)
+from simbench.origins import Origin
+from simbench.registry import METRICS, REGISTRIES, Registry, import_reference
 
 HERE = Origin("here", "here.py", 3)
 ELSEWHERE = Origin("elsewhere", "elsewhere.py", 7)
@@ -182,8 +176,3 @@ def test_a_file_that_failed_is_tried_again(tmp_path):
         import_reference(str(path))
     path.write_text("answer = 1\n")
     assert import_reference(str(path))[0].answer == 1
-
-
-def test_origin_of_a_function_and_of_a_class_is_where_they_stand():
-    assert origin_of(origin_of).file.endswith("registry.py")
-    assert origin_of(Registry).line > 1

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import is_file
+from simbench.origins import FILE_MODULE, SOURCE, Origin, source_hash
 from simbench.parameters import checked_parameters
 
 if TYPE_CHECKING:
@@ -38,41 +38,7 @@ if TYPE_CHECKING:
     from simbench.suite.schema import DeclaredTest
 
 T = TypeVar("T")
-# The module of what is defined in a notebook or typed at the prompt.
-INTERACTIVE = "__main__"
-# The attribute of a module imported from a file that holds the bytes which were executed.
-SOURCE = "__simbench_source__"
 ENTRY_POINT_GROUP = "simbench"
-# What the names of modules start with that are imported from a file by its path.
-FILE_MODULE = "simbench_file_"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Place where a component is defined."""
-
-    module: str
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        """Return `file:line`."""
-        return f"{self.file}:{self.line}"
-
-    @property
-    def of_file(self) -> bool:
-        """Whether it is a file that no package holds, so that its module's name is derived from a local path."""
-        return self.module.startswith(FILE_MODULE)
-
-    @property
-    def public_name(self) -> str:
-        """The module, or the name of a file that no package holds: what means the same on any machine."""
-        return Path(self.file).name if self.of_file or not self.module else self.module
-
-
-def _redefines(present: Origin, new: Origin) -> bool:
-    """Tell whether a definition replaces its own older one: from the same file, or a cell of the same notebook."""
-    return present.module == new.module and (present.file == new.file or new.module == INTERACTIVE)
 
 
 class Registry(Generic[T]):
@@ -110,7 +76,7 @@ class Registry(Generic[T]):
     def register(self, name: str, component: T, origin: Origin) -> T:
         """Add a component. The same definition may come again (a notebook cell run twice); another one may not."""
         present = self._origins.get(name)
-        if present is not None and not _redefines(present, origin):
+        if present is not None and not origin.redefines(present):
             raise SimbenchError(f'{self.kind} "{name}" is defined twice: at {present} and at {origin}')
         self._components[name] = component
         self._origins[name] = origin
@@ -334,49 +300,3 @@ def _line_in(path: Path, error: BaseException) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
-
-
-def origin_of(component: Callable[..., Any]) -> Origin:
-    """Return the place where a function, or what it wraps, or a class is defined."""
-    component = inspect.unwrap(component)
-    code = getattr(component, "__code__", None)
-    module = component.__module__
-    if code is not None and not module.startswith("simbench."):
-        source_hash(component)  # of the file as it is now, before anybody edits it
-    if code is not None:
-        return Origin(module, code.co_filename, code.co_firstlineno)
-    file = getattr(sys.modules.get(module), "__file__", None) or "<interactive>"
-    try:
-        line = inspect.getsourcelines(component)[1]
-    except (OSError, TypeError):
-        line = 1
-    return Origin(module, file, line)
-
-
-def source_hash(function: Callable[..., Any]) -> str:
-    """Hash the source of a component that declares no version, to stand for one.
-
-    It is the hash of the file that defines the function (helpers beside it count), else of its own source or byte code.
-    It is that of the first call for a function, which is made when the function is registered: later edits of the file
-    are no edits of the function.
-    """
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    if function not in _hashes:
-        _hashes[function] = f"source-{hashlib.sha256(_source(function)).hexdigest()[:12]}"
-    return _hashes[function]
-
-
-_hashes: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
-
-
-def _source(function: Callable[..., Any]) -> bytes:
-    executed = getattr(function, "__globals__", {}).get(SOURCE)
-    if isinstance(executed, bytes):
-        return executed
-    file = Path(function.__code__.co_filename)
-    if file.suffix == ".py" and file.is_file():
-        return file.read_bytes()
-    try:
-        return inspect.getsource(function).encode()
-    except OSError:
-        return function.__code__.co_code + repr(function.__code__.co_consts).encode()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from simbench.errors import SimbenchError
 from simbench.models.architecture import Architecture
 from simbench.models.model import EXTRACTION_BATCH, Model
-from simbench.registry import origin_of
+from simbench.origins import origin_of
 
 
 class Awkward(nn.Module):

@@ -14,7 +14,8 @@ from simbench.models.architecture import Architecture
 from simbench.models.inputs import InputReader, floating_dtype
 from simbench.models.model import Model
 from simbench.models.training import train
-from simbench.registry import ARCHITECTURES, origin_of
+from simbench.origins import origin_of
+from simbench.registry import ARCHITECTURES
 from simbench.suite.schema import Component, Training
 
 VOCABULARY = 5000

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from simbench.declaration import MetricInfo
 from simbench.files import file_digest
 from simbench.metrics.metric import Metric
-from simbench.registry import Origin
+from simbench.origins import Origin
 
 
 class SourcePointer(BaseModel):

@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from simbench.catalogue.kinds import ListedKind
 from simbench.catalogue.metric_facts import metric_facts
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.origins import Origin
 from simbench.parameters import parameters_model
 from simbench.registry import (
     ARCHITECTURES,
@@ -26,7 +27,6 @@ from simbench.registry import (
     TEST_KINDS,
     TRANSFORMS,
     WRAPPERS,
-    Origin,
     Registry,
     broken_plugins,
     load_installed_plugins,

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from simbench.errors import SimbenchError
 from simbench.files import file_digest, from_home, is_file
-from simbench.registry import DATASETS, Registered, origin_of
+from simbench.origins import origin_of
+from simbench.registry import DATASETS, Registered
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from simbench.declaration import Declaration, MetricInfo
 from simbench.errors import SimbenchError
+from simbench.origins import Origin, origin_of, source_hash
 from simbench.parameters import ParameterError, checked_parameters, parameters_model
-from simbench.registry import METRICS, WRAPPERS, Origin, origin_of, source_hash
+from simbench.registry import METRICS, WRAPPERS
 from simbench.results.record import ScoreStatus
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
-from simbench.registry import ARCHITECTURES, Registered, origin_of
+from simbench.origins import origin_of
+from simbench.registry import ARCHITECTURES, Registered
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,8 @@ from simbench.errors import SimbenchError
 from simbench.files import file_digest, from_home, is_file
 from simbench.lazy import lazy_import
 from simbench.models.weight_files import FILE_SUFFIXES, check_names, fit_into, read_weights
-from simbench.registry import LOADERS, Registered, origin_of
+from simbench.origins import origin_of
+from simbench.registry import LOADERS, Registered
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.registry import REPARAMETRISATIONS, Registered, origin_of
+from simbench.origins import origin_of
+from simbench.registry import REPARAMETRISATIONS, Registered
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import Field
 
 from simbench.lazy import lazy_import
+from simbench.origins import origin_of
 from simbench.parameters import checked_parameters
-from simbench.registry import TRANSFORMS, Registered, origin_of
+from simbench.registry import TRANSFORMS, Registered
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,8 @@ from multiprocessing.util import Finalize
 from typing import Any, Protocol, TypeVar
 
 from simbench.errors import SimbenchError
-from simbench.registry import ENGINES, Registered, origin_of
+from simbench.origins import origin_of
+from simbench.registry import ENGINES, Registered
 from simbench.run import worker as workers
 from simbench.run.execution import Channel, Ending, Parts, execute
 from simbench.run.execution import report_progress as report_progress

@@ -9,8 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from simbench.errors import SimbenchError
+from simbench.origins import origin_of
 from simbench.references import Comparison, ModelGroup, Named
-from simbench.registry import TEST_KINDS, origin_of
+from simbench.registry import TEST_KINDS
 from simbench.suite.schema import DeclaredTest
 from simbench.verdicts.verdict import Trial, UngradedStatus, Verdict, clip, grade_trials, judge_by_mean, ungraded
 

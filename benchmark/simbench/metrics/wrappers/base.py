@@ -11,8 +11,9 @@ from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import rows_of_inputs
 from simbench.metrics.metric import Metric, Pairs, of_representation
+from simbench.origins import origin_of
 from simbench.parameters import ParameterError, checked_parameters, parameters_model
-from simbench.registry import WRAPPERS, origin_of
+from simbench.registry import WRAPPERS
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.errors import UnknownNameError
 from simbench.lazy import lazy_import
-from simbench.registry import GENERATORS, Registered, origin_of
+from simbench.origins import origin_of
+from simbench.registry import GENERATORS, Registered
 
 if TYPE_CHECKING:
     import torch
