@@ -24,7 +24,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Show what a run would do and what is cached already, without running anything."""
-    from simbench.cli.output import print_json, read_store, results_console, stdout_reserved
+    from simbench.cli.output import print_json, read_store, results_console, say, stdout_reserved
     from simbench.plan.status import plan_status
     from simbench.run.session import prepare
 
@@ -38,7 +38,7 @@ def command(
         for table in _tables(plan, status):
             console.print(table)
     for problem in status.problems:
-        typer.echo(f"error: {problem}", err=True)
+        say(f"error: {problem}", error=True)
     if status.problems:
         raise typer.Exit(int(ExitCode.USAGE))
 

@@ -62,14 +62,16 @@ def layer_problems(suite: Suite) -> Iterator[str]:
                     yield f"models.{name}.layers: {error}"
 
 
-def all_problems(suite: Suite, sources: Mapping[str, str] | None = None) -> list[str]:
+def all_problems(suite: Suite) -> list[str]:
     """Return a line for everything that keeps models from being obtained, or layers from being read."""
-    given = source_problems(suite) if sources is None else sources
-    copies = copy_problems(suite)
+    return [*model_problems(suite, source_problems(suite)), *layer_problems(suite)]
+
+
+def model_problems(suite: Suite, sources: Mapping[str, str]) -> list[str]:
+    """Return a line for everything that keeps models from being obtained, given what `source_problems` returned."""
     return [
-        *(f"models.{name}.load: {problem}" for name, problem in given.items()),
-        *(f"models.{name}.seeds: {problem}" for name, problem in copies.items()),
-        *layer_problems(suite),
+        *(f"models.{name}.load: {problem}" for name, problem in sources.items()),
+        *(f"models.{name}.seeds: {problem}" for name, problem in copy_problems(suite).items()),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from simbench.files import from_home, is_file
 from simbench.models.model_record import CorruptError, read_record
-from simbench.plan.obtainable import all_problems, source_problems
+from simbench.plan.obtainable import layer_problems, model_problems, source_problems
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
@@ -71,7 +72,10 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
         metric_status(planned.metric.label, planned.scores, store.scores(planned.metric.identity))
         for planned in plan.metrics
     )
-    return PlanStatus(models, activations, metrics, tuple(all_problems(plan.suite, sources)))
+    problems = model_problems(plan.suite, sources)
+    if "torch" in sys.modules:  # else to look at layers would take longer than to plan
+        problems += layer_problems(plan.suite)
+    return PlanStatus(models, activations, metrics, tuple(problems))
 
 
 def model_status(model: PlannedModel, store: Store, problem: str | None = None) -> ItemStatus:
