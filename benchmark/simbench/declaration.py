@@ -42,9 +42,10 @@ INFINITY = float("inf")
 
 def _require_names_of(valid: tuple[str, ...]) -> BeforeValidator:
     def check(names: Any) -> frozenset[str]:
-        if isinstance(names, str) or not isinstance(names, Iterable) or set(names) - set(valid):
+        given = None if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+        if given is None or not all(isinstance(name, str) and name in valid for name in given):
             raise ValueError(f"takes a set of {', '.join(valid)}; got {names!r}")
-        return frozenset(names)
+        return frozenset(given)
 
     return BeforeValidator(check)
 

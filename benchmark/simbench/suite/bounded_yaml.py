@@ -83,8 +83,10 @@ class BoundedLoader(Composer, _Parser):  # type: ignore[misc]
             return value
         if not isinstance(value, int | float):
             raise ValueError(f"a value of type {type(value).__name__} may not stand in a suite")
-        if not math.isfinite(value) or not -(2**63) <= value < 2**64:
-            raise ValueError("not a number of 64 bits" if isinstance(value, int) else "not a finite number of 64 bits")
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise ValueError("not a number of 64 bits")
+        if not math.isfinite(value):
+            raise ValueError("not a finite number of 64 bits")
         return value
 
 
