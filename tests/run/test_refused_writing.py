@@ -224,6 +224,15 @@ def test_a_store_with_a_path_that_is_too_long_is_said_in_one_line(suite: Path, t
         assert messages.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["new\nline", "\udcff", "bell\x07"])
+def test_a_path_that_cannot_be_shown_is_no_store(name: str, suite: Path, tmp_path: Path) -> None:
+    code, _, messages = invoke("run", str(suite), "--store", str(tmp_path / name))
+    assert code == 3
+    assert messages.endswith("cannot be the store: its path has characters that cannot be shown\n")
+    assert messages.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_links_in_a_circle_are_no_store(suite: Path, tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import time
+import unicodedata
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -292,6 +293,9 @@ def _usable(root: Path) -> Path:
     """Return the resolved path of a store; raise `StorageError` if something there is none, or cannot be read."""
     try:
         resolved = root.resolve()
+        # Control characters, and what is no UTF-8, which no JSON can hold.
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in str(resolved)):
+            raise StorageError(f"{str(root)!a} cannot be the store: its path has characters that cannot be shown")
         if os.path.lexists(resolved) and not resolved.is_dir():
             raise StorageError(f"{shown(root)} is a file; a store is a folder: choose another by --store")
         if resolved.is_dir() and not os.access(resolved, os.R_OK | os.X_OK):
