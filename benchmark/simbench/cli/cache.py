@@ -92,7 +92,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Show the size of the store, explain a key, or remove what is old or not needed."""
-    from simbench.cli.output import print_json, read_store, stdout_reserved
+    from simbench.cli.output import print_json, read_store, say, stdout_reserved
     from simbench.errors import ExitCode, SimbenchError
 
     pruning = bool(suite or orphans or older_than is not None or kind)
@@ -114,7 +114,7 @@ def command(
     if json:
         print_json({"schema_version": 1, "store": str(place.root), **document})
     else:
-        print(text)
+        say(*text.splitlines())
     raise typer.Exit(int(ExitCode.INCOMPLETE if document.get("failed") else ExitCode.OK))
 
 
