@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,10 @@ def test_the_documented_commands_give_the_published_board_with_one_more_row(tmp_
         label: {test: cell["grade"] for test, cell in row["tests"].items()} for label, row in before.items()
     }
     assert after["my_metric"]["graded"] == after["cka"]["graded"]
+    republished = runpy.run_path(str(ROOT / "docs" / "republish.py"))["republish"]
+    republished.__globals__["BOARDS"] = tmp_path / "leaderboard"
+    republished(tmp_path / "leaderboard" / "quick")
+    assert list(board(tmp_path)) == list(after)
 
 
 def board(folder: Path) -> dict[str, Any]:

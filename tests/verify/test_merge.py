@@ -176,6 +176,12 @@ def test_a_bundle_that_does_not_hold_what_it_claims_is_refused(files: Files) -> 
     assert caught.value.exit_code == ExitCode.VERDICT_FAILED
 
 
+def test_a_swapped_hash_of_a_source_is_refused(files: Files) -> None:
+    swapped = edited(part(files, "cka"), "metrics.json", lambda all: all[0]["source"].update(sha256="0" * 64))
+    with pytest.raises(DisagreementError, match=r"bob does not hold what it claims: metric: cka\.source: "):
+        merged(ann=part(files, "procrustes"), bob=swapped)
+
+
 def test_the_merged_bundle_can_itself_be_verified(files: Files, check: Callable[..., Report]) -> None:
     found = merged(ann=part(files, "cka"), bob=part(files, "procrustes"))
     assert check(found.bundle).reached == "regraded"

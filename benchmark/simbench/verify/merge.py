@@ -20,6 +20,7 @@ from simbench.results.record import ScoreRecord
 from simbench.verify.published import refuse_loss
 from simbench.verify.regrade import check_files, check_grades, checked_records
 from simbench.verify.reproduction import Allowance, DeviationClass, count_classes, counted, of_other_seeds, settled
+from simbench.verify.sources import check_sources
 
 BUILT_IN = "simbench.metrics."
 
@@ -152,6 +153,7 @@ def _in_order(bundles: Mapping[str, Contents], official: str | None) -> dict[str
 
 def _check_claims(origin: str, contents: Contents) -> None:
     findings = [finding for step in (check_files(contents), check_grades(contents)) for finding in step.findings]
+    findings += check_sources(contents)[0]
     if findings:
         more = f" (and {len(findings) - 1} more; `simbench verify {origin}` lists them)" if len(findings) > 1 else ""
         raise DisagreementError(f"{origin} does not hold what it claims: {findings[0]}{more}")
