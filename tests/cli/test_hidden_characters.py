@@ -58,6 +58,12 @@ def test_tracebacks(capsys):
     assert printed.startswith("Traceback")
 
 
+def test_warnings():
+    said = main._format_warning(UserWarning(EVIL), UserWarning, EVIL, 3)
+    assert hidden(said) == []
+    assert said.count("\n") == 1
+
+
 def test_json_is_the_same_document(capsys):
     print_json({EVIL: [EVIL, "é"]})
     printed = capsys.readouterr().out

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ import typer
 
 from simbench.cli.output import say
 from simbench.errors import ExitCode, SimbenchError
+from simbench.visible import visible
 
 # Verbs in the order in which people use them.
 VERBS = (
@@ -105,9 +107,17 @@ def _print_traceback(kind: type[BaseException], error: BaseException, trace: Tra
     say(*"".join(traceback.format_exception(kind, error, trace)).rstrip("\n").split("\n"), error=True)
 
 
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning as one line; it may name a stranger's file."""
+    return f"{visible(f'{filename}:{lineno}: {category.__name__}: {message}')}\n"
+
+
 def main() -> None:
     """Run the command line."""
     sys.excepthook = _print_traceback
+    warnings.formatwarning = _format_warning
     try:
         build_app()(prog_name="simbench")
     except KeyboardInterrupt:

@@ -66,7 +66,9 @@ def board_and_document(path: Path) -> tuple[Board, dict[str, Any]]:
     try:
         raw = path.read_bytes()
         document = json.loads(unseal(raw) if is_sealed(raw) else raw)
+        if not isinstance(document, dict):
+            raise SimbenchError(f"{path}: not the document of a run: it holds no object")
         document.pop("sha256", None)  # of a document of the store that was formatted anew
         return from_document(document), document
-    except (ValueError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SimbenchError(f"{path}: not the document of a run: {error}") from None

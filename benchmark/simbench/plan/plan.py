@@ -197,7 +197,9 @@ def check_plan(suite: Suite, metrics: Sequence[Metric]) -> dict[str, str | None]
         _planned(suite, ModelRef(name, spec.seeds[0]), spec)
     for inputs in ("probe", "fit"):
         input_spec(suite, inputs)
-    return {test.id: _nothing_to_ask(test, [groups[name] for name in test.models], metrics) for test in suite.tests}
+    # What is asked depends on what a metric declares, not on its parameters, of which a suite may give a thousand.
+    each_once = list({metric.name: metric for metric in metrics}.values())
+    return {test.id: _nothing_to_ask(test, [groups[name] for name in test.models], each_once) for test in suite.tests}
 
 
 def _nothing_to_ask(test: SanityTest, groups: Sequence[ModelGroup], metrics: Sequence[Metric]) -> str | None:

@@ -50,8 +50,11 @@ def publish_overview(folder: Path) -> list[Path]:
 
 def _entry(path: Path) -> PublishedSuite:
     try:
-        board = from_document(json.loads(path.read_text(encoding="utf-8")))
-    except (SimbenchError, json.JSONDecodeError, AttributeError) as error:
+        document = json.loads(path.read_bytes())
+        if not isinstance(document, dict):
+            raise SimbenchError("it holds no object")
+        board = from_document(document)
+    except (SimbenchError, OSError, ValueError, RecursionError) as error:
         return PublishedSuite(path.parent.name, path.parent.name, "", 0, 0, 0, (), problem=f"cannot be read: {error}")
     ranked = [row for row in board.rows if row.mean_rank is not None]
     return PublishedSuite(

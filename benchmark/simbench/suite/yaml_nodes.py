@@ -214,8 +214,9 @@ class _Reader:
         for key_node, value_node in node.value:
             key = self._key(key_node)
             here = (*location, key)
-            if key in result:
+            if key in result:  # the first stays, with the positions of all that is in it
                 self._report(key_node, f'key "{key}" appears twice')
+                continue
             self.keys[here] = self._position(key_node)
             result[key] = self.plain(value_node, here)
         return result
