@@ -105,3 +105,37 @@ def test_numbers_that_vary_by_rounding_alone_are_a_skip_with_its_reason(name: st
     score = scored(name, flat, other)
     assert (score.status, score.value) == ("skip", None)
     assert "within the rounding errors" in score.reason
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF])
+def test_units_of_rounding_errors_alone_do_not_make_others_match(dtype: torch.dtype) -> None:
+    """Rank 5 in 60 units against 40 unrelated ones; and beside them one unit with a single smallest number."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(100, 5, generator=generator, dtype=torch.float64)
+    x = x @ torch.randn(5, 60, generator=generator, dtype=torch.float64)
+    y = torch.randn(100, 40, generator=generator, dtype=torch.float64)
+    exact = scored("subspace_match_auc", x, y).value
+    assert scored("subspace_match_auc", x.to(dtype), y.to(dtype)).value == pytest.approx(exact, abs=1e-3)
+    speck = torch.zeros(100, 1, dtype=dtype)
+    speck[3] = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
+    beside = torch.cat([x.to(dtype), speck], dim=1)
+    assert scored("subspace_match_auc", beside, y.to(dtype)).value == pytest.approx(exact, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["linear_regression", "linear_predictivity", "riemannian", "cca", "gulp"])
+@pytest.mark.parametrize("dtype", HALF)
+def test_the_plain_function_and_the_batched_one_leave_out_the_same(name: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 3, generator=generator).to(dtype)
+    y = torch.cat([x, (3000 + 6 * torch.randn(400, 5, generator=generator)).to(dtype)], dim=1)
+    plain = METRICS.get(name).function(x, y)
+    assert scored(name, x, y).value == pytest.approx(float(getattr(plain, "value", plain)), rel=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e3, 1e5])
+def test_one_large_column_leaves_the_others_their_say_in_ridge_regression(factor: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 6, generator=generator, dtype=torch.float64)
+    y = x + torch.randn(2000, 6, generator=generator, dtype=torch.float64)
+    x[:, 0] *= factor
+    assert scored("linear_predictivity", x, y).value == pytest.approx(0.5, abs=0.02)

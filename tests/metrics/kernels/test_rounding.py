@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simbench.metrics.kernels.moments import accumulated
-from simbench.metrics.kernels.rounding import above_rounding, rounding_errors, rounding_norms, rounding_of_size
+from simbench.metrics.kernels.rounding import Rounding, rounding, rounding_of_size
 from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.kernels.units import living
 
@@ -37,19 +37,44 @@ def test_the_rank_of_a_layer_is_found_though_it_was_computed_in_few_digits(
 @pytest.mark.parametrize("dtype", TYPES[1:])
 def test_storing_numbers_adds_errors_of_the_size_that_is_reckoned_with(dtype: torch.dtype) -> None:
     x = torch.randn(20_000, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + torch.arange(4) * 10
-    errors = (x.to(dtype).double() - x).square().mean(dim=0).sqrt() / rounding_errors(x.to(dtype))
-    margin = 2 if dtype != torch.float32 else 8
+    errors = (x.to(dtype).double() - x).square().mean(dim=0).sqrt() / rounding(x.to(dtype)).errors
+    margin = 3 if dtype != torch.float32 else 16
     assert bool((errors * margin < 1).all())
     assert bool((errors * margin > 0.5).all())
 
 
 def test_a_column_adds_its_errors_only_to_directions_that_it_has_part_in() -> None:
-    errors = torch.tensor([1e-3, 1.0], dtype=torch.float64)
+    errors = Rounding(torch.tensor([1e-3, 1.0], dtype=torch.float64), rows=100, heaviest=1.0)
     right = torch.tensor([[0.6, 0.8], [1.0, 0.0]], dtype=torch.float64)
     reach = math.sqrt(100) + math.sqrt(2)
-    assert rounding_norms(errors, right, 100).tolist() == pytest.approx([reach * 0.8, reach * 1e-3], rel=1e-5)
+    assert errors.norms(right).tolist() == pytest.approx([reach * 0.8, reach * 1e-3], rel=1e-5)
     values = torch.tensor([1.0, 0.5], dtype=torch.float64)
-    assert above_rounding(values, right, errors, 100).tolist() == [False, True]
+    assert errors.exceeded_by(values, right).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", TYPES[1:])
+def test_columns_that_do_not_vary_change_nothing(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    widths = torch.cat([torch.ones(11), torch.tensor([0.05])])
+    x = ((torch.randn(100, 12, generator=generator) * widths) + 3).to(dtype)
+    dead = torch.cat([x, torch.zeros(100, 1000, dtype=dtype), torch.full((100, 1000), 7.0, dtype=dtype)], dim=1)
+    assert spectrum(dead).rank == spectrum(x).rank == 12
+
+
+@pytest.mark.parametrize("dtype", TYPES[1:])
+def test_rows_of_much_larger_numbers_bring_their_errors_along(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 5, generator=generator, dtype=torch.float64)
+    x = x @ torch.randn(5, 128, generator=generator, dtype=torch.float64)
+    x[:20] *= 100
+    assert spectrum(x.to(dtype)).rank == 5
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int64])
+def test_whole_numbers_may_be_the_smallest_of_their_type(dtype: torch.dtype) -> None:
+    x = torch.tensor([[1, 0], [0, 1], [0, 0], [1, 1]], dtype=torch.int64)
+    smallest = torch.iinfo(dtype).min if dtype != torch.bool else 1
+    assert spectrum((x * smallest).to(dtype)).rank == 2
 
 
 def test_a_narrow_column_beside_a_wide_one_keeps_its_direction() -> None:
@@ -65,6 +90,15 @@ def test_a_dead_unit_is_one_that_varies_by_rounding_alone_however_many_rows(rows
     x = torch.randn(rows, 2, generator=generator) * torch.tensor([1.0, 1e-3]) + 100
     assert living(x.to(torch.bfloat16)).tolist() == [True, False]
     assert living(x).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("dtype", TYPES[2:])
+def test_residual_blocks_in_half_precision_keep_the_rank(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    stream, writer = torch.zeros(1000, 64, dtype=dtype), torch.randn(16, 64, generator=generator).to(dtype)
+    for _ in range(24):
+        stream = stream + (torch.randn(1000, 16, generator=generator).to(dtype) @ writer)
+    assert spectrum(stream).rank == 16
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -17,7 +17,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import require_variance
 from simbench.metrics.kernels.cross_products import cross_products, squared_cross_norms, unordered
 from simbench.metrics.kernels.moments import from_spans
-from simbench.metrics.kernels.rounding import rounding_errors
+from simbench.metrics.kernels.rounding import rounding
 from simbench.metrics.kernels.saturation import forced_in_common, with_forced
 from simbench.metrics.kernels.spectrum import Spectrum, decompose, spectrum
 from simbench.metrics.metric import Pairs, Score, metric, rowwise
@@ -95,7 +95,7 @@ def eigenspace_overlap_of_pairs(prepared: Sequence[Tensor], pairs: Pairs) -> lis
 
 def uncentred_basis(x: Tensor) -> Tensor:
     """Return an orthonormal basis of the column space of `x`, not centred, (rows, rank)."""
-    return decompose(require_variance(x), rounding_errors(x)).left
+    return decompose(require_variance(x), rounding(x)).left
 
 
 @metric(

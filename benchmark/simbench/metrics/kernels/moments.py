@@ -25,8 +25,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.rounding import above_rounding, rounding_of_size
+from simbench.metrics.kernels.rounding import Rounding, rounding
+from simbench.metrics.kernels.spectrum import RANK_0
 
 if TYPE_CHECKING:
     import torch
@@ -50,12 +52,12 @@ class Moments:
     factor: Tensor
     columns: tuple[slice, slice]
     origins: tuple[Tensor, Tensor]
-    types: tuple[torch.dtype, torch.dtype]
+    errors: tuple[Rounding, Rounding]
     rows: int
 
     def exchanged(self) -> Moments:
         """Return the moments of Y and X, in this order."""
-        return Moments(self.factor, self.columns[::-1], self.origins[::-1], self.types[::-1], self.rows)
+        return Moments(self.factor, self.columns[::-1], self.origins[::-1], self.errors[::-1], self.rows)
 
     def mean(self, side: int) -> Tensor:
         """Return the mean of one side's columns, (features,), relative to its origin."""
@@ -73,9 +75,9 @@ class Moments:
         x = self.centred(side)
         if spanning:
             left, values, right = torch.linalg.svd(x, full_matrices=False)
-            mean = self.mean(side) + self.origins[side]
-            size = (mean.square() + x.square().sum(dim=0) / self.rows).sqrt()
-            kept = above_rounding(values, right, rounding_of_size(size, self.types[side]), self.rows)
+            kept = self.errors[side].exceeded_by(values, right)
+            if not bool(kept.any()):
+                raise NotApplicable(RANK_0)
             x = (left[:, kept] * values[kept]) @ right[kept]
         # A reflection that carries the first axis to the vector of ones, which what was 0 there is then orthogonal to.
         x = torch.cat([x.new_zeros(1, x.shape[1]), x])
@@ -104,7 +106,7 @@ def accumulated(x: Tensor, y: Tensor, rows: int, *, norms: bool = False) -> Mome
         factor = torch.linalg.qr(torch.cat([factor, block]), mode="r").R
     middle = 1 + x.shape[1]
     columns = (slice(1, middle), slice(middle, middle + y.shape[1]))
-    return Moments(factor, columns, (origins[0][0], origins[1][0]), (x.dtype, y.dtype), len(x))
+    return Moments(factor, columns, (origins[0][0], origins[1][0]), (rounding(x), rounding(y)), len(x))
 
 
 def from_products(function: Callable[..., Any], moments: Moments, parameters: Mapping[str, Any]) -> Score | float:

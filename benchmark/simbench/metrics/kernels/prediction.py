@@ -17,8 +17,9 @@ else:
     torch = lazy_import("torch")
 
 
-# Candidate ridge penalties, 1e-8 to 1e2 in half decades, relative to the largest squared singular value of X.
-PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-16, 5))
+# Candidate ridge penalties, 1e-14 to 1e2 in half decades, relative to the largest squared singular value of X: one unit
+# with numbers of a million times the others leaves those something to say.
+PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-28, 5))
 Folds = Annotated[int, Field(ge=2, le=10_000)]
 
 

@@ -12,13 +12,15 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.memoisation import memoised
-from simbench.metrics.kernels.rounding import above_rounding, rounding_errors
+from simbench.metrics.kernels.rounding import Rounding, rounding
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 else:
     torch = lazy_import("torch")
+
+RANK_0 = "rank 0: whatever varies is within the rounding errors of the numbers as they were stored"
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,16 @@ def spectrum(x: Tensor) -> Spectrum:
 
     Raises `NotApplicable` when no column varies, or none by more than the rounding of the numbers as stored.
     """
-    return decompose(centred(x), rounding_errors(x))
+    return decompose(centred(x), rounding(x))
 
 
-def decompose(x: Tensor, errors: Tensor) -> Spectrum:
-    """Decompose a matrix whose columns have rounding `errors`, (features,), into the directions that exceed them.
+def decompose(x: Tensor, errors: Rounding) -> Spectrum:
+    """Decompose a matrix with these rounding errors into the directions that exceed them.
 
     Raises `NotApplicable` when there are none.
     """
     left, values, right = torch.linalg.svd(x, full_matrices=False)
-    kept = above_rounding(values, right, errors, len(x))
+    kept = errors.exceeded_by(values, right)
     if not bool(kept.any()):
-        raise NotApplicable("rank 0: whatever varies is within the rounding errors of the numbers as they were stored")
+        raise NotApplicable(RANK_0)
     return Spectrum(left[:, kept], values[kept], right[kept])

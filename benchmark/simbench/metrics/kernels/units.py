@@ -14,7 +14,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.cross_products import cross_products, unordered
 from simbench.metrics.kernels.memoisation import memoised
-from simbench.metrics.kernels.rounding import rounding_errors
+from simbench.metrics.kernels.rounding import rounding
 from simbench.metrics.metric import Pairs, Score
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Units:
 def living(x: Tensor) -> Tensor:
     """Tell which units of `x` vary by more than rounding errors, (features,). `NotApplicable` when none does."""
     spread = centred(x).square().mean(dim=0).sqrt()
-    alive = spread > rounding_errors(x)
+    alive = spread > rounding(x).errors
     if not bool(alive.any()):
         raise NotApplicable("no variance: all units are dead")
     return alive

@@ -28,7 +28,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.memoisation import memoised
-from simbench.metrics.kernels.rounding import rounding_errors
+from simbench.metrics.kernels.rounding import Rounding, rounding
 from simbench.metrics.kernels.saturation import forced_correlations
 from simbench.metrics.kernels.spectrum import Spectrum, decompose
 from simbench.metrics.kernels.units import Array, Units, dead_units, living, units
@@ -63,12 +63,12 @@ AT_ORIGIN = float(np.finfo(np.float64).eps) ** 0.5
 class Side:
     """A representation as nodes of the graph.
 
-    units: the living units, standardised; errors: the rounding errors of each, which decide about ranks, (units,);
+    units: the living units, standardised; errors: their rounding errors, which decide about ranks;
     within: their absolute correlations, (units, units); inputs: of which the rows are positions.
     """
 
     units: Units
-    errors: Tensor
+    errors: Rounding
     within: Tensor
     inputs: int
 
@@ -82,7 +82,7 @@ class Side:
 def side(x: Tensor, inputs: int) -> Side:
     """Return the units of `x`, (rows, features), `rows / inputs` consecutive rows being positions of one input."""
     alive, standardised = living(x), units(x)
-    errors = rounding_errors(x)[alive] / torch.linalg.vector_norm(centred(x)[:, alive], dim=0)
+    errors = rounding(x)[alive].in_units_of(torch.linalg.vector_norm(centred(x)[:, alive], dim=0))
     return Side(standardised, errors, _absolute(standardised.columns, standardised.columns), inputs)
 
 
@@ -228,7 +228,7 @@ def _shared_subspace(a: Side, b: Side, cluster_size: float) -> Score:
 
 
 def _basis(node: Side, group: NDArray[np.bool_]) -> Spectrum:
-    chosen = torch.as_tensor(group, device=node.errors.device)
+    chosen = torch.as_tensor(group, device=node.units.columns.device)
     return decompose(node.units.columns[:, chosen], node.errors[chosen])
 
 

@@ -19,7 +19,7 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.centring import require_variance
 from simbench.metrics.kernels.memoisation import memoised
-from simbench.metrics.kernels.rounding import rounding_errors
+from simbench.metrics.kernels.rounding import rounding
 
 if TYPE_CHECKING:
     import torch
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
+# A Gram matrix of a larger condition number is not inverted: the residuals would have lost too many digits.
 CONDITION = 1e10
-"""A Gram matrix of a larger condition number is not inverted: the residuals would have lost too many digits."""
+# A unit whose rounding errors are a larger part of its norm is as good as zero.
+MOSTLY = 0.5
 
 
 @dataclass(frozen=True)
 class UnitVectors:
-    """The units that are not all zero, each of norm 1, (rows, units), float64, and how many are zero.
+    """The units that are more than rounding errors, each of norm 1, (rows, units), float64, and how many are not.
 
-    inverse, condition: of the Gram matrix; no inverse where the condition number is too large. rounding: the largest
-    norm of a unit's rounding errors, as the numbers were stored.
+    inverse, condition: of the Gram matrix; no inverse where the condition number is too large, or where
+    directions are only rounding. rounding: the norm of the units' rounding errors, as the numbers were stored.
     """
 
     columns: Tensor
@@ -47,7 +49,7 @@ class UnitVectors:
 
     @property
     def alive(self) -> int:
-        """The number of units that are not all zero."""
+        """Number of units that are more than rounding errors."""
         return self.columns.shape[1]
 
     @property
@@ -63,14 +65,18 @@ def unit_vectors(x: Tensor) -> UnitVectors:
     largest = columns.abs().max()
     columns = columns / largest  # so that squares neither overflow nor vanish
     norms: Tensor = torch.linalg.vector_norm(columns, dim=0)
-    if not bool(norms.any()):
+    # What errors are in a column of norm 1; a unit that is hardly more than them says nothing, as one of zeros does.
+    errors = math.sqrt(len(x)) * rounding(x).errors / (norms * largest).clamp_min(torch.finfo(torch.float64).tiny)
+    alive = (norms > 0) & (errors < MOSTLY)
+    if not bool(alive.any()):
         raise NotApplicable("no variance: all units are zero")
-    columns = columns[:, norms > 0] / norms[norms > 0]
-    errors = math.sqrt(len(x)) * rounding_errors(x)[norms > 0] / (norms[norms > 0] * largest)
+    columns, reach = columns[:, alive] / norms[alive], float(errors[alive].max())
     values, vectors = torch.linalg.eigh(columns.T @ columns)
     condition = float(values[-1] / values[0]) if float(values[0]) > 0 else math.inf
-    inverse = (vectors / values) @ vectors.T if condition <= CONDITION else None
-    return UnitVectors(columns, int((norms == 0).sum()), inverse, condition, float(errors.max()))
+    # Directions that are only rounding errors must not be inverted either.
+    noise = reach * (1 + math.sqrt(columns.shape[1] / len(columns)))
+    inverse = (vectors / values) @ vectors.T if condition <= CONDITION and float(values[0]) > noise**2 else None
+    return UnitVectors(columns, int((~alive).sum()), inverse, condition, noise)
 
 
 class SpanResiduals:
@@ -151,9 +157,7 @@ class DirectResiduals(SpanResiduals):
         if both.shape[0] > both.shape[1]:
             both = torch.linalg.qr(both, mode="r").R  # coordinates in which nothing is longer than need be
         self._sides = both[:, : a.alive], both[:, a.alive :]
-        # The norm of the errors of all units of a side, and what decompositions in float64 add.
-        errors = (side.rounding * (1 + math.sqrt(side.alive / len(side.columns))) for side in (a, b))
-        self._threshold = max(*errors, max(a.columns.shape) * torch.finfo(torch.float64).eps)
+        self._threshold = max(a.rounding, b.rounding, max(a.columns.shape) * torch.finfo(torch.float64).eps)
 
     @property
     def residuals(self) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.centring import centred, same_gram
+from simbench.metrics.kernels.centring import centred
 from simbench.metrics.kernels.cross_products import squared_cross_norms
 from simbench.metrics.kernels.moments import from_spans
 from simbench.metrics.kernels.prediction import Folds, median_correlation, ridge_penalty, splits_of_rows
@@ -66,8 +66,7 @@ def linear_regression(x: Tensor, y: Tensor) -> float | Score:
     >>> round(linear_regression(x, x[:, :1]), 9), linear_regression(x[:, :1], x) < 0.9
     (1.0, True)
     """
-    side, y = spectrum(x), centred(y)
-    return _explained(float((side.left.T @ y).square().sum() / y.square().sum()), side)
+    return linear_regression_of_pairs([spectrum(x), spectrum(y)], [(0, 1)])[0]
 
 
 def _explained(share: float, source: Spectrum) -> float | Score:
@@ -152,8 +151,9 @@ def linear_predictivity(x: Tensor, y: Tensor, *, folds: Folds = 5, measure: Meas
 
 
 def _target(x: Tensor, measure: Measure) -> Tensor:
-    """Return the centred matrix as a target: with its own units for correlations, else any with its Gram matrix."""
-    return same_gram(centred(x)) if measure == "r2" else centred(x)
+    """Return the units, for a correlation, or what has their Gram matrix, on which R² depends alone."""
+    full = spectrum(x)
+    return full.left * full.values if measure == "r2" else centred(x)
 
 
 def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.lazy import lazy_import
-from simbench.metrics.kernels.centring import unit_norm
 from simbench.metrics.kernels.cross_products import unordered
 from simbench.metrics.kernels.spectrum import spectrum
 from simbench.metrics.metric import Pairs, metric
@@ -73,10 +72,8 @@ def riemannian(x: Tensor, y: Tensor, *, shrinkage: Shrinkage = 0.1) -> Tensor:
     2.276089
     """
     kernels = []
-    for side in (unit_norm(x), unit_norm(y)):
-        rows = len(side)
-        identity = torch.eye(rows, dtype=side.dtype, device=side.device)
-        kernels.append((1 - shrinkage) * rows * side @ side.T + shrinkage * identity)
+    for root in (kernel_root(x, shrinkage=shrinkage), kernel_root(y, shrinkage=shrinkage)):
+        kernels.append(root @ root.T + shrinkage * torch.eye(len(root), dtype=root.dtype, device=root.device))
     factor = torch.linalg.cholesky(kernels[0])
     whitened = torch.linalg.solve_triangular(factor, kernels[1], upper=False)
     whitened = torch.linalg.solve_triangular(factor, whitened.T, upper=False)
