@@ -9,12 +9,10 @@ warning. A store that `mends` removes what is damaged, so that it is made again;
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import time
-import unicodedata
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +23,8 @@ import pydantic_core
 from pydantic import ValidationError
 
 from simbench.errors import StorageError
-from simbench.files import reason_of, remove, shown, write_text
+from simbench.files import remove, shown, write_text
+from simbench.results.places import blocking, usable_root
 from simbench.results.provenance import identifier
 from simbench.results.record import Block, ScoreRecord
 from simbench.results.sealed import BrokenSealError, is_sealed, seal, unseal
@@ -68,7 +67,7 @@ class Store:
         Raises:
             StorageError: there is something else at `root`, or it cannot be read.
         """
-        self.root = _usable(root or default_root())
+        self.root = usable_root(root or default_root())
         self.mends = mends
         self._warn = warn
         self._named: set[Path] = set()
@@ -93,11 +92,11 @@ class Store:
 
     def is_blocked(self, path: Path) -> bool:
         """Tell whether something else stands where a file of the store belongs; name it: `make_room` removes it."""
-        blocking = self._blocking(path)
-        if blocking is not None:
-            what = "a folder, where a file" if blocking == path else "a file, where a folder"
-            self._report(blocking, f"is {what} belongs; it is replaced, and what belongs there is made again")
-        return blocking is not None
+        other = blocking(self.root, path)
+        if other is not None:
+            what = "a folder, where a file" if other == path else "a file, where a folder"
+            self._report(other, f"is {what} belongs; it is replaced, and what belongs there is made again")
+        return other is not None
 
     def make_room(self, path: Path) -> Path:
         """Remove what stands where a file of the store belongs, and return the path; name what is removed.
@@ -106,21 +105,10 @@ class Store:
             StorageError: a folder of the store is itself a file, which may be anybody's.
         """
         while self.is_blocked(path):
-            blocking = self._blocking(path)
-            if blocking is not None:
-                remove(blocking)
+            other = blocking(self.root, path)
+            if other is not None:
+                remove(other)
         return path
-
-    def _blocking(self, path: Path) -> Path | None:
-        """Return the file in place of a folder above a path in the store, or the folder at the path itself, if any."""
-        *folders, kind = [self.root / folder for folder in path.relative_to(self.root).parents][:-1]
-        for folder in (self.root, kind):
-            if os.path.lexists(folder) and not folder.is_dir():
-                raise StorageError(f"{folder} is a file, and the store needs a folder there: move it, or give --store")
-        for folder in reversed(folders):
-            if os.path.lexists(folder) and not folder.is_dir():
-                return folder
-        return path if path.is_dir() else None
 
     def failure(self, kind: str, key: str) -> str | None:
         """Return why an artifact could not be made last time, if that is known; a failure never counts as cached."""
@@ -287,23 +275,6 @@ class Store:
                 self._warn(f"{path} cannot be removed: {error.strerror}")
             return False
         return True
-
-
-def _usable(root: Path) -> Path:
-    """Return the resolved path of a store; raise `StorageError` if something there is none, or cannot be read."""
-    try:
-        resolved = root.resolve()
-        # Control characters, and what is no UTF-8, which no JSON can hold.
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in str(resolved)):
-            raise StorageError(f"{str(root)!a} cannot be the store: its path has characters that cannot be shown")
-        if os.path.lexists(resolved) and not resolved.is_dir():
-            raise StorageError(f"{shown(root)} is a file; a store is a folder: choose another by --store")
-        if resolved.is_dir() and not os.access(resolved, os.R_OK | os.X_OK):
-            raise StorageError(f"cannot read the store {shown(root)}: no permission")
-    except (OSError, RuntimeError) as error:  # before Python 3.13, links in a circle are a RuntimeError
-        number = error.errno if isinstance(error, OSError) and error.errno is not None else errno.ELOOP
-        raise StorageError(f"{shown(root)} cannot be the store: {reason_of(number, root)}") from error
-    return resolved
 
 
 def _parsed_block(raw: bytes) -> Block:
