@@ -63,7 +63,7 @@ def scored(metric: Metric, load_seconds: float) -> list[ScoreRecord]:
         return Representation(torch.randn(10, 3, generator=generator), layer=ref.layer)
 
     materials: Any = SimpleNamespace(
-        store=SimpleNamespace(write_block=lambda records: None), suite=SimpleNamespace(title="t")
+        store=SimpleNamespace(write_block=lambda records: None), suite=SimpleNamespace(title="t"), time_limit=60.0
     )
     return score_block(materials, ScoreBlock(metric, comparisons, {ref: str(ref) for ref in refs}, {}, "here"), obtain)
 

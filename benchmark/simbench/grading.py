@@ -86,7 +86,8 @@ def lookup(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreR
         if record is None:
             raise Ungradable("missing", f"{comparison} was not scored")
         if record.status != "ok" or record.value is None:
-            raise Ungradable("skip" if record.status == "skip" else "error", record.reason or "no reason given")
+            status = record.status if record.status in ("skip", "timeout") else "error"
+            raise Ungradable(status, record.reason or "no reason given")
         value = metric.similarity(record.value) if variable is None else record.value
         return Similarity(value, record.tiebreak, record.standard_error)
 

@@ -16,7 +16,7 @@ from simbench.run import steps
 from simbench.run.blocks import bundles_of
 from simbench.run.engines import Outcome, Report, Task
 from simbench.run.steps import Steps
-from simbench.run.tasks import ScoreBlock
+from simbench.run.tasks import BlockEnd, ScoreBlock
 
 
 def block(name: str, number: int = 0) -> ScoreBlock:
@@ -59,7 +59,7 @@ class Killing:
             if any(one.metric.name == "ensd" for one in bundle):
                 yield Outcome(task, reason="the worker process died twice on this task (out of memory?)")
             else:
-                yield Outcome(task, value=[[] for _ in bundle])
+                yield Outcome(task, value=[BlockEnd() for _ in bundle])
 
 
 def test_the_blocks_of_a_bundle_that_kills_its_worker_are_tried_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def mark(verdict: Verdict) -> str:
 
 
 def state(verdict: Verdict) -> str:
-    """Return the outcome as a word, for colours and classes: passed, failed, partly, skip, error, missing."""
+    """Return the outcome as a word, for colours and classes: passed, failed, partly, skip, error, timeout, missing."""
     if verdict.status != "ok":
         return verdict.status
     return {True: "passed", False: "failed", None: "partly"}[verdict.passed]

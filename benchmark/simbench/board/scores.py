@@ -18,7 +18,7 @@ class ScoreRow:
         a_model, b_model: `group/seed`, or the generator and its seed.
         a_layer, b_layer: the layers' names.
         a_change, b_change: reparametrisation and transform, as text; empty for the representation as it is.
-        status: `ok`, `skip`, `error` or `missing`.
+        status: `ok`, `skip`, `error`, `timeout` or `missing`.
         value: as the metric returned it (distances are not negated); None unless the status is `ok`.
         key: the score's content-addressed key.
         auxiliary: other numbers that came with the value, such as a p-value.

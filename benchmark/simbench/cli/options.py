@@ -139,6 +139,17 @@ MemoryLimitOption = Annotated[
         show_default=False,
     ),
 ]
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit",
+        metavar="SECONDS",
+        min=0.001,
+        help="Stop a block of scores of one metric after so many seconds; its scores are timeouts, which the next run "
+        "tries again [default: six hours].",
+        show_default=False,
+    ),
+]
 StoreOption = Annotated[
     Path | None,
     # Whether it can be read is for the store to say, as one line and with its exit code.

@@ -40,6 +40,7 @@ def command(
     from simbench.errors import ExitCode, SimbenchError
     from simbench.publish.folder import publish
     from simbench.run.session import prepare, stored_results
+    from simbench.verdicts.verdict import LACKING
     from simbench.verify.published import refuse_loss, standing_rows
 
     plan = prepare(suite, metric or (), suite_metrics=suite_metrics)
@@ -71,7 +72,7 @@ def command(
             f"{ranked.row.metric.label}: {verdict.status} on {test.id}: {verdict.reason}"
             for ranked in board.rows
             for test in board.tests
-            if (verdict := ranked.row.verdicts[test.id]).status in ("missing", "error")
+            if (verdict := ranked.row.verdicts[test.id]).status in LACKING
         }
     )
     for line in missing:

@@ -21,6 +21,7 @@ from simbench.cli.options import (
     StoreOption,
     SuiteArgument,
     SuiteMetricsOption,
+    TimeLimitOption,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def command(
     baseline: BaselineOption = None,
     store: StoreOption = None,
     memory_limit: MemoryLimitOption = None,
+    time_limit: TimeLimitOption = None,
     json: JsonOption = False,
 ) -> None:
     """Score metrics against a suite; compute only what is missing."""
@@ -65,6 +67,7 @@ def command(
             force=force,
             store=store,
             memory_limit=memory_limit,
+            time_limit=time_limit,
             listener=listen,
         )
     for name, reason in broken_plugins.items():

@@ -52,6 +52,7 @@ def command(
 ) -> None:
     """Score metrics on two arrays or two folders of arrays."""
     from simbench.cli.output import print_json, stdout_reserved
+    from simbench.verdicts.verdict import LACKING
 
     with stdout_reserved(json):
         metrics = _metrics(metric)
@@ -64,7 +65,7 @@ def command(
         print_json([_record(result) for result in scored])
     else:
         _show(scored)
-    if any(result.score.status == "error" for result in scored):
+    if any(result.score.status in LACKING for result in scored):
         raise typer.Exit(int(ExitCode.INCOMPLETE))
 
 

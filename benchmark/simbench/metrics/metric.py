@@ -57,6 +57,11 @@ class Score:
         """Say that there should have been a value and is none, for this reason."""
         return cls(None, "error", reason)
 
+    @classmethod
+    def timeout(cls, reason: str) -> Score:
+        """Say that the metric was stopped before it had a value, for this reason."""
+        return cls(None, "timeout", reason)
+
 
 @dataclass(frozen=True)
 class Preparation:

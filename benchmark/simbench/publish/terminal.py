@@ -37,6 +37,7 @@ STYLES = {
     "partly": "yellow",
     "skip": "dim",
     "error": "bold red",
+    "timeout": "bold red",
     "missing": "magenta",
 }
 

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-ScoreStatus = Literal["ok", "skip", "error"]
+ScoreStatus = Literal["ok", "skip", "error", "timeout"]
 
 
 class ScoreRecord(BaseModel):
@@ -61,8 +61,8 @@ class ScoreRecord(BaseModel):
 
     @property
     def settled(self) -> bool:
-        """Whether the record need not be computed again: an error or a missing value must be."""
-        return self.status != "error"
+        """Whether the record need not be computed again: an error, a timeout or a missing value must be."""
+        return self.status in ("ok", "skip")
 
 
 class Block(BaseModel):

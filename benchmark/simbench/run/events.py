@@ -28,6 +28,15 @@ class Advanced:
 
 
 @dataclass(frozen=True)
+class Computing:
+    """A task of a stage computes `what` from now on: a model, or a metric and its number of scores; None at its end."""
+
+    stage: Stage
+    task: str
+    what: str | None
+
+
+@dataclass(frozen=True)
 class StageFinished:
     """End of a stage; `failed` units have no result."""
 
@@ -42,7 +51,7 @@ class Warned:
     message: str
 
 
-Event = StageStarted | Advanced | StageFinished | Warned
+Event = StageStarted | Advanced | Computing | StageFinished | Warned
 Listener = Callable[[Event], None]
 
 

@@ -38,6 +38,12 @@ from simbench.suite.schema import Component, Suite
 T = TypeVar("T")
 
 
+# Seconds for a block of scores of one metric, unless a run says otherwise. The longest block of a built-in metric in
+# the bundled suites takes 200 s on one core (cka with 100 permutations, suite `statistics`): a hundred times as long
+# leaves room for users' sizes and slow machines, and a metric that hangs overnight is stopped by the morning.
+TIME_LIMIT = 6 * 3600.0
+
+
 class Recent(Generic[T]):
     """Cache of the last `size` objects by key, which a worker keeps between tasks."""
 
@@ -55,11 +61,21 @@ class Recent(Generic[T]):
             self._kept.popitem(last=False)
         return self._kept[key]
 
+    def clear(self) -> None:
+        """Drop all objects."""
+        self._kept.clear()
+
 
 _datasets: Recent[Dataset] = Recent(4)
 _inputs: Recent[Inputs] = Recent(8)
 _models: Recent[Model] = Recent(64)
 _tensors: Recent[Tensor] = Recent(32)
+
+
+def forget_all() -> None:
+    """Drop what this process keeps between tasks: a task that was stopped anywhere may have left it half-done."""
+    for kept in (_datasets, _inputs, _models, _tensors):
+        kept.clear()
 
 
 @dataclass(frozen=True)
@@ -83,18 +99,29 @@ class Materials:
     store_root: Path
     device: str
     memory_limit: int = DEFAULT
+    time_limit: float = TIME_LIMIT
+    """Seconds after which a block of scores is stopped."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """What stands in the keys for each dataset, by its declaration: of a file, the hash of its content."""
 
     @classmethod
-    def of(cls, plan: Plan, store: Store, device: str, memory_limit: int = DEFAULT) -> Materials:
+    def of(
+        cls,
+        plan: Plan,
+        store: Store,
+        device: str,
+        memory_limit: int = DEFAULT,
+        time_limit: float = TIME_LIMIT,
+    ) -> Materials:
         """Return the materials of a plan."""
         keys = {
             (plan.models[planned.model].key, planned.layer, planned.reparametrisation, planned.inputs): key
             for key, planned in plan.activations.items()
         }
         heads = {name: group.embedding_layer for name, group in plan.groups.items()}
-        return cls(plan.suite, plan.models, keys, heads, store.root, device, memory_limit, _planned_data(plan))
+        return cls(
+            plan.suite, plan.models, keys, heads, store.root, device, memory_limit, time_limit, _planned_data(plan)
+        )
 
     @property
     def store(self) -> Store:

@@ -28,6 +28,7 @@ from simbench.run.engines import default_jobs, make_engine
 from simbench.run.events import Event, Listener, Warned, ignore
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
+from simbench.verdicts.verdict import LACKING
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,7 +61,7 @@ class RunResult:
     def complete(self) -> bool:
         """Whether everything that was asked for was computed, without an error."""
         statuses = {verdict.status for ranked in self.board.rows for verdict in ranked.row.verdicts.values()}
-        return not self.work.failures and not statuses & {"error", "missing"}
+        return not self.work.failures and not statuses & set(LACKING)
 
     def exit_code(self, fail_on: str = "never") -> ExitCode:
         """Return the exit code; with `fail_on="fail"`, it also tells whether a metric failed a test."""
@@ -118,6 +119,7 @@ def run(
     force: bool = False,
     store: str | Path | None = None,
     memory_limit: int | None = None,
+    time_limit: float | None = None,
     listener: Listener = ignore,
 ) -> RunResult:
     """Score every metric of a suite, and further ones, against the suite's tests; resume by default.
@@ -134,6 +136,8 @@ def run(
         force: whether to compute scores again that are in the store (trained models are kept).
         store: folder of the store; `$SIMBENCH_STORE` or the user's cache by default.
         memory_limit: bytes that the metrics of one worker may hold besides the representations; 2 GiB by default.
+        time_limit: seconds after which a block of scores of one metric is stopped, so that its scores are timeouts,
+            which the next run tries again; six hours by default.
         listener: called with the events of `simbench.run.events`.
     """
     from simbench.run.steps import Steps  # imports torch, which `publish` and `plan` do not need
@@ -155,7 +159,7 @@ def run(
 
         running = make_engine(engine, workers)
         try:
-            steps = Steps(plan, place, running, listen, chosen, provenance, memory_limit or DEFAULT)
+            steps = Steps(plan, place, running, listen, chosen, provenance, memory_limit or DEFAULT, time_limit)
             missing = steps.missing_scores(force=force)
             steps.prepare(missing, facts)
             steps.refuse_copies()

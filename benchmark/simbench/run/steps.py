@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,9 +19,19 @@ from simbench.representations.storage import DamagedError, read_activations
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS, Store
 from simbench.run.blocks import blocks_of, bundles_of
 from simbench.run.engines import Engine, Outcome, Report, Task
-from simbench.run.events import Advanced, Listener, StageFinished, StageStarted, Warned
-from simbench.run.materials import Materials
-from simbench.run.tasks import ScoreBlock, Unwritable, extract, failed_records, score_blocks, train_model
+from simbench.run.events import Advanced, Computing, Listener, Stage, StageFinished, StageStarted, Warned
+from simbench.run.materials import TIME_LIMIT, Materials
+from simbench.run.tasks import (
+    BlockEnd,
+    ScoreBlock,
+    Unwritable,
+    extract,
+    failed_records,
+    score_blocks,
+    timed_out_records,
+    timeout_reason,
+    train_model,
+)
 
 # Tuple (model, layer, reparametrisation, inputs) that names activations.
 Place = tuple[Any, ...]
@@ -44,6 +55,7 @@ class Steps:
         device: str,
         provenance: str,
         memory_limit: int = DEFAULT,
+        time_limit: float | None = None,
     ) -> None:
         """Prepare the steps of a plan.
 
@@ -55,10 +67,11 @@ class Steps:
             device: `cpu` or `cuda`.
             provenance: the id of the run's provenance.
             memory_limit: bytes that the metrics of one worker may hold besides the representations.
+            time_limit: seconds after which a block of scores is stopped.
         """
         self.plan, self.store, self.engine, self.listener = plan, store, engine, listener
         self.provenance = provenance
-        self.materials = Materials.of(plan, store, device, memory_limit)
+        self.materials = Materials.of(plan, store, device, memory_limit, time_limit or TIME_LIMIT)
         self._keys = {str(model.ref): model.key for model in plan.models.values()}
         self.models_cached = 0
         self.failures: list[str] = []
@@ -94,9 +107,10 @@ class Steps:
         failed: dict[ModelRef, str] = {}
         self.listener(StageStarted("models", sum(epochs.values()), done))
         students = [model for model in missing if model.teacher is not None]
+        trained = _Reports(self.listener, "models", lambda name, units: self.listener(Advanced("models", units, name)))
         for wave in ([model for model in missing if model.teacher is None], students):  # teachers have none themselves
             tasks = [Task(str(model.ref), train_model, (self.materials, model)) for model in wave]
-            for outcome in self._run(tasks, lambda name, units: self.listener(Advanced("models", units, name))):
+            for outcome in self._run(tasks, trained):
                 if outcome.reason is not None:
                     model = keys[outcome.task.name]
                     failed[model.ref] = self._failed(f"training {outcome.task.name}", outcome.reason)
@@ -141,7 +155,7 @@ class Steps:
         by_name = dict(zip((task.name for task in tasks), groups.values(), strict=True))
         total = sum(len(group) for group in groups.values())
         self.listener(StageStarted("representations", total, 0))
-        for outcome in self._run(tasks, lambda name, units: None):
+        for outcome in self._run(tasks, _Reports(self.listener, "representations")):
             group = by_name[outcome.task.name]
             if outcome.skipped:
                 unavailable.update({_place(planned): Score.skip(str(outcome.reason)) for planned in group})
@@ -180,24 +194,42 @@ class Steps:
             yield outcome
 
     def _score_bundles(self, bundles: Sequence[Sequence[ScoreBlock]]) -> int:
-        """Score bundles; try the blocks of a failed bundle again, each alone. Return the number of failed scores."""
+        """Score bundles; of a bundle that fails, try the blocks that are not done again. Return the failed scores."""
         failures = 0
-        apart: list[Sequence[ScoreBlock]] = []
-        tasks = [Task(str(number), score_blocks, (self.materials, bundle)) for number, bundle in enumerate(bundles)]
-        for outcome in self._run(tasks, lambda name, units: None):
-            bundle = outcome.task.arguments[1]
-            if outcome.reason is not None and len(bundle) > 1:
-                apart.extend([block] for block in bundle)
-                continue
-            if outcome.reason is not None:
-                failures += len(bundle[0].scores)
-                self._failed(f"scoring with {bundle[0].metric.label}", outcome.reason)
-                self._record_failed_block(bundle[0], outcome.reason)
-            else:
-                failures += sum(not record.settled for records in outcome.value for record in records)
-            for block in bundle:
+        again: list[Sequence[ScoreBlock]] = []
+        shown: Counter[str] = Counter()
+
+        def advance(name: str, units: float) -> None:
+            if shown[name] < len(bundles[int(name)]):
+                block = bundles[int(name)][shown[name]]
+                shown[name] += 1
                 self.listener(Advanced("scores", len(block.scores), block.metric.label))
-        return failures + (self._score_bundles(apart) if apart else 0)
+
+        tasks = [Task(str(number), score_blocks, (self.materials, bundle)) for number, bundle in enumerate(bundles)]
+        for outcome in self._run(tasks, _Reports(self.listener, "scores", advance)):
+            bundle = outcome.task.arguments[1]
+            ends: Sequence[BlockEnd] = outcome.value if outcome.reason is None else outcome.parts
+            failures += sum(end.unsettled for end in ends)
+            for end in ends:
+                if end.timeout is not None:
+                    self.listener(Warned(end.timeout))
+            left = bundle[len(ends) :]
+            if left and outcome.timed_out:  # it was killed, since it did not stop
+                failures += len(left[0].scores)
+                self.listener(Warned(timeout_reason(self.materials, left[0])))
+                self.store.write_block(timed_out_records(self.materials, left[0]))
+                left = left[1:]
+                again += [left] if left else []
+            elif left and len(bundle) > 1:
+                again += [[block] for block in left]
+            elif left:
+                failures += len(left[0].scores)
+                self._failed(f"scoring with {left[0].metric.label}", str(outcome.reason))
+                self.store.write_block(failed_records(self.materials, left[0], str(outcome.reason)))
+                left = ()
+            while shown[outcome.task.name] < len(bundle) - len(left):
+                advance(outcome.task.name, 1)
+        return failures + (self._score_bundles(again) if again else 0)
 
     def _prepare_data(self) -> None:
         """Put the datasets into the cache before workers start, so that each is made only once."""
@@ -261,8 +293,21 @@ class Steps:
         self.listener(Warned(f"{what} failed: {reason}"))
         return reason
 
-    def _record_failed_block(self, block: ScoreBlock, reason: str) -> None:
-        self.store.write_block(failed_records(self.materials, block, reason))
+
+class _Reports:
+    """Receiver of the reports of one stage's tasks: passes on what they compute, and what they have done."""
+
+    def __init__(self, listener: Listener, stage: Stage, advance: Report = lambda name, units: None) -> None:
+        """Pass units of work to `advance`, and what is computed to the listener."""
+        self._listener, self._stage, self._advance = listener, stage, advance
+
+    def __call__(self, name: str, units: float) -> None:
+        """Pass on the work done by a task."""
+        self._advance(name, units)
+
+    def computing(self, name: str, what: str | None) -> None:
+        """Pass on what a task computes from now on; None at its end."""
+        self._listener(Computing(self._stage, name, what))
 
 
 def _place(planned: PlannedActivations) -> Place:

@@ -23,8 +23,8 @@ from simbench.representations.representation import Representation
 from simbench.representations.storage import save_activations
 from simbench.results.record import ScoreRecord
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
-from simbench.run.engines import report_progress
-from simbench.run.materials import Materials
+from simbench.run.execution import TimeLimitReached, computing, report_part, report_progress
+from simbench.run.materials import Materials, forget_all
 from simbench.timing import without_imports
 
 # Largest change of a log-probability under a map of the weights that counts as a reparametrisation.
@@ -66,16 +66,17 @@ def train_model(materials: Materials, planned: PlannedModel) -> None:
     assert spec.train is not None
     architecture, parameters, _, _ = materials.build_arguments(planned.ref)
     dataset = materials.dataset(spec.train.dataset)
-    trained = train(
-        architecture,
-        parameters,
-        spec.train,
-        dataset,
-        seed=planned.ref.seed,
-        device=materials.device,
-        progress=lambda epoch, epochs: report_progress(1),
-        teacher=None if planned.teacher is None else materials.model(planned.teacher),
-    )
+    with computing(str(planned.ref)):
+        trained = train(
+            architecture,
+            parameters,
+            spec.train,
+            dataset,
+            seed=planned.ref.seed,
+            device=materials.device,
+            progress=lambda epoch, epochs: report_progress(1),
+            teacher=None if planned.teacher is None else materials.model(planned.teacher),
+        )
     description = {
         "name": str(planned.ref),
         "key": planned.key,
@@ -110,7 +111,8 @@ def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> dict[
                 "the premise of the test does not hold"
             )
         notes["largest_log_probability_change"] = f"{change:.3e}"
-    layers = model.read(inputs, [planned.layer for planned in wanted])
+    with computing(f"{first.model} on {first.inputs}"):
+        layers = model.read(inputs, [planned.layer for planned in wanted])
     unreadable: dict[str, str] = {}
     for planned in wanted:
         output = layers[planned.layer]
@@ -139,10 +141,26 @@ class ScoreBlock:
     """Score of comparisons with an unavailable representation: a skip or an error."""
     provenance: str
 
+    @property
+    def title(self) -> str:
+        """The metric, and the number of its scores."""
+        return f"{self.metric.label}, {len(self.scores)} score{'s' * (len(self.scores) != 1)}"
+
+
+@dataclass(frozen=True)
+class BlockEnd:
+    """End of a block whose scores are stored: how many of them are to be tried again, and why it was stopped, if so."""
+
+    unsettled: int = 0
+    timeout: str | None = None
+
 
 @ending_the_run
-def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[list[ScoreRecord]]:
-    """Score blocks one after the other; values that their metrics share are memoised until the last block is done."""
+def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[BlockEnd]:
+    """Score blocks one after the other; values that their metrics share are memoised until the last block is done.
+
+    Each end is also reported as a part of the task, so that a worker that dies later takes no finished block with it.
+    """
     materials.load_plugins()
 
     @cache
@@ -150,7 +168,16 @@ def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[lis
         return materials.representation(ref, with_fit=with_fit)
 
     with limited_memory(materials.memory_limit), memoising():
-        return [score_block(materials, block, obtain) for block in blocks]
+        ends: list[BlockEnd] = []
+        for block in blocks:
+            records = score_block(materials, block, obtain)
+            stopped = next((record.reason for record in records if record.status == "timeout"), None)
+            if stopped is not None:
+                obtain.cache_clear()
+            ends.append(BlockEnd(sum(not record.settled for record in records), stopped))
+            report_part(ends[-1])
+            report_progress(1)
+        return ends
 
 
 def score_block(
@@ -158,32 +185,43 @@ def score_block(
 ) -> list[ScoreRecord]:
     """Score a block, store it as one file, and return its records; `obtain` returns a representation, with its fit.
 
-    Their `seconds` are the metric's time on the block, divided evenly, without loading and importing.
+    Their `seconds` are the metric's time on the block, divided evenly, without loading and importing. A block that is
+    not scored within the time limit, which does not count loading, has timeouts only.
     """
+    try:
+        records = _scored(materials, block, obtain)
+    except TimeLimitReached:
+        forget_all()
+        records = timed_out_records(materials, block)
+    materials.store.write_block(records)
+    return records
+
+
+def _scored(
+    materials: Materials, block: ScoreBlock, obtain: Callable[[RepresentationRef, bool], Representation]
+) -> list[ScoreRecord]:
     representations: dict[RepresentationRef, Representation] = {}
     failures = dict(block.unavailable)
-    for ref in dict.fromkeys(side for comparison in block.scores.values() for side in (comparison.a, comparison.b)):
-        if ref in failures:
-            continue
-        try:
-            representations[ref] = obtain(ref, needs_fit(block.metric))
-        except NotApplicable as reason:
-            failures[ref] = Score.skip(f"{ref}: {reason}")
-        except Exception as error:
-            failures[ref] = Score.error(f"{ref}: {error}".splitlines()[0])
+    sides = dict.fromkeys(side for comparison in block.scores.values() for side in (comparison.a, comparison.b))
+    with computing(f"{block.title}, loading"):
+        for ref in (side for side in sides if side not in failures):
+            try:
+                representations[ref] = obtain(ref, needs_fit(block.metric))
+            except NotApplicable as reason:
+                failures[ref] = Score.skip(f"{ref}: {reason}")
+            except Exception as error:
+                failures[ref] = Score.error(f"{ref}: {error}".splitlines()[0])
     index = {ref: position for position, ref in enumerate(representations)}
     possible = [c for c in block.scores.values() if c.a in representations and c.b in representations]
     pairs = [(index[comparison.a], index[comparison.b]) for comparison in possible]
-    with without_imports() as elapsed:
+    with computing(block.title, materials.time_limit), without_imports() as elapsed:
         scores = score_pairs(block.metric, list(representations.values()), pairs)
     scored = dict(zip(possible, scores, strict=True))
     seconds = elapsed.seconds / max(1, len(possible))
-    records = [
+    return [
         _record(materials, block, key, comparison, scored.get(comparison) or _without(comparison, failures), seconds)
         for key, comparison in block.scores.items()
     ]
-    materials.store.write_block(records)
-    return records
 
 
 def _without(comparison: Comparison, failures: Mapping[RepresentationRef, Score]) -> Score:
@@ -218,6 +256,19 @@ def _record(
 
 def failed_records(materials: Materials, block: ScoreBlock, reason: str) -> list[ScoreRecord]:
     """Return the records of a block that could not be scored at all, so that the failure is visible and tried again."""
-    return [
-        _record(materials, block, key, comparison, Score.error(reason), 0.0) for key, comparison in block.scores.items()
-    ]
+    return _all_records(materials, block, Score.error(reason))
+
+
+def timed_out_records(materials: Materials, block: ScoreBlock) -> list[ScoreRecord]:
+    """Return the records of a block that was stopped at the time limit, which the next run tries again."""
+    return _all_records(materials, block, Score.timeout(timeout_reason(materials, block)))
+
+
+def timeout_reason(materials: Materials, block: ScoreBlock) -> str:
+    """Say that a block was stopped, and what gives it longer."""
+    limit = f"{materials.time_limit:g} s"
+    return f"{block.title}: stopped at the limit of {limit}; --time-limit SECONDS gives it longer"
+
+
+def _all_records(materials: Materials, block: ScoreBlock, score: Score) -> list[ScoreRecord]:
+    return [_record(materials, block, key, comparison, score, 0.0) for key, comparison in block.scores.items()]

@@ -14,6 +14,7 @@ from simbench.testing.bench import TOLERANCE
 from simbench.testing.conformance import check_metric, null_values
 from simbench.testing.inputs import in_sequences, unrelated
 from simbench.testing.triangles import detours
+from simbench.verdicts.verdict import LACKING
 
 ROWS, WIDTH, CASES = 500, 32, 3
 # A measurement that takes more seconds is made once, any other one three times, and the quickest counts.
@@ -50,7 +51,7 @@ def seconds_per_pair(metric: Metric) -> float | None:
         start = time.process_time()
         scores = score_pairs(metric, sides, pairs)
         taken.append(time.process_time() - start)
-        if any(score.status == "error" for score in scores) or all(score.value is None for score in scores):
+        if any(score.status in LACKING for score in scores) or all(score.value is None for score in scores):
             return None
     return min(taken) / len(pairs)
 

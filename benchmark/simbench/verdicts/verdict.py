@@ -13,7 +13,9 @@ from simbench.seeds import seed_for
 from simbench.verdicts.jackknife import bounded_interval, leave_models_out
 
 # Why a question has no answer: the metric does not apply, it failed, or its score has not been computed.
-UngradedStatus = Literal["skip", "error", "missing"]
+UngradedStatus = Literal["skip", "error", "timeout", "missing"]
+# Statuses of scores that should be there; the first that a question has is that of the verdict.
+LACKING: tuple[UngradedStatus, ...] = ("error", "timeout", "missing")
 VerdictStatus = Literal["ok", UngradedStatus]
 # A verdict lists at most so many violations.
 VIOLATIONS = 10
@@ -147,10 +149,10 @@ def grade_trials(
     *,
     comparisons: int,
 ) -> Verdict:
-    """Reach the verdict on a set of questions: an error or a missing score outranks a skip, a skip outranks a pass."""
+    """Reach the verdict on a set of questions: a score that should be there outranks a skip, a skip outranks a pass."""
     answered = [trial for trial in trials if trial.status == "ok"]
     unanswered = [trial for trial in trials if trial.status != "ok"]
-    failure = next((trial for status in ("error", "missing") for trial in unanswered if trial.status == status), None)
+    failure = next((trial for status in LACKING for trial in unanswered if trial.status == status), None)
     if failure is not None:
         return Verdict(failure.status, comparisons=comparisons, reason=_counted(failure, trials))
     if not answered:

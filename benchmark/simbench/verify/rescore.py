@@ -20,6 +20,7 @@ from simbench.references import Comparison, ModelRef
 from simbench.registry import METRICS
 from simbench.results.record import ScoreRecord
 from simbench.suite.schema import Component
+from simbench.verdicts.verdict import LACKING
 from simbench.verify.decisive import decisive_scores
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Agreement, Discrepancy, ProofLevel, Step, step_of, with_figures
@@ -189,8 +190,8 @@ def _compared(
     label = planned.metric.label
     allowance = Allowance.of(level, planned.metric.cost, claimed, planned.scores, symmetric=planned.metric.symmetric)
     where = {key: f"{label} {key} ({planned.scores[key]})" for key in keys}
-    failed = [f"{where[key]}: {rescored[key].reason}" for key in keys if rescored[key].status == "error"]
-    compared = [key for key in keys if rescored[key].status != "error"]
+    failed = [f"{where[key]}: {rescored[key].reason}" for key in keys if rescored[key].status in LACKING]
+    compared = [key for key in keys if rescored[key].status not in LACKING]
     deviations = settled({key: allowance.deviation(key, claimed[key], rescored[key]) for key in compared})
     findings: list[Discrepancy] = []
     for key, (kind, number, _) in deviations.items():
