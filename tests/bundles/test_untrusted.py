@@ -186,10 +186,10 @@ def suite_with(files: Files, old: str, new: str) -> bytes:
     ("old", "new", "reason"),
     [
         ("about: For tests.", "about: &a [1]\nplugins: *a", "aliases"),
-        ("about: For tests.", "about: !!python/object/apply:os.system [id]", "not YAML"),
+        ("about: For tests.", "about: !!python/object/apply:os.system [id]", "about: Input should be a valid string"),
         ("depth: 3", "depth: 1000000000", "larger than"),
-        ("depth: 3", "depth: 100000", "layers or seeds"),
-        ("depth: 3", "depth: .nan", "larger than"),
+        ("depth: 3", "depth: 100000", 'parameter "depth": Input should be less than or equal to 1000'),
+        ("depth: 3", "depth: .nan", "not a finite number"),
         ("name: digits", "name: arrays\n    path: /etc/passwd", "from a file"),
         ("- mlp", "- other", "names the model"),
         ("about: For tests.", "about: For tests.\nunheard_of: 1", "unheard_of"),
