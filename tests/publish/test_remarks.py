@@ -11,7 +11,7 @@ from rich.console import Console
 
 from simbench.board.remarks import Remark
 from simbench.publish.markdown import to_markdown
-from simbench.publish.page import to_html
+from simbench.publish.page import fragment, to_html
 from simbench.publish.tables import grades_csv
 from simbench.publish.terminal import reasons, table
 
@@ -58,6 +58,12 @@ def test_the_page_lists_the_remark_and_shows_it_over_the_cell(make):
     assert f"<li><strong>above_one</strong>, identity: {SAID}</li>" in page
     assert f"\nremark on {SAID}" in page
     assert page.count('<span class="remarked">!</span>') == 1
+
+
+def test_a_notebook_lists_the_remark(make):
+    shown = fragment(remarked(make, OUTSIDE))
+    assert f"<li><strong>above_one</strong>, identity: {SAID}</li>" in shown
+    assert "<ul>" not in fragment(make.board())
 
 
 def test_the_csv_of_grades_has_the_remarks_of_whole_tests(make):
