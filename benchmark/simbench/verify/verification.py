@@ -13,7 +13,7 @@ from simbench.errors import SimbenchError
 from simbench.metrics.resolve import resolve_metrics
 from simbench.results.store import Store
 from simbench.verify.published import bundle_in, check_published
-from simbench.verify.regrade import check_files, check_grades
+from simbench.verify.regrade import check_files, check_grades, states_remarks
 from simbench.verify.report import ProofLevel, Report, Step, with_findings
 from simbench.verify.rescore import check_scores
 from simbench.verify.scratch import Request
@@ -112,9 +112,13 @@ def _taken(
 
 def _remarks(contents: Contents, rescore: bool, store: Store) -> list[str]:
     """Return remarks for readers of the report."""
+    remarks: list[str] = []
+    carried = sum(bool(record.warnings) for records in contents.scores.values() for record in records)
+    if carried and not states_remarks(contents.leaderboard):
+        remarks.append(f"its board leaves out the remarks on {carried} scores, as those of an earlier simbench do")
     from_bundle = [key for key in contents.model_keys if not store.has_model(key)]
     if rescore and from_bundle:
-        return [
+        remarks.append(
             f"{len(from_bundle)} models came from the bundle: that they were trained as the suite says is only claimed"
-        ]
-    return []
+        )
+    return remarks
