@@ -150,7 +150,7 @@
       [`${id} low`, (row) => row.tests[id].interval?.[0]],
       [`${id} high`, (row) => row.tests[id].interval?.[1]],
       [`${id} reason`, (row) => row.tests[id].reason],
-      [`${id} remarks`, (row) => (row.tests[id].remarks || []).map((one) => `${one.scores} of ${one.asked} scores, for example ${one.where}: ${one.text}`).join("; ")],
+      [`${id} remarks`, (row) => (row.tests[id].remarks || []).map((remark) => `${remark.scores} of ${remark.asked} scores, for example ${remark.where}: ${remark.text}`).join("; ")],
     ];
     const chosen = columns.flatMap((id) => fields[id] || ofTest(id));
     const lines = [...table.tBodies].flatMap((body) => [...body.rows]).filter((row) => row.dataset.metric !== undefined && !row.hidden);
