@@ -82,6 +82,41 @@ def test_the_blocks_of_a_bundle_that_kills_its_worker_are_tried_alone(monkeypatc
     assert sum(event.units for event in events if hasattr(event, "units")) == 4
 
 
+class Partly:
+    """An engine whose worker dies in the second block of any bundle of several, and is stopped in that of `cca`."""
+
+    def __init__(self) -> None:
+        self.bundles: list[list[str]] = []
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Outcome]:
+        for task in tasks:
+            bundle = task.arguments[1]
+            self.bundles.append([one.metric.name for one in bundle])
+            report(task.name, 1)
+            if len(bundle) > 1:
+                yield Outcome(task, reason="the worker process died: it exited with code 3", parts=(BlockEnd(1),))
+            elif bundle[0].metric.name == "cca":
+                yield Outcome(task, reason="no result after 1 s", timed_out=True)
+            else:
+                yield Outcome(task, value=[BlockEnd()])
+
+
+def test_finished_blocks_are_not_scored_again_and_each_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[str] = []
+    monkeypatch.setattr(steps, "timed_out_records", lambda materials, stopped: recorded.extend(stopped.scores))
+    monkeypatch.setattr(steps, "timeout_reason", lambda materials, stopped: "stopped")
+    running = Steps.__new__(Steps)
+    running.engine, running.materials, running.failures = Partly(), None, []  # type: ignore[assignment]
+    running.store = type("Store", (), {"write_block": lambda self, records: None})()
+    events: list[Any] = []
+    running.listener = events.append
+    failures = running._score_bundles(bundles_of([block("cka"), block("ensd"), block("cka_angular"), block("cca")]))
+    assert running.engine.bundles == [["cka", "ensd", "cka_angular"], ["cca"], ["ensd"], ["cka_angular"]]  # type: ignore[attr-defined]
+    assert failures == 2  # one score of the first block, and that of the block that was stopped
+    assert recorded == ["cca 0"]
+    assert sum(event.units for event in events if hasattr(event, "units")) == 4
+
+
 @pytest.mark.parametrize("text", ["", "2 parsecs", "-1GB", "0", "1.5GB"])
 def test_what_is_no_size_is_said_so(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a size"):

@@ -258,6 +258,18 @@ def test_a_death_spoils_no_task_of_another_worker(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+def test_a_task_with_finished_parts_is_not_begun_again(tmp_path: Path) -> None:
+    def partly(marker: Path) -> None:
+        marker.write_text(marker.read_text() + "x" if marker.exists() else "x")
+        report_part("first")
+        os._exit(3)
+
+    (outcome,) = outcomes(ProcessEngine(1), [Task("partly", partly, (tmp_path / "runs",))]).values()
+    assert (outcome.parts, outcome.reason) == (("first",), "the worker process died: it exited with code 3")
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+@pytest.mark.process
 def test_a_result_that_cannot_be_sent_is_a_reason() -> None:
     found = outcomes(ProcessEngine(1), [Task("lock", threading.Lock, ()), Task("good", double, (1,))])
     assert "pickle" in str(found["lock"].reason)

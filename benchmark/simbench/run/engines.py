@@ -3,7 +3,8 @@
 A third party registers an engine of its own with `@engine(...)` and runs each task with `run_task`.
 
 A task that raises has a failed outcome. If a worker dies, its task is tried once more when all others are done, and has
-failed if the next worker dies, too. A worker that does not stop at a time limit is killed.
+failed if the next worker dies, too; one with finished parts has failed at once, so that only the rest is done again. A
+worker that does not stop at a time limit is killed.
 """
 
 from __future__ import annotations
@@ -157,6 +158,8 @@ class ProcessEngine:
                         cause = worker.cause_of_death()
                         if worker.overdue:
                             yield _outcome(task, worker.finish(worker.timeout))
+                        elif worker.parts:  # whoever gave the task has its rest done, and not all of it again
+                            yield _outcome(task, worker.finish(Ending(reason=f"the worker process died: {cause}")))
                         elif id(task) in deaths:
                             yield _outcome(task, worker.finish(Ending(reason=_died_twice(deaths[id(task)], cause))))
                         else:
