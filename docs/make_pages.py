@@ -101,7 +101,8 @@ def _verb(name: str, command: Callable[..., None]) -> str:
             options.append((_code(_spelling(key, kind, info)), _one_line(info.help) + _default_of(parameter, info)))
     usage = " ".join(["simbench", name, *(metavar for metavar, _ in arguments)])
     lines = [_heading(2, name) + _one_line(command.__doc__) + f"\n\n```console\n{usage}\n```\n"]
-    lines.append(_table(("argument", ""), [(_code(metavar), text or "–") for metavar, text in arguments]))
+    if arguments:
+        lines.append(_table(("argument", ""), [(_code(metavar), text or "–") for metavar, text in arguments]))
     if options:
         lines.append(_table(("option", ""), options))
     return "\n".join(lines)
