@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*>=\s*(?P<version>[0-9][0-9A-Za-z.]*)$")
+REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*>=\s*(?P<version>[0-9][0-9A-Za-z.]*)(\s*;.*)?$")
 
 
 def lowest(requirements: Iterable[str]) -> list[str]:
@@ -22,7 +22,7 @@ def lowest(requirements: Iterable[str]) -> list[str]:
     ['numpy==1.26.*']
 
     Raises:
-        ValueError: a requirement has another form than `name` or `name>=version`, or two bounds of one package differ.
+        ValueError: a requirement has another form than `name` or `name>=version`, be it with a marker, or two bounds of one package differ.
     """
     bounds: dict[str, str] = {}
     for requirement in requirements:

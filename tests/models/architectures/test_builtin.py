@@ -190,7 +190,7 @@ def test_torchvision_names_no_layers() -> None:
     ("name", "parameters", "message"),
     [
         ("conv1d", {"widht": 3}, 'unknown parameter "widht"; did you mean "width"'),
-        ("conv1d", {"width": 0}, "greater than 0"),
+        ("conv1d", {"width": 0}, "greater than or equal to 1"),
         ("mlp", {"norm": "layer"}, 'parameter "norm"'),
     ],
 )

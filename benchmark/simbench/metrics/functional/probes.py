@@ -33,7 +33,7 @@ def probe_accuracy(representation: Representation) -> float:
 
 @metric(
     "probe_accuracy_difference",
-    version=2,
+    version=1,
     higher_is_more_similar=False,
     symmetric=True,
     value_range=(0.0, 1.0),
