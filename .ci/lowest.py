@@ -22,7 +22,7 @@ def lowest(requirements: Iterable[str]) -> list[str]:
     ['numpy==1.26.*']
 
     Raises:
-        ValueError: a requirement has another form than `name` or `name>=version`, be it with a marker, or two bounds of one package differ.
+        ValueError: a requirement is neither `name` nor `name>=version`, but for a marker, or two bounds differ.
     """
     bounds: dict[str, str] = {}
     for requirement in requirements:
