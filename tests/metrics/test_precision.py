@@ -68,7 +68,7 @@ def test_few_rows_give_the_value_of_the_stored_numbers(name: str, rows: int, dty
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("rows", [500, 20_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows", [500, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (20_000, 100_000))])
 @pytest.mark.parametrize("name", BY_RANK)
 def test_many_rows_give_the_value_of_the_stored_numbers(name: str, rows: int, form: str) -> None:
     for dtype in (torch.float32, *HALF):
