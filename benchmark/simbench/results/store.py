@@ -179,9 +179,8 @@ class Store:
         """Read a block; name one that is damaged or out of place and return None, so that its scores are made again."""
         try:
             block = _parsed_block(path.read_bytes())
-            strange = next(
-                (record.metric for record in block.records if self._folder(record.metric) != path.parent), None
-            )
+            metrics = {record.metric for record in block.records}
+            strange = next((metric for metric in sorted(metrics) if self._folder(metric) != path.parent), None)
             if strange is None:
                 return block
             damage = f"holds scores of {strange}, and does not belong here"
