@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,7 +57,7 @@ def _minimal(state: SpanResiduals, side: int, unit: int, epsilon: float) -> Matc
         for other in torch.nonzero(state.left[other_side]).flatten().tolist():
             if (other_side, other) == (side, unit) or not bool(state.left[other_side][other]):
                 continue
-            trial = state.copy()
+            trial = copy.deepcopy(state)
             masks = [torch.zeros_like(left) for left in trial.left]
             masks[other_side][other] = True
             trial.remove(*masks)

@@ -36,6 +36,11 @@ class Spectrum:
         """Number of directions kept."""
         return len(self.values)
 
+    @property
+    def coordinates(self) -> Tensor:
+        """The rows in the basis of the right vectors, (rows, rank): a matrix with the same Gram matrix."""
+        return self.left * self.values
+
     def __getitem__(self, rows: Tensor) -> Spectrum:
         """Permute the rows of the matrix."""
         return Spectrum(self.left[rows], self.values, self.right)

@@ -10,7 +10,6 @@ intercept. Two ways to it:
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -98,10 +97,6 @@ class SpanResiduals:
     def remove(self, a: Tensor, b: Tensor) -> None:
         """Take away the units of a and of b for which these masks are true."""
         raise NotImplementedError
-
-    def copy(self) -> SpanResiduals:
-        """Return an independent copy."""
-        return copy.deepcopy(self)
 
 
 class GramResiduals(SpanResiduals):

@@ -34,7 +34,7 @@ Measure = Literal["r2", "pearson"]
 def linear_regression_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | Score]:
     """Return the in-sample R² of many directed pairs of spectra."""
     count = len(prepared)
-    matrices = [side.left for side in prepared] + [side.left * side.values for side in prepared]
+    matrices = [side.left for side in prepared] + [side.coordinates for side in prepared]
     explained = squared_cross_norms(matrices, [(a, count + b) for a, b in pairs]).tolist()
     return [
         _explained(part / float(prepared[b].values.square().sum()), prepared[a])
@@ -109,8 +109,7 @@ def predictivity_of_pairs(
 
 def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
     """Return the centred matrix as regressor, a singular value decomposition of each fold, and as target."""
-    source = spectrum(x)
-    design = source.left * source.values  # has the Gram matrix of x, without directions that are only rounding
+    design = spectrum(x).coordinates  # without directions that are only rounding
     splits = []
     for rows, training in splits_of_rows(len(design), folds, seed):
         mean = design[training].mean(dim=0)
@@ -118,7 +117,7 @@ def folded(x: Tensor, *, folds: int, measure: Measure, seed: int) -> Folded:
         # Below the root of the machine precision a direction is out of reach of the smallest penalty.
         right = right[values > torch.finfo(torch.float64).eps ** 0.5 * values[:1]].T
         splits.append(Fold(rows, mean, right, values[: right.shape[1]], (design[rows] - mean) @ right))
-    return Folded(design, tuple(splits), _target(x, measure))
+    return Folded(design, tuple(splits), design if measure == "r2" else centred(x))
 
 
 @metric(
@@ -152,8 +151,7 @@ def linear_predictivity(x: Tensor, y: Tensor, *, folds: Folds = 5, measure: Meas
 
 def _target(x: Tensor, measure: Measure) -> Tensor:
     """Return the units, for a correlation, or what has their Gram matrix, on which R² depends alone."""
-    full = spectrum(x)
-    return full.left * full.values if measure == "r2" else centred(x)
+    return spectrum(x).coordinates if measure == "r2" else centred(x)
 
 
 def _predictivity(x: Folded, y: Tensor, measure: Measure) -> float:

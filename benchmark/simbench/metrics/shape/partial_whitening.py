@@ -38,7 +38,7 @@ Alpha = Annotated[float, Field(ge=0, le=1)]
 
 def shape_linear_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, alpha: float) -> list[float | Score]:
     """Return the generalised shape distance of many pairs of whitened representations."""
-    matrices = [side.left * side.values for side in prepared]
+    matrices = [side.coordinates for side in prepared]
     # Whitening enlarges what is small, rounding errors too: products stay in float64.
     shapes = [Shape(matrix, matrix) for matrix in matrices]
     angles = angle_of_chord(procrustes_of_pairs(shapes, pairs)).tolist()
@@ -81,7 +81,7 @@ def shape_linear(x: Tensor, y: Tensor, *, alpha: Alpha = 0.5) -> float | Score:
     [0.0, 0.2, 0.45]
     """
     a, b = partially_whitened(x, alpha=alpha), partially_whitened(y, alpha=alpha)
-    angle = angle_of_chord(procrustes(a.left * a.values, b.left * b.values))
+    angle = angle_of_chord(procrustes(a.coordinates, b.coordinates))
     return _warned(float(angle), alpha, a, b)
 
 

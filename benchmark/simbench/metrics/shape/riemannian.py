@@ -42,7 +42,7 @@ def kernel_root(x: Tensor, *, shrinkage: float) -> Tensor:
     """Return R with RRᵀ the centred kernel of `x`, of trace (1 − shrinkage) · rows; (rows, rank)."""
     full = spectrum(x)
     share = (1 - shrinkage) * len(full.left) / full.values.square().sum()
-    return full.left * full.values * share.sqrt()
+    return full.coordinates * share.sqrt()
 
 
 @metric(
