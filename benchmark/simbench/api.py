@@ -13,8 +13,8 @@ from simbench.metrics.metric import Metric
 from simbench.metrics.resolve import as_metric, resolve_metrics
 from simbench.metrics.scoring import score_pairs
 from simbench.parameters import checked_parameters
-from simbench.representations.array_files import as_tensor
 from simbench.representations.array_pairs import ArrayPair, read_pair
+from simbench.representations.numbers import as_tensor
 from simbench.representations.representation import Representation
 
 

@@ -126,3 +126,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def is_written_by_torch(path: Path) -> bool:
+    """Return whether a file begins as those that `torch.save` writes: as an archive, or as a pickle."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return start[:1] == b"\x80" or start == b"PK"

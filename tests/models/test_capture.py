@@ -18,6 +18,7 @@ class Awkward(nn.Module):
         self.plain, self.reused, self.idle = nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)
         self.pair = nn.LSTM(4, 4, batch_first=True)
         self.transposed, self.scalar, self.spectrum, self.ragged = (nn.Identity() for _ in range(4))
+        self.nested, self.nowhere, self.coarse, self.codes = (nn.Identity() for _ in range(4))
         self.out = nn.Linear(4, 2)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -26,6 +27,10 @@ class Awkward(nn.Module):
         self.scalar(hidden.sum())
         self.spectrum(torch.fft.fft(hidden))
         self.ragged(hidden if len(inputs) == EXTRACTION_BATCH else hidden[:, :2])
+        self.nested(torch.nested.nested_tensor(list(hidden)))
+        self.nowhere(hidden.to("meta"))
+        self.coarse(hidden.to(torch.float8_e4m3fn))
+        self.codes(hidden.long() + 2**60)
         outputs, _ = self.pair(hidden[:, None])
         logits: Tensor = self.out(outputs[:, 0])
         return logits
@@ -39,6 +44,18 @@ UNREADABLE = {
     "scalar": 'layer "scalar" puts out () for 200 inputs, not (inputs, features, …)',
     "spectrum": 'layer "spectrum" puts out complex numbers',
     "ragged": 'layer "ragged" puts out (4,) for some inputs and (2,) for others',
+    "nested": 'layer "nested" puts out what cannot be read: inputs have different shapes (a nested tensor)',
+    "nowhere": (
+        'layer "nowhere" puts out what cannot be read: there are no numbers in it (a tensor on the device meta)'
+    ),
+    "coarse": (
+        'layer "coarse" puts out what cannot be read: numbers of type float8_e4m3fn carry a digit or two, so that '
+        "rounding would count as variation; convert them, such as by .float(), to take them as exact"
+    ),
+    "codes": (
+        'layer "codes" puts out what cannot be read: integers as large as 1.2e+18 are beyond 9007199254740992, up to '
+        "which float64 holds them exactly; subtract an offset, or give them as floating-point numbers"
+    ),
     "plane": 'unknown layer "plane"; did you mean "plain"?',
 }
 

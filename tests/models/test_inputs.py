@@ -126,6 +126,40 @@ def test_weights_of_eight_bits_are_no_dtype_to_compute_in() -> None:
     assert floating_dtype(network) == torch.float32
 
 
+def quantised() -> nn.Module:
+    """Return a network that torch quantised statically: its layers put out quantised tensors."""
+    from torch.ao import quantization
+
+    class Stages(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.enter, self.hidden = quantization.QuantStub(), nn.Linear(6, 5)
+            self.out, self.leave = nn.Linear(5, 3), quantization.DeQuantStub()
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            logits: Tensor = self.leave(self.out(self.hidden(self.enter(inputs))))
+            return logits
+
+    torch.manual_seed(0)
+    stages = Stages().eval()
+    stages.qconfig = quantization.get_default_qconfig("fbgemm")
+    prepared = quantization.prepare(stages)
+    prepared(torch.randn(40, 6))
+    converted: nn.Module = quantization.convert(prepared)
+    return converted
+
+
+@pytest.mark.filterwarnings("ignore")  # torch announces another quantisation
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_quantised_layers_are_the_numbers_that_they_stand_for(dtype: torch.dtype) -> None:
+    network, inputs = quantised(), torch.randn(20, 6)
+    model = Model(network)
+    read = model.activations(inputs.to(dtype), "hidden")
+    assert torch.equal(read, network.hidden(network.enter(inputs)).dequantize())  # type: ignore[operator]
+    assert model.layout("hidden") == "vector"
+    assert torch.equal(model.continue_from("hidden", read, inputs), network(inputs))
+
+
 def test_a_layer_that_puts_out_integers_is_read_as_numbers() -> None:
     network = nn.Sequential(nn.Identity(), TokenModel())
     activations = Model(network).activations(ids_of(), "0")

@@ -124,6 +124,8 @@ def test_representations_keep_their_layout_and_take_the_rule() -> None:
     [
         ({"spatial": "pol"}, 'unknown spatial rule "pol"; did you mean "pool"'),
         ({"layout": "chanels_last"}, 'unknown layout "chanels_last"; did you mean "channels_last"'),
+        ({"spatial": 3}, 'unknown spatial rule "3"; valid: '),
+        ({"layout": 3}, 'unknown layout "3"; valid: '),
         ({"layout": [FIRST] * 3}, "one for both arrays, or one for each"),
     ],
 )

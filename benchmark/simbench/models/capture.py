@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError
+from simbench.representations.numbers import as_floating, dense
 
 
 @contextmanager
@@ -35,7 +36,7 @@ class Capture:
     @contextmanager
     def during(self, batch: Tensor) -> Iterator[None]:
         """Capture what the layer puts out for a batch of inputs `(n, …)`, on their device, while the block runs."""
-        outputs: list[object] = []
+        outputs: list[Tensor | str | None] = []
 
         def capture(_module: nn.Module, _arguments: object, output: object) -> None:
             outputs.append(None if self.problem else _kept(output))
@@ -50,12 +51,12 @@ class Capture:
         else:
             self.batches.clear()
 
-    def _problem(self, outputs: list[object], inputs: int) -> str | None:
+    def _problem(self, outputs: list[Tensor | str | None], inputs: int) -> str | None:
         if len(outputs) != 1:
             return not_once(self.layer, len(outputs))
         puts_out, output = f'layer "{self.layer}" puts out', outputs[0]
         if not isinstance(output, Tensor):
-            return f"{puts_out} a {output}, not a tensor"
+            return f"{puts_out} {output}"
         shape = tuple(output.shape)
         if output.is_complex():
             return f"{puts_out} complex numbers"
@@ -70,17 +71,31 @@ class Capture:
         return torch.cat(self.batches) if self.problem is None else SimbenchError(self.problem)
 
 
-def _kept(output: object) -> object:
-    """Return a tensor as it is now, or the name of the type of anything else.
+def _kept(output: object) -> Tensor | str:
+    """Return a tensor of numbers as it is now, or what else it is.
 
-    A later in-place operation would change it. Integers are read as float64, as those of arrays are.
+    A later in-place operation would change it. Integers are read as float64, and sparse and quantised tensors as the
+    numbers that they stand for, as those of arrays are.
     """
     if not isinstance(output, Tensor):
-        return type(output).__name__
-    kept = output.detach().clone()
-    return kept if kept.is_floating_point() or kept.is_complex() else kept.double()
+        return f"a {type(output).__name__}, not a tensor"
+    try:
+        return as_floating(dense(output.detach())).clone()
+    except ValueError as error:
+        return f"what cannot be read: {error}"
 
 
 def not_once(layer: str, runs: int) -> str:
     """Return the message about a layer that does not run exactly once."""
     return f'layer "{layer}" runs {runs} times in a pass: its output is not one representation'
+
+
+def like(activations: Tensor, output: Tensor) -> Tensor:
+    """Return activations in the form of a layer's own output: its dtype, or quantised as it is."""
+    if not output.is_quantized:
+        return activations.to(output.dtype)
+    scheme = output.qscheme()
+    if scheme in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return torch.quantize_per_tensor(activations, output.q_scale(), output.q_zero_point(), output.dtype)
+    scales, zeros, axis = output.q_per_channel_scales(), output.q_per_channel_zero_points(), output.q_per_channel_axis()
+    return torch.quantize_per_channel(activations, scales, zeros, axis, output.dtype)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError
 from simbench.models.architectures.blocks import StagedNetwork
+from simbench.representations.numbers import NARROWEST
 
 # Inputs on which it is tried whether a network takes integers: two, so that no batch axis is taken for another.
 TRIAL = 2
-# Bits of the narrowest floating-point dtype that networks compute in; narrower weights are stored so, quantised.
-NARROWEST = 16
 
 
 def floating_dtype(network: nn.Module) -> torch.dtype | None:
-    """Return the dtype of the first parameter that is floating point, no quantised weight; None if there is none."""
-    for parameter in network.parameters():
-        if parameter.is_floating_point() and torch.finfo(parameter.dtype).bits >= NARROWEST:
-            return parameter.dtype
+    """Return the dtype of the first parameter, or else buffer, that is floating point and no quantised weight.
+
+    None if there is none.
+    """
+    for tensor in chain(network.parameters(), network.buffers()):
+        if tensor.is_floating_point() and torch.finfo(tensor.dtype).bits >= NARROWEST:
+            return tensor.dtype
     return None
 
 

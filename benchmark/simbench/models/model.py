@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
-from simbench.models.capture import Capture, hooked, not_once
+from simbench.models.capture import Capture, hooked, like, not_once
 from simbench.models.inputs import InputReader, are_whole, floating_dtype
 from simbench.models.layouts import measured_layout
 from simbench.representations.layouts import DECLARED_LAYOUTS, DeclaredLayout, Layout, declared_as
@@ -302,7 +302,7 @@ class Model:
                 raise ValueError(
                     f'layer "{layer}" puts out (n, *{tuple(output.shape[1:])}), got {tuple(replacement.shape)}'
                 )
-            return replacement.to(output.dtype) if isinstance(output, Tensor) else replacement
+            return like(replacement, output) if isinstance(output, Tensor) else replacement
 
         with hooked(self._module(layer), replace):
             logits = self._run(inputs)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError, suggestion
-from simbench.files import from_home, is_file
+from simbench.files import from_home, is_file, is_written_by_torch
 from simbench.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_weights(load: str, *, outline: bool = False) -> dict[str, Tensor]:
     try:
         stored = _read_safetensors(path, outline) if path.suffix == ".safetensors" else _read_torch(path, outline)
     except pickle.UnpicklingError:
-        if not _is_torch(path):
+        if not is_written_by_torch(path):
             raise SimbenchError(f"{load} is damaged or no file of weights that PyTorch wrote") from None
         raise SimbenchError(
             f"{load} holds more than tensors, which is not loaded for safety: save the network's state_dict() alone"
@@ -54,13 +54,6 @@ def read_weights(load: str, *, outline: bool = False) -> dict[str, Tensor]:
     if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
         raise SimbenchError(f"{load} holds no state dict: save the network's state_dict()")
     return stored
-
-
-def _is_torch(path: Path) -> bool:
-    """Return whether a file begins as those that `torch.save` writes: as an archive, or as a pickle."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    return start[:1] == b"\x80" or start == b"PK"
 
 
 def _read_safetensors(path: Path, outline: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.files import is_written_by_torch
+from simbench.representations.numbers import as_tensor
 
 
 def load_array(reference: str) -> Tensor:
@@ -67,16 +69,35 @@ def _read_torch(path: Path, name: str | None) -> Any:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        if not is_written_by_torch(path):
+            raise SimbenchError(f"{path}: cannot be read: damaged, or no file that PyTorch wrote") from None
         # torch's own message is long, and about pickle.
         if "weights_only" in str(error) or "Weights only" in str(error):
             raise SimbenchError(f"{path} holds more than tensors, so it is not unpickled; save tensors alone") from None
         raise
-    if not isinstance(content, Mapping):
+    if isinstance(content, Tensor):
         if name is not None:
             raise SimbenchError(f"{path} holds one array without a name; leave out `:{name}`")
         return content
-    arrays = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    arrays: dict[str, Tensor] = {}
+    for key, value in _tensors_in(content):
+        if key in arrays:
+            raise SimbenchError(f"{path} holds two arrays called {key}; give them different names")
+        arrays[key] = value
+    if not arrays:
+        raise SimbenchError(f"{path} holds no array, but a {type(content).__name__}; an array of numbers is needed")
     return arrays[_choose(path, name, list(arrays))]
+
+
+def _tensors_in(content: Any) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in dictionaries and lists, and their names: `layer1`, `epoch.layer1`, `0`."""
+    if not isinstance(content, Mapping | list | tuple):
+        return
+    for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+        if isinstance(value, Tensor):
+            yield str(key), value
+        else:
+            yield from ((f"{key}.{name}", tensor) for name, tensor in _tensors_in(value))
 
 
 def _read_safetensors(path: Path, name: str | None) -> Any:
@@ -101,20 +122,8 @@ def _plain(content: Any, reference: str) -> Tensor:
     """Return a detached tensor on the CPU, in the type of the file, which tells how exact the numbers are."""
     try:
         return as_tensor(content).cpu()
-    except TypeError:
-        raise SimbenchError(f"{reference}: an array of numbers is needed") from None
-
-
-def as_tensor(array: Any) -> Tensor:
-    """Convert anything that NumPy or torch accepts as an array; reversed and foreign-endian arrays are copied.
-
-    >>> as_tensor(np.arange(3)[::-1])
-    tensor([2, 1, 0])
-    """
-    if isinstance(array, Tensor):
-        return array.detach()
-    native = np.asarray(array)
-    return torch.as_tensor(np.ascontiguousarray(native, dtype=native.dtype.newbyteorder("=")))
+    except (TypeError, ValueError) as error:
+        raise SimbenchError(f"{reference}: {error}") from None
 
 
 READERS: dict[str, Callable[[Path, str | None], Any]] = {

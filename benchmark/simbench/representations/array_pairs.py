@@ -117,18 +117,18 @@ def _checked(spatial: str | None) -> SpatialMode | None:
             return mode  # type: ignore[no-any-return]
     if spatial is None:
         return None
-    raise UnknownNameError("spatial rule", spatial, RULES)
+    raise UnknownNameError("spatial rule", str(spatial), RULES)
 
 
 def _declared(layout: str | Sequence[str] | None) -> list[DeclaredLayout | None]:
     """Return the layout of either array, of one for both, or one for each."""
-    given = [layout] if isinstance(layout, str) else list(layout or ())
+    given = list(layout) if isinstance(layout, list | tuple) else [layout]
     for name in given:
-        if name not in DECLARED_LAYOUTS:
-            raise UnknownNameError("layout", name, DECLARED_LAYOUTS)
+        if name is not None and name not in DECLARED_LAYOUTS:
+            raise UnknownNameError("layout", str(name), DECLARED_LAYOUTS)
     if len(given) > 2:
         raise SimbenchError("layout: give one for both arrays, or one for each")
-    return (given * 2)[:2] if given else [None, None]  # type: ignore[return-value]
+    return (given * 2)[:2] or [None, None]  # type: ignore[return-value]
 
 
 def _question(name: str, shape: tuple[int, ...]) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from simbench.representations.layouts import SEQUENCE_AXES, DeclaredLayout, declared_as
 from simbench.representations.layouts import Layout as Layout
+from simbench.representations.numbers import as_floating, as_tensor
 from simbench.seeds import seed_for
 
 SpatialMode = Literal["positions", "pool", "flatten", "all"]
@@ -88,8 +88,7 @@ class Representation:
 
         Without a `layout`, it is 2-D `(n, d)`, 3-D `(n, t, d)` or 4-D `(n, c, h, w)`.
         """
-        # torch takes no view with a negative stride; a copy has none.
-        tensor = array.detach() if isinstance(array, Tensor) else torch.as_tensor(np.array(array))
+        tensor = as_tensor(array) if isinstance(array, Tensor) else as_tensor(array).clone()
         layouts: dict[int, Layout] = {1: "vector", 2: "vector", 3: "tokens", 4: "channels_first"}
         shape, name = tuple(tensor.shape), layer or "array"
         if tensor.is_complex():
@@ -98,8 +97,10 @@ class Representation:
             raise ValueError(f"{name}: a real array of at most 4 dimensions is needed, or its layout; got {shape}")
         if tensor.ndim == 1:
             tensor = tensor[:, None]
-        if not tensor.is_floating_point():
-            tensor = tensor.double()
+        try:
+            tensor = as_floating(tensor)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
         return cls(tensor, declared_as(layout, tensor.ndim) or layouts[tensor.ndim], layer)
 
     def derive_from(self, original: Representation) -> None:
