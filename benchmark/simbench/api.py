@@ -14,8 +14,8 @@ from simbench.metrics.resolve import as_metric, resolve_metrics
 from simbench.metrics.scoring import score_pairs
 from simbench.parameters import checked_parameters
 from simbench.representations.array_pairs import ArrayPair, read_pair
-from simbench.representations.numbers import as_tensor
 from simbench.representations.representation import Representation
+from simbench.representations.tensors import as_tensor
 
 
 class ScoreWarning(UserWarning):

@@ -110,6 +110,15 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)
 
 
+def no_file(path: str | Path) -> str:
+    """Return why a path cannot be read as a file: there is none, or it is a folder.
+
+    >>> no_file("/")
+    '/ is a folder, not a file'
+    """
+    return f"{path} is a folder, not a file" if os.path.isdir(from_home(str(path))) else f"no such file: {path}"
+
+
 def from_home(name: str) -> Path:
     """Return a path with `~` in full; unlike `Path.expanduser`, leave that of an unknown user as it is."""
     return Path(os.path.expanduser(name))

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.files import is_file
+from simbench.files import is_file, no_file
 from simbench.origins import FILE_MODULE, SOURCE, Origin, source_hash
 from simbench.parameters import checked_parameters
 
@@ -261,7 +261,7 @@ def _import_file(path: Path) -> ModuleType:
     import cloudpickle
 
     if not is_file(path):
-        raise SimbenchError(f"no such file: {path}")
+        raise SimbenchError(no_file(path))
     source = path.read_bytes()
     # Not hash(): that of a string differs from process to process.
     name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"

@@ -39,6 +39,9 @@ def weights(tmp_path):
     torch.save({"weight": network.get_parameter("head.weight")}, tmp_path / "head.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     (tmp_path / "text.pt").write_text("no weights")
+    (tmp_path / "hi.pt").write_text("hi there")
+    (tmp_path / "empty.pt").touch()
+    (tmp_path / "folder.pt").mkdir()
 
 
 def written(tmp_path, load, more=""):
@@ -65,6 +68,9 @@ def test_what_can_be_loaded_is_valid_and_cached(invoke, weights, tmp_path, load)
         ("head.pt", "failed", "does not fit mlp"),
         ("list.pt", "failed", "holds no state dict"),
         ("text.pt", "failed", "is damaged or no file of weights"),
+        ("hi.pt", "failed", "hi.pt is damaged or no file of weights that PyTorch wrote"),
+        ("empty.pt", "failed", "empty.pt is damaged or no file of weights that PyTorch wrote"),
+        ("./folder.pt", "missing", "./folder.pt is a folder, not a file"),
     ],
 )
 def test_what_cannot_be_loaded_is_named_and_not_cached(invoke, weights, tmp_path, load, state, said):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.errors import SimbenchError
-from simbench.files import file_digest, from_home, is_file
+from simbench.files import file_digest, from_home, is_file, no_file
 from simbench.origins import origin_of
 from simbench.registry import DATASETS, Registered
 
@@ -215,5 +215,5 @@ def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 def existing_file(path: str) -> Path:
     """Return the path of an existing file; raise `SimbenchError` if there is none."""
     if not is_file(from_home(path)):
-        raise SimbenchError(f"no such file: {path}")
+        raise SimbenchError(no_file(path))
     return from_home(path)

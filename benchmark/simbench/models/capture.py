@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError
-from simbench.representations.numbers import as_floating, dense
+from simbench.representations.tensors import as_floating, dense
 
 
 @contextmanager

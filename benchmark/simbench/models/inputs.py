@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from simbench.errors import SimbenchError
 from simbench.models.architectures.blocks import StagedNetwork
-from simbench.representations.numbers import NARROWEST
+from simbench.representations.tensors import NARROWEST
 
 # Inputs on which it is tried whether a network takes integers: two, so that no batch axis is taken for another.
 TRIAL = 2

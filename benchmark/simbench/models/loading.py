@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.errors import SimbenchError
-from simbench.files import file_digest, from_home, is_file
+from simbench.files import file_digest, from_home, is_file, no_file
 from simbench.lazy import lazy_import
 from simbench.models.weight_files import FILE_SUFFIXES, check_names, fit_into, read_weights
 from simbench.origins import origin_of
@@ -121,7 +121,7 @@ def check_source(load: str, architecture: Architecture, network: nn.Module | Non
         return
     chosen = _loader_of(load, architecture.name)
     if load.lower().endswith(chosen.suffixes) and not is_file(from_home(load)):
-        raise SimbenchError(f"no such file: {load}")
+        raise SimbenchError(no_file(load))
     if chosen.function is load_state_dict:
         weights = read_weights(load, outline=True)
         if network is not None:
@@ -135,7 +135,7 @@ def _loader_of(load: str, architecture: str) -> Loader:
     if is_file(from_home(load)) and (chosen is None or not load.lower().endswith(chosen.suffixes)):
         raise SimbenchError(f"load: no loader reads files with the suffix of {load}; valid: {suffixes}")
     if chosen is None and os.sep in load:
-        raise SimbenchError(f"no such file: {load}")
+        raise SimbenchError(no_file(load))
     if chosen is None:
         named = ", ".join(sorted(name for _, each in LOADERS for name in each.architectures))
         raise SimbenchError(f'load: "{load}" is no file ({suffixes}); names of weights are for architecture {named}')

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError, suggestion
-from simbench.files import from_home, is_file, is_written_by_torch
+from simbench.files import from_home, is_file, is_written_by_torch, no_file
 from simbench.lazy import lazy_import
 
 if TYPE_CHECKING:
@@ -33,20 +33,18 @@ def read_weights(load: str, *, outline: bool = False) -> dict[str, Tensor]:
     Raises:
         SimbenchError: there is no such file, or it holds no state dict, or more than tensors.
     """
-    from safetensors import SafetensorError
-
     path = from_home(load)
     if not is_file(path):
-        raise SimbenchError(f"no such file: {load}")
+        raise SimbenchError(no_file(load))
     try:
         stored = _read_safetensors(path, outline) if path.suffix == ".safetensors" else _read_torch(path, outline)
+    except NotWrittenByTorchError:
+        raise SimbenchError(f"{load} is damaged or no file of weights that PyTorch wrote") from None
     except pickle.UnpicklingError:
-        if not is_written_by_torch(path):
-            raise SimbenchError(f"{load} is damaged or no file of weights that PyTorch wrote") from None
         raise SimbenchError(
             f"{load} holds more than tensors, which is not loaded for safety: save the network's state_dict() alone"
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # reading a damaged file may raise anything
         raise SimbenchError(f"{load} is damaged or no file of weights: {_one_line(error)}") from None
     for key in CHECKPOINT_KEYS:
         if isinstance(stored, dict) and isinstance(stored.get(key), dict):
@@ -67,7 +65,13 @@ def _read_safetensors(path: Path, outline: bool) -> Any:
     return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
 
+class NotWrittenByTorchError(Exception):
+    """File that does not begin as those of PyTorch; as a pickle, it could mean anything."""
+
+
 def _read_torch(path: Path, outline: bool) -> Any:
+    if not is_written_by_torch(path):
+        raise NotWrittenByTorchError
     if not outline:
         return torch.load(path, map_location="cpu", weights_only=True)
     # only the archives of today's PyTorch can be mapped into memory
@@ -102,4 +106,4 @@ def check_names(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], load: 
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.files import is_written_by_torch
-from simbench.representations.numbers import as_tensor
+from simbench.files import is_written_by_torch, no_file
+from simbench.representations.tensors import as_tensor
 
 
 def load_array(reference: str) -> Tensor:
@@ -24,7 +24,7 @@ def load_array(reference: str) -> Tensor:
     path, name = _split(reference)
     reader = READERS.get(path.suffix.lower())
     if not path.is_file():
-        raise SimbenchError(f"no such file: {path}")
+        raise SimbenchError(no_file(path))
     if reader is None:
         raise SimbenchError(f"{path}: not a file of arrays; readable: {', '.join(READERS)}")
     try:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simbench.representations.layouts import SEQUENCE_AXES, DeclaredLayout, declared_as
 from simbench.representations.layouts import Layout as Layout
-from simbench.representations.numbers import as_floating, as_tensor
+from simbench.representations.tensors import as_floating, as_tensor
 from simbench.seeds import seed_for
 
 SpatialMode = Literal["positions", "pool", "flatten", "all"]

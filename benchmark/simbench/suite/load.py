@@ -10,7 +10,7 @@ from pathlib import Path
 
 from simbench.bounds import MOST_MODELS, MOST_REPRESENTATIONS
 from simbench.errors import SimbenchError, SuiteError, UnknownNameError
-from simbench.files import is_file
+from simbench.files import is_file, no_file
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
 from simbench.suite.bounded_yaml import LARGEST_SUITE, MOST_VALUES
 from simbench.suite.data_problems import data_problems
@@ -39,7 +39,7 @@ def find_suite(reference: str, folder: Path = Path()) -> Path:
     if is_file(path):
         return path
     if path.suffix in (".yaml", ".yml") or os.sep in reference:
-        raise SimbenchError(f"no such file: {path}")
+        raise SimbenchError(no_file(path))
     bundled = bundled_suites()
     if reference not in bundled:
         raise UnknownNameError("suite", reference, bundled)

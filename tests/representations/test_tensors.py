@@ -11,8 +11,8 @@ from torch import Tensor
 import simbench
 from simbench.errors import SimbenchError
 from simbench.representations.array_files import load_array
-from simbench.representations.numbers import as_floating, as_tensor
 from simbench.representations.representation import Representation
+from simbench.representations.tensors import as_floating, as_tensor
 
 ROWS = np.random.default_rng(0).integers(0, 100, size=(30, 4)).astype(float)
 TENSOR = torch.as_tensor(ROWS)
