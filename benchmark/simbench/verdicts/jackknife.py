@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from itertools import compress
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 Interval = tuple[float, float]
 
@@ -24,12 +26,31 @@ class OfModels(Protocol):
 
 
 T = TypeVar("T", bound=OfModels)
+T_co = TypeVar("T_co", covariant=True)
+
+
+@runtime_checkable
+class Selectable(Protocol[T_co]):
+    """A sequence of which a part can be taken without a look at each of its members."""
+
+    def select(self, chosen: NDArray[Any]) -> Sequence[T_co]:
+        """Return the members where the mask is true."""
+        ...
 
 
 def leave_models_out(trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> dict[str, float]:
-    """Compute a statistic of trials with each model left out in turn; NaN where no trial is left."""
-    models = sorted({model for trial in trials for model in trial.models})
-    return {model: _without(model, trials, statistic) for model in models}
+    """Compute a statistic of trials with each model left out in turn; NaN where no trial is left.
+
+    Trials that know how to `select` some of themselves are asked to; others are listed.
+    """
+    places: dict[str, list[int]] = {}
+    for place, trial in enumerate(trials):
+        for model in dict.fromkeys(trial.models):
+            places.setdefault(model, []).append(place)
+    return {
+        model: statistic(_without(places[model], trials)) if len(places[model]) < len(trials) else math.nan
+        for model in sorted(places)
+    }
 
 
 def jackknife_interval(value: float, without: Mapping[str, float]) -> Interval | None:
@@ -101,9 +122,10 @@ def name_of(model: str) -> str:
     return model.rpartition("/")[0]
 
 
-def _without(model: str, trials: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> float:
-    kept = [trial for trial in trials if model not in trial.models]
-    return statistic(kept) if kept else math.nan
+def _without(places: Sequence[int], trials: Sequence[T]) -> Sequence[T]:
+    kept = np.ones(len(trials), dtype=bool)
+    kept[places] = False
+    return trials.select(kept) if isinstance(trials, Selectable) else list(compress(trials, kept.tolist()))
 
 
 def _students_t(freedom: float) -> float:

@@ -17,6 +17,7 @@ from simbench.sanity.stats.rank_statistics import (
     average_precision,
     average_ranks,
     kendall,
+    order_of,
     spearman,
     standardised_ranks,
     zero_if_constant,
@@ -60,6 +61,49 @@ def test_average_precision_is_that_of_scikit_learn(sides: tuple[np.ndarray, np.n
         labels = np.arange(len(values)) < cut
         expected = sklearn.metrics.average_precision_score(labels, values)
         assert average_precision(positive, negative) == pytest.approx(expected, rel=1e-12)
+
+
+def of_all_pairs(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    above, wrongly = ((side[..., None, :] >= positive[..., :, None]).sum(axis=-1) for side in (positive, negative))
+    precision = above / (above + wrongly)
+    return precision[..., 0] + (precision - precision[..., :1]).mean(axis=-1)
+
+
+@given(arrays(float, st.tuples(st.integers(1, 4), st.integers(2, 30)), elements=st.integers(-4, 4).map(float)))
+def test_average_precision_is_to_the_last_bit_that_of_comparing_all_with_all(values: np.ndarray) -> None:
+    for cut in {1, values.shape[1] // 2}:
+        positive, negative = (np.ascontiguousarray(side) for side in (values[:, :cut], values[:, cut:]))
+        expected = of_all_pairs(positive, negative)
+        assert np.array_equal(average_precision(positive, negative), expected)
+        order = order_of(values)
+        assert np.array_equal(average_precision(order[:, :cut], order[:, cut:]), expected)
+
+
+@given(SIDES)
+def test_kendall_is_to_the_last_bit_that_of_comparing_all_with_all(sides: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = sides
+    a, b = (np.sign(np.subtract.outer(side, side)) for side in sides)
+    if np.ptp(x) > 0 and np.ptp(y) > 0:
+        untied = math.sqrt(np.abs(a).sum()) * math.sqrt(np.abs(b).sum())
+        assert kendall(x, y) == float((a * b).sum() / untied)
+
+
+@given(SIDES, st.integers(0, 29))
+def test_an_order_serves_in_place_of_the_values_also_where_some_are_left_out(
+    sides: tuple[np.ndarray, np.ndarray], first: int
+) -> None:
+    x, y = (side[first:] for side in sides)
+    if len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0:
+        orders = [order_of(side)[first:] for side in sides]
+        np.testing.assert_array_equal(average_ranks(orders[0]), average_ranks(x))
+        assert spearman(*orders) == spearman(x, y)
+        assert kendall(*orders) == kendall(x, y)
+
+
+def test_integers_that_are_no_order_are_taken_for_values() -> None:
+    values = np.array([-(2**62), 5, 2**62, 5])
+    np.testing.assert_array_equal(order_of(values), [0, 1, 2, 1])
+    np.testing.assert_array_equal(average_ranks(values), [1.0, 2.5, 4.0, 2.5])
 
 
 @pytest.mark.parametrize(("own", "others"), [(10, 50), (6, 48), (3, 7), (1, 1)])

@@ -17,6 +17,7 @@ from simbench.metrics.metric import Metric
 from simbench.references import ModelGroup
 from simbench.sanity.kind import Question
 from simbench.sanity.kinds.group_separation import GroupSeparation
+from simbench.sanity.stats import statistic
 from simbench.sanity.stats.statistic import (
     StatisticTest,
     association,
@@ -293,11 +294,24 @@ def test_without_one_of_the_pairs_there_is_no_p_value() -> None:
     assert math.isnan(mantel_p_value(pairs(distances(random, 6), distances(random, 6))[1:], 0))
 
 
+@pytest.mark.parametrize("values_at_once", [1, 30, 300])
+def test_a_p_value_does_not_depend_on_how_many_permutations_are_held_at_once(
+    values_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    trials, separated = pairs(distances(random, 6), distances(random, 6)), groups(random, 1.0)
+    kind = GroupSeparation(id="t", kind="group_separation", models=["a", "b", "c"])
+    expected = mantel_p_value(trials, 0), kind.figures(separated)
+    monkeypatch.setattr(statistic, "LARGEST_BLOCK", values_at_once)
+    blocks = under_permutations(trials, np.zeros(15), 0, 999, lambda _: "")
+    assert max(block.size for block in blocks or ()) <= max(15, values_at_once)
+    assert (mantel_p_value(trials, 0), kind.figures(separated)) == expected
+
+
 def test_models_are_permuted_among_those_that_are_exchangeable() -> None:
     values = np.array([1.0, 2.0, 3.0, 10.0, 20.0, 30.0])
     trials = [observation(pair, 0.0, 0.0) for group in "ab" for pair in combinations(names(3, group), 2)]
-    moved = under_permutations(trials, values, 0, 50, lambda model: model[0])
-    assert moved is not None
+    moved = np.concatenate(list(under_permutations(trials, values, 0, 50, lambda model: model[0]) or ()))
     np.testing.assert_array_equal(moved[0], values)
     assert {tuple(sorted(row)) for row in moved[:, :3]} == {(1.0, 2.0, 3.0)}
     assert len({tuple(row) for row in moved[:, :3]}) == 6

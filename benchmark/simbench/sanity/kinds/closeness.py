@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from pydantic import Field
 from simbench.references import ModelGroup, Named
 from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.selection import pairs_at
+from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.statistic import (
     CorrelationTest,
     association,
@@ -86,6 +86,6 @@ class Closeness(CorrelationTest):
         return misranked(_one_curve(trials))
 
 
-def _one_curve(trials: Sequence[Trial]) -> list[Trial]:
+def _one_curve(trials: Sequence[Trial]) -> Observations:
     """Join the pairs of all widths into one curve; their `line` only colours the chart."""
-    return [replace(trial, line="") for trial in trials]
+    return Observations.of(trials).joined()

@@ -16,6 +16,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, observe, sanity_test
 from simbench.sanity.selection import pairs_of, single_layer
+from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.rank_statistics import average_precision
 from simbench.sanity.stats.statistic import PERMUTATIONS, StatisticTest, similarities, under_permutations
 from simbench.suite.schema import PASS_IF
@@ -93,26 +94,25 @@ class GroupSeparation(StatisticTest):
 
     def violations(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """Select pairs within a group that do not beat all pairs across; margin: minus the share they do not beat."""
-        shares = [
-            (trial, float((across >= value).mean()))
-            for own, within, across in _by_group(trials)
-            for trial, value in zip(own, within, strict=True)
-        ]
-        return [replace(trial, margin=-share) for trial, share in shares if share > 0]
+        selected = []
+        for group in _by_group(trials):
+            shares = (len(group.across) - _below(group)) / len(group.across)
+            selected += [
+                replace(trial, margin=-share) for trial, share in zip(group.own, shares.tolist(), strict=True) if share
+            ]
+        return selected
 
     def _p_value(self, trials: Sequence[Trial]) -> float | None:
         """Compute how often models permuted among groups are separated as well; None where a pair was not compared."""
-        moved = under_permutations(trials, similarities(trials), self.seed("permutations"), PERMUTATIONS, lambda _: "")
+        moved = under_permutations(trials, _order(trials), self.seed("permutations"), PERMUTATIONS, lambda _: "")
         if moved is None:
             return None
-        columns = np.array([str(trial.column) for trial in trials])
-        within = np.array([trial.line == WITHIN for trial in trials])
-        separation = np.mean(
+        sides = [(group.own_places, group.other_places) for group in _by_group(trials)]
+        separation = np.concatenate(
             [
-                average_precision(moved[:, (columns == group) & within], moved[:, (columns == group) & ~within])
-                for group in dict.fromkeys(columns)
-            ],
-            axis=0,
+                np.mean([average_precision(block[:, own], block[:, other]) for own, other in sides], axis=0)
+                for block in moved
+            ]
         )
         return float((separation >= separation[0] - 1e-12).mean())
 
@@ -124,20 +124,36 @@ class _Separation(NamedTuple):
     chance: float
 
 
-def _by_group(trials: Sequence[Trial]) -> list[tuple[list[Trial], NDArray[np.float64], NDArray[np.float64]]]:
-    """List, per group, the trials within it, their similarities, and the similarities across."""
-    values = similarities(trials)
+class _Group(NamedTuple):
+    """A group: its own trials, where its own and its other trials are, and the order of their similarities."""
+
+    own: Sequence[Trial]
+    own_places: NDArray[np.intp]
+    other_places: NDArray[np.intp]
+    within: NDArray[np.int64]
+    across: NDArray[np.int64]
+
+
+def _order(trials: Sequence[Trial]) -> NDArray[np.int64]:
+    """Return the order of all similarities; all 0 where they differ by no more than rounding."""
+    order = Observations.of(trials).joined().order_of_similarity
+    return order if np.ptp(similarities(trials)) > 0 else np.zeros_like(order)
+
+
+def _by_group(trials: Sequence[Trial]) -> list[_Group]:
+    """List the groups, each with its trials within and across."""
+    observations, order = Observations.of(trials), _order(trials)
+    lines, nothing = observations.positions_by_line(), np.empty(0, dtype=np.intp)
     groups = []
-    for column in dict.fromkeys(trial.column for trial in trials):
-        within = [n for n, trial in enumerate(trials) if trial.column == column and trial.line == WITHIN]
-        across = [n for n, trial in enumerate(trials) if trial.column == column and trial.line == ACROSS]
-        groups.append(([trials[n] for n in within], values[within], values[across]))
+    for column in dict.fromkeys(column for column, _ in lines):
+        own, other = (lines.get((column, line), nothing) for line in (WITHIN, ACROSS))
+        groups.append(_Group(observations.select(own), own, other, order[own], order[other]))
     return groups
 
 
 def _separation(trials: Sequence[Trial]) -> _Separation | None:
     """Average AUPRC and chance level over groups; None where one of them has no pair on one side."""
-    groups = [(within, across) for _, within, across in _by_group(trials)]
+    groups = [(group.within, group.across) for group in _by_group(trials)]
     if not groups or any(len(within) == 0 or len(across) == 0 for within, across in groups):
         return None
     return _Separation(
@@ -147,4 +163,10 @@ def _separation(trials: Sequence[Trial]) -> _Separation | None:
 
 
 def _conformity(trials: Sequence[Trial]) -> float:
-    return float(np.mean([(within[:, None] > across).mean() for _, within, across in _by_group(trials)]))
+    groups = _by_group(trials)
+    return float(np.mean([_below(group).sum() / (len(group.within) * len(group.across)) for group in groups]))
+
+
+def _below(group: _Group) -> NDArray[np.intp]:
+    """Count, for each pair within a group, the pairs across that are less similar."""
+    return np.searchsorted(np.sort(group.across), group.within)

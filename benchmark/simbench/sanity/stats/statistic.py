@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from simbench.errors import NotApplicable
 from simbench.references import Comparison, Named
 from simbench.sanity.kind import Question, SanityTest, Scores
+from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.rank_statistics import (
     average_ranks,
     kendall,
@@ -26,7 +28,9 @@ from simbench.verdicts.jackknife import bounded_interval, leave_models_out, name
 from simbench.verdicts.verdict import VIOLATIONS, Trial, Verdict, clip, seed_of_test
 
 PERMUTATIONS = 999
-Correlation = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
+# Values of permuted models that are held at once: with their places 24 MiB.
+LARGEST_BLOCK = 2**20
+Correlation = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 
 
 class StatisticTest(SanityTest):
@@ -57,6 +61,7 @@ class StatisticTest(SanityTest):
 
     def judge(self, trials: Sequence[Trial]) -> Verdict:
         """Grade by the statistic, with a 95 % interval over models, both clipped to [0, 1]."""
+        trials = Observations.of(trials)
         value = self.statistic(trials)
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
@@ -112,27 +117,24 @@ def _observe_both(compared: Comparison, variable: Named, measured: Comparison, s
     return Trial("", (), None, scores(compared).value, at=scores(measured, variable).value)
 
 
-def by_line(trials: Sequence[Trial]) -> list[list[Trial]]:
+def by_line(trials: Sequence[Trial]) -> list[Observations]:
     """Group trials by curve: those that share a column and a line."""
-    lines: dict[tuple[str | None, str], list[Trial]] = {}
-    for trial in trials:
-        lines.setdefault((trial.column, trial.line), []).append(trial)
-    return list(lines.values())
+    return Observations.of(trials).by_line()
 
 
 def similarities(trials: Sequence[Trial]) -> NDArray[np.float64]:
     """Return the similarities of observations; all 0 where they differ by no more than rounding."""
-    return zero_if_constant([trial.margin for trial in trials])
+    return zero_if_constant(Observations.of(trials).similarities)
 
 
 def reference_values(trials: Sequence[Trial]) -> NDArray[np.float64]:
     """Return the values of the reference variable."""
-    return np.array([trial.at for trial in trials], dtype=float)
+    return Observations.of(trials).reference_values
 
 
 def constant_curve(trials: Sequence[Trial]) -> Trial:
     """Find the first trial of the first curve along which the reference variable is constant: `association` is NaN."""
-    return next(line[0] for line in by_line(trials) if np.ptp(reference_values(line)) == 0)
+    return next(line[0] for line in by_line(trials) if np.ptp(line.reference_values) == 0)
 
 
 def association(trials: Sequence[Trial], correlation: Correlation = spearman) -> float:
@@ -143,11 +145,17 @@ def association(trials: Sequence[Trial], correlation: Correlation = spearman) ->
     """
     correlations = []
     for line in by_line(trials):
-        similarity, variable = similarities(line), reference_values(line)
-        if np.ptp(variable) == 0:
+        if np.ptp(line.reference_values) == 0:
             return math.nan
-        correlations.append(correlation(-similarity, variable) if np.ptp(similarity) > 0 else 0.0)
+        varies = np.ptp(similarities(line)) > 0
+        correlations.append(correlation(_dissimilarity(line), line.order_of_reference) if varies else 0.0)
     return float(np.mean(correlations)) if correlations else math.nan
+
+
+def _dissimilarity(line: Observations) -> NDArray[np.int64]:
+    """Return the order of the dissimilarities along a curve; all 0 where similarities differ by rounding only."""
+    order = line.order_of_similarity
+    return order.max() - order if np.ptp(similarities(line)) > 0 else np.zeros_like(order)
 
 
 def misranked(trials: Sequence[Trial]) -> list[Trial]:
@@ -159,8 +167,9 @@ def misranked(trials: Sequence[Trial]) -> list[Trial]:
     for line in by_line(trials):
         if len(line) < 2:
             continue
-        gaps = np.abs(average_ranks(-similarities(line)) - average_ranks(reference_values(line))) / (len(line) - 1)
-        selected += [replace(trial, margin=-float(gap)) for trial, gap in zip(line, gaps, strict=True) if gap > 0]
+        ranks = average_ranks(_dissimilarity(line)), average_ranks(line.order_of_reference)
+        gaps = np.abs(ranks[0] - ranks[1]) / (len(line) - 1)
+        selected += [replace(trial, margin=-gap) for trial, gap in zip(line, gaps.tolist(), strict=True) if gap > 0]
     return selected
 
 
@@ -178,11 +187,12 @@ def mantel_p_value(trials: Sequence[Trial], seed: int, permutations: int = PERMU
     """
     total = np.zeros(permutations + 1)
     for line in by_line(trials):
-        variable = standardised_ranks(reference_values(line))
+        variable = standardised_ranks(line.order_of_reference)
         moved = under_permutations(line, variable, seed, permutations, name_of)
         if moved is None:
             return math.nan
-        total += moved @ standardised_ranks(-similarities(line))
+        dissimilarity = standardised_ranks(_dissimilarity(line))
+        total += np.concatenate([block @ dissimilarity for block in moved])
     # A permutation that changes nothing may differ from the observed value by rounding: it is as strong.
     rounding = 1e-12 * np.abs(total).max()
     return float((total >= total[0] - rounding).sum() / len(total))
@@ -190,11 +200,11 @@ def mantel_p_value(trials: Sequence[Trial], seed: int, permutations: int = PERMU
 
 def under_permutations(
     trials: Sequence[Trial],
-    values: NDArray[np.float64],
+    values: NDArray[Any],
     seed: int,
     permutations: int,
     exchangeable: Callable[[str], str],
-) -> NDArray[np.float64] | None:
+) -> Iterator[NDArray[Any]] | None:
     """Return a quantity of pairs of models as it is, then with the models permuted: `(1 + permutations, trials)`.
 
     Args:
@@ -205,22 +215,34 @@ def under_permutations(
         exchangeable: gives each model its stratum; models are permuted within strata.
 
     Returns:
-        The values, or None where a permutation needs a pair that is not there.
+        The values, in blocks of rows that fit into memory, or None where a permutation may need a pair that is not
+        there.
     """
     models = sorted({model for trial in trials for model in trial.models})
     position = {model: place for place, model in enumerate(models)}
     if any(len(trial.models) != 2 for trial in trials):
         return None
     pairs = np.array([[position[model] for model in trial.models] for trial in trials])
-    matrix = np.full((len(models), len(models)), np.nan)
-    matrix[pairs[:, 1], pairs[:, 0]] = values
-    matrix[pairs[:, 0], pairs[:, 1]] = values
+    matrix, there = np.zeros((len(models), len(models)), values.dtype), np.eye(len(models), dtype=bool)
+    for second, first in ((1, 0), (0, 1)):
+        matrix[pairs[:, first], pairs[:, second]], there[pairs[:, first], pairs[:, second]] = values, True
     strata: dict[str, list[int]] = {}
     for model in models:
         strata.setdefault(exchangeable(model), []).append(position[model])
+    stratum = np.empty(len(models), dtype=np.intp)
+    for number, members in enumerate(strata.values()):
+        stratum[members] = number
+    # Which strata a trial compares: any pair of their models may take its place.
+    compared = np.zeros((len(strata), len(strata)), dtype=bool)
+    compared[stratum[pairs[:, 0]], stratum[pairs[:, 1]]] = True
+    if not there[compared[stratum[:, None], stratum]].all():
+        return None
     random = np.random.default_rng(seed)
     renamed = np.tile(np.arange(len(models)), (permutations + 1, 1))
     for members in strata.values():
         renamed[1:, members] = random.permuted(np.tile(members, (permutations, 1)), axis=1)
-    moved: NDArray[np.float64] = matrix[renamed[:, pairs[:, 0]], renamed[:, pairs[:, 1]]]
-    return None if np.isnan(moved).any() else moved
+    rows = max(1, LARGEST_BLOCK // len(trials))
+    return (
+        matrix[renamed[start : start + rows, pairs[:, 0]], renamed[start : start + rows, pairs[:, 1]]]
+        for start in range(0, len(renamed), rows)
+    )
