@@ -104,6 +104,24 @@ def test_a_metric_of_sequences_is_given_tokens() -> None:
     assert value == simbench.score(x, y, "dsa", spatial="positions", layout="tokens")
 
 
+def test_maps_and_tokens_say_that_their_positions_do_not_correspond() -> None:
+    x = maps(0, 6, 6, 8)
+    tokens = x.flatten(1, 2)
+    with pytest.warns(UserWarning, match="positions do not correspond: those of x have 2 axes and those of y 1"):
+        by_position = simbench.score(x, tokens, spatial="positions", layout=LAST)
+    assert by_position < 0.5
+    for rule in ("pool", "flatten", "all"):
+        value = simbench.score(x, tokens, spatial=rule, layout=LAST)
+        assert value == pytest.approx(1, abs=1e-9)
+        assert value.warnings == ()
+
+
+@pytest.mark.parametrize(("shape", "whose"), [((6, 3, 3), "their positions differ"), ((6,), "only one has positions")])
+def test_other_numbers_of_positions_say_which_rule_will_do(shape: tuple[int, ...], whose: str) -> None:
+    with pytest.raises(SimbenchError, match=f"x has 1250 rows and y .*: {whose}; .* pool or flatten"):
+        simbench.score(maps(0, 6, 5, 5), maps(1, *shape), spatial="all", layout=FIRST)
+
+
 def test_volumes_need_their_layout() -> None:
     x, y = maps(0, 3, 2, 2, 2), maps(1, 3, 2, 2, 2)
     with pytest.raises(SimbenchError, match="at most 4 dimensions"):

@@ -76,7 +76,9 @@ def _score_pairs(
     else:
         slots = {index: slot for slot, index in enumerate(prepared)}
         compared = _compare(metric, inputs, list(prepared.values()), [(slots[a], slots[b]) for a, b in open_pairs])
-    scores.update(zip(open_positions, compared, strict=True))
+    for position, score, (a, b) in zip(open_positions, compared, open_pairs, strict=True):
+        remarks = _unrelated_positions(metric, representations[a], representations[b]) if score.status == "ok" else ()
+        scores[position] = replace(score, warnings=(*score.warnings, *remarks)) if remarks else score
     return [scores[position] for position in range(len(pairs))]
 
 
@@ -157,11 +159,24 @@ def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | N
     if a.activations.shape[0] != b.activations.shape[0]:
         return Score.error(f"{a.activations.shape[0]} inputs against {b.activations.shape[0]}")
     if not metric.takes_representations and a.matrix.shape[0] != b.matrix.shape[0]:
+        whose = "only one has positions" if 2 in (a.activations.ndim, b.activations.ndim) else "their positions differ"
         return Score.skip(
-            f"{a.layer} has {a.matrix.shape[0]} rows and {b.layer} {b.matrix.shape[0]}: only one has positions; "
-            "set `spatial: pool` or `flatten` in the suite's probe"
+            f"{a.layer} has {a.matrix.shape[0]} rows and {b.layer} {b.matrix.shape[0]}: {whose}; "
+            "compare them under the spatial rule pool or flatten (`spatial` of a suite's probe, `--spatial` of score)"
         )
     return None
+
+
+def _unrelated_positions(metric: Metric, a: Representation, b: Representation) -> tuple[str, ...]:
+    """Return the remark, if any, that two representations are read at positions that do not correspond."""
+    axes = [side.activations.ndim - 2 for side in (a, b)]
+    drawn = a.spatial.mode == b.spatial.mode == "positions"
+    if metric.takes_representations or not drawn or 0 in axes or axes[0] == axes[1]:
+        return ()
+    return (
+        f"positions do not correspond: those of {a.layer or 'one'} have {axes[0]} axes and those of "
+        f"{b.layer or 'the other'} {axes[1]}, so each is read at positions of its own; pool compares the same inputs",
+    )
 
 
 def _compare(metric: Metric, inputs: Inputs, prepared: Sequence[Any], pairs: Pairs) -> list[Score]:

@@ -87,7 +87,7 @@ class Model:
         """
         named = tuple(layers) if layers is not None else architecture.layers(**parameters) or ()
         embedding_layer = architecture.embedding_layer(**parameters)
-        modules = dict(network.named_modules())
+        modules = {name for name, _ in network.named_modules() if name}
         model = cls(network, [layer for layer in named if layer in modules], input_shape=input_shape)
         model.embedding_layer = embedding_layer or model.embedding_layer
         model.usual_layout = architecture.layout(**parameters)

@@ -37,7 +37,9 @@ def read_weights(load: str, *, outline: bool = False) -> dict[str, Tensor]:
     if not is_file(path):
         raise SimbenchError(no_file(load))
     try:
-        stored = _read_safetensors(path, outline) if path.suffix == ".safetensors" else _read_torch(path, outline)
+        stored = (
+            _read_safetensors(path, outline) if path.suffix.lower() == ".safetensors" else _read_torch(path, outline)
+        )
     except NotWrittenByTorchError:
         raise SimbenchError(f"{load} is damaged or no file of weights that PyTorch wrote") from None
     except pickle.UnpicklingError:
