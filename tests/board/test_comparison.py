@@ -41,23 +41,34 @@ def board(verdicts: Mapping[str, Verdict], suite: str = "s", version: int = 1) -
 
 def test_a_run_does_not_differ_from_itself() -> None:
     one = board({"cka": share(9), "cca": share(3)})
-    assert [(found.metric, found.difference, found.interval, found.worse) for found in compare(one, one)] == [
-        ("cka", 0.0, None, False),
-        ("cca", 0.0, None, False),
+    same = compare(one, one)
+    assert [(found.metric, found.difference, found.worse) for found in same] == [
+        ("cka", 0.0, False),
+        ("cca", 0.0, False),
     ]
+    assert all(found.interval is not None and found.interval[0] == -found.interval[1] < 0 for found in same)
 
 
 def test_the_difference_is_second_minus_first() -> None:
     (found,) = compare(board({"cka": share(9)}), board({"cka": share(7)}))
     assert (found.first, found.second) == (0.9, 0.7)
     assert found.difference == pytest.approx(-0.2)
-    assert found.interval is None  # the same for every model: that says nothing of others
+    assert found.interval is not None  # the same for every model: it comes from the intervals of both
+    assert found.interval[0] < -0.2 < found.interval[1]
 
 
-@pytest.mark.parametrize(("before", "after", "worse"), [(9, 8, False), (9, 7, True), (7, 2, False), (7, 9, False)])
+@pytest.mark.parametrize(("before", "after", "worse"), [(10, 9, False), (10, 7, True), (10, 5, True), (7, 2, False)])
 def test_worse_means_that_what_passed_does_not(before: int, after: int, worse: bool) -> None:
     (found,) = compare(board({"cka": share(before)}), board({"cka": share(after)}))
     assert found.worse is worse
+
+
+def test_the_interval_of_two_perfect_grades_is_newcombes() -> None:
+    perfect = share(10)
+    assert perfect.interval is not None
+    reach = 1 - perfect.interval[0]
+    (found,) = compare(board({"cka": perfect}), board({"cka": perfect}))
+    assert found.interval == pytest.approx((-reach, reach))
 
 
 def test_a_grade_that_was_lost_is_worse_and_has_no_difference() -> None:
@@ -244,9 +255,9 @@ def test_a_baseline_is_kept_by_what_still_passes() -> None:
 
 
 def test_a_baseline_names_what_got_worse() -> None:
-    baseline = board({"cka": share(9), "cca": share(9)})
-    lines = worsened(baseline, board({"cka": share(7), "cca": share(9)}))
-    assert lines == ["cka, t: passed with 0.9 in the baseline, now 0.7"]
+    baseline = board({"cka": share(10), "cca": share(10)})
+    lines = worsened(baseline, board({"cka": share(6), "cca": share(10)}))
+    assert lines == ["cka, t: passed with 1 in the baseline, now 0.6"]
 
 
 def test_what_is_no_longer_there_cannot_be_compared_and_is_no_pass() -> None:

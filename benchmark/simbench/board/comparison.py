@@ -13,7 +13,8 @@ from typing import Any
 from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.cells import cell
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.verdicts.jackknife import jackknife_interval
+from simbench.verdicts.bounds import interval_of_difference
+from simbench.verdicts.jackknife import Interval, jackknife_interval
 from simbench.verdicts.verdict import Verdict
 
 
@@ -21,9 +22,9 @@ from simbench.verdicts.verdict import Verdict
 class Difference:
     """One test, or one column of it, for one metric of each run.
 
-    `difference` is second − first, and `interval` its 95 % interval: None where a grade is missing, and where leaving
-    models out changes nothing or leaves nothing. `worse` says that the second run does not pass what the first one
-    passed, or has no grade where the first one had.
+    `difference` is second − first, and `interval` its 95 % interval: None only where a grade is missing. `worse` says
+    that the first run passed and the second fails, or no longer passes and differs by more than chance; or that it has
+    no grade where the first one had.
     """
 
     test: str
@@ -32,7 +33,7 @@ class Difference:
     first: float | None
     second: float | None
     difference: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
     worse: bool
     reason: str = ""
 
@@ -129,6 +130,7 @@ def _of_pair(row: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[D
         if column.parent is not None and first.grade is None and second.grade is None:
             continue  # what its test says already, or nothing that is asked of these metrics
         graded = first.grade is not None and second.grade is not None
+        interval = difference_interval(first, second)
         yield Difference(
             column.id,
             row.metric.label,
@@ -136,18 +138,30 @@ def _of_pair(row: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[D
             first.grade,
             second.grade,
             second.grade - first.grade if first.grade is not None and second.grade is not None else None,
-            paired_interval(first, second),
-            worse=_is_worse(first, second),
+            interval,
+            worse=_is_worse(first, second, interval),
             reason="" if graded else first.reason or second.reason or "",
         )
 
 
-def _is_worse(first: Verdict, second: Verdict) -> bool:
-    lost = first.grade is not None and second.grade is None
-    return lost or (first.passed is True and second.passed is not True)
+def _is_worse(first: Verdict, second: Verdict, interval: Interval | None) -> bool:
+    if second.grade is None:
+        return first.grade is not None
+    decided = second.passed is False or (interval is not None and interval[1] < 0)
+    return first.passed is True and second.passed is not True and decided
 
 
-def paired_interval(first: Verdict, second: Verdict) -> tuple[float, float] | None:
+def difference_interval(first: Verdict, second: Verdict) -> Interval | None:
+    """Return the 95 % interval of second − first in [-1, 1]: paired, or else from the intervals of both grades."""
+    paired = paired_interval(first, second)
+    if paired is not None or first.grade is None or second.grade is None:
+        return paired
+    if first.interval is None or second.interval is None:
+        return None
+    return interval_of_difference(first.grade, first.interval, second.grade, second.interval)
+
+
+def paired_interval(first: Verdict, second: Verdict) -> Interval | None:
     """Return the 95 % interval of second − first in [-1, 1], with the same models left out of both.
 
     Of statistics it covers more than it says: rank correlations of two indices with a third quantity, over all pairs of

@@ -6,14 +6,23 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 
 from simbench.errors import SimbenchError
 from simbench.origins import origin_of
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
 from simbench.suite.schema import DeclaredTest
-from simbench.verdicts.verdict import Trial, UngradedStatus, Verdict, clip, grade_trials, judge_by_mean, ungraded
+from simbench.verdicts.verdict import (
+    MODEL_CORRELATION,
+    Trial,
+    UngradedStatus,
+    Verdict,
+    clip,
+    grade_trials,
+    judge_by_mean,
+    ungraded,
+)
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -135,6 +144,11 @@ class Question:
 class SanityTest(DeclaredTest):
     """Base of all test kinds. A kind says which questions it asks; expansion and grading are the same for all."""
 
+    model_correlation: ClassVar[float] = MODEL_CORRELATION
+    """How much answers about the same models correlate, which intervals borrow where models show no spread."""
+    null_level: ClassVar[float | None] = None
+    """The grade of an index that is associated with nothing, where a kind grades an association."""
+
     @abstractmethod
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield the questions for a metric; they may depend on what it declares, above all on its level.
@@ -198,8 +212,10 @@ class SanityTest(DeclaredTest):
             columns[column] = self._graded([questions[p] for p in chosen], [trials[p] for p in chosen])
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
         # A column that is easy for every index must not outweigh the column that the test is about.
-        failed = any(part.passed is False for part in columns.values())
-        passed = False if failed and verdict.status == "ok" else verdict.passed
+        passed = verdict.passed
+        if verdict.status == "ok" and columns:
+            outcomes = {passed, *(part.passed for part in columns.values() if part.status == "ok")}
+            passed = False if False in outcomes else None if None in outcomes else True
         return replace(verdict, passed=passed, auxiliary={**verdict.auxiliary, **auxiliary}, columns=columns)
 
     def nothing_to_ask(self, metric: Metric) -> str:
@@ -211,7 +227,7 @@ class SanityTest(DeclaredTest):
 
     def judge(self, trials: Sequence[Trial]) -> Verdict:
         """Grade answered questions, with an interval: by their mean credit, unless a kind does otherwise."""
-        return judge_by_mean(trials)
+        return judge_by_mean(trials, self.model_correlation)
 
     def _applies_to(self, metric: Metric) -> bool:
         return not (self.of_layers_only and metric.level == "head")
@@ -222,7 +238,7 @@ class SanityTest(DeclaredTest):
 
     def _graded(self, questions: Sequence[Question], trials: Sequence[Trial]) -> Verdict:
         comparisons = len({comparison for question in questions for comparison in question.comparisons})
-        return grade_trials(trials, self.passes, self.judge, comparisons=comparisons)
+        return grade_trials(trials, self.passes, self.judge, comparisons=comparisons, null_level=self.null_level)
 
 
 def models_of(*comparisons: Comparison) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Intervals of statistics of (pairs of) models, by leaving out one model at a time.
 
-Why so, and how often the intervals cover the truth: docs/decisions/jackknife.md.
+Why so, and how often the intervals cover the truth: docs/decisions/intervals.md.
 """
 
 from __future__ import annotations

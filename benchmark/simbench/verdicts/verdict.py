@@ -10,13 +10,22 @@ from typing import Literal
 from simbench.errors import NotApplicable
 from simbench.references import Comparison
 from simbench.seeds import seed_for
-from simbench.verdicts.jackknife import bounded_interval, leave_models_out
+from simbench.verdicts.bounds import effective_questions, share_interval, widen
+from simbench.verdicts.jackknife import Interval, bounded_interval, leave_models_out
 
 # Why a question has no answer: the metric does not apply, it failed, or its score has not been computed.
 UngradedStatus = Literal["skip", "error", "timeout", "missing"]
 # Statuses of scores that should be there; the first that a question has is that of the verdict.
 LACKING: tuple[UngradedStatus, ...] = ("error", "timeout", "missing")
 VerdictStatus = Literal["ok", UngradedStatus]
+# "null": the scores are those of an index that sees nothing, so that the answer could have been any.
+TrialStatus = Literal[VerdictStatus, "null"]
+# What a verdict says, in a word.
+Outcome = Literal["pass", "fail", "undecided", "partly", UngradedStatus]
+# What a question is to a metric: owed by every index of the test's purposes, declared by this one, or neither.
+Owed = Literal["required", "promised", "not promised"]
+# Intraclass correlation of answers about the same models, where a kind does not say its own.
+MODEL_CORRELATION = 0.15
 # A verdict lists at most so many violations.
 VIOLATIONS = 10
 
@@ -35,7 +44,8 @@ class Trial:
         at: the value of the swept variable, where a test sweeps one; for an observation, of the reference variable.
         line: the curve that the question lies on: trials of one line differ in nothing but `at`.
         partial_credit: what the answer adds to the grade, in [0, 1], where that is not all or nothing.
-        status: "ok" for an answered question, else why there is no answer.
+        status: "ok" for an answered question; "null" where the scores lie at the null level, so that the answer says
+            nothing; else why there is no answer.
         reason: the explanation of any other status.
     """
 
@@ -48,7 +58,7 @@ class Trial:
     at: float | None = None
     line: str = ""
     partial_credit: float | None = None
-    status: VerdictStatus = "ok"
+    status: TrialStatus = "ok"
     reason: str = ""
 
     @property
@@ -76,9 +86,11 @@ class Verdict:
     """A grade in [0, 1] (1 is perfect) or the reason why there is none.
 
     Attributes:
-        passed: whether the grade meets the threshold; None where some questions could not be answered: what could not
-            be compared never reads as a pass.
+        interval: its 95 % interval over models; every grade has one.
+        passed: True where the whole interval meets the threshold, False where none of it does; None where it holds the
+            threshold, and where some questions could not be answered: what could not be compared never reads as a pass.
         comparisons: how many comparisons the questions needed.
+        reason: why there is no grade, or what could not be answered.
         auxiliary: figures shown beside the grade.
         violations: the worst trials, by margin.
         columns: verdicts on parts of the test.
@@ -86,6 +98,7 @@ class Verdict:
         statistic: the statistic before it is clipped to [0, 1]; None for a mean of credits.
         without: the statistic with each of its models left out.
         trials: every question that was answered.
+        owed: what the questions are to this metric.
     """
 
     status: VerdictStatus
@@ -101,6 +114,20 @@ class Verdict:
     statistic: float | None = None
     without: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[Trial, ...] = field(default=(), repr=False)
+    owed: Owed = "required"
+
+    @property
+    def outcome(self) -> Outcome:
+        """Say in a word what the verdict is: "partly" where questions lack answers and the rest does not fail.
+
+        >>> Verdict("ok", 0.97, (0.9, 1.0)).outcome, Verdict("skip", reason="needs a head").outcome
+        ('undecided', 'skip')
+        """
+        if self.status != "ok":
+            return self.status
+        if self.passed is None:
+            return "undecided" if self.reason is None else "partly"
+        return "pass" if self.passed else "fail"
 
     @property
     def unclipped(self) -> float | None:
@@ -112,11 +139,26 @@ class Verdict:
         return self.without or leave_models_out(self.tallies, _mean_of_tallies)
 
 
-def judge_by_mean(trials: Sequence[Trial]) -> Verdict:
+def judge_by_mean(trials: Sequence[Trial], model_correlation: float = MODEL_CORRELATION) -> Verdict:
     """Grade trials by their mean credit, with its interval over models; for yes/no questions, the share that held."""
     grade, tallies = sum(trial.credit for trial in trials) / len(trials), tally_by_models(trials)
-    interval = bounded_interval(grade, leave_models_out(tallies, _mean_of_tallies), 0, 1)
+    interval = interval_of_mean(grade, tallies, model_correlation)
     return Verdict("ok", grade, interval, violations=worst_trials(trials), tallies=tallies)
+
+
+def interval_of_mean(grade: float, tallies: Sequence[Tally], model_correlation: float) -> Interval:
+    """Return the 95 % interval of a mean of credits: from the spread of models, or else from questions and models.
+
+    Args:
+        grade: the mean.
+        tallies: the credits of which it is the mean.
+        model_correlation: the intraclass correlation of answers about the same models.
+    """
+    interval = bounded_interval(grade, leave_models_out(tallies, _mean_of_tallies), 0, 1)
+    if interval is not None:
+        return interval
+    asked = ((tally.models, tally.asked) for tally in tallies)
+    return share_interval(grade, effective_questions(asked, model_correlation))
 
 
 def tally_by_models(trials: Iterable[Trial]) -> tuple[Tally, ...]:
@@ -148,30 +190,69 @@ def grade_trials(
     judge: Callable[[Sequence[Trial]], Verdict],
     *,
     comparisons: int,
+    null_level: float | None = None,
 ) -> Verdict:
-    """Reach the verdict on a set of questions: a score that should be there outranks a skip, a skip outranks a pass."""
+    """Reach the verdict on a set of questions: a score that should be there outranks a skip, a skip outranks a pass.
+
+    Questions at the null level are in no mean; the interval holds what they could have been.
+
+    Args:
+        trials: the questions, answered or not.
+        passes: whether a grade meets the threshold.
+        judge: gives answered questions a grade and its interval.
+        comparisons: how many comparisons the questions needed.
+        null_level: the grade of an index that is associated with nothing, where the grade is one of an association:
+            that passes where the interval lies above this level and the grade itself meets the threshold.
+    """
     answered = [trial for trial in trials if trial.status == "ok"]
-    unanswered = [trial for trial in trials if trial.status != "ok"]
+    at_null = [trial for trial in trials if trial.status == "null"]
+    unanswered = [trial for trial in trials if trial.status not in ("ok", "null")]
     failure = next((trial for status in LACKING for trial in unanswered if trial.status == status), None)
-    if failure is not None:
+    if failure is not None and failure.status != "null":
         return Verdict(failure.status, comparisons=comparisons, reason=_counted(failure, trials))
-    if not answered:
-        reason = unanswered[0].reason if unanswered else "nothing to compare"
-        return Verdict("skip", comparisons=comparisons, reason=reason)
     partial = _counted(unanswered[0], trials) if unanswered else None
+    if not answered:
+        empty = f"{len(at_null)} of {len(trials)} at the null level: {at_null[0].reason}" if at_null else None
+        reason = empty or (unanswered[0].reason if unanswered else "nothing to compare")
+        return Verdict("skip", comparisons=comparisons, reason=reason)
     try:
         verdict = judge(answered)
     except NotApplicable as undetermined:
         reason = str(undetermined) if partial is None else f"{undetermined}; {partial}"
         return Verdict("skip", comparisons=comparisons, reason=reason)
     assert verdict.grade is not None
+    assert verdict.interval is not None
+    share_at_null = len(at_null) / (len(at_null) + len(answered))
+    interval = widen(verdict.interval, share_at_null)
+    passed = decided(verdict.grade, interval, passes, null_level)
     return replace(
         verdict,
-        passed=False if not passes(verdict.grade) else None if unanswered else True,
+        interval=interval,
+        passed=None if passed and unanswered else passed,
         comparisons=comparisons,
         reason=partial,
+        auxiliary={**verdict.auxiliary, "at_null_level": share_at_null} if at_null else verdict.auxiliary,
         trials=tuple(answered),
     )
+
+
+def decided(
+    grade: float, interval: Interval, passes: Callable[[float], bool], null_level: float | None = None
+) -> bool | None:
+    """Tell whether an interval decides: all of it passes, or none of it does; None otherwise.
+
+    An association, whose null level is given, passes where all of the interval lies above that level and the grade
+    itself passes.
+
+    >>> [decided(0.9, interval, lambda grade: grade >= 0.8) for interval in ((0.85, 1), (0.7, 1), (0.5, 0.7))]
+    [True, None, False]
+    """
+    ends = [passes(end) for end in interval]
+    if not any(ends):
+        return False
+    if null_level is not None:
+        return True if interval[0] > null_level and passes(grade) else None
+    return True if all(ends) else None
 
 
 def _counted(example: Trial, trials: Sequence[Trial]) -> str:

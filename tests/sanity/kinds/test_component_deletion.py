@@ -105,7 +105,7 @@ def test_the_auxiliary_value_of_several_curves_is_the_median(group: ModelGroup) 
 
 def test_one_seed_has_a_grade_and_no_level_of_seeds(group: ModelGroup) -> None:
     verdict = make().grade([replace(group, seeds=(0,))], AT_LAYERS, falling(0.5))
-    assert (verdict.status, verdict.grade, verdict.interval) == ("ok", 1.0, None)
+    assert (verdict.status, verdict.grade, verdict.interval) == ("ok", 1.0, (0.0, 1.0))
     assert set(verdict.auxiliary) == {"spearman", "kendall"}
 
 

@@ -145,7 +145,7 @@ def test_auxiliary_values_use_whole_columns_only(group: ModelGroup) -> None:
         return Similarity(-float(gap))
 
     verdict = make(distance=2).grade([group], AT_LAYERS, scores)
-    assert (verdict.status, verdict.grade, verdict.passed) == ("ok", 1.0, True)
+    assert (verdict.status, verdict.grade, verdict.reason) == ("ok", 1.0, None)
     assert verdict.auxiliary == {"column_arg_max": 1.0}
 
 

@@ -187,6 +187,6 @@ def test_without_two_groups_or_two_seeds_there_is_nothing_to_separate(
     assert "two groups" in verdict.reason
 
 
-def test_the_interval_needs_three_seeds_per_group(group: ModelGroup) -> None:
-    assert grade(random_index(0), conditions(group, seeds=2)).interval is None
-    assert grade(random_index(0), conditions(group, seeds=3)).interval is not None
+def test_two_seeds_per_group_have_an_interval_that_says_little(group: ModelGroup) -> None:
+    low, high = grade(random_index(0), conditions(group, seeds=2)).interval
+    assert high - low > 0.4

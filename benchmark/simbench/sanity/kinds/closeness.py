@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -48,6 +48,8 @@ class Closeness(CorrelationTest):
     distribution, where theory says that their embeddings are alike up to a linear map.
     """
 
+    lowest: ClassVar[float] = 0.0
+    null_level: ClassVar[float | None] = 0.5
     # A convention: half-way between chance, 0.5, and perfect (ρ ≥ 0.5).
     pass_if: str = Field(default=">= 0.75", pattern=PASS_IF.pattern)
 

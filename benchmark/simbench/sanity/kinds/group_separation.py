@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class GroupSeparation(StatisticTest):
     learned different things. That the conditions change what networks learn is a premise.
     """
 
+    null_level: ClassVar[float | None] = 0.0
     # A convention: half-way from chance to perfect.
     pass_if: str = Field(default=">= 0.5", pattern=PASS_IF.pattern)
     layer: str | None = None

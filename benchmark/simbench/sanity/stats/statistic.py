@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ from simbench.sanity.stats.rank_statistics import (
     zero_if_constant,
 )
 from simbench.seeds import seed_for
-from simbench.verdicts.jackknife import bounded_interval, leave_models_out, name_of
+from simbench.verdicts.bounds import effective_questions, share_interval
+from simbench.verdicts.jackknife import Interval, bounded_interval, leave_models_out, name_of
 from simbench.verdicts.verdict import VIOLATIONS, Trial, Verdict, clip, seed_of_test
 
 PERMUTATIONS = 999
@@ -39,6 +40,9 @@ class StatisticTest(SanityTest):
     An observation is a trial whose `held` is None, whose `margin` is the similarity and whose `at` is the value of the
     reference variable; `line` names its curve or group, where there are several.
     """
+
+    lowest: ClassVar[float] = -1.0
+    """The least that the statistic can be."""
 
     @abstractmethod
     def statistic(self, trials: Sequence[Trial]) -> float:
@@ -66,16 +70,22 @@ class StatisticTest(SanityTest):
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
         without = leave_models_out(trials, self.statistic)
-        interval = bounded_interval(value, without, -1, 1)
+        low, high = bounded_interval(value, without, self.lowest, 1) or self._bound(value, trials)
         return Verdict(
             "ok",
             clip(value),
-            None if interval is None else (clip(interval[0]), clip(interval[1])),
+            (clip(low), clip(high)),
             auxiliary={name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
             violations=tuple(sorted(self.violations(trials), key=lambda trial: trial.margin)[:VIOLATIONS]),
             statistic=value,
             without=without,
         )
+
+    def _bound(self, value: float, trials: Sequence[Trial]) -> Interval:
+        """Bound a statistic of which models show no spread, as a mean of as many credits in its range would be."""
+        questions, span = effective_questions(((t.models, 1) for t in trials), self.model_correlation), 1 - self.lowest
+        low, high = share_interval((value - self.lowest) / span, questions)
+        return self.lowest + span * low, self.lowest + span * high
 
     def seed(self, purpose: str) -> int:
         """Derive the seed of this test's permutations."""
@@ -84,6 +94,8 @@ class StatisticTest(SanityTest):
 
 class CorrelationTest(StatisticTest):
     """A test graded by the mean, over curves, of Spearman's correlation of dissimilarity with a reference variable."""
+
+    null_level: ClassVar[float | None] = 0.0
 
     def statistic(self, trials: Sequence[Trial]) -> float:
         """Compute the mean Spearman correlation over curves."""
