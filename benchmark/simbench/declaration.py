@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.dataclasses import dataclass
@@ -27,16 +27,30 @@ INVARIANCES = (
     "orthogonal",
     "isotropic_scaling",
     "translation",
+    "diagonal_scaling",
     "invertible_linear",
     "affine",
 )
 IMPLIED_INVARIANCES = {
-    "affine": ("invertible_linear", "translation", "orthogonal", "isotropic_scaling", "permutation"),
-    "invertible_linear": ("orthogonal", "isotropic_scaling", "permutation"),
+    "affine": (
+        "invertible_linear",
+        "translation",
+        "orthogonal",
+        "isotropic_scaling",
+        "diagonal_scaling",
+        "permutation",
+    ),
+    "invertible_linear": ("orthogonal", "isotropic_scaling", "diagonal_scaling", "permutation"),
+    "diagonal_scaling": ("isotropic_scaling",),
     "orthogonal": ("permutation",),
 }
 # Things that a metric may need besides two matrices.
 NEEDS = ("model", "head", "fit", "targets", "sequence")
+# Questions that an index is made to answer. Invariance to invertible maps is owed by one that asks for `information`,
+# and is a defect of one that is to see `geometry`: so tests name the purposes for which they are owed, and a
+# leaderboard ranks within a purpose, never across them.
+Purpose = Literal["geometry", "information", "units", "function", "distribution", "neighbourhoods", "dynamics"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 INFINITY = float("inf")
 
 
@@ -67,6 +81,7 @@ Range = Annotated[tuple[float, float], BeforeValidator(_with_infinities), PlainS
 Invariances = Annotated[
     AbstractSet[str], _require_names_of(INVARIANCES), AfterValidator(frozenset), PlainSerializer(sorted)
 ]
+Purposes = Annotated[AbstractSet[str], _require_names_of(PURPOSES), AfterValidator(frozenset), PlainSerializer(sorted)]
 Needs = Annotated[AbstractSet[str], _require_names_of(NEEDS), AfterValidator(frozenset), PlainSerializer(sorted)]
 
 
@@ -82,6 +97,10 @@ class Declaration:
         value_range: the least and the greatest value; None in JSON stands for an infinite end.
         triangle_inequality: whether d(x, z) ≤ d(x, y) + d(y, z) is claimed of this distance.
         invariant_to: transforms, names in `INVARIANCES`, that leave the value when applied to either side alone.
+        pairs_inputs: whether row i of one side is compared with row i of the other. An index that does not pair inputs,
+            such as a difference of two statistics, has the same value when the rows of one side are shuffled.
+        purposes: questions that the metric is made to answer, names in `PURPOSES`; where none is declared, they follow
+            from the rest of the declaration (see `serves`).
         needs: what the metric asks for beside matrices, names in `NEEDS`.
         level: whether hidden layers or heads are compared.
         family: the group of related metrics under which lists show it.
@@ -101,6 +120,8 @@ class Declaration:
     value_range: Range = (-INFINITY, INFINITY)
     triangle_inequality: bool = False
     invariant_to: Invariances = frozenset()
+    pairs_inputs: bool = True
+    purposes: Purposes = frozenset()
     needs: Needs = frozenset()
     level: Level = "layers"
     family: str = "other"
@@ -109,6 +130,29 @@ class Declaration:
     default: bool = False
     cost: Cost = "light"
     map: MapSearch | None = None
+
+    @property
+    def serves(self) -> tuple[Purpose, ...]:
+        """Return the purposes, in the order of `PURPOSES`: those declared, or the one that follows from the rest.
+
+        >>> Declaration("cca", higher_is_more_similar=True, invariant_to={"affine"}).serves
+        ('information',)
+        >>> Declaration("cka", higher_is_more_similar=True, invariant_to={"orthogonal"}).serves
+        ('geometry',)
+        """
+        purposes = self.purposes or {self._purpose()}
+        return tuple(purpose for purpose in PURPOSES if purpose in purposes)
+
+    def _purpose(self) -> Purpose:
+        if self.map is not None or "model" in self.needs:
+            return "function"
+        if self.level == "head":
+            return "distribution"
+        if "sequence" in self.needs:
+            return "dynamics"
+        if self.is_invariant_to("invertible_linear"):
+            return "information"
+        return "geometry" if self.is_invariant_to("orthogonal") else "units"
 
     def similarity(self, value: float) -> float:
         """Return the value in similarity orientation: distances are negated."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 
 from simbench.errors import SimbenchError
 from simbench.origins import origin_of
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
+from simbench.sanity.stats.pairing import PairingCheck, checks_of_models
 from simbench.suite.schema import DeclaredTest
 from simbench.verdicts.verdict import (
     MODEL_CORRELATION,
+    VIOLATIONS,
+    Owed,
+    Tally,
     Trial,
-    UngradedStatus,
+    TrialStatus,
     Verdict,
     clip,
     grade_trials,
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 # Most comparisons that a test may ask of one metric: each takes up a kilobyte when a suite is planned.
 MOST_COMPARISONS = 2_000_000
+NO_PAIRING = "claims to pair inputs, and holds a layer with its rows shuffled for as similar to the layer as the layer"
 # A functional metric, and the comparison on which its value is needed.
 NamedVariable = tuple[Named, Comparison]
 
@@ -50,7 +55,7 @@ class Similarity(NamedTuple):
 class Ungradable(Exception):  # noqa: N818 - carries a reason, not a failure of ours
     """A score that a question needs is missing."""
 
-    def __init__(self, status: UngradedStatus, reason: str) -> None:
+    def __init__(self, status: TrialStatus, reason: str) -> None:
         """Keep the status of the missing score and the reason for it."""
         self.status = status
         self.reason = reason
@@ -173,7 +178,7 @@ class SanityTest(DeclaredTest):
         """
         if not self._applies_to(metric):
             return ()
-        asked = self.comparisons(groups, metric)
+        asked = self._needed(groups, metric)
         comparisons = tuple(dict.fromkeys(islice(asked, MOST_COMPARISONS)))
         if next(asked, None) is not None:
             raise SimbenchError(
@@ -181,6 +186,13 @@ class SanityTest(DeclaredTest):
                 "models, seeds or layers"
             )
         return comparisons
+
+    def _needed(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Comparison]:
+        comparisons = self.comparisons(groups, metric)
+        first = next(comparisons, None)
+        if first is not None:
+            yield from chain([first], comparisons)
+            yield from chain.from_iterable(self._checked_pairing(groups, metric))
 
     def asks(self, groups: Sequence[ModelGroup], metric: Metric) -> bool:
         """Tell whether any comparison is asked of a metric, without listing them all."""
@@ -199,24 +211,50 @@ class SanityTest(DeclaredTest):
                 needed.setdefault(variable, {})[comparison] = None
         return {variable: tuple(comparisons) for variable, comparisons in needed.items()}
 
+    def owed(self, metric: Metric, column: str | None) -> Owed:
+        """Say what the test, or a column of it, is to a metric: required, promised by what it declares, or neither.
+
+        What is not promised is shown, and counts neither for nor against the metric.
+        """
+        return "required" if self.is_owed_for(metric) else "not promised"
+
+    def is_owed_for(self, metric: Metric) -> bool:
+        """Tell whether the metric serves one of the purposes for which the test is owed."""
+        return not self.purposes or not set(self.purposes).isdisjoint(metric.serves)
+
+    def pairing_checks(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[PairingCheck]:
+        """Yield checks that a metric which claims to pair inputs does; of generated models, where a kind has these."""
+        yield from checks_of_models(groups, metric.level)
+
     def grade(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Verdict:
-        """Grade a metric's answers, in all and per column; it passes where every column does."""
+        """Grade a metric's answers, in all and per column; columns that are not promised do not count.
+
+        The test fails where a column fails, and passes where it passes as a whole and no column misses `pass_if`.
+        """
         questions = self.asked(groups, metric)
         if not questions:
-            return Verdict("skip", reason=self.nothing_to_ask(metric))
-        trials = [question.answer(scores) for question in questions]
-        verdict = self._graded(questions, trials)
-        columns = {}
-        for column in dict.fromkeys(question.column for question in questions if question.column is not None):
-            chosen = [position for position, question in enumerate(questions) if question.column == column]
-            columns[column] = self._graded([questions[p] for p in chosen], [trials[p] for p in chosen])
+            return Verdict("skip", reason=self.nothing_to_ask(metric), owed=self.owed(metric, None))
+        trials = [_answer(question, metric, scores) for question in questions]
+        in_vain = self._claims_in_vain(groups, metric, scores)
+        if in_vain:  # then "no higher than for shuffled rows" is a failure, not a question without an answer
+            trials = [
+                _failed(trial, question) if trial.status == "null" else trial
+                for trial, question in zip(trials, questions, strict=True)
+            ]
+        names = tuple(dict.fromkeys(question.column for question in questions))
+        owed = {name: self.owed(metric, name) for name in names}
+        counted = [name for name in names if owed[name] != "not promised"] or names
+        parts = {
+            name: replace(self._graded(questions, trials, [name]), owed=owed[name])
+            for name in names
+            if name is not None
+        }
+        verdict = self._judged_with(self._graded(questions, trials, counted), [parts[n] for n in counted if n in parts])
+        verdict = replace(verdict, owed=_owed_in_all(owed.values()), columns=parts)
+        if in_vain:
+            verdict = _without_pairing(verdict, self.passes(0.0))
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
-        # A column that is easy for every index must not outweigh the column that the test is about.
-        passed = verdict.passed
-        if verdict.status == "ok" and columns:
-            outcomes = {passed, *(part.passed for part in columns.values() if part.status == "ok")}
-            passed = False if False in outcomes else None if None in outcomes else True
-        return replace(verdict, passed=passed, auxiliary={**verdict.auxiliary, **auxiliary}, columns=columns)
+        return replace(verdict, auxiliary={**verdict.auxiliary, **auxiliary})
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Explain why this kind asks nothing of a metric."""
@@ -236,9 +274,66 @@ class SanityTest(DeclaredTest):
         """List the questions that a metric is asked; none where the kind does not apply to it."""
         return list(self.questions(groups, metric)) if self._applies_to(metric) else []
 
-    def _graded(self, questions: Sequence[Question], trials: Sequence[Trial]) -> Verdict:
-        comparisons = len({comparison for question in questions for comparison in question.comparisons})
-        return grade_trials(trials, self.passes, self.judge, comparisons=comparisons, null_level=self.null_level)
+    def _graded(
+        self, questions: Sequence[Question], trials: Sequence[Trial], columns: Collection[str | None]
+    ) -> Verdict:
+        chosen = [position for position, question in enumerate(questions) if question.column in columns]
+        comparisons = len({comparison for position in chosen for comparison in questions[position].comparisons})
+        return grade_trials(
+            [trials[p] for p in chosen], self.passes, self.judge, comparisons=comparisons, null_level=self.null_level
+        )
+
+    def _judged_with(self, verdict: Verdict, columns: Sequence[Verdict]) -> Verdict:
+        """Let no column that is easy for every index outweigh the column that the test is about."""
+        if verdict.status != "ok":
+            return verdict
+        if any(part.passed is False for part in columns):
+            return replace(verdict, passed=False)
+        missed = any(part.grade is not None and not self.passes(part.grade) for part in columns)
+        return replace(verdict, passed=None) if verdict.passed and missed else verdict
+
+    def _checked_pairing(self, groups: Sequence[ModelGroup], metric: Metric) -> list[PairingCheck]:
+        return list(self.pairing_checks(groups, metric)) if metric.pairs_inputs else []
+
+    def _claims_in_vain(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> bool:
+        """Tell whether the metric claims to pair inputs and does not, on half of the layers checked or more."""
+        checks = [check for check in self._checked_pairing(groups, metric) if all_scored(check, scores)]
+        held = sum(scores(check.own).above(scores(check.unrelated)) for check in checks)
+        return bool(checks) and 2 * held <= len(checks)
+
+
+def _answer(question: Question, metric: Metric, scores: Scores) -> Trial:
+    """Answer a question, but not where the fact that it goes by is the metric itself."""
+    if any(variable.name == metric.name for variable, _ in question.reference_variables):
+        reason = f"{metric.name} is the fact that this test goes by: it cannot be held against itself"
+        return ungraded(question.where, "skip", reason, question.column)
+    return question.answer(scores)
+
+
+def _failed(trial: Trial, question: Question) -> Trial:
+    return replace(trial, status="ok", reason="", held=False, margin=-1.0, models=question.models)
+
+
+def _owed_in_all(owed: Iterable[Owed]) -> Owed:
+    levels = set(owed)
+    return "required" if "required" in levels else "promised" if "promised" in levels else "not promised"
+
+
+def _without_pairing(verdict: Verdict, passed: bool) -> Verdict:
+    """Return the verdict on a metric that claims to pair inputs and does not: 0, whatever it was asked."""
+    if verdict.status != "ok":
+        return verdict
+    return replace(
+        verdict,
+        grade=0.0,
+        interval=(0.0, 0.0),
+        passed=passed,
+        statistic=None if verdict.statistic is None else 0.0,
+        without=dict.fromkeys(verdict.without, 0.0),
+        tallies=tuple(Tally(tally.models, 0.0, tally.asked) for tally in verdict.tallies),
+        violations=(Trial(NO_PAIRING, (), False, -1.0), *verdict.violations)[:VIOLATIONS],
+        columns={name: _without_pairing(part, passed) for name, part in verdict.columns.items()},
+    )
 
 
 def models_of(*comparisons: Comparison) -> tuple[str, ...]:

@@ -19,7 +19,10 @@ from simbench.bounds import (
     LayerNames,
     Seeds,
 )
+from simbench.declaration import PURPOSES, Purpose
 
+# Longest sentence that says why a test is there.
+LONGEST_REASON = 500
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 DEFAULT = "default"
 DeclaredLayout = Literal["channels_first", "channels_last", "tokens"]
@@ -180,6 +183,10 @@ class DeclaredTest(Strict):
     models: list[str] = Field(default=[], max_length=MOST_GROUPS)
     """Names of groups of models, each at most once."""
     pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern, max_length=30)
+    purposes: list[Purpose] = Field(default=[], max_length=len(PURPOSES))
+    """Purposes for which the test is owed; by default all. A metric that serves none of them owes what it promises."""
+    reason: str = Field(default="", max_length=LONGEST_REASON)
+    """Why a sound index passes, in a sentence; shown on the board."""
 
     @model_validator(mode="after")
     def _can_be_met(self) -> DeclaredTest:

@@ -67,7 +67,7 @@ class Trial:
         return float(bool(self.held)) if self.partial_credit is None else self.partial_credit
 
 
-def ungraded(where: str, status: UngradedStatus, reason: str, column: str | None = None) -> Trial:
+def ungraded(where: str, status: TrialStatus, reason: str, column: str | None = None) -> Trial:
     """Return the trial of a question that could not be answered."""
     return Trial(where, (), None, math.nan, column, status=status, reason=reason)
 

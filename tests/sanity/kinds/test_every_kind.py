@@ -15,7 +15,7 @@ from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import SanityTest, Scores, Similarity, Ungradable
-from simbench.sanity.stats.scale import shuffled
+from simbench.sanity.stats.pairing import shuffled
 from simbench.seeds import seed_for
 
 Index = Callable[[Comparison], float]

@@ -6,7 +6,8 @@ import pytest
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Similarity
-from simbench.sanity.stats.scale import scale_of, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import scale_of
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])

@@ -12,7 +12,8 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, decide, models_of, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.stats.scale import ROUNDING, scale_of, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import ROUNDING, scale_of
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:

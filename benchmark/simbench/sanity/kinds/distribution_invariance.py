@@ -11,7 +11,8 @@ from simbench.references import ModelGroup, Named, RepresentationRef
 from simbench.registry import REPARAMETRISATIONS
 from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.stats.scale import ask_if_unchanged, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import ask_if_unchanged
 from simbench.seeds import seed_for
 from simbench.suite.registered_name import RegisteredName
 

@@ -15,7 +15,8 @@ from simbench.references import Comparison, ModelGroup, ModelRef, Named, Represe
 from simbench.registry import GENERATORS
 from simbench.sanity.generated_models import PermutedClasses
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
-from simbench.sanity.stats.scale import scale_of, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import scale_of
 from simbench.seeds import seed_for
 from simbench.suite.registered_name import RegisteredName
 from simbench.verdicts.verdict import Trial

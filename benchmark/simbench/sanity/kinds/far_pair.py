@@ -11,7 +11,8 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import paired
-from simbench.sanity.stats.scale import credit_loss, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import credit_loss
 from simbench.suite.schema import PASS_IF
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
 from simbench.sanity.selection import ChosenLayers, representations_of
-from simbench.sanity.stats.scale import scale_of, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import scale_of
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial
 

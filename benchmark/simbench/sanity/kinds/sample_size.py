@@ -12,7 +12,8 @@ from simbench.bounds import MOST_INPUTS, WIDEST, Repetitions
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, models_of, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.sanity.stats.scale import credit_stability, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import credit_stability
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
 

@@ -16,7 +16,8 @@ from simbench.sanity.generated_models import PerturbedClasses
 from simbench.sanity.kind import Question, SanityTest, Scores, decide, sanity_test
 from simbench.sanity.kinds.graded_perturbation import NoiseLevel, perturbed_pair
 from simbench.sanity.selection import pairs_at
-from simbench.sanity.stats.scale import ROUNDING, scale_of, shuffled
+from simbench.sanity.stats.pairing import shuffled
+from simbench.sanity.stats.scale import ROUNDING, scale_of
 from simbench.suite.schema import PASS_IF, Component, ComponentChoice, Strict
 from simbench.verdicts.verdict import Trial
 

@@ -7,10 +7,10 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, Scores, decide, give_credit
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
-from simbench.seeds import seed_for
+from simbench.sanity.stats.pairing import shuffled
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 # Relative to the scores: what single precision may leave of a constant.
 ROUNDING = 1e-6
-
-
-def shuffled(a: RepresentationRef) -> Comparison:
-    """Compare a row-shuffled copy of `a` with `a`: the same values, no shared inputs. All tests share one shuffle."""
-    seed = seed_for(transform="row_shuffle", model=str(a.model), layer=a.layer)
-    return Comparison(a.under(Named.of("row_shuffle", seed=seed)), a)
 
 
 def with_unrelated(

@@ -1,0 +1,154 @@
+"""Places: where a score stands among real scores, which says the same however an index is expressed.
+
+A difference of scores means nothing by itself: an index and its eighth power order all pairs alike and differ in every
+difference. So a score is held against the scores of real pairs with the same receiver, its *rivals*, and "unchanged"
+says that it keeps its place among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
+from simbench.sanity.kind import Question, Scores, Similarity, Ungradable, decide
+from simbench.sanity.selection import ChosenLayers, layers_of
+from simbench.sanity.stats.pairing import shuffled
+from simbench.verdicts.verdict import Trial
+
+if TYPE_CHECKING:
+    from simbench.metrics.metric import Metric
+
+AS_RECEIVER = "as receiver"
+# Shares of whole numbers of rivals, subtracted from each other.
+ROUNDING = 1e-12
+
+
+class Neighbours(NamedTuple):
+    """A layer of a model, the same layer of the next model, and the rivals of either.
+
+    `b` and its rivals are missing where there is one model only.
+    """
+
+    a: RepresentationRef
+    b: RepresentationRef | None
+    rivals_of_a: tuple[Comparison, ...]
+    rivals_of_b: tuple[Comparison, ...]
+
+
+def neighbours(groups: Sequence[ModelGroup], chosen: ChosenLayers, metric: Metric) -> Iterator[Neighbours]:
+    """Yield each chosen layer of each model, beside that layer of the next model; the last model's next is the first.
+
+    The next model is the one that the model sends to in `correspondence`, so that the rivals of b cost nothing more.
+    """
+    for group in groups:
+        following = next_models(group.models)
+        for layer in layers_of(group, chosen, metric.level):
+            for model in group.models:
+                a = RepresentationRef(model, layer)
+                b = RepresentationRef(following[model], layer) if model in following else None
+                yield Neighbours(a, b, rivals(group, a, metric), () if b is None else rivals(group, b, metric))
+
+
+def next_models(models: Sequence[ModelRef]) -> dict[ModelRef, ModelRef]:
+    """Return the next model of each, in a ring; nothing for a single model."""
+    return dict(zip(models, [*models[1:], models[0]], strict=True)) if len(models) > 1 else {}
+
+
+def rivals(group: ModelGroup, receiver: RepresentationRef, metric: Metric) -> tuple[Comparison, ...]:
+    """Compare all other layers of the receiver's model, and all layers of the model before it, with the receiver.
+
+    Metrics that are defined at the head compare the heads of all other models of the group.
+    """
+    if metric.level == "head":
+        senders = [RepresentationRef(model, receiver.layer) for model in group.models if model != receiver.model]
+        return tuple(Comparison(sender, receiver) for sender in senders)
+    before = {following: model for model, following in next_models(group.models).items()}
+    models = [receiver.model, *([before[receiver.model]] if receiver.model in before else [])]
+    senders = [RepresentationRef(model, layer) for model in models for layer in group.layers]
+    return tuple(Comparison(sender, receiver) for sender in senders if sender != receiver)
+
+
+def place(score: Similarity, among: Sequence[Similarity]) -> float:
+    """Compute u(s), the share of the scores below s; equal scores count half.
+
+    >>> place(Similarity(0.5), [Similarity(0.1), Similarity(0.5), Similarity(0.9), Similarity(0.8)])
+    0.375
+    """
+    below = sum(1.0 if score.above(other) else 0.0 if other.above(score) else 0.5 for other in among)
+    return below / len(among)
+
+
+def ask_if_recognised(
+    copy: RepresentationRef, a: RepresentationRef, rivals_of_a: Sequence[Comparison], metric: Metric, column: str
+) -> Iterator[Question]:
+    """Ask whether a copy of `a` is more similar to `a` than every other layer is: as sender, and as receiver."""
+    if not rivals_of_a:
+        return
+    for compared, where in both_ways(copy, a, metric, column):
+        ask = partial(decide_if_first, compared, rivals_of_a)
+        yield Question.about(compared, (compared, *rivals_of_a), ask, where)
+
+
+def ask_if_unchanged(
+    changed: RepresentationRef, of: Neighbours, tolerance: float, metric: Metric, column: str
+) -> Iterator[Question]:
+    """Ask whether `changed` stands for `a`: S(a′, b) keeps the place of S(a, b), and nothing else is nearer to a.
+
+    Asked of a directed metric as receiver, too: S(b, a′) is held against S(b, a), and S(a, a′) against the rivals of a.
+    """
+    yield from ask_if_recognised(changed, of.a, of.rivals_of_a, metric, column)
+    if of.b is None:
+        return
+    for after, where in both_ways(changed, of.b, metric, column):
+        sends = after.a == changed
+        before = Comparison(of.a, of.b) if sends else Comparison(of.b, of.a)
+        among = tuple(other for other in (of.rivals_of_b if sends else of.rivals_of_a) if other != before)
+        null = null_level_of(before.b, metric)
+        if among:
+            ask = partial(decide_if_place_kept, before, after, among, null, tolerance)
+            yield Question.about(after, (before, after, *among, *null), ask, where)
+
+
+def null_level_of(receiver: RepresentationRef, metric: Metric) -> tuple[Comparison, ...]:
+    """Compare the receiver's own rows, shuffled, with it; nothing for a metric that does not pair inputs."""
+    return (shuffled(receiver),) if metric.pairs_inputs else ()
+
+
+def both_ways(
+    changed: RepresentationRef, other: RepresentationRef, metric: Metric, column: str
+) -> Iterator[tuple[Comparison, str]]:
+    """Yield S(changed, other) and, for a directed metric, S(other, changed), each with its column."""
+    yield Comparison(changed, other), column
+    if not metric.symmetric:
+        yield Comparison(other, changed), f"{column} {AS_RECEIVER}"
+
+
+def decide_if_first(compared: Comparison, others: Sequence[Comparison], scores: Scores) -> Trial:
+    """Answer whether a pair is more similar than all others; a tie is a failure."""
+    own, rest = scores(compared), [scores(other) for other in others]
+    beaten_by = [other for other, score in zip(others, rest, strict=True) if not own.above(score)]
+    return decide(not beaten_by, place(own, rest) - 1.0 if beaten_by else 1.0, compared)
+
+
+def decide_if_place_kept(
+    before: Comparison,
+    after: Comparison,
+    among: Sequence[Comparison],
+    null: Sequence[Comparison],
+    tolerance: float,
+    scores: Scores,
+) -> Trial:
+    """Answer whether |Δu| ≤ `tolerance`; no answer where both scores lie at the level of shuffled rows."""
+    require_signal((before, after), null, scores)
+    rest = [scores(other) for other in among]
+    moved = abs(place(scores(after), rest) - place(scores(before), rest))
+    return decide(moved <= tolerance + ROUNDING, tolerance - moved, after)
+
+
+def require_signal(decisive: Sequence[Comparison], null: Sequence[Comparison], scores: Scores) -> None:
+    """Raise `Ungradable` where no decisive score is above those of unrelated data: nothing can be read from them."""
+    floor = [scores(comparison) for comparison in null]
+    if floor and not any(all(scores(comparison).above(low) for low in floor) for comparison in decisive):
+        raise Ungradable("null", "the scores are no higher than for shuffled rows: nothing can be read from them")
