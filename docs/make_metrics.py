@@ -26,15 +26,17 @@ Written by `python docs/make_metrics.py` from what the metrics declare (`simbenc
 `simbench check NAME` measures. ↑ higher is more similar, ↓ lower is. X and Y are matrices with a row per input; a tilde
 is a centred one; ‖·‖ is the Frobenius norm, ‖·‖∗ the sum of singular values.
 
+Purpose: the question that the index is made to answer, within which a leaderboard ranks. ∦: does not pair inputs.
+
 Invariant to, on either side: PT permutation of the features, OT orthogonal maps, IS isotropic scaling, TR translation,
-ILT invertible linear maps, AF affine maps. All that is declared was measured, and nothing else holds on all inputs of
-the kit: random, of low rank, wide, with duplicated, dead and shared units, in single precision. Triangle inequality:
-yes where it is declared, and held on 360 triples made to break it.
+DS scaling of single features, ILT invertible linear maps, AF affine maps. All that is declared was measured, and
+nothing else holds on all inputs of the kit: random, of low rank, wide, with duplicated, dead and shared units, in
+single precision. Triangle inequality: yes where it is declared, and held on 360 triples made to break it.
 
 *Null*: mean value of independent normal matrices of 100 rows and 20 features. *Cost*: CPU time of one of the 15 pairs
 of six matrices of 500 rows and 32 features, scored together, in one thread. A dash: gives no value there.
 """
-COLUMNS = ("id", "formula", "range", "symmetric", "triangle", "invariant to", "null", "cost", "reference")
+COLUMNS = ("id", "purpose", "formula", "range", "symmetric", "triangle", "invariant to", "null", "cost", "reference")
 
 
 def built_in() -> list[Metric]:
@@ -61,6 +63,7 @@ def _row(metric: Metric) -> tuple[str, ...]:
     triangle = "yes" if metric.triangle_inequality else "no"
     cells = (
         f"`{metric.name}`",
+        ", ".join(metric.serves) + ("" if metric.pairs_inputs else " ∦"),
         metric.formula,
         direction_and_range(metric_facts(metric)),
         "yes" if metric.symmetric else "directed",

@@ -55,11 +55,11 @@ def test_another_version_has_no_figures() -> None:
     ("seconds", "cost"), [(5e-5, "< 0.1 ms"), (1e-3, "1–10 ms"), (0.5, "0.1–1 s"), (70.0, "> 10 s")]
 )
 def test_a_cost_is_an_order_of_magnitude(seconds: float, cost: str) -> None:
-    assert Measured("m@1", (), True, None, None, None, None, seconds).cost == cost
+    assert Measured("m@1", (), True, True, None, None, None, None, seconds).cost == cost
 
 
 def test_what_has_no_value_has_no_cost() -> None:
-    assert Measured("m@1", (), True, None, None, None, None, None).cost == ""
+    assert Measured("m@1", (), True, True, None, None, None, None, None).cost == ""
     assert [limit for limit, _ in COSTS] == sorted(limit for limit, _ in COSTS)
 
 

@@ -88,6 +88,20 @@ def test_an_invariance_that_does_not_hold_is_found(name: str) -> None:
     assert f"invariance: {name}" in broken(honest(invariant_to=frozenset({name})))
 
 
+def test_an_index_of_spectra_that_claims_to_pair_inputs_is_found() -> None:
+    def spectra(x: Tensor, y: Tensor) -> float:
+        first, second = (torch.linalg.svdvals(side.double() - side.double().mean(dim=0)) for side in (x, y))
+        fewest = min(len(first), len(second))
+        return float(first[:fewest] @ second[:fewest] / (first.norm() * second.norm()))
+
+    assert "pairs inputs" in broken(honest(spectra))
+    assert "pairs inputs" not in broken(honest(spectra, pairs_inputs=False))
+
+
+def test_an_index_that_pairs_inputs_and_denies_it_is_found() -> None:
+    assert broken(honest(pairs_inputs=False)) == {"pairs inputs"}
+
+
 def test_an_invariance_of_one_argument_only_is_found() -> None:
     def one_sided(x: Tensor, y: Tensor) -> float:
         return correlation(x, y) + 1e-3 * float((y - y.mean(dim=0)).norm().log())

@@ -32,6 +32,7 @@ class Measured:
     Attributes:
         identity: the metric and its version.
         invariant_to: the transforms that did not change its value on any inputs.
+        pairs_inputs: whether shuffling the rows of one side lowers the similarity.
         symmetric: whether exchanging the arguments did not change its value.
         triples: of a distance, the number of triples on which the triangle inequality was tried.
         violations: the number of triples that violate it.
@@ -42,6 +43,7 @@ class Measured:
 
     identity: str
     invariant_to: tuple[str, ...]
+    pairs_inputs: bool
     symmetric: bool
     triples: int | None
     violations: int | None
@@ -53,7 +55,7 @@ class Measured:
     def cost(self) -> str:
         """Order of magnitude of `seconds`; empty if there is none.
 
-        >>> Measured("m@1", (), True, None, None, None, None, 0.02).cost
+        >>> Measured("m@1", (), True, True, None, None, None, None, 0.02).cost
         '10–100 ms'
         """
         if self.seconds is None:

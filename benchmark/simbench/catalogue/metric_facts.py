@@ -17,6 +17,7 @@ INVARIANCE_CODES = {
     "orthogonal": "OT",
     "isotropic_scaling": "IS",
     "translation": "TR",
+    "diagonal_scaling": "DS",
     "invertible_linear": "ILT",
     "affine": "AF",
 }
@@ -26,6 +27,7 @@ def metric_facts(metric: Metric) -> dict[str, Any]:
     """Return a metric's declarations in JSON types, its identity and, under `measured`, its measured properties."""
     declared = metric.info.model_dump(include={"declaration", "identity"})
     declaration = declared.pop("declaration")
+    declaration["purposes"] = list(metric.serves)
     return {**declaration, **declared, "measured": _measured_facts(metric)}
 
 
@@ -36,6 +38,7 @@ def _measured_facts(metric: Metric) -> dict[str, Any] | None:
         return None
     return {
         "invariant_to": list(measured.invariant_to),
+        "pairs_inputs": measured.pairs_inputs,
         "symmetric": measured.symmetric,
         "triangle_inequality": measured.triangle or None,
         "null_level": measured.null,
@@ -70,7 +73,7 @@ def properties(facts: Mapping[str, Any]) -> str:
 
     >>> properties({"higher_is_more_similar": True, "value_range": [0, 1], "symmetric": True, "measured": None,
     ...             "triangle_inequality": False, "invariant_to": ["affine"]})
-    '↑ [0, 1] · symmetric · PT OT IS TR ILT AF declared'
+    '↑ [0, 1] · symmetric · PT OT IS TR DS ILT AF declared'
     """
     declared, measured = invariance_codes(facts["invariant_to"]), facts["measured"]
     parts = [direction_and_range(facts), "symmetric" if facts["symmetric"] else "directed"]

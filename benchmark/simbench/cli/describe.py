@@ -91,6 +91,7 @@ def _measured(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     shown = [
         ("measured invariances", _in_words(measured["invariant_to"]) or "none"),
         ("measured symmetry", _in_words(measured["symmetric"])),
+        ("measured pairing of inputs", _in_words(measured["pairs_inputs"])),
     ]
     if measured["triangle_inequality"]:
         shown.append(("measured triangle", measured["triangle_inequality"]))

@@ -37,6 +37,7 @@ else:
 
 COULD_BE_DECLARED = "could be declared"
 NOT_MEASURED = "not measured"
+PAIRING = "pairs inputs"
 GIVEN_MATRICES = "the function is given two matrices and `prepare` one; with `needs`, Representations"
 GIVEN_REPRESENTATIONS = (
     "with `needs`, the function is given two Representations and `prepare` one; each has a `.matrix`"
@@ -168,6 +169,27 @@ def _largest(gaps: Mapping[str, tuple[float, str]]) -> float:
     return max(gap for gap, _ in gaps.values())
 
 
+def pairing(bench: Bench) -> Iterator[Finding]:
+    """Check that shuffling the rows of one side lowers the similarity, as it must where inputs are paired.
+
+    Where there are about as many features as rows, an index may be saturated: half of the inputs are enough.
+    """
+    declared, told_apart = bench.plain.pairs_inputs, []
+    for case, own in bench.own:
+        shuffled = TRANSFORMS.get("row_shuffle")(case.a, seed=seed_for(purpose="pairing", seed=bench.seed))
+        other = bench.score(shuffled, case.a)
+        if own.value is not None and other.value is not None:
+            fall = bench.plain.similarity(own.value) - bench.plain.similarity(other.value)
+            told_apart.append(fall > bench.slack(own.value, other.value))
+    if not told_apart:
+        yield _unmeasured(PAIRING, _yes(declared), bench)
+        return
+    pairs = 2 * sum(told_apart) > len(told_apart)
+    note = f"shuffled rows are less similar on {sum(told_apart)} of {len(told_apart)} inputs"
+    seeded = not declared and "seed" in bench.plain.parameters  # other rows are drawn from shuffled ones
+    yield Finding(PAIRING, _yes(declared), _yes(pairs), pairs == declared or seeded, note)
+
+
 def triangle(bench: Bench) -> Iterator[Finding]:
     """Check the triangle inequality, if it is declared; measure it for all distances that are not heavy."""
     declared = bench.plain.triangle_inequality
@@ -284,6 +306,7 @@ CHECKS: tuple[Callable[[Bench], Iterator[Finding]], ...] = (
     value_range,
     symmetry,
     invariances,
+    pairing,
     triangle,
     row_order,
     determinism,

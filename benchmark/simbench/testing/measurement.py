@@ -11,7 +11,7 @@ from simbench.declaration import INVARIANCES
 from simbench.metrics.metric import Metric
 from simbench.metrics.scoring import score_pairs
 from simbench.testing.bench import TOLERANCE
-from simbench.testing.conformance import check_metric, null_values
+from simbench.testing.conformance import PAIRING, check_metric, null_values
 from simbench.testing.inputs import in_sequences, unrelated
 from simbench.testing.triangles import detours
 from simbench.verdicts.verdict import LACKING
@@ -30,6 +30,7 @@ def measure(metric: Metric) -> Measured:
     return Measured(
         identity=metric.identity,
         invariant_to=tuple(name for name in INVARIANCES if findings.get(f"invariance: {name}") == "yes"),
+        pairs_inputs=findings[PAIRING] == "yes",
         symmetric=findings["symmetry"] == "yes",
         triples=detour.triples if detour else None,
         violations=detour.violations if detour else None,

@@ -165,6 +165,7 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
     symmetric=False,
     value_range=(0.0, 1.0),
     invariant_to={"permutation", "isotropic_scaling", "translation"},
+    purposes={"information"},
     family="CCA",
     formula="Σᵢ αᵢρᵢ / Σᵢ αᵢ, αᵢ = Σⱼ |⟨hᵢ, x̃ⱼ⟩|, hᵢ the canonical variates of X",
     reference="Morcos, Raghu, Bengio (2018), Insights on Representational Similarity in Neural Networks with "

@@ -253,6 +253,7 @@ def sampled_units(x: Tensor) -> SampledUnits:
     higher_is_more_similar=True,
     symmetric=True,
     invariant_to={"permutation", "isotropic_scaling", "translation"},
+    purposes={"geometry"},
     family="CKA",
     formula="HSIC₁(K, L)/(d d′) / √(U(X) U(Y)), U(X) = Σ_{j≠k} HSIC₁(x̃ⱼx̃ⱼᵀ, x̃ₖx̃ₖᵀ) / (d(d − 1))",
     reference="Chun, Canatar, Chung, Lee (2025), Estimating Neural Representation Alignment from Sparsely Sampled "

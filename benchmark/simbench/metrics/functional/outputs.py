@@ -35,6 +35,7 @@ SATURATED = 30.0
     symmetric=False,
     value_range=(0.0, math.inf),
     invariant_to={"affine"},
+    purposes={"function"},
     needs={"head"},
     level="head",
     family="functional",

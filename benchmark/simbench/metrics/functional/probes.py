@@ -39,6 +39,7 @@ def probe_accuracy(representation: Representation) -> float:
     value_range=(0.0, 1.0),
     triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    purposes={"function"},
     needs={"fit", "targets"},
     family="functional",
     formula="|F(X) − F(Y)|, F the accuracy on the probe inputs of a linear probe trained on the fitting inputs",

@@ -179,6 +179,7 @@ def dsa_of_pairs(
     symmetric=True,
     value_range=(0.0, math.inf),
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    pairs_inputs=False,
     needs={"sequence"},
     family="dynamics",
     formula="√min_σ Σ |λᵢ(A) − λ_σ(i)(B)|², or min_C ‖A − C B Cᵀ‖ over orthogonal C; A, B from delay-embedded DMD",

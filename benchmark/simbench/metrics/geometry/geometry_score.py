@@ -120,6 +120,7 @@ def _geometry_score(a: Array, b: Array) -> Score:
     symmetric=True,
     value_range=(0.0, 2.0),
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    pairs_inputs=False,
     family="topology",
     formula="Σᵢ (MRLT_X(i) − MRLT_Y(i))², MRLT the mean relative living times of loops in witness complexes",
     reference="Khrulkov, Oseledets (2018), Geometry Score: A Method for Comparing Generative Adversarial Networks",

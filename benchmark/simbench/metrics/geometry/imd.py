@@ -171,6 +171,7 @@ def _imd(a: HeatTrace, b: HeatTrace) -> Score:
     value_range=(0.0, math.exp(-4)),
     triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    pairs_inputs=False,
     family="topology",
     formula="sup_t e^−2(t + 1/t) |tr e^−tL_X − tr e^−tL_Y| / n, L the normalised Laplacian of the k-NN graph",
     reference="Tsitsulin, Munkhoeva, Mottin, Karras, Bronstein, Oseledets, Müller (2020), The Shape of Data: Intrinsic "

@@ -42,6 +42,7 @@ def magnitude(x: Tensor) -> float:
     value_range=UNBOUNDED,
     triangle_inequality=True,
     invariant_to={"orthogonal"},
+    pairs_inputs=False,
     family="statistics",
     formula="|‖x̄‖ − ‖ȳ‖|",
     reference="Wang et al. (2020), Towards Understanding the Instability of Network Embedding (magnitude)",
@@ -78,6 +79,7 @@ def concentricity(x: Tensor) -> float:
     value_range=(0.0, 2.0),
     triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling"},
+    pairs_inputs=False,
     family="statistics",
     formula="|meanᵢ cos(xᵢ, x̄) − meanᵢ cos(yᵢ, ȳ)|",
     reference="Wang et al. (2020), Towards Understanding the Instability of Network Embedding (concentricity)",
@@ -120,6 +122,7 @@ def uniformity(x: Tensor) -> float:
     value_range=UNBOUNDED,
     triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling"},
+    pairs_inputs=False,
     family="statistics",
     formula="|log n⁻² Σᵢⱼ exp(−2‖x̂ᵢ − x̂ⱼ‖²) − log n⁻² Σᵢⱼ exp(−2‖ŷᵢ − ŷⱼ‖²)|, x̂ᵢ = xᵢ/‖xᵢ‖",
     reference="Wang, Isola (2020), Understanding Contrastive Representation Learning through Alignment and Uniformity "
@@ -163,6 +166,7 @@ def participation_ratio(x: Tensor) -> float:
     value_range=UNBOUNDED,
     triangle_inequality=True,
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
+    pairs_inputs=False,
     family="statistics",
     formula="|tr(Σ_x)²/‖Σ_x‖² − tr(Σ_y)²/‖Σ_y‖²|",
     reference="Gao, Trautmann, Yu, Santhanam, Ryu, Shenoy, Ganguli (2017), A Theory of Multineuronal Dimensionality, "

@@ -47,7 +47,7 @@ else:
 Labels = NDArray[np.int64]
 ClusterSize = Annotated[float, Field(gt=1)]
 """The parameter `cluster_size`: there are (d + d′) / cluster_size clusters."""
-INVARIANT_TO = {"permutation", "isotropic_scaling", "translation"}
+INVARIANT_TO = {"permutation", "diagonal_scaling", "translation"}
 REFERENCE = (
     "Li, Yosinski, Clune, Lipson, Hopcroft (2016), Convergent Learning: Do Different Neural Networks Learn the Same "
     "Representations?, the section on many-to-many mappings; Ng, Jordan, Weiss (2001), On Spectral Clustering: "

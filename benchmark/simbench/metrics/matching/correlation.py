@@ -26,7 +26,7 @@ from simbench.metrics.metric import Pairs, Score, metric
 if TYPE_CHECKING:
     from torch import Tensor
 
-INVARIANT_TO = {"permutation", "isotropic_scaling", "translation"}
+INVARIANT_TO = {"permutation", "diagonal_scaling", "translation"}
 CONVERGENT = (
     "Li, Yosinski, Clune, Lipson, Hopcroft (2016), Convergent Learning: Do Different Neural Networks Learn the Same "
     "Representations?, Section 3"

@@ -207,7 +207,7 @@ def _scored(x: FoldedUnits, y: FoldedUnits, explained: Tensor, used: Tensor, opt
     higher_is_more_similar=True,
     symmetric=False,
     value_range=(0.0, 1.0),
-    invariant_to={"permutation", "isotropic_scaling", "translation"},
+    invariant_to={"permutation", "diagonal_scaling", "translation"},
     family="matching",
     formula="mean over units j of Y of max(0, 1 − Σ(yⱼ − ŷⱼ)² / Σ(yⱼ − ȳⱼ)²) on held-out rows, ŷⱼ = X wⱼ, "
     "wⱼ = argmin ½wᵀC w − cⱼᵀw + α‖w‖₁",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-INVARIANT_TO = {"permutation", "isotropic_scaling"}
+INVARIANT_TO = {"permutation", "diagonal_scaling"}
 REFERENCE = (
     "Wang, Hu, Gu, Wu, Hu, He, Hopcroft (2018), Towards Understanding Learning Representations: To What Extent Do "
     "Different Neural Networks Learn the Same Representation, Section 3"

@@ -77,6 +77,7 @@ def _second_order(a: Neighbours, b: Neighbours, a_at_b: Tensor, b_at_a: Tensor) 
     symmetric=True,
     value_range=(-1.0, 1.0),
     invariant_to=INVARIANT_TO,
+    purposes={"neighbourhoods"},
     family="neighbours",
     formula="meanᵢ cos(s_X(i, U), s_Y(i, U)), s(i, U) the cosines of row i with U = N_X(i) ∪ N_Y(i)",
     reference="Hamilton, Leskovec, Jurafsky (2016), Cultural Shift or Linguistic Drift?, the local "
@@ -133,6 +134,7 @@ def _self_hsic(k: Any) -> float:
     higher_is_more_similar=True,
     symmetric=True,
     invariant_to=INVARIANT_TO,
+    purposes={"neighbourhoods"},
     family="neighbours",
     formula="HSIC₁(M∘K, M∘L) / √(HSIC₁(M_X∘K, M_X∘K) HSIC₁(M_Y∘L, M_Y∘L)), M = M_X∘M_Y, K and L the cosines",
     reference="Huh, Cheung, Wang, Isola (2024), The Platonic Representation Hypothesis, Appendix A",

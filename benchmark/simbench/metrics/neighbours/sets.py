@@ -154,6 +154,7 @@ def mutual_knn_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: int) 
     symmetric=True,
     value_range=(0.0, 1.0),
     invariant_to=INVARIANT_TO,
+    purposes={"neighbourhoods"},
     family="neighbours",
     formula="meanᵢ |N_X(i) ∩ N_Y(i)| / k",
     reference="Huh, Cheung, Wang, Isola (2024), The Platonic Representation Hypothesis, Appendix A",
@@ -191,6 +192,7 @@ def knn_jaccard_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: int)
     symmetric=True,
     value_range=(0.0, 1.0),
     invariant_to=INVARIANT_TO,
+    purposes={"neighbourhoods"},
     family="neighbours",
     formula="meanᵢ |N_X(i) ∩ N_Y(i)| / |N_X(i) ∪ N_Y(i)|",
     reference="Klabunde, Schumacher, Strohmaier, Lemmerich (2025), Similarity of Neural Network Models: A Survey of "
@@ -232,6 +234,7 @@ def rank_similarity_of_pairs(prepared: Sequence[Neighbours], pairs: Pairs, **_: 
     symmetric=True,
     value_range=(0.0, 1.0),
     invariant_to=INVARIANT_TO,
+    purposes={"neighbourhoods"},
     family="neighbours",
     formula="meanᵢ (Σⱼ 2 / ((1 + |r − r′|)(r + r′))) / Σ_{m ≤ |Jᵢ|} 1/m, Jᵢ the common neighbours of ranks r and r′",
     reference="Wang, Rao, Guo et al. (2020), Towards Understanding the Instability of Network Embedding; as defined in "

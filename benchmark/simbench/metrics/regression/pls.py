@@ -74,6 +74,7 @@ def pls_of_pairs(prepared: Sequence[Sides], pairs: Pairs, *, components: int, fo
     symmetric=False,
     value_range=(-1.0, 1.0),
     invariant_to={"permutation", "isotropic_scaling", "translation"},
+    purposes={"geometry"},
     family="regression",
     formula="mean over folds of the median over units of the correlation of Y_f with its prediction by PLS regression",
     reference="Schrimpf et al. (2018), Brain-Score, neural predictivity (PLS regression, 25 components)",

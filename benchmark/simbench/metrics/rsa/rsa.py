@@ -70,6 +70,7 @@ def spearman_of_pairs(prepared: Sequence[Patterns], pairs: Pairs) -> list[float 
     symmetric=True,
     value_range=(-1.0, 1.0),
     invariant_to={"permutation", "isotropic_scaling"},
+    purposes={"geometry"},
     family="RSA",
     formula="Spearman of the upper triangles of D_X and D_Y, Dᵢⱼ = 1 − corr(xᵢ, xⱼ)",
     reference="Kriegeskorte, Mur, Bandettini (2008), Representational Similarity Analysis, Section 'Step 2' and "
@@ -102,6 +103,7 @@ def pearson_of_pairs(prepared: Sequence[Patterns], pairs: Pairs) -> list[float |
     symmetric=True,
     value_range=(-1.0, 1.0),
     invariant_to={"permutation", "isotropic_scaling"},
+    purposes={"geometry"},
     family="RSA",
     formula="Pearson of the upper triangles of D_X and D_Y, Dᵢⱼ = 1 − corr(xᵢ, xⱼ)",
     reference="Kriegeskorte, Mur, Bandettini (2008), Representational Similarity Analysis, Section 'Step 4'",

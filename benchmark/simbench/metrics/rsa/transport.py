@@ -147,6 +147,7 @@ def _best_assignment(gain: Tensor) -> Tensor:
     symmetric=True,
     value_range=(0.0, math.inf),
     invariant_to={"orthogonal", "translation"},
+    pairs_inputs=False,
     family="distance",
     formula="√min_P Σ (D_X[i,k] − D_Y[j,l])² Pᵢⱼ Pₖₗ, P with uniform marginals 1/n",
     reference="Mémoli (2011), Gromov–Wasserstein Distances and the Metric Approach to Object Matching, Definition 5.7",

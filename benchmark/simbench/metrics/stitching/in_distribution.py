@@ -59,6 +59,7 @@ def stitch_in_distribution_many(
     version=1,
     higher_is_more_similar=False,
     value_range=(0, 1),
+    pairs_inputs=False,
     needs=NEEDS,
     family="stitching",
     formula="AUROC of −E on native (positive) against stitched activations, E = −log Σ exp of a detector's logits",
