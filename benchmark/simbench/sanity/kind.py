@@ -298,8 +298,8 @@ class SanityTest(DeclaredTest):
     def _claims_in_vain(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> bool:
         """Tell whether the metric claims to pair inputs and does not, on half of the layers checked or more."""
         checks = [check for check in self._checked_pairing(groups, metric) if all_scored(check, scores)]
-        held = sum(scores(check.own).above(scores(check.unrelated)) for check in checks)
-        return bool(checks) and 2 * held <= len(checks)
+        told_apart = sum(scores(check.own).above(scores(check.unrelated)) for check in checks)
+        return bool(checks) and 2 * told_apart <= len(checks)
 
 
 def _answer(question: Question, metric: Metric, scores: Scores) -> Trial:
