@@ -36,7 +36,9 @@ def strength_of_both(x: Any, y: Any, *, strength: float = 1.0) -> float:
     return strength
 
 
-PLAIN = Metric("plain", strength_of_both, higher_is_more_similar=True, version=1, parameters={"strength": 1.0})
+PLAIN = Metric(
+    "plain", strength_of_both, higher_is_more_similar=True, pairs_inputs=False, version=1, parameters={"strength": 1.0}
+)
 
 
 @pytest.fixture
