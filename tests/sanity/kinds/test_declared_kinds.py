@@ -176,17 +176,30 @@ def test_overlap_is_read_off_the_scores(group: ModelGroup) -> None:
     }  # fmt: skip
 
 
-def test_of_a_directed_metric_overlap_is_the_mean_of_both_directions() -> None:
+@pytest.mark.parametrize(
+    ("back", "grade"), [(lambda share: 1.0, 1.0), (lambda share: 1.0 - 1e-15 * share, 1.0), (lambda share: -share, 0.0)]
+)
+def test_for_a_directed_metric_overlap_rises_in_one_direction_and_falls_in_none(back: Any, grade: float) -> None:
     def recalled(comparison: Comparison, variable: object = None) -> Similarity:
         """How much of the second population is in the first: an extended one has all of the other."""
         given = [dict(side.model.generator.parameters) for side in (comparison.a, comparison.b)]
-        return Similarity(1.0 if given[0]["form"] == "extended" else float(given[1]["share"]))
+        return Similarity(back(given[0]["share"]) if given[0]["form"] == "extended" else float(given[1]["share"]))
 
-    def grade(**declared: Any) -> float | None:
-        metric = replace(AT_LAYERS, needs=frozenset(), **declared)
-        return make("partial_overlap", models=[], forms=["extended"]).grade([], metric, recalled).grade
+    metric = replace(AT_LAYERS, needs=frozenset(), symmetric=False)
+    assert make("partial_overlap", models=[], forms=["extended"]).grade([], metric, recalled).grade == grade
+    symmetric = replace(metric, symmetric=True)
+    assert make("partial_overlap", models=[], forms=["extended"]).grade([], symmetric, recalled).grade == 0.0
 
-    assert (grade(symmetric=True), grade(symmetric=False)) == (0.0, 1.0)
+
+def test_spectra_alone_see_no_overlap() -> None:
+    """All rise with the share, as dead units would make them, and none knows which input a row belongs to."""
+
+    def share(comparison: Comparison, variable: object = None) -> Similarity:
+        assert comparison.a.model.generator is not None
+        return Similarity(float(dict(comparison.a.model.generator.parameters)["share"]))
+
+    pairing = replace(AT_LAYERS, pairs_inputs=True)
+    assert make("partial_overlap", models=[]).grade([], pairing, share).grade == 0.0
 
 
 def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> None:

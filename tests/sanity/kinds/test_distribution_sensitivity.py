@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -25,26 +26,55 @@ def make(**keys: object) -> DistributionSensitivity:
 
 
 def role(comparison: Comparison) -> str:
-    """Which of the four parts of a question a comparison plays."""
+    """Which part of a question, or of the pairing check, a comparison plays."""
+    changes = {side.transform.name for side in (comparison.a, comparison.b) if side.transform is not None}
+    if "row_shuffle" in changes:
+        return "unrelated"
     if comparison.a.model != comparison.b.model:
         return "dissimilar"
-    if comparison.a.transform is not None:
-        return "unrelated"
-    return "equivalent" if comparison.b.transform is not None else "own"
+    return "equivalent" if changes else "own"
 
 
 def like_kl(comparison: Comparison) -> Similarity:
-    """Minus a divergence that is 0 for equal distributions and 1e-5 of its range for the close pair."""
-    return Similarity({"own": 0.0, "equivalent": 0.0, "dissimilar": -1e-5, "unrelated": -1.0}[role(comparison)])
+    """Minus a divergence that is 1e-5 of its range for the close pair, and more for a little noise."""
+    return Similarity({"own": 0.0, "dissimilar": -1e-5, "equivalent": -2e-5, "unrelated": -1.0}[role(comparison)])
 
 
-def test_without_a_margin_a_divergence_of_distributions_would_pass() -> None:
-    assert make(margin=0.0).grade([], AT_HEAD, like_kl).grade == 1.0
-
-
-def test_with_the_default_margin_a_divergence_of_distributions_fails() -> None:
-    verdict = make().grade([], AT_HEAD, like_kl)
+def test_a_divergence_of_distributions_fails_as_noise_is_larger_to_it_than_another_representation() -> None:
+    verdict = make().grade([], replace(AT_HEAD, pairs_inputs=True), like_kl)
     assert (verdict.grade, verdict.passed) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("declared", "drawn"),
+    [
+        (set(), "permutation"),
+        ({"permutation"}, "permutation"),
+        ({"orthogonal"}, "orthogonal"),
+        ({"affine"}, "invertible_linear"),
+    ],
+)
+def test_the_equivalent_copy_is_one_to_which_the_metric_declares_to_be_blind(declared: set[str], drawn: str) -> None:
+    metric = replace(AT_LAYERS, invariant_to=frozenset(declared))
+    for question in make().questions([], metric):
+        (equivalent,) = (c for c in question.comparisons if role(c) == "equivalent")
+        assert equivalent.a.transform is not None
+        assert equivalent.b.transform is not None
+        assert (equivalent.a.transform.name, equivalent.b.transform.name) == ("noise", drawn)
+        assert dict(equivalent.a.transform.parameters)["ratio"] == 0.2
+
+
+def test_a_directed_metric_is_asked_both_ways_with_the_arguments_exchanged() -> None:
+    questions = list(make(rho=[5.0], seeds=[0]).questions([], replace(AT_LAYERS, symmetric=False)))
+    assert [question.column for question in questions] == ["permuted_clusters", "permuted_clusters as receiver"]
+    forth, back = (question.comparisons for question in questions)
+    assert [(one.a, one.b) for one in forth] == [(one.b, one.a) for one in back]
+
+
+def test_an_index_that_does_not_pair_inputs_as_it_claims_has_no_grade_above_0() -> None:
+    values = {"own": 1.0, "equivalent": 0.9, "dissimilar": 0.0, "unrelated": 1.0}
+    paired = replace(AT_LAYERS, pairs_inputs=True)
+    assert make().grade([], paired, lambda c: Similarity(values[role(c)])).grade == 0.0
 
 
 def test_there_is_one_question_per_number_of_classes_closeness_and_seed() -> None:
@@ -52,27 +82,20 @@ def test_there_is_one_question_per_number_of_classes_closeness_and_seed() -> Non
     assert len(list(test.questions([], AT_LAYERS))) == 2 * 3 * 2
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.1, 0.5])
-def test_the_grade_is_the_share_of_pairs_told_apart_by_more_than_the_margin(margin: float) -> None:
-    test = make(rho=[1.0, 2.0, 3.0, 4.0, 5.0], seeds=list(range(10)), margin=margin)
+def test_the_grade_is_the_share_of_pairs_told_apart_whatever_the_unit_of_the_scores() -> None:
+    test = make(rho=[1.0, 2.0, 3.0, 4.0, 5.0], seeds=list(range(10)))
 
     def value(comparison: Comparison) -> float:
-        noise = (seed_for(c=str(comparison)) % 1001) / 1000
-        return {"own": 1.0, "equivalent": noise, "dissimilar": noise, "unrelated": -0.5 * noise}[role(comparison)]
+        return (seed_for(c=str(comparison)) % 1001) / 1000
 
     held = []
     for question in test.questions([], AT_LAYERS):
         by_role = {role(comparison): value(comparison) for comparison in question.comparisons}
-        scale = by_role["own"] - by_role["unrelated"]
-        held.append(by_role["equivalent"] - by_role["dissimilar"] > margin * scale)
-    verdict = test.grade([], AT_LAYERS, lambda c: Similarity(value(c)))
-    assert verdict.grade == pytest.approx(sum(held) / len(held))
+        held.append(by_role["equivalent"] > by_role["dissimilar"])
+    for unit in (lambda s: s, lambda s: s**8, lambda s: 1 - (1 - s) ** 8):
+        verdict = test.grade([], AT_LAYERS, lambda c, unit=unit: Similarity(unit(value(c))))
+        assert verdict.grade == pytest.approx(sum(held) / len(held))
     assert 0 < sum(held) < len(held)
-
-
-def test_an_index_without_a_scale_tells_nothing_apart() -> None:
-    values = {"own": 0.0, "unrelated": 0.0, "equivalent": 1.0, "dissimilar": 0.0}
-    assert make(margin=0.0).grade([], AT_LAYERS, lambda c: Similarity(values[role(c)])).grade == 0.0
 
 
 def test_auxiliary_values_are_medians_at_the_largest_closeness() -> None:

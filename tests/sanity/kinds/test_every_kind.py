@@ -297,6 +297,7 @@ def test_a_kind_that_compares_layers_asks_nothing_of_a_metric_of_the_head(kind: 
 
 
 BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control", "distillation_order"}
+BY_ORDER_ALONE |= {"distribution_sensitivity", "noise_response"}
 MEASURED_AGAINST_A_SCALE = sorted(
     {kind for kind, case in CASES.items() if not case.judged_by_variables} - BY_ORDER_ALONE
 )
@@ -305,7 +306,7 @@ MEASURED_AGAINST_A_SCALE = sorted(
 @pytest.mark.parametrize("kind", MEASURED_AGAINST_A_SCALE)
 def test_a_constant_index_with_rounding_errors_passes_nothing(kind: str, group: ModelGroup) -> None:
     def index(comparison: Comparison) -> float:
-        return CONSTANT + 1e-8 * (seed_for(c=str(comparison)) % 3)
+        return CONSTANT + 1e-16 * (seed_for(c=str(comparison)) % 3)
 
     assert (
         make(kind).grade(groups_of(kind, group), graded_metrics(kind)[0], scores_of(index)).grade == CASES[kind].chance

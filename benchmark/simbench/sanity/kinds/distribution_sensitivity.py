@@ -14,12 +14,11 @@ from simbench.bounds import Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import GENERATORS
 from simbench.sanity.generated_models import PermutedClasses
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
-from simbench.sanity.stats.pairing import shuffled
-from simbench.sanity.stats.scale import scale_of
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
+from simbench.sanity.stats.pairing import PairingCheck
+from simbench.sanity.stats.place import AS_RECEIVER
 from simbench.seeds import seed_for
 from simbench.suite.registered_name import RegisteredName
-from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -33,7 +32,7 @@ DERANGED = ((2, 5), (4, 8), (8, 20))
 
 @sanity_test("distribution_sensitivity")
 class DistributionSensitivity(SanityTest):
-    """An equivalent model is more similar than one that is merely close in KL divergence.
+    """A model that is merely close in KL divergence is less similar than an equivalent one with a little noise.
 
     The pairs of models are synthetic:
 
@@ -45,11 +44,16 @@ class DistributionSensitivity(SanityTest):
     * `exchanged_unembeddings`: f′ = f, within .005 in KL, and yet g′ is no linear map of g. The last two are
       after Nielsen et al. (2026, arXiv 2602.15438); an index of embeddings alone cannot see the difference and fails.
 
-    For every pair and seed (of the permuted clusters, for every K and ρ) the question is
-    S(f, f′) < S(f, A f) − `margin` · scale, with scale = S(f, f) − S(f, row-shuffled f).
-    With margin 0 an index that gives both the same value up to 1e-5 of its range would pass, as KL itself does.
-    With several generators, each is a column. A metric that fails measures agreement of predictions, and says nothing
-    of representations.
+    For every pair and seed (of the permuted clusters, for every K and ρ) the question is whether
+    S(f, f′) < S(f + noise, A f). The two scores are all that is compared: no unit is needed for their difference.
+    The equivalent copy A f is drawn from the widest maps to which the metric declares to be invariant: invertible
+    linear ones, else orthogonal ones, else permutations of units, which any index owes. So no index fails for seeing
+    coordinates that it says it sees. White noise of `noise` times each feature's standard deviation is just noticeable:
+    at .2 it takes 4 % of the variance that a linear map can explain (CKA .96), where of permuted clusters next to
+    nothing can be explained (CKA .00). KL divergence holds that noise for larger than the exchange of all clusters.
+    With several generators, each is a column; a directed metric is asked both ways.
+
+    A metric that fails measures agreement of predictions, and says nothing of representations.
     """
 
     generates_its_models: ClassVar[bool] = True
@@ -60,37 +64,54 @@ class DistributionSensitivity(SanityTest):
     rho: list[float] = Field(default=[5.0, 10.0, 15.0, 20.0], min_length=1)
     """ρ of the permuted clusters."""
     seeds: Seeds = Field(default=[0, 1, 2])
-    margin: float = Field(default=0.05, ge=0, lt=1)
+    noise: float = Field(default=0.2, gt=0)
+    """Size of the noise on the equivalent copy, in standard deviations of each feature."""
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Yield a question per synthetic pair."""
+        """Yield a question per synthetic pair and direction."""
+        directions = ("",) if metric.symmetric else ("", f" {AS_RECEIVER}")
+        named = len(self.generators) > 1 or not metric.symmetric
         for example in self._examples():
-            pair = example.comparisons(self.id)
-            yield Question(
-                example.where,
-                (example.models,),
-                pair,
-                partial(_told_apart, pair, self.margin),
-                example.generator if len(self.generators) > 1 else None,
-                at=example.rho,
-                line=example.line,
-            )
+            for direction in directions:
+                dissimilar, equivalent = (
+                    Comparison(pair.b, pair.a) if direction else pair for pair in self._pairs(example, metric)
+                )
+                yield Question(
+                    f"{example.where}{direction}",
+                    (example.models,),
+                    (dissimilar, equivalent),
+                    partial(is_more_similar, equivalent, dissimilar, dissimilar),
+                    f"{example.generator}{direction}" if named else None,
+                    at=example.rho,
+                    line=example.line,
+                )
+
+    def pairing_checks(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[PairingCheck]:
+        """Yield the check of the first model of every pair."""
+        yield from (PairingCheck.of(example.first) for example in self._examples())
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Compute, per generator, median scores of the dissimilar and of the equivalent pairs (at the largest ρ)."""
         figures: dict[str, float] = {}
         for generator in self.generators:
             pairs = [
-                example.comparisons(self.id)
+                self._pairs(example, metric)
                 for example in self._examples()
                 if example.generator == generator and example.rho in (None, max(self.rho))
             ]
-            pairs = [pair for pair in pairs if all_scored(pair[:2], scores)]
+            pairs = [pair for pair in pairs if all_scored(pair, scores)]
             if pairs:
                 name = "at_largest_rho" if generator == "permuted_clusters" else f"of_{generator}"
                 figures[f"dissimilar_pair_{name}"] = median(scores(pair[0]).value for pair in pairs)
                 figures[f"equivalent_pair_{name}"] = median(scores(pair[1]).value for pair in pairs)
         return figures
+
+    def _pairs(self, example: _Example, metric: Metric) -> tuple[Comparison, Comparison]:
+        """Return the dissimilar pair, and the noisy copy against the equivalent one."""
+        f = example.first
+        seed = seed_for(test=self.id, seed=example.seed, **example.kind, **example.axes)
+        noisy = f.under(Named.of("noise", seed=seed_for(purpose="noise", seed=seed), ratio=self.noise))
+        return Comparison(f, example.second), Comparison(noisy, f.under(Named.of(_widest_map(metric), seed=seed)))
 
     def _examples(self) -> Iterator[_Example]:
         for generator in GENERATORS.names():
@@ -131,15 +152,22 @@ class _Example:
     @property
     def models(self) -> str:
         """Name of the draw. Intervals are over draws: examples of one generator with different seeds."""
-        kind = [] if self.generator == "permuted_clusters" else [self.generator]
-        return "/".join(map(str, ["construction", *kind, *self.axes.values(), self.seed]))
+        return "/".join(map(str, ["construction", *self.kind.values(), *self.axes.values(), self.seed]))
 
-    def comparisons(self, test: str) -> tuple[Comparison, Comparison, Comparison, Comparison]:
-        """Return the comparisons (dissimilar, equivalent, own, unrelated)."""
-        f, other = (self._model(second=second) for second in (False, True))
-        kind = {} if self.generator == "permuted_clusters" else {"construction": self.generator}
-        mixing = Named.of("invertible_linear", seed=seed_for(test=test, seed=self.seed, **kind, **self.axes))
-        return Comparison(f, other), Comparison(f, f.under(mixing)), Comparison(f, f), shuffled(f)
+    @property
+    def kind(self) -> Mapping[str, str]:
+        """Name of the generator, but for the first that there was: names and seeds of its pairs stay as they are."""
+        return {} if self.generator == "permuted_clusters" else {"construction": self.generator}
+
+    @property
+    def first(self) -> RepresentationRef:
+        """Embedding f."""
+        return self._model(second=False)
+
+    @property
+    def second(self) -> RepresentationRef:
+        """Embedding f′."""
+        return self._model(second=True)
 
     def _model(self, *, second: bool) -> RepresentationRef:
         parameters: dict[str, Any] = {**self.axes, str(GENERATORS.get(self.generator).pair): second}
@@ -148,10 +176,6 @@ class _Example:
         return RepresentationRef(ModelRef(self.generator, self.seed, Named.of(self.generator, **parameters)), LAYER)
 
 
-def _told_apart(pair: Sequence[Comparison], margin: float, scores: Scores) -> Trial:
-    dissimilar, equivalent, own, unrelated = pair
-    scale = scale_of(scores, own, [unrelated])
-    difference = scores(equivalent).value - scores(dissimilar).value
-    if scale <= 0:
-        return decide(False, -abs(difference), dissimilar)
-    return decide(difference > margin * scale, difference / scale - margin, dissimilar)
+def _widest_map(metric: Metric) -> str:
+    """Name the widest of the maps to which a metric declares to be invariant; permutations are owed by any."""
+    return next((name for name in ("invertible_linear", "orthogonal") if metric.is_invariant_to(name)), "permutation")

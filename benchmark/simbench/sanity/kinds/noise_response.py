@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.selection import ChosenLayers, representations_of
-from simbench.sanity.stats.pairing import shuffled
-from simbench.sanity.stats.scale import scale_of
+from simbench.sanity.stats.place import AS_RECEIVER, null_level_of, require_signal
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
+
+
+# Columns of a directed metric, and whether the noisy copy receives.
+BOTH_WAYS = (("noise", False), (f"noise {AS_RECEIVER}", True))
 
 
 @sanity_test("noise_response")
@@ -28,30 +31,36 @@ class NoiseResponse(SanityTest):
 
     A layer is compared with itself plus σ times one draw of white noise, σ in multiples of each feature's standard
     deviation. For adjacent σ < σ′ (and for no noise against the first) the question is S(a + σε, a) > S(a + σ′ε, a);
-    a tie is a failure. Auxiliary value: the share of the scale S(a, a) − S₀ that the whole ladder spans.
+    a tie is a failure. Only scores of one ladder are compared with each other. Where both are no higher than for the
+    layer's shuffled rows, noise has won and nothing can be read: no answer. A directed metric is asked with the noisy
+    copy as receiver, too.
 
-    A metric that fails it is flat or saturated: its small differences mean nothing.
+    Auxiliary value: the share of S(a, a) − S(shuffled a, a) that the whole ladder spans, in the metric's own units.
+
+    Every index owes it; no paper grades it. One that fails is flat or saturated: its small differences mean nothing.
     """
 
     ratios: list[Annotated[float, Field(gt=0)]] = Field(default=[0.1, 0.3, 1.0, 3.0, 10.0], min_length=1)
     layers: ChosenLayers = None
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Yield a question per model, layer and step."""
+        """Yield a question per model, layer, step and direction."""
         for a in representations_of(groups, self.layers, metric.level):
-            ladder, own = self._ladder(a), Comparison(a, a)
-            for (_, less), (ratio, more) in pairwise(ladder):
-                ask = partial(_falls, less, more, own, shuffled(a))
-                yield Question.about(more, (less, more, own, shuffled(a)), ask, at=ratio, line=str(a))
+            ladder, null = self._ladder(a), null_level_of(a, metric)
+            for column, receives in ((None, False),) if metric.symmetric else BOTH_WAYS:
+                for (_, less), (ratio, more) in pairwise(ladder):
+                    pair = [Comparison(step.b, step.a) if receives else step for step in (less, more)]
+                    ask = partial(_falls, *pair, null)
+                    yield Question.about(pair[1], (*pair, *null), ask, column, at=ratio, line=str(a))
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Compute the median share of the scale that lies between no noise and the most."""
         used = []
         for a in representations_of(groups, self.layers, metric.level):
-            own, most = self._ladder(a)[0][1], self._ladder(a)[-1][1]
-            if all_scored((own, most, shuffled(a)), scores):
-                scale = scale_of(scores, own, [shuffled(a)])
-                used.append((scores(own).value - scores(most).value) / scale if scale > 0 else 0.0)
+            ends = self._ladder(a)[0][1], self._ladder(a)[-1][1], *null_level_of(a, metric)
+            if len(ends) == 3 and all_scored(ends, scores):
+                own, most, unrelated = (scores(end).value for end in ends)
+                used.append((own - most) / (own - unrelated) if own > unrelated else 0.0)
         return {"dynamic_range_used": median(used)} if used else {}
 
     def _ladder(self, a: RepresentationRef) -> list[tuple[float, Comparison]]:
@@ -61,8 +70,7 @@ class NoiseResponse(SanityTest):
         return [(ratio, Comparison(sender, a)) for ratio, sender in [(0.0, a), *noisy]]
 
 
-def _falls(less: Comparison, more: Comparison, own: Comparison, unrelated: Comparison, scores: Scores) -> Trial:
-    """Answer whether similarity falls by more than rounding."""
-    fall = scores(less).value - scores(more).value
-    holds = scores(less).above(scores(more)) and scale_of(scores, own, [unrelated]) > 0.0
-    return decide(holds, fall if holds else -abs(fall), more)
+def _falls(less: Comparison, more: Comparison, null: Sequence[Comparison], scores: Scores) -> Trial:
+    """Answer whether more noise leaves less similarity; no answer where neither is above the null level."""
+    require_signal((less, more), null, scores)
+    return is_more_similar(less, more, more, scores)

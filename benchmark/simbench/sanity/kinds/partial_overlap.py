@@ -14,7 +14,8 @@ from simbench.bounds import MOST_INPUTS, WIDEST, Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.generated_models import OtherPopulation
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
-from simbench.sanity.stats.scale import ROUNDING
+from simbench.sanity.stats.pairing import PairingCheck
+from simbench.sanity.stats.ties import is_above
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ class PartialOverlap(SanityTest):
     * `extended`: all units of the first and independent ones besides;
     * `dead`: units of the first; the rest is 0 on all inputs.
 
-    For adjacent shares p < q the question is S(p) < S(q), a tie being a failure; for directed metrics S is the mean of
-    both directions, as units that extend one side decide everything in one direction and nothing in the other.
-    Auxiliary value: the mean |S − p| (0 for a metric that gives the share of common units).
+    For adjacent shares p < q the question is S(p) < S(q), a tie being a failure. Only scores of one ladder are compared
+    with each other. A directed metric must rise in one direction and fall in none: units that extend one side decide
+    everything in one direction and nothing in the other. Auxiliary value: the mean |S − p| (0 for a metric that gives
+    the share of common units).
 
     Source: Wang et al. (2018), where the maximum match of half-shared populations is one half; one-to-one matching (Li
     et al. 2016) should only see units that are not rotated. A metric that fails `dead` does not count dead units: a
@@ -80,6 +82,10 @@ class PartialOverlap(SanityTest):
                 figures[f"distance_from_share_{form}"] = fmean(abs(_mean(pair, scores) - p) for p, pair in ladder)
         return figures
 
+    def pairing_checks(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[PairingCheck]:
+        """Yield the check of the first population of every seed."""
+        yield from (PairingCheck.of(self._population(1.0, "own", seed)) for seed in self.seeds)
+
     def nothing_to_ask(self, metric: Metric) -> str:
         """Say that there is no network behind synthetic populations."""
         return f"{metric.name} needs a network; the populations of {self.kind} are synthetic"
@@ -102,7 +108,9 @@ def _mean(pair: Sequence[Comparison], scores: Scores) -> float:
 
 
 def _rises(lower: Sequence[Comparison], higher: Sequence[Comparison], scores: Scores) -> Trial:
-    """Answer whether similarity rises by more than rounding."""
-    less, more = _mean(lower, scores), _mean(higher, scores)
-    holds = more - less > ROUNDING * max(abs(less), abs(more))
-    return decide(holds, more - less if holds else -abs(more - less), *higher)
+    """Answer whether similarity rises in a direction and falls in none, by more than rounding."""
+    pairs = [(scores(less), scores(more)) for less, more in zip(lower, higher, strict=True)]
+    rises = any(is_above(more.value, less.value) for less, more in pairs)
+    falls = any(is_above(less.value, more.value) for less, more in pairs)
+    change = fmean(more.value - less.value for less, more in pairs)
+    return decide(rises and not falls, change if rises and not falls else -abs(change), *higher)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from simbench.sanity.stats.scale import ROUNDING
+from simbench.sanity.stats.ties import ROUNDING
 
 Numbers: TypeAlias = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
 
@@ -20,7 +20,7 @@ LONGEST_ORDER = 2**24
 def zero_if_constant(values: Numbers) -> NDArray[np.float64]:
     """Return the values, all 0 where they differ by no more than rounding: a constant index must count as constant.
 
-    >>> zero_if_constant([0.7, 0.70000001]).tolist()
+    >>> zero_if_constant([0.7, 0.7 + 1e-15]).tolist()
     [0.0, 0.0]
     >>> zero_if_constant([0.7, 0.6]).tolist()
     [0.7, 0.6]
