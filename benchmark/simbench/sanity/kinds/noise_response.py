@@ -49,9 +49,9 @@ class NoiseResponse(SanityTest):
             ladder, null = self._ladder(a), null_level_of(a, metric)
             for column, receives in ((None, False),) if metric.symmetric else BOTH_WAYS:
                 for (_, less), (ratio, more) in pairwise(ladder):
-                    pair = [Comparison(step.b, step.a) if receives else step for step in (less, more)]
-                    ask = partial(_falls, *pair, null)
-                    yield Question.about(pair[1], (*pair, *null), ask, column, at=ratio, line=str(a))
+                    first, second = (Comparison(step.b, step.a) if receives else step for step in (less, more))
+                    ask = partial(_falls, first, second, null)
+                    yield Question.about(second, (first, second, *null), ask, column, at=ratio, line=str(a))
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Compute the median share of the scale that lies between no noise and the most."""
