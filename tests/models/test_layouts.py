@@ -58,6 +58,18 @@ def turned(*axes: int) -> nn.Module:
     return Turned()
 
 
+class Mixed(nn.Module):
+    """Tokens mixed by a linear map over them, beside what came in."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.norm, self.mix = nn.LayerNorm(width), nn.Linear(tokens, tokens)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        mixed: Tensor = inputs + self.mix(self.norm(inputs).transpose(1, 2)).transpose(1, 2)
+        return mixed
+
+
 class Last(nn.Module):
     """Mean over all axes of positions, then a linear map; `axis` holds the features."""
 
@@ -138,6 +150,42 @@ OWN: dict[str, tuple[Callable[[], Tensor], Callable[[], nn.Module], str, str]] =
         "1",
         "tokens",
     ),
+    "turned, as many channels as positions": (
+        lambda: torch.randn(4, 3, 8, 8),
+        lambda: chain(nn.Conv2d(3, 8, 1), turned(0, 2, 3, 1), Last(8, 3)),
+        "1",
+        "channels_last",
+    ),
+    "turned in a network that reads one size, as many channels as positions": (
+        lambda: torch.randn(4, 3, 8, 8),
+        lambda: chain(nn.Conv2d(3, 8, 1), turned(0, 2, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 3)),
+        "2",
+        "channels_last",
+    ),
+    "normalised and turned back": (
+        lambda: torch.randn(4, 8, 8, 8),
+        lambda: chain(turned(0, 2, 3, 1), nn.LayerNorm(8), turned(0, 3, 1, 2), nn.Flatten(), nn.Linear(512, 3)),
+        "2",
+        "channels_first",
+    ),
+    "features that a module divides": (
+        lambda: torch.randn(4, 3, 8, 8),
+        lambda: chain(nn.Conv2d(3, 16, 1), nn.PixelShuffle(2), nn.ReLU(), Last(4, 1)),
+        "2",
+        "channels_first",
+    ),
+    "embeddings turned, as many as positions": (
+        lambda: torch.randint(9, (4, 8)),
+        lambda: chain(nn.Embedding(9, 8), turned(0, 2, 1), nn.Tanh(), nn.Flatten(), nn.Linear(64, 3)),
+        "2",
+        "channels_first",
+    ),
+    "tokens mixed, then mapped": (
+        lambda: torch.randn(4, 6, 8),
+        lambda: chain(Mixed(6, 8), nn.Linear(8, 8), nn.ReLU(), Last(8, 2)),
+        "2",
+        "tokens",
+    ),
 }
 
 
@@ -156,6 +204,9 @@ def test_layers_of_other_networks(name: str) -> None:
         (torch.randn(4, 6, 6, 6), chain(nn.Identity(), nn.Flatten(), nn.Linear(216, 3))),
         (torch.randn(4, 5, 7), chain(nn.Identity(), nn.Flatten(), nn.Linear(35, 3))),
         (torch.randn(4, 4, 5, 6), chain(nn.Identity(), nn.Flatten(), nn.Linear(120, 3))),
+        (torch.randn(4, 5, 7), chain(nn.Identity(), nn.Flatten(), nn.AdaptiveAvgPool1d(3))),
+        (torch.randn(4, 4, 5, 6), chain(nn.Identity(), nn.Flatten(), nn.AdaptiveAvgPool1d(3))),
+        (torch.randn(4, 8, 8), chain(Mixed(8, 8), nn.Flatten(), nn.Linear(64, 3))),
     ],
 )
 def test_what_cannot_be_told_is_asked_for(inputs: Tensor, network: nn.Module) -> None:

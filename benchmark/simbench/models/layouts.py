@@ -1,12 +1,12 @@
 """Layouts of layers: which axis of an output holds the features, measured layer by layer.
 
-Three kinds of evidence, the strongest first:
+The kinds of evidence, the strongest first:
 
-1. The number of features is known from the module that ran last in the layer, or before it (a convolution's channels, a
-   linear map's outputs), and only one axis has this size. Where two have it, the kind of the module decides, if the
-   layer passes on its output in the same shape.
-2. On inputs of another size, axes of positions change and that of the features stays.
-3. On square images, the positions of an output form a square, too.
+1. A module that is known to have its features first or last (a convolution, a linear map) put out this very tensor.
+2. One feature of what such a module put out last is changed: along the axis of the features, one index changes.
+3. The number of features is known from such a module, and only one axis has this size.
+4. On inputs of another size, axes of positions change and that of the features stays.
+5. On square images, the positions of an output form a square, too.
 """
 
 from __future__ import annotations
@@ -39,33 +39,51 @@ def measured_layout(network: nn.Module, module: nn.Module, inputs: Tensor, run: 
         inputs: a few inputs that the network reads.
         run: passes inputs through the network; raises what the network raises.
     """
-    sizes, output = _trace(network, module, inputs, run)
+    size, output = _trace(network, module, inputs, run)
     if output is None:
         return None
     if isinstance(module, POOLS):
         return "channels_first"
+    shape, squares = tuple(output.shape), _by_squares(inputs, tuple(output.shape))
+    if size is not None and size.plain and size.output is output:
+        return "channels_first" if size.first else features_last(len(shape))
+    by_number = _by_number_of_features(size, shape)
     return (
-        _by_number_of_features(sizes, output)
-        or _by_other_sizes(network, module, inputs, run, output)
-        or _by_squares(inputs, output)
+        _by_one_feature(network, module, inputs, run, size, output)
+        or (by_number if squares in (None, by_number) else None)
+        or _by_other_sizes(network, module, inputs, run, shape)
+        or squares
     )
 
 
 @dataclass(frozen=True)
 class _Size:
-    """Number of features that a module puts out, and the shape of its output.
+    """Number of features that a module puts out, and its output.
 
     Attributes:
         features: their number.
         first: whether they come before the positions.
         plain: whether the module is sure to leave the axes where they are.
-        shape: that of the output.
+        linear: whether it is a linear map.
+        output: what the module put out.
+        run: the how many-th run of such a module it was.
     """
 
     features: int
     first: bool
     plain: bool
-    shape: tuple[int, ...]
+    linear: bool
+    output: Tensor
+    run: int
+
+    @property
+    def axis(self) -> int | None:
+        """Axis of the module's output that holds the features; None if it cannot be told."""
+        shape = self.output.shape
+        if self.plain:
+            return 1 if self.first else len(shape) - 1
+        axes = [axis for axis in (1, len(shape) - 1) if shape[axis] == self.features]
+        return axes[0] if len(axes) == 1 else None
 
 
 def _features_of(module: nn.Module) -> tuple[int, bool] | None:
@@ -86,21 +104,35 @@ def _features_of(module: nn.Module) -> tuple[int, bool] | None:
 
 
 def _trace(
-    network: nn.Module, layer: nn.Module, inputs: Tensor, run: Run
-) -> tuple[_Size | None, tuple[int, ...] | None]:
-    """Run the network; return the last module before the end of the layer that tells its features, and the shape."""
-    last: list[_Size] = []
-    ended: list[tuple[_Size | None, tuple[int, ...]]] = []
+    network: nn.Module, layer: nn.Module, inputs: Tensor, run: Run, changed: _Size | None = None
+) -> tuple[_Size | None, Tensor | None]:
+    """Run the network; return the last module before the end of the layer that tells its features, and the output.
 
-    def note(module: nn.Module, _arguments: object, output: object) -> None:
+    Args:
+        network: the network around the layer.
+        layer: the layer.
+        inputs: a few inputs that the network reads.
+        run: passes inputs through the network.
+        changed: what was put out in a run before, to put out again with its first feature changed.
+    """
+    last: list[_Size] = []
+    ended: list[tuple[_Size | None, Tensor]] = []
+    runs = 0
+
+    def note(module: nn.Module, _arguments: object, output: object) -> Tensor | None:
+        nonlocal runs
         features = _features_of(module)
-        if features is not None and isinstance(output, Tensor):
-            count, first = features
-            last[:] = [_Size(count, first, first or type(module) in PLAIN, tuple(output.shape))]
+        if features is None or not isinstance(output, Tensor):
+            return None
+        runs += 1
+        count, first = features
+        plain, linear = first or type(module) in PLAIN, isinstance(module, nn.Linear)
+        last[:] = [_Size(count, first, plain, linear, output, runs)]
+        return _with_first_feature_changed(changed) if changed is not None and changed.run == runs else None
 
     def end(_module: nn.Module, _arguments: object, output: object) -> None:
         if isinstance(output, Tensor):
-            ended.append((last[0] if last else None, tuple(output.shape)))
+            ended.append((last[0] if last else None, output))
 
     with torch.no_grad(), ExitStack() as hooks:
         for module in network.modules():
@@ -111,16 +143,37 @@ def _trace(
     return ended[0] if ended else (None, None)
 
 
+def _with_first_feature_changed(size: _Size) -> Tensor:
+    """Return what a module put out, with its first feature far larger at all positions."""
+    assert size.axis is not None
+    output = size.output.clone()
+    output.select(size.axis, 0).add_(1 + output.abs().max())
+    return output
+
+
+def _by_one_feature(
+    network: nn.Module, module: nn.Module, inputs: Tensor, run: Run, size: _Size | None, output: Tensor
+) -> Layout | None:
+    if size is None or size.axis is None or not output.is_floating_point():
+        return None
+    _, other = _trace(network, module, inputs, run, size)
+    if other is None or other.shape != output.shape:
+        return None
+    differs = (other != output).movedim(-1, 2)
+    differs = differs.reshape(*differs.shape[:3], -1)
+    first, last = (int(differs.sum(dim=axes).count_nonzero()) for axes in ((0, 2, 3), (0, 1, 3)))
+    if first == 1 < last:
+        # a linear map that comes out first may map tokens to tokens: then these are no features
+        return "channels_first" if size.first or not size.linear else None
+    return features_last(output.ndim) if last == 1 < first else None
+
+
 def _by_number_of_features(size: _Size | None, output: tuple[int, ...]) -> Layout | None:
     if size is None:
         return None
     first, last = output[1] == size.features, output[-1] == size.features
-    if first and last:
-        if not size.plain or size.shape != output:
-            return None
-        return "channels_first" if size.first else features_last(len(output))
     if last:
-        return features_last(len(output))
+        return None if first else features_last(len(output))
     # a linear map over the tokens of a sequence has as many outputs as there are tokens
     return "channels_first" if first and (size.first or len(output) > 3) else None
 
@@ -128,27 +181,35 @@ def _by_number_of_features(size: _Size | None, output: tuple[int, ...]) -> Layou
 def _by_other_sizes(
     network: nn.Module, module: nn.Module, inputs: Tensor, run: Run, output: tuple[int, ...]
 ) -> Layout | None:
+    layouts: set[Layout] = set()
     for resized in _resized(inputs):
         try:
             _, other = _trace(network, module, resized, run)
         except Exception:  # many networks read one size only, and raise anything: then this measures nothing
             continue
-        if other is None or len(other) != len(output):
+        if other is None or other.ndim != len(output):
             continue
-        first, last = other[1] == output[1], other[-1] == output[-1]
+        first, last = other.shape[1] == output[1], other.shape[-1] == output[-1]
         if first != last:
-            return "channels_first" if first else features_last(len(output))
-    return None
+            layouts.add("channels_first" if first else features_last(len(output)))
+    return layouts.pop() if len(layouts) == 1 else None
 
 
 def _resized(inputs: Tensor) -> Iterator[Tensor]:
-    """Yield the inputs with other numbers of positions: half the tokens, or twice the size of images or sequences."""
+    """Yield the inputs with other numbers of positions: half the tokens, or twice the size of images or sequences.
+
+    Where it cannot be told which axes of the inputs are positions, yield either; a network with weights of its own
+    reads one of them only.
+    """
     if inputs.ndim == 2:
         if not inputs.is_floating_point() and inputs.shape[1] > 1:
             yield inputs[:, : inputs.shape[1] // 2]
         return
-    yield inputs.repeat(1, 1, *[2] * (inputs.ndim - 2))
-    yield inputs.repeat(1, 2, *[1] * (inputs.ndim - 2))
+    first, last = positions_form_a_square(tuple(inputs.shape))
+    if first or not last:
+        yield inputs.repeat(1, 1, *[2] * (inputs.ndim - 2))
+    if last or not first:
+        yield inputs.repeat(1, *[2] * (inputs.ndim - 2), 1)
 
 
 def _by_squares(inputs: Tensor, output: tuple[int, ...]) -> Layout | None:
