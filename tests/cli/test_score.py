@@ -111,6 +111,14 @@ def test_the_table_says_which_way_is_similar(invoke, arrays):
     assert "lower is more similar" in text
 
 
+def test_the_table_says_what_came_with_a_score(invoke, arrays, metric_file):
+    path = metric_file(
+        "exact", "from simbench import Score; return Score(0.5, standard_error=0.125, warnings=('ties',))"
+    )
+    text = " ".join(invoke("score", "x.npy", "y.npy", "-m", path).stdout.split())
+    assert "standard error 0.125; ties" in text
+
+
 def test_files_of_the_same_name_in_two_folders_are_compared(invoke, arrays, tmp_path):
     for folder, names in (("a", ("block1", "block2", "left")), ("b", ("block1", "block2", "right"))):
         (tmp_path / folder).mkdir()

@@ -155,7 +155,9 @@ def _show(scored: list[Scored]) -> None:
         value = result.score.status if result.score.value is None else f"{result.score.value:.6g}"
         direction = "higher is more similar" if result.metric.higher_is_more_similar else "lower is more similar"
         auxiliary = [f"{name.replace('_', ' ')} {number:.4g}" for name, number in result.score.auxiliary.items()]
-        remark = result.score.reason or "; ".join((direction, *auxiliary, *result.score.warnings))
+        error = result.score.standard_error
+        spread = [] if error is None else [f"standard error {error:.4g}"]
+        remark = result.score.reason or "; ".join((direction, *spread, *auxiliary, *result.score.warnings))
         cells = [result.metric.label, value, f"{result.seconds:.3f}", remark]
         table.add_row(*(shown(cell) for cell in ([result.name or ""] if named else []) + cells))
     console = results_console()
