@@ -1,5 +1,6 @@
 """A dataset from an npz file of one's own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,33 @@ def test_a_file_that_is_no_npz_is_named(tmp_path: Path) -> None:
     path.write_text("not an archive")
     with pytest.raises(SimbenchError, match="not an npz file"):
         load_dataset("arrays", {"path": str(path)}, tmp_path)
+
+
+def damaged(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[170] ^= 255  # in the numbers of the first array
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.write_text("hello"), "not an npz file, or damaged"),
+        (lambda path: path.write_bytes(b""), "not an npz file, or damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:500]), "not an npz file, or damaged"),
+        (lambda path: path.write_bytes(b"\x93NUMPY" + bytes(90)), "not an npz file, or damaged"),
+        (damaged, "not an npz file of plain arrays: Bad CRC-32"),
+    ],
+)
+def test_a_file_that_is_damaged_is_told_in_one_line(
+    tmp_path: Path, spoil: Callable[[Path], object], reason: str
+) -> None:
+    parameters = saved(tmp_path)
+    spoil(tmp_path / "mine.npz")
+    with pytest.raises(SimbenchError, match=reason) as raised:
+        load_dataset("arrays", parameters, tmp_path)
+    assert "\n" not in str(raised.value)
+    assert "pickle" not in str(raised.value)
 
 
 def test_the_outline_is_known_from_the_headers(tmp_path: Path) -> None:

@@ -104,8 +104,9 @@ def test_a_dataset_without_a_version_is_known_by_its_source() -> None:
         (np.ones((3, 2), dtype=complex), "inputs are real numbers, and these are complex"),
         (np.array([["1", "2"]] * 3), "inputs are real numbers, and these are of type <U1"),
         (np.full((3, 2), 1e300), "inputs as large as 1.0e\\+300 leave the range of float32"),
+        (np.full((3, 2), 2**63, dtype=np.uint64), "integers as large as 9223372036854775808 are beyond"),
     ],
-    ids=["complex", "texts", "too large"],
+    ids=["complex", "texts", "too large", "integers that wrap around"],
 )
 def test_inputs_that_cannot_be_kept_are_refused_by_name(inputs: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):

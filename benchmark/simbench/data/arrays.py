@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simbench.data.dataset import Dataset, Outline, Split, dataset, existing_file
 from simbench.errors import SimbenchError, suggestion
@@ -39,14 +41,7 @@ def arrays(cache: Path, *, path: str) -> Dataset:
 
     Inputs are `(n, ...)`, the same shape in both splits; targets are integers from 0 on, `(n,)`.
     """
-    try:
-        with np.load(existing_file(path), allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
-            if missing:
-                raise SimbenchError(f'{path}: no array "{missing[0]}"{suggestion(missing[0], file.files)}')
-            read = {key: file[key] for key in KEYS}
-    except (ValueError, OSError, EOFError) as error:
-        raise SimbenchError(f"{path}: not an npz file of plain arrays: {error}") from None
+    read = _read(path)
     for split in ("train", "test"):
         targets = read[f"{split}_targets"]
         if targets.dtype.kind not in "iu" or targets.size == 0 or targets.min() < 0:
@@ -65,3 +60,21 @@ def arrays(cache: Path, *, path: str) -> Dataset:
         )
     except ValueError as error:
         raise SimbenchError(f"{path}: {error}") from None
+
+
+def _read(path: str) -> dict[str, NDArray[Any]]:
+    existing = existing_file(path)
+    if not zipfile.is_zipfile(existing):
+        raise SimbenchError(f"{path}: not an npz file, or damaged; save one by numpy.savez")
+    try:
+        with np.load(existing, allow_pickle=False) as file:
+            missing = [key for key in KEYS if key not in file]
+            if missing:
+                raise SimbenchError(f'{path}: no array "{missing[0]}"{suggestion(missing[0], file.files)}')
+            return {key: np.asarray(file[key]) for key in KEYS}  # of bytes that are no array, one of no axes
+    except SimbenchError:
+        raise
+    except Exception as error:  # reading a damaged file may raise anything
+        # NumPy would advise to load it unsafely
+        reason = "an array holds objects" if "pickle" in str(error) else str(error) or type(error).__name__
+        raise SimbenchError(f"{path}: not an npz file of plain arrays: {reason}") from None

@@ -48,6 +48,8 @@ def _converted(inputs: Any) -> NDArray[Any]:
     if given.dtype.kind not in "biuf":
         kind = "complex" if given.dtype.kind == "c" else f"of type {given.dtype}"
         raise ValueError(f"inputs are real numbers, and these are {kind}")
+    if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"integers as large as {given.max()} are beyond {np.iinfo(np.int64).max}")
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(given, dtype=_input_dtype(given))
     if given.dtype.kind == "f" and given.itemsize > 4 and bool((np.isinf(converted) & np.isfinite(given)).any()):
