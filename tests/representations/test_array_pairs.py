@@ -137,6 +137,20 @@ def test_representations_keep_their_layout_and_take_the_rule() -> None:
     assert value.layouts == (LAST, LAST)
 
 
+@pytest.mark.parametrize("layout", ["vector", "nhwc"])
+def test_a_representation_with_positions_says_where_its_features_are(layout: str) -> None:
+    x = Representation(maps(0, 6, 5, 5), layout)  # type: ignore[arg-type]
+    with pytest.raises(SimbenchError, match=f'y: the layout of a Representation of 4 axes is .*, not "{layout}"'):
+        simbench.score(maps(1, 6), x)
+
+
+def test_a_layout_beside_that_of_a_representation_is_refused() -> None:
+    x = Representation(maps(0, 6, 5, 5), "channels_first")
+    assert simbench.score(x, x, layout=[FIRST, FIRST], spatial="pool") == pytest.approx(1)
+    with pytest.raises(SimbenchError, match=r"y: a Representation has its layout \(channels_first\)"):
+        simbench.score(x, x, layout=[FIRST, LAST])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

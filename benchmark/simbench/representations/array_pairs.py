@@ -83,6 +83,7 @@ def read_pair(
     layouts: list[Layout | None] = []
     for place, (array, name, declared) in enumerate(zip(arrays, names, _declared(layout), strict=True)):
         if isinstance(array, Representation):
+            _check_layout(array, name, declared)
             sides.append(array if mode is None else replace(array, spatial=replace(array.spatial, mode=mode)))
             layouts.append(array.layout)
             continue
@@ -101,6 +102,21 @@ def read_pair(
         layouts.append(chosen)
     modes = [side.spatial.mode for side in sides if side.activations.ndim >= SEQUENCE_AXES]
     return ArrayPair((sides[0], sides[1]), modes[0] if modes else None, tuple(layouts))
+
+
+def _check_layout(given: Representation, name: str, declared: DeclaredLayout | None) -> None:
+    """Raise `SimbenchError` if a representation does not say which axis holds its features, or a call contradicts it."""
+    axes = given.activations.ndim
+    contradicts = declared is not None and (declared == "channels_first") != (given.layout == "channels_first")
+    if contradicts and axes >= SEQUENCE_AXES:
+        raise SimbenchError(
+            f"{name}: a Representation has its layout ({given.layout}): leave out `layout`, or make it with another"
+        )
+    if axes >= SEQUENCE_AXES and given.layout not in DECLARED_LAYOUTS:
+        raise SimbenchError(
+            f"{name}: the layout of a Representation of {axes} axes is one of {', '.join(DECLARED_LAYOUTS)}, "
+            f'not "{given.layout}"'
+        )
 
 
 def _as_given(chosen: Layout | None, axes: int, declared: DeclaredLayout | None) -> DeclaredLayout | None:
