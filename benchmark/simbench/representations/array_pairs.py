@@ -105,7 +105,7 @@ def read_pair(
 
 
 def _check_layout(given: Representation, name: str, declared: DeclaredLayout | None) -> None:
-    """Raise `SimbenchError` if a representation does not say which axis holds its features, or a call contradicts it."""
+    """Raise `SimbenchError` if a representation does not say where its features are, or a call contradicts it."""
     axes = given.activations.ndim
     contradicts = declared is not None and (declared == "channels_first") != (given.layout == "channels_first")
     if contradicts and axes >= SEQUENCE_AXES:
