@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # Most comparisons that a test may ask of one metric: each takes up a kilobyte when a suite is planned.
 MOST_COMPARISONS = 2_000_000
 NO_PAIRING = "claims to pair inputs, and holds a layer with its rows shuffled for as similar to the layer as the layer"
+SPARED = "the suite spares metrics that train something for every score here: `heavy: false`"
 # A functional metric, and the comparison on which its value is needed.
 NamedVariable = tuple[Named, Comparison]
 
@@ -233,7 +234,10 @@ class SanityTest(DeclaredTest):
         """
         questions = self.asked(groups, metric)
         if not questions:
-            return Verdict("skip", reason=self.nothing_to_ask(metric), owed=self.owed(metric, None))
+            if self._spares(metric):
+                return Verdict("skip", reason=SPARED, owed=self.owed(metric, None))
+            # What a kind asks of no metric of this sort, none of them owes.
+            return Verdict("skip", reason=self.nothing_to_ask(metric), owed="not promised")
         trials = [_answer(question, metric, scores) for question in questions]
         in_vain = self._claims_in_vain(groups, metric, scores)
         if in_vain:  # then "no higher than for shuffled rows" is a failure, not a question without an answer
@@ -268,7 +272,10 @@ class SanityTest(DeclaredTest):
         return judge_by_mean(trials, self.model_correlation)
 
     def _applies_to(self, metric: Metric) -> bool:
-        return not (self.of_layers_only and metric.level == "head")
+        return not (self.of_layers_only and metric.level == "head") and not self._spares(metric)
+
+    def _spares(self, metric: Metric) -> bool:
+        return not self.heavy and metric.cost == "heavy"
 
     def asked(self, groups: Sequence[ModelGroup], metric: Metric) -> list[Question]:
         """List the questions that a metric is asked; none where the kind does not apply to it."""

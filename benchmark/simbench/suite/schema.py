@@ -185,6 +185,8 @@ class DeclaredTest(Strict):
     pass_if: str = Field(default=">= 0.95", pattern=PASS_IF.pattern, max_length=30)
     purposes: list[Purpose] = Field(default=[], max_length=len(PURPOSES))
     """Purposes for which the test is owed; by default all. A metric that serves none of them owes what it promises."""
+    heavy: bool = True
+    """Whether metrics that train something for every score are asked, too."""
     reason: str = Field(default="", max_length=LONGEST_REASON)
     """Why a sound index passes, in a sentence; shown on the board."""
 

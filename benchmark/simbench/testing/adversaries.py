@@ -249,7 +249,7 @@ def cka_of_ten_rows(x: Tensor, y: Tensor) -> float:
 )
 def negated_cka(x: Tensor, y: Tensor) -> float:
     """Return linear CKA with the wrong sign."""
-    return -float(cka(x, y))
+    return -min(1.0, float(cka(x, y)))
 
 
 @metric(
@@ -281,7 +281,7 @@ def rounded_cka(x: Tensor, y: Tensor) -> float:
 )
 def cka_power(x: Tensor, y: Tensor) -> float:
     """Return the eighth power of linear CKA: a control, which orders every pair as CKA does."""
-    return float(cka(x, y)) ** 8
+    return min(1.0, float(cka(x, y))) ** 8
 
 
 def _correlations(x: Tensor, y: Tensor) -> Tensor:
