@@ -41,7 +41,7 @@ COLUMNS = ("id", "purpose", "formula", "range", "symmetric", "triangle", "invari
 
 def built_in() -> list[Metric]:
     """The metrics that come with simbench, in the order of registration."""
-    return [metric for _, metric in METRICS if metric.origin.module.startswith("simbench.")]
+    return [metric for _, metric in METRICS if metric.origin.module.startswith("simbench.metrics.")]
 
 
 def table() -> str:

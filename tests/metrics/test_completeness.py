@@ -14,7 +14,7 @@ from simbench.declaration import INVARIANCES
 from simbench.metrics.metric import Metric
 from simbench.registry import METRICS
 
-BUILT_IN = [metric for _, metric in METRICS if metric.origin.module.startswith("simbench.")]
+BUILT_IN = [metric for _, metric in METRICS if metric.origin.module.startswith("simbench.metrics.")]
 
 REFERENCES = {
     "cka": "cka/linear: test_cka_equals_the_gram_definition",

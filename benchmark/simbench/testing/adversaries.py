@@ -287,7 +287,8 @@ def cka_power(x: Tensor, y: Tensor) -> float:
 def _correlations(x: Tensor, y: Tensor) -> Tensor:
     bases = [torch.linalg.svd(side.double() - side.double().mean(dim=0), full_matrices=False) for side in (x, y)]
     kept = [u[:, s > s[0] * 1e-7] for u, s, _ in bases]
-    return torch.linalg.svdvals(kept[0].T @ kept[1])
+    correlations: Tensor = torch.linalg.svdvals(kept[0].T @ kept[1])
+    return correlations
 
 
 def _cosine_of_spectra(x: Tensor, y: Tensor) -> float:
