@@ -129,6 +129,29 @@ def test_files_of_the_same_name_in_two_folders_are_compared(invoke, arrays, tmp_
     assert "left out: left.npy is in a only" in done.stderr
 
 
+def test_a_file_of_a_folder_that_cannot_be_compared_is_an_error_of_its_own(invoke, arrays, tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "good.npy", arrays[folder == "b"])
+        np.save(tmp_path / folder / "maps.npy", np.zeros((60, 5, 4)))
+        (tmp_path / folder / "damaged.npy").write_text("no array")
+    np.save(tmp_path / "a" / "rows.npy", arrays[0])
+    np.save(tmp_path / "b" / "rows.npy", arrays[1][:50])
+    done = invoke("score", "a", "b", "-m", "cka", "-m", "cca", "--json")
+    assert done.exit_code == ExitCode.INCOMPLETE
+    assert done.stderr == ""
+    by_name = {(record["name"], record["metric"]): record for record in json.loads(done.stdout)}
+    assert len(by_name) == 8
+    (alone,) = scores(invoke("score", "x.npy", "y.npy", "-m", "cka", "--json"))
+    assert by_name["good.npy", "cka"]["value"] == alone["value"]
+    reasons = {"damaged.npy": "cannot be read", "maps.npy": "give its layout", "rows.npy": "b/rows.npy has 50"}
+    for (name, _), record in by_name.items():
+        assert (record["status"], record["value"] is None) == (("ok", False) if name == "good.npy" else ("error", True))
+        assert reasons.get(name, "") in (record["reason"] or "")
+    assert "give its layout" in " ".join(invoke("score", "a", "b", "-m", "cka").stdout.split())
+    assert invoke("score", "a", "b", "-m", "cka", "--spatial", "pol").exit_code == ExitCode.USAGE
+
+
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [

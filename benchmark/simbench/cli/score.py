@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 
 class Scored(NamedTuple):
-    """Score of one metric on one pair; `name` is the files' common name if folders are compared."""
+    """Score of one metric on one pair; `name` is the files' common name if folders are compared.
+
+    `pair` is None if the files could not be read.
+    """
 
     name: str | None
     metric: Metric
     score: Score
     seconds: float
-    pair: ArrayPair
+    pair: ArrayPair | None
 
 
 def command(
@@ -52,14 +55,16 @@ def command(
 ) -> None:
     """Score metrics on two arrays or two folders of arrays."""
     from simbench.cli.output import print_json, stdout_reserved
+    from simbench.representations.array_pairs import check_options
     from simbench.verdicts.verdict import LACKING
 
     with stdout_reserved(json):
         metrics = _metrics(metric)
+        check_options(spatial, layout)
         scored = [
             score
             for name, first, second in _pairs(a, b)
-            for score in _score(metrics, name, first, second, spatial, layout)
+            for score in _score_or_reason(metrics, name, first, second, spatial, layout)
         ]
     if json:
         print_json([_record(result) for result in scored])
@@ -99,6 +104,20 @@ def _pairs(a: str, b: str) -> list[tuple[str | None, str, str]]:
     return [(name, str(first[name]), str(second[name])) for name in common]
 
 
+def _score_or_reason(
+    metrics: list[Metric], name: str | None, a: str, b: str, spatial: str | None, layout: list[str] | None
+) -> list[Scored]:
+    """Return the scores of a pair; of two folders, files that cannot be compared are errors of their own pair."""
+    from simbench.metrics.metric import Score
+
+    try:
+        return _score(metrics, name, a, b, spatial, layout)
+    except SimbenchError as error:
+        if name is None:
+            raise
+        return [Scored(name, metric, Score.error(str(error)), 0.0, None) for metric in metrics]
+
+
 def _score(
     metrics: list[Metric], name: str | None, a: str, b: str, spatial: str | None, layout: list[str] | None
 ) -> list[Scored]:
@@ -136,7 +155,7 @@ def _record(result: Scored) -> dict[str, Any]:
         record["warnings"] = list(result.score.warnings)
     if result.score.auxiliary or result.score.standard_error is not None:
         record |= {"standard_error": result.score.standard_error, "auxiliary": dict(result.score.auxiliary)}
-    if result.pair.spatial is not None:
+    if result.pair is not None and result.pair.spatial is not None:
         record |= {"spatial": result.pair.spatial, "layouts": list(result.pair.layouts)}
     return record if result.name is None else {"name": result.name, **record}
 
@@ -162,6 +181,6 @@ def _show(scored: list[Scored]) -> None:
         table.add_row(*(shown(cell) for cell in ([result.name or ""] if named else []) + cells))
     console = results_console()
     console.print(table)
-    for reading in dict.fromkeys(result.pair.reading for result in scored):
+    for reading in dict.fromkeys(result.pair.reading for result in scored if result.pair is not None):
         if reading:
             console.print(shown(f"read {reading}"))

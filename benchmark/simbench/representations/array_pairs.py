@@ -127,6 +127,12 @@ def _as_given(chosen: Layout | None, axes: int, declared: DeclaredLayout | None)
     return chosen or "channels_last"
 
 
+def check_options(spatial: str | None, layout: str | Sequence[str] | None) -> None:
+    """Raise `SimbenchError` if a spatial rule or a layout is none that `read_pair` takes."""
+    _checked(spatial)
+    _declared(layout)
+
+
 def _checked(spatial: str | None) -> SpatialMode | None:
     for mode in get_args(SpatialMode):
         if mode == spatial:
