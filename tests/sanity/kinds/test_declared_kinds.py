@@ -202,18 +202,67 @@ def test_spectra_alone_see_no_overlap() -> None:
     assert make("partial_overlap", models=[]).grade([], pairing, share).grade == 0.0
 
 
-def test_sample_size_asks_for_the_bias_and_for_the_null(group: ModelGroup) -> None:
-    test = make("sample_size", inputs=[50, 100], ratios=[2.0, 0.1, 1.0], features=10, draws=2, layers=1)
-    questions = list(test.questions([group], AT_LAYERS))
-    assert [question.at for question in questions if question.column == "bias"] == [50.0, 100.0] * 4
-    assert [question.at for question in questions if question.column == "null"] == [1.0, 2.0] * 2
+def sizes(**keys: Any) -> SanityTest:
+    return make("sample_size", **{"inputs": [50, 100], "ratios": [2.0, 0.1, 1.0], "features": 10, "draws": 2, **keys})
+
+
+def test_sample_size_asks_for_the_order_of_chosen_layers_of_a_model_and_of_the_one_before_it(group: ModelGroup) -> None:
+    questions = [question for question in sizes(layers=2).questions([group], AT_LAYERS) if question.column == "order"]
+    assert [question.at for question in questions] == [50.0, 100.0] * 8
+    few = [c for c in questions[0].comparisons if c.a.transform is not None]
+    assert {(c.a.model.seed, c.a.layer) for c in few} == {(0, "block5"), (3, "block1"), (3, "block5")}
+    assert len({side.transform for c in few for side in (c.a, c.b)}) == 1, "all keep the same inputs"
+    assert set(questions[0].comparisons) - set(few) == {
+        Comparison(replace(c.a, transform=None), replace(c.b, transform=None)) for c in few
+    }
+
+
+@pytest.mark.parametrize(
+    ("by_few", "grade"), [((1, 2, 3), 1.0), ((1, 3, 2), 2 / 3), ((1, 1, 3), 2 / 3), ((3, 2, 1), 0.0)]
+)
+def test_the_credit_is_the_share_of_pairs_in_the_order_of_all_inputs(
+    by_few: tuple[int, ...], grade: float, group: ModelGroup
+) -> None:
+    """Three senders: another layer of the same model, and both layers of the one before it."""
+
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
+        if comparison.a.model.generator is not None:
+            return Similarity(float(dict(comparison.a.model.generator.parameters)["share"]))
+        sender = 0 if comparison.a.model == comparison.b.model else 1 + (comparison.a.layer == comparison.b.layer)
+        return Similarity(float((by_few if change(comparison) == "row_subset" else (10, 20, 30))[sender]))
+
+    verdict = sizes(layers=2).grade([group], AT_LAYERS, scores)
+    assert columns(verdict) == {"order": pytest.approx(grade), "across sizes": 1.0}
+
+
+def test_where_no_sender_is_above_shuffled_rows_there_is_no_order_to_keep(group: ModelGroup) -> None:
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
+        return Similarity(1.0 if comparison.a == comparison.b else 0.9 if change(comparison) == "row_shuffle" else 0.5)
+
+    metric = replace(AT_LAYERS, pairs_inputs=True)
+    assert sizes(layers=2).grade([group], metric, scores).columns["order"].reason == (
+        "16 of 16 at the null level: the scores are no higher than for shuffled rows: nothing can be read from them"
+    )
+
+
+@pytest.mark.parametrize(("symmetric", "asked"), [(True, ["across sizes"]), (False, ["across sizes"] * 2)])
+def test_unrelated_data_of_many_features_and_few_rows_are_held_against_related_data_of_many_rows(
+    symmetric: bool, asked: list[str]
+) -> None:
+    metric = replace(AT_LAYERS, symmetric=symmetric)
+    questions = list(sizes(shared=0.25).questions([], metric))
+    assert {question.at for question in questions} == {1.0, 2.0}
+    assert len(questions) == 2 * 2 * len(asked)
     for question in questions:
-        if question.column == "bias":
-            subsets = {side.transform for side in (question.comparisons[0].a, question.comparisons[0].b)}
-            assert len(subsets) == 1, "both sides keep the same inputs"
-    drawn = {q.comparisons[0].a.model.generator for q in questions if q.column == "null"}
-    assert drawn == {Named.of("independent_gaussian", features=10, rows=rows) for rows in (10, 5)}
-    assert all(isinstance(dict(one.parameters)["rows"], int) for one in drawn if one is not None)
+        related, unrelated = (dict(_other(c)) for c in question.comparisons)
+        assert (related["share"], related["rows"], unrelated["share"]) == (0.25, 100, 0.0)
+        assert unrelated["rows"] == 10 / question.at if question.at is not None else False
+
+
+def _other(comparison: Comparison) -> Any:
+    """The parameters of the population that is not the first one."""
+    generators = [side.model.generator for side in (comparison.a, comparison.b)]
+    return next(one.parameters for one in generators if one is not None and ("form", "permuted") in one.parameters)
 
 
 def test_sample_size_refuses_a_ratio_that_leaves_no_rows() -> None:

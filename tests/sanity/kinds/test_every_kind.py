@@ -86,6 +86,12 @@ def parameter(comparison: Comparison, name: str) -> float:
     return 0.0
 
 
+def near(comparison: Comparison) -> float:
+    """Minus the distance in depth; of two as far, a layer of the same model is nearer, and one that is less deep."""
+    apart = abs(depth(comparison.a) - depth(comparison.b))
+    return -apart - 0.25 * (comparison.a.model != comparison.b.model) - 0.01 * depth(comparison.a)
+
+
 def dissimilar(comparison: Comparison) -> bool:
     """Whether a synthetic model is compared with its permuted counterpart."""
     return comparison.a.model != comparison.b.model
@@ -135,8 +141,8 @@ CASES = {
     ),
     "sample_size": Case(
         {},
-        sound=related,
-        unsound=lambda c: related(c) - 5.0 * (change_of(c) == "row_subset" or parameter(c, "rows") in range(1, 1280)),
+        sound=lambda c: near(c) + parameter(c, "share"),
+        unsound=lambda c: (-near(c) if change_of(c) == "row_subset" else near(c)) - parameter(c, "share"),
         at_head=False,
     ),
     "outliers": Case({}, sound=related, unsound=lambda c: related(c) - 5.0 * is_changed(c)),
@@ -297,7 +303,7 @@ def test_a_kind_that_compares_layers_asks_nothing_of_a_metric_of_the_head(kind: 
 
 
 BY_ORDER_ALONE = {"identity", "correspondence", "layer_monotonicity", "untrained_control", "distillation_order"}
-BY_ORDER_ALONE |= {"distribution_sensitivity", "noise_response"}
+BY_ORDER_ALONE |= {"distribution_sensitivity", "noise_response", "sample_size"}
 MEASURED_AGAINST_A_SCALE = sorted(
     {kind for kind, case in CASES.items() if not case.judged_by_variables} - BY_ORDER_ALONE
 )
