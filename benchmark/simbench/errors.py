@@ -72,6 +72,36 @@ class UnknownNameError(SimbenchError):
         return f"{self.text}{suggestion(self.name, self.valid)}"
 
 
+class Stop(BaseException):
+    """Order to end what is under way, from simbench itself; no code takes it for a failure."""
+
+
+def is_failure(error: BaseException) -> bool:
+    """Tell whether an exception of somebody else's code is a failure of it: all are but Ctrl-C and `Stop`.
+
+    So is `sys.exit`, and any other exception that `except Exception` does not catch.
+    """
+    return not isinstance(error, KeyboardInterrupt | Stop)
+
+
+def described(error: BaseException) -> str:
+    """Return the class and the message of an exception in one line, also of one that cannot be shown.
+
+    >>> described(ValueError("too few rows"))
+    'ValueError: too few rows'
+    """
+    try:
+        message = str(error)
+    except Exception as own:
+        message = f"its message raises {type(own).__name__}"
+    return storable(f"{type(error).__name__}: {message}".splitlines()[0])
+
+
+def storable(text: object) -> str:
+    """Return a text of somebody else's code as a file can hold it: not too long, and without half characters."""
+    return shortened(str(text), LONGEST_SHOWN).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class NotApplicable(Exception):  # noqa: N818 - a value with a reason, not a failure
     """Reason why a metric or a test cannot be applied to its inputs; raising it results in a `skip`, not an error."""
 

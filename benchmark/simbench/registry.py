@@ -21,10 +21,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from simbench.errors import SimbenchError, UnknownNameError
+from simbench.errors import SimbenchError, UnknownNameError, described, is_failure
 from simbench.files import is_file, no_file
 from simbench.origins import FILE_MODULE, SOURCE, Origin, source_hash
 from simbench.parameters import checked_parameters
+from simbench.process_state import preserved_state
 
 if TYPE_CHECKING:
     from simbench.data.dataset import DatasetSource
@@ -221,9 +222,12 @@ def load_installed_plugins() -> None:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         _load_all_builtin()
         try:
-            entry.load()
-        except (Exception, SystemExit) as error:  # somebody else's code may raise anything; it is listed, not hidden
-            broken_plugins[entry.name] = f"{type(error).__name__}: {error}"
+            with preserved_state(importing=True):
+                entry.load()
+        except BaseException as error:  # somebody else's code may raise anything; it is listed, not hidden
+            if not is_failure(error):
+                raise
+            broken_plugins[entry.name] = described(error)
 
 
 def _load_all_builtin() -> None:
@@ -247,13 +251,16 @@ def import_reference(reference: str) -> tuple[ModuleType, str | None]:
 
 def _import_module(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with preserved_state(importing=True):
+            return importlib.import_module(name)
     except SimbenchError:
         raise
     except ModuleNotFoundError as error:
         raise SimbenchError(f'cannot import "{name}": {error}') from None
-    except (Exception, SystemExit) as error:  # the user's own module may raise anything
-        raise SimbenchError(f'cannot import "{name}": {type(error).__name__}: {error}') from error
+    except BaseException as error:  # the user's own module may raise anything
+        if not is_failure(error):
+            raise
+        raise SimbenchError(f'cannot import "{name}": {described(error)}') from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -278,15 +285,17 @@ def _import_file(path: Path) -> ModuleType:
     # No other process can import this name, so what the file defines travels to workers by value.
     cloudpickle.register_pickle_by_value(module)
     try:
-        # Not by the loader, whose cache of byte code tells files apart by second and size.
-        exec(compile(source, str(path.resolve()), "exec", dont_inherit=True), vars(module))
+        with preserved_state(importing=True):
+            # Not by the loader, whose cache of byte code tells files apart by second and size.
+            exec(compile(source, str(path.resolve()), "exec", dont_inherit=True), vars(module))
     except SimbenchError:
         sys.modules.pop(name, None)
         raise
-    except (Exception, SystemExit) as error:  # the user's own file: one line, its own reason
+    except BaseException as error:  # the user's own file: one line, its own reason
         sys.modules.pop(name, None)
-        line = _line_in(path, error)
-        raise SimbenchError(f"{path}:{line}: cannot be imported: {type(error).__name__}: {error}") from error
+        if not is_failure(error):
+            raise
+        raise SimbenchError(f"{path}:{_line_in(path, error)}: cannot be imported: {described(error)}") from error
     return module
 
 

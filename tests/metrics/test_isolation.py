@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import simbench
 from simbench.metrics.isolation import Inputs, PrivateInputs, inputs_of, is_builtin, private_copy
 from simbench.metrics.kernels.centring import centred
-from simbench.metrics.kernels.memoisation import memoising
+from simbench.metrics.kernels.memoisation import memoised, memoising
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.scoring import score_pairs
@@ -312,6 +314,42 @@ def test_whatever_is_not_defined_in_the_package_is_no_built_in() -> None:
     assert not is_builtin(functools.wraps(cka.function)(lambda x, y: 0.0))
     assert not is_builtin(len)
     assert not is_builtin(functools.partial(in_place))
+
+
+def test_a_package_beside_this_one_is_none_of_it_though_its_name_begins_alike() -> None:
+    code = "def neighbour(x, y):\n    x.zero_()\n    return 0.0\n"
+    names: dict[str, Any] = {}
+    exec(compile(code, f"{Path(simbench.__file__).parent}_lab/metrics.py", "exec"), names)
+    assert not is_builtin(names["neighbour"])
+
+
+def test_a_function_of_the_package_that_calls_one_from_elsewhere_is_no_built_in() -> None:
+    cka = METRICS.get("cka").function
+    assert not is_builtin(memoised(in_place))
+    assert not is_builtin(functools.partial(cka, kernel=in_place))
+    assert not is_builtin(functools.partial(cka, functools.partial(in_place)))
+    assert is_builtin(functools.partial(cka, kernel=centred))
+    given = sides()
+    before = Snapshot(given)
+    score_pairs(metric(lambda *_: 0.0, prepare=memoised(in_place), compare_many=lambda *_: [0.0]), given, [(0, 1)])
+    assert before.changed() is None
+
+
+def test_what_is_set_in_a_network_does_not_outlive_a_call() -> None:
+    def function(a: Any, b: Any) -> float:
+        network = a.model.network
+        seen = float(a.model.continue_from("0", a.activations).sum())
+        network[3].p = 1.0
+        network[0].forward = lambda x: x * 0
+        network[1].register_forward_pre_hook(lambda module, given: tuple(each * 0 for each in given))
+        return seen
+
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3), nn.Dropout(0.5)).eval()
+    given = [with_model(Model(layers, layers=["0"]))] * 2
+    scores = score_pairs(metric(function, needs=frozenset({"model"})), given, [(0, 1), (0, 1), (1, 0)])
+    assert len({score.value for score in scores}) == 1
+    assert scores[0].value != 0
 
 
 def test_a_private_copy_is_one_of_everything() -> None:

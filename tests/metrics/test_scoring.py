@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -172,7 +173,17 @@ def fails_for_first(x: Tensor, y: Tensor, outcome: Callable[[], Any], first: Ten
     return outcome() if torch.equal(x, first) else 1.0
 
 
-def raises(error: Exception) -> Callable[[], Any]:
+class TextWithNumber(str):
+    def __float__(self) -> float:
+        return 0.97
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def raises(error: BaseException) -> Callable[[], Any]:
     def outcome() -> Any:
         raise error
 
@@ -196,6 +207,11 @@ def raises(error: Exception) -> Callable[[], Any]:
         (lambda: np.bool_(True), "error", "simple returned bool, not a number"),
         (lambda: torch.tensor(True), "error", "simple returned bool, not a number"),
         (lambda: torch.tensor([True]), "error", "simple returned bool, not a number"),
+        (lambda: np.array("0.97", dtype=object), "error", "simple returned str, not a number"),
+        (lambda: np.array(["0.97"], dtype=object), "error", "simple returned str, not a number"),
+        (lambda: np.array(True, dtype=object), "error", "simple returned bool, not a number"),
+        (lambda: TextWithNumber("0.97"), "error", "simple returned TextWithNumber, not a number"),
+        (lambda: float, "error", "simple returned type, not a number"),
         (lambda: 1j, "error", "simple returned complex, not a number"),
         (lambda: np.complex128(1), "error", "simple returned complex128, not a number"),
         (lambda: torch.tensor(1 + 0j), "error", "simple returned complex64, not a number"),
@@ -228,6 +244,19 @@ def raises(error: Exception) -> Callable[[], Any]:
             "error",
             "simple returned a Score whose warnings are no tuple of texts",
         ),
+        (lambda: Score(0.5, standard_error=-0.1), "error", "simple returned a standard error of -0.1"),
+        (
+            lambda: Score(0.5, auxiliary=cast(Any, {1: 0.1})),
+            "error",
+            "simple returned a Score with an auxiliary value whose name is no text",
+        ),
+        (raises(asyncio.CancelledError("late")), "error", "CancelledError: late"),
+        (raises(BaseException("base")), "error", "BaseException: base"),
+        (raises(UnspeakableError()), "error", "UnspeakableError: its message raises RuntimeError"),
+        (raises(ValueError("half \ud800")), "error", "ValueError: half \\ud800"),
+        (raises(NotApplicable("half \ud800")), "skip", "half \\ud800"),
+        (lambda: Score.skip("half \ud800"), "skip", "half \\ud800"),
+        (raises(ValueError("x" * 10**6)), "error", "ValueError: " + "x" * 987 + "…"),
         (lambda: Score(float("nan")), "error", "simple returned nan"),
         (lambda: Score.skip("no"), "skip", "no"),
     ],
@@ -251,6 +280,12 @@ def test_what_fails_for_one_pair_leaves_the_others(outcome: Callable[[], Any], s
 def test_any_single_number_will_do(number: object) -> None:
     (score,) = score_pairs(simple(lambda x, y: number), ordinary(), [(0, 1)])
     assert (score.status, score.value) == ("ok", 2.0)
+
+
+def test_names_and_remarks_of_a_score_can_be_stored_and_none_takes_the_place_of_another() -> None:
+    given = Score(0.5, warnings=("half \ud800",), auxiliary={"value": 0.25, "half \ud800": 0.125})
+    (score,) = score_pairs(simple(lambda x, y: given), ordinary(), [(0, 1)])
+    assert score == Score(0.5, warnings=("half \\ud800",), auxiliary={"value": 0.25, "half \\ud800": 0.125})
 
 
 def test_a_value_outside_the_declared_range_carries_a_warning() -> None:

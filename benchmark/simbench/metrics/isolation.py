@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import simbench
+from simbench.errors import is_failure
 from simbench.lazy import lazy_import
 from simbench.metrics.kernels.memoisation import not_memoising
 from simbench.metrics.kernels.memory import half_of_limit
@@ -33,9 +35,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_import("torch")
 
-PACKAGE = str(Path(simbench.__file__).parent)
-# Exceptions of a metric that do not end the process. Ctrl-C still does: it is the user's, and not the metric's.
-FAILURES = (Exception, SystemExit)
+PACKAGE = f"{Path(simbench.__file__).parent}{os.sep}"  # else `simbench_lab`, installed beside it, would be a part of it
 ADVICE = "compute on a copy, as x = x - x.mean(0) does"
 # Values of a representation that are made from its activations at first use.
 DERIVED = ("matrix", "logits", "log_probabilities")
@@ -48,17 +48,42 @@ class ChangedInputError(Exception):
 
 
 def is_builtin(function: Any) -> bool:
-    """Tell whether a function, or the class of a callable object, is defined in this package."""
+    """Tell whether a function, or the class of a callable object, and all that it calls are defined in this package.
+
+    What it calls are the functions that it holds: as arguments of a `partial`, or as a decorator holds them. Those of
+    a wrapper do not count: it isolates the metric inside by itself.
+    """
+    return _is_builtin(function, set())
+
+
+def _is_builtin(function: Any, seen: set[int]) -> bool:
+    if id(function) in seen:
+        return True
+    seen.add(id(function))
     if isinstance(function, Preparation):
-        return is_builtin(function.function)
+        return _is_builtin(function.function, seen)
     if isinstance(function, functools.partial):
-        return is_builtin(function.func)
+        inside = [*function.args, *function.keywords.values()]
+        return _is_builtin(function.func, seen) and _are_builtin(inside, seen)
     if isinstance(function, MethodType):
-        return is_builtin(function.__func__) and is_builtin(type(function.__self__))
+        return _is_builtin(function.__func__, seen) and _is_builtin(type(function.__self__), seen)
     if isinstance(function, FunctionType):
-        return function.__code__.co_filename.startswith(PACKAGE)  # not __module__, which `functools.wraps` copies
+        # Not __module__, which `functools.wraps` copies.
+        return function.__code__.co_filename.startswith(PACKAGE) and _are_builtin(_held_by(function), seen)
     defined = function if isinstance(function, type) else type(function)
     return str(getattr(sys.modules.get(defined.__module__), "__file__", "")).startswith(PACKAGE)
+
+
+def _held_by(function: FunctionType) -> list[Any]:
+    """Return what a function refers to beside its module: variables around it, and defaults."""
+    cells = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]
+    return [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+
+
+def _are_builtin(values: Iterable[Any], seen: set[int]) -> bool:
+    """Tell whether of the things that a function holds all functions are built in; values may be anybody's."""
+    kinds = (FunctionType, MethodType, functools.partial, Preparation)
+    return all(_is_builtin(each, seen) for each in values if isinstance(each, kinds))
 
 
 def is_trusted(metric: Metric) -> bool:
@@ -131,8 +156,9 @@ class PrivateInputs(Inputs):
         try:
             with preserved_state(), not_memoising():
                 values: Sequence[Any] = self.metric.compare_many(list(prepared), list(pairs), **parameters)
-        except FAILURES:
-            self._require_unchanged(used)
+        except BaseException as error:
+            if is_failure(error):
+                self._require_unchanged(used)
             raise
         self._require_unchanged(used)
         return values
@@ -156,8 +182,9 @@ class PrivateInputs(Inputs):
         try:
             with preserved_state(), not_memoising():
                 yield
-        except FAILURES:
-            self._settle(given)
+        except BaseException as error:
+            if is_failure(error):
+                self._settle(given)
             raise
         self._settle(given)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from simbench.errors import NotApplicable
+from simbench.errors import NotApplicable, described, is_failure, storable
 from simbench.lazy import lazy_import
-from simbench.metrics.isolation import FAILURES, ChangedInputError, Inputs, inputs_of
+from simbench.metrics.isolation import ChangedInputError, Inputs, inputs_of
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.process_state import preserved_state
 from simbench.results.record import ScoreStatus
@@ -39,7 +39,8 @@ def score_pairs(
 
     A representation that is non-finite, constant or too short, and a metric that raises or changes its inputs in place,
     give a `Score` with a status and a reason for the pairs concerned, and leave the other pairs alone. What a metric
-    changes of the process (seeds, threads, the working directory, …) is restored.
+    changes of the process (seeds, threads, the working directory, …) is restored, and it computes with the settings of
+    a new process, whatever the caller has set.
 
     Args:
         metric: the metric.
@@ -47,7 +48,7 @@ def score_pairs(
         pairs: pairs of indices.
         prepare: prepares a representation in place of the metric; for wrappers, which prepare once and score often.
     """
-    with preserved_state():
+    with preserved_state(usual=True):
         return _score_pairs(metric, inputs_of(metric, representations), pairs, prepare)
 
 
@@ -96,7 +97,9 @@ def _prepare(
         if prepare is not None:
             return (prepare(representation),)
         return (inputs.side(index) if metric.prepare is None else inputs.prepared(index),)
-    except FAILURES as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         return _failure(error)
 
 
@@ -188,7 +191,9 @@ def _compare(metric: Metric, inputs: Inputs, prepared: Sequence[Any], pairs: Pai
         if len(values) != len(pairs):
             return [Score.error(f"compare_many returned {len(values)} scores for {len(pairs)} pairs")] * len(pairs)
         return [_as_score(metric, value) for value in values]
-    except FAILURES as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         if len(pairs) == 1 or isinstance(error, ChangedInputError):
             return [_failure(error)] * len(pairs)
         return [score for pair in pairs for score in _compare(metric, inputs, prepared, [pair])]
@@ -197,7 +202,9 @@ def _compare(metric: Metric, inputs: Inputs, prepared: Sequence[Any], pairs: Pai
 def _compare_one(metric: Metric, inputs: Inputs, a: int, b: int) -> Score:
     try:
         return _as_score(metric, inputs.compare(a, b))
-    except FAILURES as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         return _failure(error)
 
 
@@ -205,11 +212,10 @@ def _as_score(metric: Metric, value: Any) -> Score:
     """Turn a metric's return value into a score: one finite real number, or an error that says what came instead."""
     if isinstance(value, Score):
         return _checked(metric, value)
-    number = _number(value)
-    if isinstance(number, str):
-        return Score.error(f"{metric.name} returned {number}, not a number")
-    if not math.isfinite(number):
-        return Score.error(f"{metric.name} returned {number}")
+    try:
+        number = _finite(value)
+    except _NoNumberError as reason:
+        return Score.error(f"{metric.name} returned {reason}")
     return Score(number, warnings=_outside(metric, number))
 
 
@@ -222,9 +228,11 @@ def _number(value: Any) -> float | str:
     if shape not in ((), (1,)):
         return f"an array of shape {shape}"
     kind = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
+    if kind == "object":  # an array of anything; of one such array, no more
+        return _number(value.item()) if not hasattr(value.item(), "shape") else "an array in an array"
     # Decimals, fractions and numbers of other libraries are welcome; their types are not known here.
-    is_number = hasattr(value, "__float__") and not kind.startswith(("bool", "complex", "timedelta", "datetime"))
-    if not is_number or kind.startswith(("<U", "|S", "str")):
+    is_number = hasattr(value, "__float__") and not isinstance(value, str | bytes | type)
+    if not is_number or kind.startswith(("bool", "complex", "timedelta", "datetime", "<U", "|S", "str")):
         return kind
     try:
         return float(value.item() if shape else value)
@@ -246,34 +254,47 @@ def _checked(metric: Metric, score: Score) -> Score:
     remarks = score.warnings
     if isinstance(remarks, str) or not all(isinstance(remark, str) for remark in remarks):
         return Score.error(f"{metric.name} returned a Score whose warnings are no tuple of texts")
+    if not all(isinstance(name, str) for name in score.auxiliary):
+        return Score.error(f"{metric.name} returned a Score with an auxiliary value whose name is no text")
+    remarks = tuple(map(storable, remarks))
     if score.status != "ok":
-        return replace(score, value=None, reason=str(score.reason or "no reason given"))
-    given = {"value": score.value, "standard error": score.standard_error, "tie-break": score.tiebreak}
-    numbers: dict[str, float] = {}
-    for name, part in {**given, **score.auxiliary}.items():
-        if part is None and name in ("standard error", "tie-break"):
-            continue
-        number = _number(part)
-        what = "" if name == "value" else f"a {name} of "
-        if isinstance(number, str):
-            return Score.error(f"{metric.name} returned {what}{number}, not a number")
-        if not math.isfinite(number):
-            return Score.error(f"{metric.name} returned {what}{number}")
-        numbers[name] = number
-    value = numbers.pop("value")
+        return replace(score, value=None, reason=storable(score.reason or "no reason given"), warnings=remarks)
+    try:
+        value, auxiliary = _finite(score.value), {}
+        error = None if score.standard_error is None else _finite(score.standard_error, "standard error")
+        tiebreak = None if score.tiebreak is None else _finite(score.tiebreak, "tie-break")
+        for name, part in score.auxiliary.items():
+            auxiliary[storable(name)] = _finite(part, storable(name))
+    except _NoNumberError as reason:
+        return Score.error(f"{metric.name} returned {reason}")
+    if error is not None and error < 0:
+        return Score.error(f"{metric.name} returned a standard error of {error}")
     return replace(
         score,
         value=value,
-        standard_error=numbers.pop("standard error", None),
-        tiebreak=numbers.pop("tie-break", None),
+        standard_error=error,
+        tiebreak=tiebreak,
         warnings=(*remarks, *_outside(metric, value)),
-        auxiliary=numbers,
+        auxiliary=auxiliary,
     )
+
+
+class _NoNumberError(ValueError):
+    """A part of a score is no finite number; the message says what it is."""
+
+
+def _finite(part: Any, name: str = "") -> float:
+    number, what = _number(part), f"a {name} of " if name else ""
+    if isinstance(number, str):
+        raise _NoNumberError(f"{what}{number}, not a number")
+    if not math.isfinite(number):
+        raise _NoNumberError(f"{what}{number}")
+    return number
 
 
 def _failure(error: BaseException) -> Score:
     if isinstance(error, NotApplicable):
-        return Score.skip(str(error))
+        return Score.skip(storable(error))
     if isinstance(error, ChangedInputError):
         return Score.error(str(error))
-    return Score.error(f"{type(error).__name__}: {error}".splitlines()[0])
+    return Score.error(described(error))

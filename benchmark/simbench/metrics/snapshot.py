@@ -65,15 +65,27 @@ def _arrays_in(value: Any, place: str = "", seen: set[int] | None = None) -> Ite
 
 
 def _flags(value: Any) -> list[Any]:
-    """Return what a network, or tensors, are set to beside their numbers."""
+    """Return what a network, or tensors, are set to beside their numbers: modes, hooks, rates, methods of an object."""
     network = getattr(value, "network", value)
     flags: list[Any] = []
     if isinstance(network, torch.nn.Module):
-        flags += [
-            (module.training, len(module._forward_hooks), len(module._backward_hooks)) for module in network.modules()
-        ]
+        flags += [(type(module), _attributes(module)) for module in network.modules()]
     tensors = [array for _, array in _arrays_in(value) if isinstance(array, torch.Tensor)]
-    return flags + [(tensor.requires_grad, tensor.is_leaf and tensor.grad is not None) for tensor in tensors]
+    return flags + [
+        (tensor.requires_grad, tensor.is_leaf and tensor.grad is not None, len(tensor._backward_hooks or ()))
+        for tensor in tensors
+    ]
+
+
+def _attributes(module: Any) -> dict[str, Any]:
+    """Return the attributes of a module: values to compare, of hooks and the like which ones there are, else which."""
+    attributes: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, Mapping):
+            attributes[name] = [(key, id(each)) for key, each in value.items()]
+        else:
+            attributes[name] = value if isinstance(value, bool | int | float | str) else id(value)
+    return attributes
 
 
 def digest(array: Any) -> tuple[Any, ...]:

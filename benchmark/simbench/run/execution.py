@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from simbench.errors import NotApplicable, SimbenchError
+from simbench.errors import NotApplicable, SimbenchError, Stop, described, is_failure, storable
+from simbench.lazy import lazy_import
 from simbench.process_state import preserved_state
+
+torch: Any = lazy_import("torch")
 
 # A metric that catches the exception by which it is stopped is given it again after so many seconds.
 SECONDS_BETWEEN_ALARMS = 1.0
 
 
-class TimeLimitReached(BaseException):
+class TimeLimitReached(Stop):
     """The time limit of a block is over; no `except Exception` of a metric takes it for its own."""
 
 
@@ -116,20 +119,24 @@ def _alarm(seconds: float | None) -> Iterator[None]:
 def execute(function: Callable[..., Any], arguments: tuple[Any, ...], channel: Channel) -> Ending:
     """Run a function in this process, with one torch thread, and restore what it changes of the process.
 
-    An exception becomes a reason, also `sys.exit` in somebody else's code; Ctrl-C is let through.
+    It computes with the settings of a new process, whatever the caller has set: the same numbers everywhere.
+
+    An exception becomes a reason, also `sys.exit` and the like in somebody else's code; Ctrl-C is let through.
     """
-    with preserved_state(), steady_arithmetic(), _reporting(channel):
+    with preserved_state(usual=True), _reporting(channel):
+        torch.set_num_threads(1)
         try:
             return Ending(function(*arguments))
         except NotApplicable as reason:
-            return Ending(reason=str(reason), skipped=True)
+            return Ending(reason=storable(reason), skipped=True)
         except SimbenchError as error:
             return Ending(reason=str(error))
         except TimeLimitReached as limit:
             return Ending(reason=str(limit), timed_out=True)
-        except (Exception, SystemExit) as error:
-            said = f"{type(error).__name__}: {error}".splitlines()[0]
-            return Ending(reason=said, details=traceback.format_exc())
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            return Ending(reason=described(error), details="".join(traceback.format_exception(error)))
 
 
 @contextmanager
@@ -140,18 +147,3 @@ def _reporting(channel: Channel) -> Iterator[None]:
         yield
     finally:
         _channel = before
-
-
-@contextmanager
-def steady_arithmetic() -> Iterator[None]:
-    """Use one torch thread, and no TF32 on a GPU: the same numbers whoever else uses the machine."""
-    import torch
-
-    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.set_num_threads(1)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[1:]

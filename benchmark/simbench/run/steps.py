@@ -14,6 +14,7 @@ from simbench.models.checkpoint import verified
 from simbench.models.model_record import CorruptError, read_record
 from simbench.plan.obtainable import copy_problems
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
+from simbench.process_state import preserved_state
 from simbench.references import Comparison, ModelRef, RepresentationRef
 from simbench.representations.storage import DamagedError, read_activations
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS, Store
@@ -233,7 +234,7 @@ class Steps:
 
     def _prepare_data(self) -> None:
         """Put the datasets into the cache before workers start, so that each is made only once."""
-        with warnings.catch_warnings(record=True) as caught:
+        with preserved_state(usual=True), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for side in dict.fromkeys(model.inputs for model in self.plan.activations.values()):
                 self.materials.inputs(side)

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from simbench.data.dataset import fingerprint
-from simbench.errors import NotApplicable, SimbenchError, StorageError
+from simbench.errors import NotApplicable, SimbenchError, StorageError, described, is_failure, storable
 from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.metric import Metric, Score
@@ -208,9 +208,13 @@ def _scored(
             try:
                 representations[ref] = obtain(ref, needs_fit(block.metric))
             except NotApplicable as reason:
-                failures[ref] = Score.skip(f"{ref}: {reason}")
-            except Exception as error:
+                failures[ref] = Score.skip(storable(f"{ref}: {reason}"))
+            except SimbenchError as error:
                 failures[ref] = Score.error(f"{ref}: {error}".splitlines()[0])
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
+                failures[ref] = Score.error(f"{ref}: {described(error)}")
     index = {ref: position for position, ref in enumerate(representations)}
     possible = [c for c in block.scores.values() if c.a in representations and c.b in representations]
     pairs = [(index[comparison.a], index[comparison.b]) for comparison in possible]

@@ -20,6 +20,7 @@ from typing import Any
 
 import cloudpickle
 
+from simbench.errors import Stop, described
 from simbench.run.execution import Channel, Ending, execute
 
 # A worker that was told to end is killed after so many seconds.
@@ -85,7 +86,7 @@ class Worker:
             try:
                 kind, value = cloudpickle.loads(payload)
             except Exception as error:  # only results carry objects of somebody else's classes
-                kind, value = "ended", Ending(reason=f"{type(error).__name__}: {error}".splitlines()[0])
+                kind, value = "ended", Ending(reason=described(error))
             match kind:
                 case "ready":
                     self.ready = True
@@ -176,7 +177,7 @@ def _main_module_hidden() -> Iterator[None]:
 # --- in the worker ----------------------------------------------------------------------------------------------------
 
 
-class _Ended(BaseException):
+class _Ended(Stop):
     """The driver wants this process to end: what is half-written is removed on the way out."""
 
 
@@ -209,7 +210,7 @@ def serve(connection: Connection) -> None:
             except Exception as error:  # a result that cannot be pickled
                 if isinstance(error, ConnectionError):
                     raise
-                send("ended", Ending(reason=f"{type(error).__name__}: {error}".splitlines()[0]))
+                send("ended", Ending(reason=described(error)))
 
 
 def _run(payload: bytes, channel: Channel) -> Ending:
@@ -219,6 +220,8 @@ def _run(payload: bytes, channel: Channel) -> Ending:
         return execute(lambda: _called(payload), (), channel)
     except _Ended:
         os._exit(128 + signal.SIGTERM)
+    except KeyboardInterrupt as error:  # no Ctrl-C: that is for the driver, and this process ignores it
+        return Ending(reason=described(error))
     finally:
         _busy = False
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simbench.declaration import INVARIANCES
+from simbench.errors import is_failure
 from simbench.lazy import lazy_import
-from simbench.metrics.isolation import FAILURES, ChangedInputError, PrivateInputs
+from simbench.metrics.isolation import ChangedInputError, PrivateInputs
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.process_state import preserved_state
@@ -255,8 +256,9 @@ def _modifies(metric: Metric, case: Case) -> bool:
             inputs.compare_many(prepared, [(0, 1)])
     except ChangedInputError:
         return True
-    except FAILURES:
-        return False
+    except BaseException as error:
+        if not is_failure(error):
+            raise
     return False
 
 
