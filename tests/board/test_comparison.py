@@ -57,7 +57,7 @@ def test_the_difference_is_second_minus_first() -> None:
     assert found.interval[0] < -0.2 < found.interval[1]
 
 
-@pytest.mark.parametrize(("before", "after", "worse"), [(10, 9, False), (10, 7, True), (10, 5, True), (7, 2, False)])
+@pytest.mark.parametrize(("before", "after", "worse"), [(9, 8, False), (10, 7, True), (10, 5, True), (7, 2, False)])
 def test_worse_means_that_what_passed_does_not(before: int, after: int, worse: bool) -> None:
     (found,) = compare(board({"cka": share(before)}), board({"cka": share(after)}))
     assert found.worse is worse

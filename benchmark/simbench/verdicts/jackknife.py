@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,9 +87,22 @@ def bounded_interval(value: float, without: Mapping[str, float], low: float, hig
 
 
 def _reach(without: Mapping[str, float]) -> float | None:
-    """Return half the width of Student's interval, t · se; None where leaving models out changes nothing.
+    """Return half the width of Student's interval, t · se; None where leaving models out changes nothing."""
+    spread = jackknife_variance(without)
+    return None if spread is None else _students_t(spread.freedom) * math.sqrt(spread.variance)
 
-    With k models of one name, se² = Σ_names (k - 1)/k Σ_models (θ₋ₘ - mean θ₋)², and t has the degrees of freedom of
+
+class Spread(NamedTuple):
+    """Variance of a statistic over models, and its degrees of freedom."""
+
+    variance: float
+    freedom: float
+
+
+def jackknife_variance(without: Mapping[str, float]) -> Spread | None:
+    """Estimate the variance of a statistic over models; None where leaving models out changes nothing.
+
+    With k models of one name it is Σ_names (k - 1)/k Σ_models (θ₋ₘ - mean θ₋)², with the degrees of freedom of
     Satterthwaite (1946).
     """
     variances, degrees = [], []
@@ -106,7 +119,7 @@ def _reach(without: Mapping[str, float]) -> float | None:
     if variance <= 1e-24:
         return None
     freedom = variance**2 / sum(part**2 / degree for part, degree in zip(variances, degrees, strict=True))
-    return _students_t(freedom) * math.sqrt(variance)
+    return Spread(variance, freedom)
 
 
 def models_by_name(models: Iterable[str]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from simbench.errors import NotApplicable
 from simbench.references import Comparison
 from simbench.seeds import seed_for
 from simbench.verdicts.bounds import effective_questions, share_interval, widen
-from simbench.verdicts.jackknife import Interval, bounded_interval, leave_models_out
+from simbench.verdicts.jackknife import Interval, jackknife_variance
 
 # Why a question has no answer: the metric does not apply, it failed, or its score has not been computed.
 UngradedStatus = Literal["skip", "error", "timeout", "missing"]
@@ -25,7 +25,7 @@ Outcome = Literal["pass", "fail", "undecided", "partly", UngradedStatus]
 # What a question is to a metric: owed by every index of the test's purposes, declared by this one, or neither.
 Owed = Literal["required", "promised", "not promised"]
 # Intraclass correlation of answers about the same models, where a kind does not say its own.
-MODEL_CORRELATION = 0.15
+MODEL_CORRELATION = 0.1
 # A verdict lists at most so many violations.
 VIOLATIONS = 10
 
@@ -136,7 +136,7 @@ class Verdict:
 
     def without_a_model(self) -> Mapping[str, float]:
         """Return `unclipped` with each model left out; NaN where that leaves no trial, nothing without a grade."""
-        return self.without or leave_models_out(self.tallies, _mean_of_tallies)
+        return self.without or means_without_a_model(self.tallies)
 
 
 def judge_by_mean(trials: Sequence[Trial], model_correlation: float = MODEL_CORRELATION) -> Verdict:
@@ -147,18 +147,22 @@ def judge_by_mean(trials: Sequence[Trial], model_correlation: float = MODEL_CORR
 
 
 def interval_of_mean(grade: float, tallies: Sequence[Tally], model_correlation: float) -> Interval:
-    """Return the 95 % interval of a mean of credits: from the spread of models, or else from questions and models.
+    """Return the 95 % interval of a mean of credits: that of a share of so many independent questions.
+
+    Answers about one model are not independent. How many independent ones they are worth follows from what leaving out
+    models changes, or from `model_correlation`, whichever makes them fewer: of few models, as of those that answer all
+    questions, the spread may be small by chance.
 
     Args:
         grade: the mean.
         tallies: the credits of which it is the mean.
         model_correlation: the intraclass correlation of answers about the same models.
     """
-    interval = bounded_interval(grade, leave_models_out(tallies, _mean_of_tallies), 0, 1)
-    if interval is not None:
-        return interval
-    asked = ((tally.models, tally.asked) for tally in tallies)
-    return share_interval(grade, effective_questions(asked, model_correlation))
+    questions = effective_questions(((tally.models, tally.asked) for tally in tallies), model_correlation)
+    spread = jackknife_variance(means_without_a_model(tallies))
+    if spread is not None:
+        questions = min(questions, grade * (1 - grade) / spread.variance)
+    return share_interval(grade, questions)
 
 
 def tally_by_models(trials: Iterable[Trial]) -> tuple[Tally, ...]:
@@ -169,8 +173,18 @@ def tally_by_models(trials: Iterable[Trial]) -> tuple[Tally, ...]:
     return tuple(Tally(models, sum(earned), len(earned)) for models, earned in credits.items())
 
 
-def _mean_of_tallies(tallies: Sequence[Tally]) -> float:
-    return sum(tally.credit for tally in tallies) / sum(tally.asked for tally in tallies)
+def means_without_a_model(tallies: Sequence[Tally]) -> dict[str, float]:
+    """Return the mean credit with each model left out in turn; NaN where no question is left."""
+    credit, asked = sum(tally.credit for tally in tallies), sum(tally.asked for tally in tallies)
+    of_model: dict[str, tuple[float, int]] = {}
+    for tally in tallies:
+        for model in set(tally.models):
+            earned, number = of_model.get(model, (0.0, 0))
+            of_model[model] = earned + tally.credit, number + tally.asked
+    return {
+        model: (credit - earned) / (asked - number) if asked > number else math.nan
+        for model, (earned, number) in sorted(of_model.items())
+    }
 
 
 def worst_trials(trials: Iterable[Trial]) -> tuple[Trial, ...]:
