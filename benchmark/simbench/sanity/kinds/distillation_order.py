@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class DistillationOrder(SanityTest):
     auxiliary values of `kl` and from the accuracies. A metric that fails it follows how alike predictions are, not how
     alike embeddings are.
     """
+
+    model_correlation: ClassVar[float] = 1.0  # .94 over 8 grades on the published boards
 
     models: list[str] = Field(min_length=3, max_length=3)
 

@@ -80,6 +80,14 @@ class GroupSeparation(StatisticTest):
         separation = _separation(trials)
         return math.nan if separation is None else (separation.auprc - separation.chance) / (1 - separation.chance)
 
+    def lowest(self, trials: Sequence[Trial]) -> float:
+        """Compute what is left where every pair across is more similar than every pair within."""
+        groups, separation = _by_group(trials), _separation(trials)
+        assert separation is not None
+        ranks = [np.arange(1, len(group.own) + 1) for group in groups]
+        auprc = float(np.mean([(rank / (len(g.across) + rank)).mean() for g, rank in zip(groups, ranks, strict=True)]))
+        return (auprc - separation.chance) / (1 - separation.chance)
+
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Say that some group has nothing to tell apart."""
         return "a group has no pair of its own, or none with another group, that has a score"

@@ -43,8 +43,6 @@ class StatisticTest(SanityTest):
 
     # That of rank correlations over all pairs of five and of ten networks on the published boards is .3 to .4.
     model_correlation: ClassVar[float] = 0.5
-    lowest: ClassVar[float] = -1.0
-    """The least that the statistic can be."""
 
     @abstractmethod
     def statistic(self, trials: Sequence[Trial]) -> float:
@@ -52,6 +50,10 @@ class StatisticTest(SanityTest):
 
         Below 0 the grade is 0.
         """
+
+    def lowest(self, trials: Sequence[Trial]) -> float:
+        """Return the least that the statistic can be."""
+        return -1.0
 
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Explain why these trials do not determine the statistic."""
@@ -89,11 +91,12 @@ class StatisticTest(SanityTest):
         Where models show no spread, it is that of a share with the same place in its range, of as many independent
         observations as these are worth.
         """
-        over_models = bounded_interval(value, without, self.lowest, 1)
+        lowest = self.lowest(trials)
+        over_models = bounded_interval(value, without, lowest, 1)
         correlation = self.model_correlation if over_models is None else 0.0
-        observations, span = effective_questions(((trial.models, 1) for trial in trials), correlation), 1 - self.lowest
-        low, high = share_interval((value - self.lowest) / span, observations)
-        return hull(over_models, (self.lowest + span * low, self.lowest + span * high))
+        observations = effective_questions(((trial.models, 1) for trial in trials), correlation)
+        low, high = share_interval((value - lowest) / (1 - lowest), observations)
+        return hull(over_models, (lowest + (1 - lowest) * low, lowest + (1 - lowest) * high))
 
     def seed(self, purpose: str) -> int:
         """Derive the seed of this test's permutations."""
