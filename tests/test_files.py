@@ -8,10 +8,11 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from simbench.files import file_digest, replacing, write_text
+from simbench.files import digests_kept, file_digest, replacing, write_text
 
 
 def test_a_file_is_written_with_its_folders(tmp_path):
@@ -71,3 +72,13 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path):
 def test_a_digest_is_the_sha256_of_the_bytes(tmp_path):
     (tmp_path / "file.bin").write_bytes(b"abc")
     assert file_digest(tmp_path / "file.bin") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_digest_is_taken_once_in_a_plan_and_anew_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_text("a")
+    with digests_kept():
+        first = file_digest(path)
+        path.write_text("b")
+        assert file_digest(path) == first == hashlib.sha256(b"a").hexdigest()
+    assert file_digest(path) == hashlib.sha256(b"b").hexdigest()

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from simbench.errors import StorageError
@@ -124,10 +125,29 @@ def from_home(name: str) -> Path:
     return Path(os.path.expanduser(name))
 
 
+_kept_digests: ContextVar[dict[str, str] | None] = ContextVar("kept_digests", default=None)
+
+
+@contextmanager
+def digests_kept() -> Iterator[None]:
+    """Take the digest of a file once while the block runs: a thousand models may name one file."""
+    outer = _kept_digests.set({})
+    try:
+        yield
+    finally:
+        _kept_digests.reset(outer)
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    kept, name = _kept_digests.get(), os.path.abspath(path)
+    if kept is not None and name in kept:
+        return kept[name]
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if kept is not None:
+        kept[name] = digest
+    return digest
 
 
 def umask() -> int:

@@ -1,5 +1,6 @@
 """A dataset from an npz file of one's own."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simbench.data.arrays import LONGEST_HEADER
 from simbench.data.dataset import Outline, load_dataset
 from simbench.errors import SimbenchError
 from simbench.registry import DATASETS
@@ -103,3 +105,39 @@ def test_the_outline_is_known_from_the_headers(tmp_path: Path) -> None:
 def test_a_file_that_is_refused_later_has_no_outline(changed: dict[str, Any], tmp_path: Path) -> None:
     assert DATASETS.get("arrays").outline(saved(tmp_path, **changed)) is None
     assert DATASETS.get("arrays").outline({"path": str(tmp_path / "absent.npz")}) is None
+
+
+HEADERS = {
+    "4 GiB": b"\x93NUMPY\x02\x00\xff\xff\xff\xff{",
+    "brackets": b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((",
+    "quotes": b"\x93NUMPY\x01\x00\x04\x00'''\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_a_header_that_cannot_be_read_gives_no_outline(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key in ("train_inputs", "test_inputs"):
+            archive.writestr(f"{key}.npy", header + b" " * 2**20)
+    assert DATASETS.get("arrays").outline({"path": str(path)}) is None
+
+
+def test_of_an_array_its_header_alone_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    read = zipfile.ZipExtFile.read
+
+    def watched(file: zipfile.ZipExtFile, n: int = -1) -> bytes:
+        asked.append(n)
+        return read(file, n)
+
+    path = saved(tmp_path)["path"]
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", watched)
+    assert DATASETS.get("arrays").outline({"path": path}) is not None
+    assert asked == [LONGEST_HEADER] * 2
+
+
+def test_a_device_is_no_file(tmp_path: Path) -> None:
+    """The outline of an endless one was read without end."""
+    assert DATASETS.get("arrays").outline({"path": "/dev/zero"}) is None

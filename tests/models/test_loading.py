@@ -1,6 +1,9 @@
 """Weights from elsewhere: files, really pretrained ones among them, and torchvision's by name."""
 
 import hashlib
+import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -106,6 +109,51 @@ def test_a_file_without_a_state_dict_is_named(tmp_path: Path) -> None:
 def test_what_is_no_file_of_pytorch_is_not_said_to_hold_more(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.ckpt").write_bytes(b"of another program")
     assert "is damaged or no file of weights that PyTorch wrote" in message_of(tmp_path / "checkpoint.ckpt")
+
+
+def repacked(path: Path, change: Callable[[zipfile.ZipInfo, bytes], bytes]) -> Path:
+    """An archive of PyTorch with each entry changed, and compressed as its entry then says."""
+    with zipfile.ZipFile(save({"a": torch.zeros(3)}, path)) as archive:
+        entries = [(entry, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, content in entries:
+            archive.writestr(entry, change(entry, content), compress_type=entry.compress_type)
+    return path
+
+
+def test_a_file_that_unpacks_to_more_than_it_has_is_refused(tmp_path: Path) -> None:
+    def compressed(entry: zipfile.ZipInfo, content: bytes) -> bytes:
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        return content
+
+    path = repacked(tmp_path / "packed.pt", compressed)
+    said = r"packed.pt is damaged or no file of weights: .*/data.pkl in it is compressed, as PyTorch compresses nothing"
+    assert re.search(said, message_of(path))
+    assert re.search(said, refusal(path) or "")
+
+
+BYTE_ARRAY = b"\x80\x02c%b\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R."
+
+
+@pytest.mark.parametrize("module", [b"builtins", b"__builtin__"])
+def test_a_pickle_that_asks_for_a_terabyte_is_refused(module: bytes, tmp_path: Path) -> None:
+    pickled = BYTE_ARRAY % module
+    path = repacked(
+        tmp_path / "large.pt", lambda entry, content: pickled if entry.filename.endswith(".pkl") else content
+    )
+    (tmp_path / "plain.pt").write_bytes(pickled)
+    for file in (path, tmp_path / "plain.pt"):
+        assert "holds more than tensors" in message_of(file)
+        assert "holds more than tensors" in (refusal(file) or "")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"h\x00", b"\x80\x02q", b"PK\x03\x04"])
+def test_whatever_is_no_file_of_weights_is_one_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    path.write_bytes(content)
+    for said in (message_of(path), refusal(path) or ""):
+        assert "other.pt is damaged or no file of weights" in said
+        assert "\n" not in said
 
 
 def test_a_suffix_that_no_loader_reads_is_the_trouble(trained_mlp: Trained, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ WHOLE_FILES = {
                           "with aliases, nested more than 40 deep"),
     "too many bytes": ("#" * LARGEST_SUITE + "\nsuite: x", f"larger than the {LARGEST_SUITE} bytes"),
     "100,000 unknown keys": ("\n".join(f"k{n}: 1" for n in range(100_000)), f"more than {MOST_VALUES} keys and values"),
+    "directives": ("%TAG !a! tag:b,2000:\n" * 101 + "---\nsuite: x", "more than 100 lines that begin with %"),
     "a key that is a list": ("? [a, b]\n: c", "a key is a word"),
     "a key of 300 characters": (f"{'k' * 300}: 1", "a key of 300 characters"),
     "another type": ("suite: !!binary aGk=", "a value of type bytes may not stand"),
@@ -154,3 +155,18 @@ def test_groups_that_are_like_others_are_completed_in_any_number(tmp_path: Path)
     suite = load_suite(str(path))
     assert suite.models["n1499"].seeds == [1, 2]
     assert list(suite.models)[:3] == ["net", "n0", "n1"]
+
+
+def test_mistakes_in_the_names_of_very_many_groups_share_the_valid_names(tmp_path: Path) -> None:
+    """Each once had a list of its own, a gigabyte in all."""
+    import tracemalloc
+
+    start, end = VALID.index("  net:\n"), VALID.index("metrics:")
+    path = tmp_path / "suite.yaml"
+    path.write_text(VALID[:start] + "".join(f"  n{n}: {{like: m{n}}}\n" for n in range(4000)) + VALID[end:])
+    tracemalloc.start()
+    with pytest.raises(SuiteError, match='5:14: unknown model "m0"; valid: n0'):
+        load_suite(str(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +14,32 @@ from numpy.typing import NDArray
 
 from simbench.data.dataset import Dataset, Outline, Split, dataset, existing_file
 from simbench.errors import SimbenchError, suggestion
-from simbench.files import from_home
 
 KEYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+# Bytes that are read of an array to learn its shape: the first hundred have it.
+LONGEST_HEADER = 2**16
+# What the readers of archives and of headers raise for those that are damaged, or made to be.
+UNREADABLE = (
+    *(OSError, LookupError, ValueError, TypeError, SyntaxError, RuntimeError, EOFError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 def _outline(*, path: str) -> Outline | None:
     """Return the outline of a file from the headers of its arrays; None if it has none that can be read."""
     try:
-        with zipfile.ZipFile(from_home(path)) as archive:
+        with zipfile.ZipFile(existing_file(path)) as archive:
             shapes = {key: _shape_in(archive, f"{key}.npy") for key in KEYS[::2]}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (SimbenchError, *UNREADABLE):
         return None
     train, test = shapes.values()
     return Outline(train[1:], train[0], test[0]) if len(train) > 1 and train[1:] == test[1:] else None
 
 
 def _shape_in(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    with archive.open(name) as file:
+    with archive.open(name) as member:
+        # A header may say that it has 4 GiB, and the archive unpack to them.
+        file = io.BytesIO(member.read(LONGEST_HEADER))
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, _ = read(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ else:
     torch = lazy_import("torch")
 
 FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+# The pickle in an archive that PyTorch wrote, and how it would name the type of which any length is a few bytes.
+PICKLE = "data.pkl"
+BYTE_ARRAYS = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")
 # Keys under which training scripts commonly put the state dict in a checkpoint.
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 
@@ -74,10 +78,34 @@ class NotWrittenByTorchError(Exception):
 def _read_torch(path: Path, outline: bool) -> Any:
     if not is_written_by_torch(path):
         raise NotWrittenByTorchError
+    archive = zipfile.is_zipfile(path)
+    _refuse_larger_than_the_file(path, archive)
     if not outline:
         return torch.load(path, map_location="cpu", weights_only=True)
     # only the archives of today's PyTorch can be mapped into memory
-    return torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
+    return torch.load(path, map_location="meta", weights_only=True, mmap=archive)
+
+
+def _refuse_larger_than_the_file(path: Path, archive: bool) -> None:
+    """Raise an error for a file that asks for more memory than it has bytes, as no file does that PyTorch wrote.
+
+    Entries of an archive may be compressed to a thousandth, and a `bytearray` of any size is a few bytes of a pickle.
+    """
+    if not archive:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _refuse_byte_arrays(content)
+        return
+    with zipfile.ZipFile(path) as entries:
+        for entry in entries.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{entry.filename[:80]} in it is compressed, as PyTorch compresses nothing")
+            if entry.filename.endswith(PICKLE):
+                _refuse_byte_arrays(entries.read(entry))
+
+
+def _refuse_byte_arrays(content: bytes | mmap.mmap) -> None:
+    if any(content.find(named) >= 0 for named in BYTE_ARRAYS):
+        raise pickle.UnpicklingError("a bytearray")
 
 
 def fit_into(network: nn.Module, weights: Mapping[str, Tensor], load: str, name: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.files import digests_kept
 from simbench.models.architecture import TRAINER_VERSION
 from simbench.models.loading import weights_in_key
 from simbench.plan.keys import (
@@ -186,6 +187,7 @@ def needs_fit(metric: Metric) -> bool:
     return "fit" in metric.needs
 
 
+@digests_kept()
 def check_plan(suite: Suite, metrics: Sequence[Metric]) -> dict[str, str | None]:
     """Check that a suite can be planned, without listing its comparisons, of which there may be millions.
 
@@ -209,6 +211,7 @@ def _nothing_to_ask(test: SanityTest, groups: Sequence[ModelGroup], metrics: Seq
     return reason
 
 
+@digests_kept()
 def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ()) -> Plan:
     """Expand a suite for these metrics; `only` keeps the tests with these ids."""
     tests = _chosen(suite.tests, only)

@@ -21,8 +21,11 @@ LONGEST_TEXT = 20_000
 LONGEST_KEY = 200
 # No number of a suite needs more digits, and long ones are slow to read.
 LONGEST_NUMBER = 400
+# Lines of `%YAML` and `%TAG`; the time to read them grows with the square of their number.
+MOST_DIRECTIVES = 100
 # Control characters, but for those that lay out a text, and halves of characters, which no file can hold.
 REFUSED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+DIRECTIVE = re.compile("^%", re.MULTILINE)
 MERGED_TAG = "tag:yaml.org,2002:merge"
 NOT_IN_YAML_1_2 = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp", MERGED_TAG)
 # Floats of YAML 1.2 that PyYAML takes for text.
@@ -108,6 +111,8 @@ def composed(text: str) -> yaml.Node | None:
     """
     if len(text) > LARGEST_SUITE:
         raise TooLargeError(None, None, f"more than {LARGEST_SUITE} characters")
+    if len(DIRECTIVE.findall(text)) > MOST_DIRECTIVES:
+        raise TooLargeError(None, None, f"more than {MOST_DIRECTIVES} lines that begin with %")
     return yaml.compose(text, BoundedLoader)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from simbench.bounds import MOST_GROUPS
 from simbench.errors import SuiteError, UnknownNameError
 from simbench.suite.bounded_yaml import MOST_VALUES
 from simbench.suite.yaml_nodes import Location, Position, SuiteDocument, SuiteProblem, merged
@@ -49,6 +50,7 @@ class _Groups:
         self._groups: dict[str, SuiteDocument] = {
             name: SuiteDocument(group, {}, {}) for name, group in document.data["models"].items()
         }
+        self._names = tuple(self._groups)
         self._left = MOST_INHERITED
         self._completed: set[str] = set()
         self._problems: list[SuiteProblem] = []
@@ -108,14 +110,17 @@ class _Groups:
         elif other in (name, *chain):
             problem = SuiteProblem(where, f"models.{name}: a group cannot be like itself")
         elif other not in self._groups:
-            others = [group for group in self._groups if group != name]
-            problem = SuiteProblem.of(where, UnknownNameError("model", other, others))
+            problem = SuiteProblem.of(where, UnknownNameError("model", other, self._others(name)))
         if problem is None:
             return str(other)
         del group[LIKE]
         self._problems.append(problem)
         self._incomplete.add(("models", name))
         return None
+
+    def _others(self, name: str) -> tuple[str, ...]:
+        """Return the groups that one may be like; of too many, which is a mistake of its own, all for every group."""
+        return self._names if len(self._names) > MOST_GROUPS else tuple(n for n in self._names if n != name)
 
     def _inherit(self, name: str) -> None:
         own = self._groups[name]

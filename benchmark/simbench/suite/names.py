@@ -28,11 +28,12 @@ def import_plugins(document: SuiteDocument) -> Iterator[SuiteProblem]:
 def name_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find unknown names and invalid parameters."""
     yield from _component(DATASETS, ("probe", "dataset"), document)
-    for name in _models(document):
+    models = _models(document)
+    for name in models:
         yield from _component(ARCHITECTURES, ("models", name, "architecture"), document)
         yield from _component(DATASETS, ("models", name, "train", "dataset"), document)
         yield from _layer_problems(name, document)
-        yield from _teacher_problems(name, document)
+        yield from _teacher_problems(name, models, document)
     yield from _metric_problems(document)
     yield from _test_problems(document)
 
@@ -72,9 +73,9 @@ def is_location(name: str) -> bool:
     return ":" in name or "." in name
 
 
-def _models(document: SuiteDocument) -> list[str]:
+def _models(document: SuiteDocument) -> tuple[str, ...]:
     models = document.at(("models",))
-    return list(models) if isinstance(models, dict) else []
+    return tuple(models) if isinstance(models, dict) else ()
 
 
 def _strings(raw: Any) -> list[str | None]:
@@ -162,14 +163,14 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
             yield SuiteProblem.of(document.position(("models", name, "layout", layer), of_key=True), error)
 
 
-def _teacher_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:
+def _teacher_problems(name: str, models: tuple[str, ...], document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find a teacher that is no group of the suite, or that has a teacher itself."""
     place: Location = ("models", name, "train", "distil", "teacher")
     teacher = document.at(place)
     if not isinstance(teacher, str):
         return
-    if teacher not in _models(document):
-        yield SuiteProblem.of(document.position(place), UnknownNameError("model", teacher, _models(document)))
+    if document.at(("models", teacher)) is None and teacher not in models:
+        yield SuiteProblem.of(document.position(place), UnknownNameError("model", teacher, models))
     elif document.at(("models", teacher, "train", "distil")) is not None:
         yield SuiteProblem(document.position(place), f'models.{name}: the teacher "{teacher}" has a teacher itself')
 
@@ -245,7 +246,7 @@ def _layers_of(name: str, document: SuiteDocument) -> tuple[str, ...] | None:
 
 
 def _unknown(
-    kind: str, names: Any, location: Location, valid: tuple[str, ...] | list[str], document: SuiteDocument
+    kind: str, names: Any, location: Location, valid: tuple[str, ...], document: SuiteDocument
 ) -> Iterator[SuiteProblem]:
     given, names_there = _strings(names), {*valid, None}
     if names_there.issuperset(given):
