@@ -93,6 +93,13 @@ def is_more_similar(more: Comparison, less: Comparison, violating: Comparison, s
     return decide(first.above(second), first.value - second.value, violating)
 
 
+def is_most_similar(own: Comparison, others: Sequence[Comparison], scores: Scores) -> Trial:
+    """Answer whether S(own) is above all others; a tie is a failure."""
+    own_score, other_scores = scores(own), [scores(other) for other in others]
+    violating = tuple(other for other, score in zip(others, other_scores, strict=True) if not own_score.above(score))
+    return decide(not violating, own_score.value - max(other.value for other in other_scores), *violating)
+
+
 def observe(compared: Comparison, scores: Scores) -> Trial:
     """Answer with an observation, the similarity itself, at the value that the question gives."""
     return Trial("", (), None, scores(compared).value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -17,10 +18,9 @@ from simbench.sanity.kinds.correspondence import Correspondence
 from simbench.sanity.selection import paired
 
 
-def make(distance: int = 2, pairs: str = "ring") -> Correspondence:
-    return Correspondence.model_validate(
-        {"id": "across", "kind": "correspondence", "models": ["net"], "distance": distance, "pairs": pairs}
-    )
+def make(distance: int = 2, pairs: str = "ring", claim: str = "distant") -> Correspondence:
+    keys = {"distance": distance, "pairs": pairs, "claim": claim}
+    return Correspondence.model_validate({"id": "across", "kind": "correspondence", "models": ["net"], **keys})
 
 
 def by_table(table: dict[Comparison, float]) -> Callable[[Comparison], Similarity]:
@@ -75,6 +75,60 @@ def test_the_grade_is_the_share_of_triples_in_the_right_order(
     grade, arg_max = brute_force(group, table, distance, pairs)
     assert verdict.grade == pytest.approx(grade)
     assert verdict.auxiliary["column_arg_max"] == pytest.approx(arg_max)
+
+
+@pytest.mark.parametrize("pairs", ["ring", "all"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_arg_max_over_all_layers_is_graded_where_that_is_claimed(seed: int, pairs: str, group: ModelGroup) -> None:
+    test = make(pairs=pairs, claim="arg_max")
+    table = random_table(test, group, seed, levels=6)
+    verdict = test.grade([group], AT_LAYERS, by_table(table))
+    assert verdict.grade == pytest.approx(brute_force(group, table, 1, pairs)[1])
+    assert verdict.auxiliary == {"column_arg_max": pytest.approx(verdict.grade)}
+    assert len(verdict.trials) == len(model_pairs(group, pairs)) * len(group.layers)
+
+
+@pytest.mark.parametrize("claim", ["distant", "arg_max"])
+def test_a_directed_metric_is_asked_among_senders_and_among_receivers(claim: str, group: ModelGroup) -> None:
+    """The last layer receives well from any layer, and all layers receive best from their counterpart."""
+
+    def scores(comparison: Comparison) -> Similarity:
+        own = comparison.a.layer == comparison.b.layer
+        return Similarity(own + 2.0 * (comparison.b.layer == "block5"))
+
+    directed = replace(AT_LAYERS, symmetric=False)
+    test = make(claim=claim, distance=1)
+    columns = test.grade([group], directed, scores).columns
+    # of five layers, four are beaten by one, the last, among four receivers
+    as_receiver = 0.2 if claim == "arg_max" else 0.8
+    assert {name: column.grade for name, column in columns.items()} == {"as sender": 1.0, "as receiver": as_receiver}
+    assert set(test.expand([group], directed)) == set(test.expand([group], AT_LAYERS))
+
+
+@pytest.mark.parametrize("claim", ["distant", "arg_max"])
+def test_what_is_no_more_similar_than_shuffled_rows_has_no_answer(claim: str, group: ModelGroup) -> None:
+    """Into the first layer nothing is seen; elsewhere the counterpart is seen, and nothing else is needed."""
+
+    def scores(comparison: Comparison) -> Similarity:
+        if comparison.b.layer == "block1" and comparison.a != comparison.b:
+            return Similarity(0.1)
+        shuffled = comparison.a.transform is not None
+        return Similarity(0.1 if shuffled or comparison.a.layer != comparison.b.layer else 1.0)
+
+    pairs = replace(AT_LAYERS, pairs_inputs=True)
+    verdict = make(claim=claim, distance=1).grade([group], pairs, scores)
+    assert (verdict.status, verdict.grade) == ("ok", 1.0)
+    assert verdict.auxiliary["at_null_level"] == pytest.approx(0.2)
+    assert verdict.interval is not None
+    assert verdict.interval[0] < 0.8
+
+
+def test_a_network_of_one_layer_has_no_arg_max(group: ModelGroup) -> None:
+    verdict = make(claim="arg_max").grade([replace(group, layers=("only",))], AT_LAYERS, lambda c: Similarity(1.0))
+    assert (verdict.status, verdict.reason) == (
+        "skip",
+        "correspondence needs two seeds of a network with layers that are 1 or more apart",
+    )
 
 
 @pytest.mark.parametrize(("pairs", "count"), [("ring", 4), ("all", 6)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,24 @@ def brute_force(group: ModelGroup, table: dict[Comparison, float]) -> float:
 def test_the_grade_is_the_share_of_columns_with_a_strict_maximum_on_the_diagonal(seed: int, group: ModelGroup) -> None:
     table = random_table(group, seed, levels=20)
     assert TEST.grade([group], AT_LAYERS, by_table(table)).grade == brute_force(group, table)
+
+
+def test_a_directed_metric_is_asked_among_senders_and_among_receivers(group: ModelGroup) -> None:
+    """The first layer sends well into every layer; every layer receives best from itself."""
+
+    def from_first(comparison: Comparison) -> Similarity:
+        own = comparison.a == comparison.b
+        return Similarity(1.0 - 0.2 * (comparison.b.layer != "block1") if own else 0.9 if own_first(comparison) else 0)
+
+    def own_first(comparison: Comparison) -> bool:
+        return comparison.b.layer == "block1"
+
+    directed = replace(AT_LAYERS, symmetric=False)
+    verdict = TEST.grade([group], directed, from_first)
+    assert {name: column.grade for name, column in verdict.columns.items()} == {"as sender": 1.0, "as receiver": 0.2}
+    assert verdict.passed is False
+    assert set(TEST.expand([group], directed)) == set(TEST.expand([group], AT_LAYERS))
+    assert TEST.grade([group], AT_LAYERS, from_first).columns == {}
 
 
 def test_every_ordered_pair_of_layers_is_compared_within_each_model(group: ModelGroup) -> None:

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
+from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_most_similar, sanity_test
+from simbench.sanity.stats.place import receiver_column, sender_column
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
@@ -18,24 +19,27 @@ if TYPE_CHECKING:
 class Identity(SanityTest):
     """Within a network, no other layer is as similar to layer j as layer j itself.
 
-    Per receiving layer j the question is S(j, j) > S(i, j) for all i ≠ j; a tie is a failure, so that a constant index
-    passes nothing. Metrics that are defined at the head are asked the same about the heads of all models of a group.
+    Per layer j: S(j, j) > S(i, j) for every other layer i of the network; a tie is a failure, so that a constant index
+    passes nothing. A directed metric is asked this of j as sender, among all senders into j, and of j as receiver,
+    among all receivers from j: S(j, j) > S(j, i). Metrics that are defined at the head are asked the same about the
+    heads of all models of a group.
 
     Source: Balogh & Jelasity (2024), arXiv 2412.11299: task loss matching fails this. A metric that fails it cannot
     tell one layer from another, and its heat maps must not be read as similarity.
     """
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Yield a question per receiving layer."""
-        for senders in _compared_sets(groups, metric):
-            if len(senders) < 2:
+        """Yield a question per layer, and of a directed metric another one."""
+        for compared in _compared_sets(groups, metric):
+            if len(compared) < 2:
                 continue
-            for receiver in senders:
-                column = tuple(Comparison(sender, receiver) for sender in senders)
-                yield Question(str(receiver), (str(receiver.model),), column, partial(_is_best, column))
+            for layer in compared:
+                yield _question(layer, [Comparison(other, layer) for other in compared], sender_column(metric))
+                if not metric.symmetric:
+                    yield _question(layer, [Comparison(layer, other) for other in compared], receiver_column())
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Compute how often self-similarity is best within one standard error, and its mean rank."""
+        """Compute how often self-similarity is best within one standard error (of scores as they are), and its rank."""
         within: list[bool] = []
         ranks: list[float] = []
         for question in self.questions(groups, metric):
@@ -63,14 +67,15 @@ def _compared_sets(groups: Sequence[ModelGroup], metric: Metric) -> Iterator[lis
             yield [RepresentationRef(model, layer) for layer in group.layers]
 
 
-def _split(column: Sequence[Comparison]) -> tuple[Comparison, list[Comparison]]:
-    own = next(comparison for comparison in column if comparison.a == comparison.b)
-    return own, [comparison for comparison in column if comparison.a != comparison.b]
+def _question(layer: RepresentationRef, candidates: Sequence[Comparison], column: str | None) -> Question:
+    return Question(str(layer), (str(layer.model),), tuple(candidates), partial(_is_best, candidates), column)
 
 
-def _is_best(column: Sequence[Comparison], scores: Scores) -> Trial:
-    own, others = _split(column)
-    own_score = scores(own)
-    other_scores = [scores(other) for other in others]
-    violating = tuple(other for other, score in zip(others, other_scores, strict=True) if not own_score.above(score))
-    return decide(not violating, own_score.value - max(other.value for other in other_scores), *violating)
+def _split(candidates: Sequence[Comparison]) -> tuple[Comparison, list[Comparison]]:
+    own = next(comparison for comparison in candidates if comparison.a == comparison.b)
+    return own, [comparison for comparison in candidates if comparison.a != comparison.b]
+
+
+def _is_best(candidates: Sequence[Comparison], scores: Scores) -> Trial:
+    own, others = _split(candidates)
+    return is_most_similar(own, others, scores)

@@ -13,12 +13,18 @@ from simbench.references import ModelGroup, Named
 from simbench.registry import TRANSFORMS
 from simbench.sanity.kind import Question, SanityTest, sanity_test
 from simbench.sanity.selection import ChosenLayers
-from simbench.sanity.stats.scale import ask_if_unchanged, with_unrelated
+from simbench.sanity.stats.place import ask_if_unchanged, neighbours, subject_of
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, ShortComponentChoice
+from simbench.verdicts.verdict import Owed
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
+
+# Neither the order of units nor a copy says anything about a layer, whatever an index declares.
+OWED_BY_ALL = ("permutation", "copy")
+# Orthogonal maps of a special form: who declares these declares those.
+ORTHOGONAL = ("sign_flip", "block_rotation")
 
 
 def _function_preserving(choice: Component) -> Component:
@@ -46,19 +52,21 @@ def _named(choice: Component) -> Named:
 class Invariance(SanityTest):
     """A transform of a representation that the rest of the network can undo changes no similarity.
 
-    Two questions per model, layer and transform T: is S(a, T a) as large as S(a, a), and is S(T a, b) the same as
-    S(a, b), b being the same layer of the next seed? "The same" is |ΔS| ≤ `tolerance` · scale, with
-    scale = S(a, a) − median S over unrelated pairs (the layer against row-shuffled copies of itself), so that a nearly
-    constant index gains nothing. One column per transform.
+    Per model, layer a and transform T: S(T a, a) is higher than S(c, a) for every other layer c, and S(T a, b) keeps
+    the place of S(a, b), b being the same layer of the next model. The place of a score is the share of the real scores
+    S(c, b) below it, c being every other layer of b's model and every layer of a's; it may move by `tolerance`. A
+    column per transform; of a directed metric, a second one asks the same of T a as receiver.
 
-    For any invertible T, "apply T after the layer, T⁻¹ before the rest" has the same output distribution
-    (Nielsen et al. 2025, arXiv 2506.03784), so an index that changes measures a choice of coordinates:
-    its values may differ between networks that no output can tell apart.
+    Permutations of units are owed by every index; other transforms by those that declare the invariance, and shown for
+    the rest. For any invertible T, "apply T after the layer, T⁻¹ before the rest" has the same output distribution
+    (Nielsen et al. 2025, arXiv 2506.03784), so an index that changes under T sees a choice of coordinates: right for
+    one that is to see geometry (Kornblith et al. 2019, Theorem 1), and a broken promise of one that declares otherwise.
     """
 
     transforms: list[Annotated[ShortComponentChoice, AfterValidator(_function_preserving)]] = Field(min_length=1)
     """By name, or with parameters: `{name: invertible_linear, condition: 100}`."""
-    tolerance: float = Field(default=0.05, gt=0, lt=1)
+    tolerance: float = Field(default=0.1, ge=0, lt=1)
+    """How far a score may move among the real scores, as a share of them."""
     layers: ChosenLayers = None
     """Layers to test: a number of them, evenly spread, or their names; all by default."""
 
@@ -70,10 +78,21 @@ class Invariance(SanityTest):
         return transforms
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Yield two questions per model, layer and transform."""
-        for a, b, unrelated in with_unrelated(groups, self.layers, metric.level):
+        """Yield two questions per model, layer and transform, twice as many of a directed metric."""
+        for compared in neighbours(groups, self.layers, metric):
+            a = compared.a
             for choice in self.transforms:
                 column = str(_named(choice))
                 seed = seed_for(test=self.id, transform=column, model=str(a.model), layer=a.layer)
                 changed = a.under(Named.of(choice.name, **choice.parameters, seed=seed))
-                yield from ask_if_unchanged(a, b, changed, unrelated, self.tolerance, column)
+                yield from ask_if_unchanged(changed, compared, self.tolerance, metric, column)
+
+    def owed(self, metric: Metric, column: str | None) -> Owed:
+        """Say that permutations are required, and other transforms promised where they are declared."""
+        if column is None or not self.is_owed_for(metric):
+            return super().owed(metric, column)
+        transform = subject_of(column).partition("(")[0]
+        if transform in OWED_BY_ALL:
+            return "required"
+        declared = "orthogonal" if transform in ORTHOGONAL else transform
+        return "promised" if metric.is_invariant_to(declared) else "not promised"

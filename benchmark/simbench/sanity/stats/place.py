@@ -20,7 +20,7 @@ from simbench.verdicts.verdict import Trial
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-AS_RECEIVER = "as receiver"
+AS_SENDER, AS_RECEIVER = "as sender", "as receiver"
 # Shares of whole numbers of rivals, subtracted from each other.
 ROUNDING = 1e-12
 
@@ -43,12 +43,17 @@ def neighbours(groups: Sequence[ModelGroup], chosen: ChosenLayers, metric: Metri
     The next model is the one that the model sends to in `correspondence`, so that the rivals of b cost nothing more.
     """
     for group in groups:
-        following = next_models(group.models)
         for layer in layers_of(group, chosen, metric.level):
-            for model in group.models:
-                a = RepresentationRef(model, layer)
-                b = RepresentationRef(following[model], layer) if model in following else None
-                yield Neighbours(a, b, rivals(group, a, metric), () if b is None else rivals(group, b, metric))
+            yield from neighbours_at(group, layer, metric)
+
+
+def neighbours_at(group: ModelGroup, layer: str, metric: Metric) -> Iterator[Neighbours]:
+    """Yield one layer of each model of a group, beside that layer of the next model."""
+    following = next_models(group.models)
+    for model in group.models:
+        a = RepresentationRef(model, layer)
+        b = RepresentationRef(following[model], layer) if model in following else None
+        yield Neighbours(a, b, rivals(group, a, metric), () if b is None else rivals(group, b, metric))
 
 
 def next_models(models: Sequence[ModelRef]) -> dict[ModelRef, ModelRef]:
@@ -81,7 +86,11 @@ def place(score: Similarity, among: Sequence[Similarity]) -> float:
 
 
 def ask_if_recognised(
-    copy: RepresentationRef, a: RepresentationRef, rivals_of_a: Sequence[Comparison], metric: Metric, column: str
+    copy: RepresentationRef,
+    a: RepresentationRef,
+    rivals_of_a: Sequence[Comparison],
+    metric: Metric,
+    column: str | None,
 ) -> Iterator[Question]:
     """Ask whether a copy of `a` is more similar to `a` than every other layer is: as sender, and as receiver."""
     if not rivals_of_a:
@@ -92,7 +101,7 @@ def ask_if_recognised(
 
 
 def ask_if_unchanged(
-    changed: RepresentationRef, of: Neighbours, tolerance: float, metric: Metric, column: str
+    changed: RepresentationRef, of: Neighbours, tolerance: float, metric: Metric, column: str | None
 ) -> Iterator[Question]:
     """Ask whether `changed` stands for `a`: S(a′, b) keeps the place of S(a, b), and nothing else is nearer to a.
 
@@ -117,12 +126,31 @@ def null_level_of(receiver: RepresentationRef, metric: Metric) -> tuple[Comparis
 
 
 def both_ways(
-    changed: RepresentationRef, other: RepresentationRef, metric: Metric, column: str
-) -> Iterator[tuple[Comparison, str]]:
+    changed: RepresentationRef, other: RepresentationRef, metric: Metric, column: str | None
+) -> Iterator[tuple[Comparison, str | None]]:
     """Yield S(changed, other) and, for a directed metric, S(other, changed), each with its column."""
-    yield Comparison(changed, other), column
+    yield Comparison(changed, other), sender_column(metric, column)
     if not metric.symmetric:
-        yield Comparison(other, changed), f"{column} {AS_RECEIVER}"
+        yield Comparison(other, changed), receiver_column(column)
+
+
+def sender_column(metric: Metric, column: str | None = None) -> str | None:
+    """Name the column in which a metric is asked of what sends; a symmetric one needs no other than the test's."""
+    return column if column is not None or metric.symmetric else AS_SENDER
+
+
+def receiver_column(column: str | None = None) -> str:
+    """Name the column in which a directed metric is asked the same of what receives."""
+    return AS_RECEIVER if column is None else f"{column} {AS_RECEIVER}"
+
+
+def subject_of(column: str | None) -> str:
+    """Return what a column is about, whichever way it is asked.
+
+    >>> subject_of("orthogonal as receiver")
+    'orthogonal'
+    """
+    return (column or "").removesuffix(AS_RECEIVER).rstrip()
 
 
 def decide_if_first(compared: Comparison, others: Sequence[Comparison], scores: Scores) -> Trial:
@@ -140,11 +168,21 @@ def decide_if_place_kept(
     tolerance: float,
     scores: Scores,
 ) -> Trial:
-    """Answer whether |Δu| ≤ `tolerance`; no answer where both scores lie at the level of shuffled rows."""
+    """Answer whether |Δu| ≤ `tolerance`; no answer where both scores lie at the level of shuffled rows.
+
+    A score that is equal to all of its rivals has no place to keep: a constant index keeps nothing.
+    """
     require_signal((before, after), null, scores)
-    rest = [scores(other) for other in among]
-    moved = abs(place(scores(after), rest) - place(scores(before), rest))
+    old, new, rest = scores(before), scores(after), [scores(other) for other in among]
+    if all(is_tie(old, other) for other in rest):
+        return decide(False, tolerance - 1.0, after)
+    moved = abs(place(new, rest) - place(old, rest))
     return decide(moved <= tolerance + ROUNDING, tolerance - moved, after)
+
+
+def is_tie(score: Similarity, other: Similarity) -> bool:
+    """Tell whether neither of two scores is more similar."""
+    return not score.above(other) and not other.above(score)
 
 
 def require_signal(decisive: Sequence[Comparison], null: Sequence[Comparison], scores: Scores) -> None:
