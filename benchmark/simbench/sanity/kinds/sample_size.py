@@ -113,7 +113,7 @@ class SampleSize(SanityTest):
                     line=f"draw {draw}",
                 )
 
-    def _pair(self, ratio: float, draw: int, share: float, metric: Metric) -> list[tuple[Comparison, str]]:
+    def _pair(self, ratio: float, draw: int, share: float, metric: Metric) -> list[tuple[Comparison, str | None]]:
         """Compare two populations that have a share of their units in common, both ways where that matters."""
         other, first = self._population(ratio, draw, share), self._population(ratio, draw, None)
         return list(both_ways(other, first, metric, ACROSS_SIZES))
