@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simbench.errors import NotApplicable
+from simbench.errors import NotApplicable, SimbenchError
 from simbench.metrics.metric import Metric, Pairs, Score, of_representation
 from simbench.metrics.scoring import score_pairs
 from simbench.registry import METRICS
@@ -194,6 +194,7 @@ def raises(error: BaseException) -> Callable[[], Any]:
     ("outcome", "status", "reason"),
     [
         (raises(ValueError("too\nbad")), "error", "ValueError: too"),
+        (raises(SimbenchError("the network has no logits")), "error", "the network has no logits"),
         (raises(NotApplicable("not here")), "skip", "not here"),
         (lambda: float("nan"), "error", "simple returned nan"),
         (lambda: torch.tensor(float("inf")), "error", "simple returned inf"),

@@ -284,6 +284,8 @@ def test_without_inputs_their_shape_must_be_known() -> None:
 def test_a_network_that_puts_out_no_logits_is_told() -> None:
     with pytest.raises(SimbenchError, match="does not put out logits"):
         Model(nn.Conv1d(1, 2, 3)).logits(torch.zeros(3, 1, 8))
+    with pytest.raises(SimbenchError, match=r"GRU does not put out logits .inputs, labels., but a tuple: wrap it"):
+        Model(nn.GRU(4, 2)).logits(torch.zeros(3, 5, 4))
 
 
 def test_a_wrapped_network_is_frozen(models: dict[str, Model]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from simbench.errors import NotApplicable, described, is_failure, storable
+from simbench.errors import NotApplicable, SimbenchError, described, is_failure, storable
 from simbench.lazy import lazy_import
 from simbench.metrics.isolation import ChangedInputError, Inputs, inputs_of
 from simbench.metrics.metric import Metric, Pairs, Score
@@ -297,4 +297,6 @@ def _failure(error: BaseException) -> Score:
         return Score.skip(storable(error))
     if isinstance(error, ChangedInputError):
         return Score.error(str(error))
+    if isinstance(error, SimbenchError):  # its message says all
+        return Score.error(described(error).removeprefix(f"{type(error).__name__}: "))
     return Score.error(described(error))

@@ -287,7 +287,11 @@ class Model:
     def _run(self, inputs: Tensor) -> Tensor:
         logits = self.network(self._reader.read(inputs))
         if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise SimbenchError(f"{type(self.network).__name__} does not put out logits (inputs, labels)")
+            form = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            raise SimbenchError(
+                f"{type(self.network).__name__} does not put out logits (inputs, labels), but {form}: "
+                "wrap it in a module that returns them"
+            )
         return logits
 
     def _run_with(self, layer: str, activations: Tensor, inputs: Tensor) -> Tensor:
