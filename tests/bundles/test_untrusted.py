@@ -234,3 +234,16 @@ def test_reading_and_regrading_unpickle_nothing(files: Files, tmp_path: Path) ->
         "assert verify(Path(sys.argv[1])).reached == 'regraded'\n"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+@pytest.mark.parametrize("content", [b"\n" * 2**21, b"[" + b"[]," * 2**20 + b"[]]"], ids=["lines", "brackets"])
+def test_text_that_is_packed_more_tightly_than_scores_are_is_refused(content: bytes, tmp_path: Path) -> None:
+    """Reading a hundred MB of brackets, a hundred kB in the bundle, took 2 GB."""
+    path = write_files(tmp_path / "bundle.zip", {"scores/a.jsonl": content})
+    with pytest.raises(BadBundleError, match=r"scores/a.jsonl: unpacks to more than 200 times its size"):
+        read_files(path)
+
+
+def test_weights_may_be_zeros(tmp_path: Path) -> None:
+    files = {"models/a/weights.safetensors": b"\0" * 2**21}
+    assert read_files(write_files(tmp_path / "bundle.zip", files)) == files

@@ -29,6 +29,9 @@ MANIFEST, SUITE, METRICS, PROVENANCE = "manifest.json", "suite.yaml", "metrics.j
 LARGEST_FILE = 256 * 2**20
 LARGEST_BUNDLE = 512 * 2**20
 MOST_FILES = 2000
+# Text that is packed more tightly is made to be: JSON of brackets takes twenty times its bytes to read. Scores are
+# packed to a tenth. Smaller files do no harm.
+TIGHTEST, HARMLESS = 200, 2**20
 # Plain names, at most four deep: no `..`, no hidden file, no drive, no backslash, nothing that a shell reads.
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.@-]*(/[A-Za-z0-9_-][A-Za-z0-9_.@-]*){0,3}")
 # The earliest time that a zip can hold: when a bundle was packed is not part of it.
@@ -113,6 +116,9 @@ def _from_zip(path: Path) -> dict[str, bytes]:
                 name = _checked_name(entry.filename)
                 _check_entry(entry, name, contents)
                 total += _checked_size(name, entry.file_size, total, len(contents))
+                text = not name.endswith(".safetensors")
+                if text and entry.file_size > max(HARMLESS, TIGHTEST * entry.compress_size):
+                    raise BadBundleError(f"{name}: unpacks to more than {TIGHTEST} times its size, as no scores do")
                 with archive.open(entry) as file:
                     # One byte more than declared would be noticed; what is declared was limited above.
                     contents[name] = file.read(entry.file_size + 1)
