@@ -137,19 +137,19 @@ def average_precision(positive: NDArray[Any], negative: NDArray[Any]) -> NDArray
         `(...)`, in (0, 1]; p / (p + q) where all scores are equal.
     """
     order = order_of(np.concatenate([positive, negative], axis=-1))
-    count, ends = positive.shape[-1], int(order.max()) + 1
-    precision = np.empty(positive.shape)
-    for place in np.ndindex(positive.shape[:-1]):
-        own = order[place][:count]
-        above, both = (_at_least(values, ends)[own] for values in (own, order[place]))
-        precision[place] = above / both
+    own = order[..., : positive.shape[-1]]
+    ends = int(order.max()) + 1
+    precision = _at_least(own, own, ends) / _at_least(order, own, ends)
     first = precision[..., :1]
     # Summed as differences, so that equal precisions have exactly their mean: chance is to be exactly chance.
     mean: NDArray[np.float64] = first[..., 0] + (precision - first).mean(axis=-1)
     return mean
 
 
-def _at_least(order: NDArray[np.int64], ends: int) -> NDArray[np.int64]:
-    """Count, for every place in the order, the values there or above it."""
-    counts: NDArray[np.int64] = np.cumsum(np.bincount(order, minlength=ends)[::-1])[::-1]
-    return counts
+def _at_least(order: NDArray[np.int64], asked: NDArray[np.int64], ends: int) -> NDArray[np.int64]:
+    """Count, for each of the places in an order that are asked for, the values there or above; over the last axis."""
+    rows = order.size // order.shape[-1]
+    floors = ends * np.arange(rows)[:, None]
+    counts = np.bincount((order.reshape(rows, -1) + floors).ravel(), minlength=rows * ends).reshape(rows, ends)
+    at_least = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1].ravel()
+    return at_least[asked.reshape(rows, -1) + floors].reshape(asked.shape)
