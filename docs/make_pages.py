@@ -214,6 +214,11 @@ PARTS: Mapping[str, tuple[str, str]] = {
         "`tests[]`",
         "What every test declares; each kind adds keys of its own ([test kinds](test-kinds.md)).",
     ),
+    "SampledPairs": (
+        "`pairs` of a test",
+        "Kinds that compare pairs of models take `pairs: {sample: 1000}` in place of `all`, of which there are 499,500 "
+        "for 1,000 models. A p-value from permuting models takes all pairs: a sample has none, and a remark says so.",
+    ),
 }
 
 

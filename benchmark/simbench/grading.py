@@ -64,14 +64,21 @@ def _row(plan: Plan, planned: PlannedMetric, records: Mapping[str, Mapping[str, 
 
 
 def _remarks(plan: Plan, metric: Metric, records: Mapping[str, ScoreRecord]) -> dict[str, tuple[Remark, ...]]:
-    """Count the remarks on a metric's scores, by the id of the test that asked for them."""
+    """Count the remarks on a metric's scores, and what tests remark on all of them, by the id of the test."""
     remarks = {key: record.warnings for key, record in records.items() if record.warnings}
     by_test: dict[str, tuple[Remark, ...]] = {}
-    for test in plan.tests if remarks else ():
-        asked: dict[str, str] = {}
+    for test in plan.tests:
+        of_all = test.remark(plan.groups_of(test))
+        if not remarks and not of_all:
+            continue
+        asked: dict[str, Comparison] = {}
         for comparison in plan.comparisons(test, metric):
-            asked.setdefault(plan.score_key(metric, comparison), str(comparison))
-        carried = [(where, remarks[key]) for key, where in asked.items() if key in remarks]
+            asked.setdefault(plan.score_key(metric, comparison), comparison)
+        carried = [
+            (str(comparison), (*remarks.get(key, ()), *([of_all] if of_all else ())))
+            for key, comparison in asked.items()
+            if of_all or key in remarks
+        ]
         if carried:
             by_test[test.id] = count_remarks(carried, len(asked))
     return by_test

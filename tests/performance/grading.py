@@ -5,8 +5,8 @@
 No network is trained and nothing is scored: records are made up, of models that are points in a space. Each kind is
 planned and graded in a process of its own, in one thread; CPU seconds, and the memory that the process had at most.
 `--against` is the `benchmark` folder of another checkout, which is timed in the same run, on the same records; × is how
-many times as long it takes, and grades are compared to the last bit. What takes longer than `--limit` seconds or more
-than `--memory` GiB is given up, and said so.
+many times as long it takes, and the difference the largest one in any figure of the verdict. What takes longer than
+`--limit` seconds or more than `--memory` GiB is given up, and said so.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 OURS = Path(__file__).parents[2] / "benchmark"
 # Per kind: the metric, the number of groups that the models are in, and the settings of the test.
@@ -75,7 +76,7 @@ def made_up_records(plan: Any) -> dict[str, dict[str, Any]]:
         for key, pair in planned.scores.items():
             apart = math.dist(places[pair.a.model], places[pair.b.model])
             apart += 0.3 * abs(layers.get(pair.a.layer, 0) - layers.get(pair.b.layer, 0))
-            apart += 0.0 if pair.a == pair.b else 0.3 * random.random()
+            apart += 0.0 if pair.a == pair.b else 0.3 * crc32(f"{pair.a} {pair.b}".encode()) / 2**32
             made[key] = ScoreRecord.model_construct(
                 key=key, metric=metric.identity, parameters={}, a="", b="", a_key="", b_key="", status="ok",
                 value=math.exp(-apart) if metric.higher_is_more_similar else apart, reason=None, standard_error=None,
@@ -108,7 +109,7 @@ def measure(kind: str, models: int) -> dict[str, Any]:
         "plan": times[1] - times[0],
         "grade": times[3] - times[2],
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "verdict": [verdict.status, verdict.grade, verdict.interval, dict(verdict.auxiliary), dict(verdict.without)],
+        "figures": {"grade": verdict.grade, **verdict.auxiliary, **verdict.without},
     }
 
 
@@ -136,15 +137,10 @@ def measured_by(code: Path, kind: str, given: argparse.Namespace) -> dict[str, A
     return measurement
 
 
-def largest_difference(ours: Any, other: Any) -> float:
-    """Return the largest difference between two verdicts; infinity where they differ in more than numbers."""
-    if isinstance(ours, Mapping) and isinstance(other, Mapping) and ours.keys() == other.keys():
-        return max((largest_difference(ours[name], other[name]) for name in ours), default=0.0)
-    if isinstance(ours, list) and isinstance(other, list) and len(ours) == len(other):
-        return max((largest_difference(*pair) for pair in zip(ours, other, strict=True)), default=0.0)
-    if isinstance(ours, float) and isinstance(other, float):
-        return 0.0 if ours == other or (math.isnan(ours) and math.isnan(other)) else abs(ours - other)
-    return 0.0 if ours == other else math.inf
+def largest_difference(ours: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Return the largest difference between two verdicts: in grade, auxiliary figures, or grade without a model."""
+    differences = [abs(ours[name] - other[name]) for name in ours.keys() & other.keys() if ours[name] != other[name]]
+    return max((one for one in differences if not math.isnan(one)), default=0.0)
 
 
 def row(kind: str, given: argparse.Namespace) -> list[str]:
@@ -159,7 +155,7 @@ def row(kind: str, given: argparse.Namespace) -> list[str]:
     if isinstance(other, str):
         return [*cells, "", other, "", "", ""]
     ratio = f"{other['grade'] / ours['grade']:.1f}"
-    return [*cells, *_times(other), ratio, f"{largest_difference(ours['verdict'], other['verdict']):.0e}"]
+    return [*cells, *_times(other), ratio, f"{largest_difference(ours['figures'], other['figures']):.0e}"]
 
 
 def _times(measurement: Mapping[str, Any]) -> list[str]:

@@ -267,6 +267,10 @@ class SanityTest(DeclaredTest):
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
         return replace(verdict, auxiliary={**verdict.auxiliary, **auxiliary})
 
+    def remark(self, groups: Sequence[ModelGroup]) -> str:
+        """Say what to know of the test's figures, whatever the metric; nothing by default."""
+        return ""
+
     def nothing_to_ask(self, metric: Metric) -> str:
         """Explain why this kind asks nothing of a metric."""
         if metric.level == "head":

@@ -14,6 +14,7 @@ from simbench.bounds import (
     MOST_INPUTS,
     MOST_METRICS,
     MOST_PLUGINS,
+    MOST_REPETITIONS,
     MOST_TESTS,
     Epochs,
     LayerNames,
@@ -168,6 +169,17 @@ class ModelSpec(Strict):
         if (self.train is None) == (self.load is None):
             raise ValueError("give either `train` or `load`")
         return self
+
+
+class SampledPairs(Strict):
+    """Some of all pairs of models, where all are too many: every model is in about equally many of them.
+
+    Which ones follows from the number of models alone, so that they are the same for every metric and every test, and a
+    larger sample has those of a smaller one.
+    """
+
+    sample: int = Field(ge=1, le=MOST_REPETITIONS)
+    """Number of pairs of different models, whatever their order."""
 
 
 class DeclaredTest(Strict):

@@ -51,12 +51,15 @@ def _described(
     unknown_and_missing: list[SuiteProblem] = []
     fields: dict[Location, tuple[str, ...]] = {}
     wrong: dict[Location, list[str]] = {}
+    # A mapping with a mistake inside is no literal, either: the mistake says all.
+    places: set[Location] = set()
     for problem in error.errors(include_url=False):
         missing = problem["type"] == "missing"
         inner = _without_branches(problem["loc"], document.at(location), last_is_absent=missing)
         here = (*location, *inner)
         if here in document.incomplete or (missing and here[:2] in document.incomplete):
             continue
+        places.add(here)
         parent = f" in {path_of(here[:-1])}" if here[:-1] else ""
         if problem["type"] == "extra_forbidden":
             if inner[:-1] not in fields:
@@ -73,6 +76,7 @@ def _described(
             document.position(here), f"{path_of(here) or 'the suite'}: {', or '.join(dict.fromkeys(messages))}"
         )
         for here, messages in wrong.items()
+        if not any(len(place) > len(here) and place[: len(here)] == here for place in places)
     ]
 
 

@@ -50,11 +50,11 @@ def slowly(trials: Sequence[Trial], statistic: Statistic) -> dict[str, float]:
 def plain_association(trials: Sequence[Trial]) -> float:
     """Look at every curve by itself, from the values."""
     lines = dict.fromkeys((trial.column, trial.line) for trial in trials)
-    found = []
+    correlations = []
     for line in lines:
         own = [trial for trial in trials if (trial.column, trial.line) == line]
-        found.append(spearman([-trial.margin for trial in own], [float(trial.at or 0) for trial in own]))
-    return float(np.mean(found))
+        correlations.append(spearman([-trial.margin for trial in own], [float(trial.at or 0) for trial in own]))
+    return float(np.mean(correlations))
 
 
 @pytest.mark.parametrize("seed", range(3))

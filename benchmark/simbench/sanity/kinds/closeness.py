@@ -11,7 +11,7 @@ from pydantic import Field
 
 from simbench.references import ModelGroup, Named
 from simbench.sanity.kind import Question, sanity_test
-from simbench.sanity.selection import pairs_at
+from simbench.sanity.selection import Pairs, pairs_at, without_p_value
 from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.statistic import (
     CorrelationTest,
@@ -52,12 +52,19 @@ class Closeness(CorrelationTest):
     # A convention: half-way between chance, 0.5, and perfect (ρ ≥ 0.5).
     pass_if: str = Field(default=">= 0.75", pattern=PASS_IF.pattern)
 
+    pairs: Pairs = "all"
+    """Pairs of models to compare: `all`, or `{sample: k}` for k of them per width; then there is no p-value."""
+
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield an observation per pair of models of one width."""
         for group in groups:
             if group.embedding_layer is not None:
-                for compared in pairs_at(group, group.embedding_layer, ordered=not metric.symmetric):
+                for compared in pairs_at(group, group.embedding_layer, self.pairs, ordered=not metric.symmetric):
                     yield observation(compared, DISTANCE, line=group.name)
+
+    def remark(self, groups: Sequence[ModelGroup]) -> str:
+        """Say that a sample of pairs has no p-value."""
+        return next(filter(None, (without_p_value(self.pairs, len(group.models)) for group in groups)), "")
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Say which models are missing, whatever the metric."""

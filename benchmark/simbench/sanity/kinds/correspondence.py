@@ -53,6 +53,7 @@ class Correspondence(SanityTest):
     distance: Depth = 3
     """How many layers apart is distant; not used by `arg_max`."""
     pairs: Pairing = "ring"
+    """Pairs of models to compare: each with the next (`ring`), `all`, or `{sample: k}` for k of them per group."""
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield a question per pair of models and layer, for `distant` one per distant layer, in each direction."""

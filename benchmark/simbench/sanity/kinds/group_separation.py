@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, observe, sanity_test
-from simbench.sanity.selection import pairs_of, single_layer
+from simbench.sanity.selection import Pairs, single_layer, within_and_across, without_p_value
 from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.rank_statistics import average_precision
 from simbench.sanity.stats.statistic import PERMUTATIONS, StatisticTest, similarities, under_permutations
@@ -53,6 +52,10 @@ class GroupSeparation(StatisticTest):
     layer: str | None = None
     """The layer to compare; the last by default, and at the head the one that the head reads."""
 
+    pairs: Pairs = "all"
+    """Pairs of models to compare: `all`, or `{sample: k}` for k of them, each group's own and those across in
+    proportion; then there is no p-value."""
+
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield an observation per group and pair, at 1 within the group and at 0 across."""
         layers = {group.name: single_layer(group, self.layer, metric.level) for group in groups}
@@ -61,14 +64,17 @@ class GroupSeparation(StatisticTest):
             for group in groups
             if (layer := layers[group.name]) is not None
         }
-        for name, own in members.items():
-            others = [other for another, refs in members.items() if another != name for other in refs]
-            if len(own) < 2 or not others:
+        for name, sides in zip(members, within_and_across(list(members.values()), self.pairs), strict=True):
+            if len(members[name]) < 2 or len(members) < 2:
                 continue
-            for line, pairs in ((WITHIN, pairs_of(own, ordered=False)), (ACROSS, product(own, others))):
+            for line, pairs in zip((WITHIN, ACROSS), sides, strict=True):
                 for a, b in pairs:
                     pair, at = Comparison(a, b), float(line == WITHIN)
                     yield Question.about(pair, (pair,), partial(observe, pair), name, at, line)
+
+    def remark(self, groups: Sequence[ModelGroup]) -> str:
+        """Say that a sample of pairs has no p-value."""
+        return without_p_value(self.pairs, sum(len(group.models) for group in groups))
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Say whether models or layers are missing."""

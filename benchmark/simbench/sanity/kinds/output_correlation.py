@@ -9,7 +9,7 @@ from pydantic import Field
 
 from simbench.references import ModelGroup, Named
 from simbench.sanity.kind import Question, sanity_test
-from simbench.sanity.selection import ChosenLayers, layers_or_last, pairs_at
+from simbench.sanity.selection import ChosenLayers, Pairs, layers_or_last, pairs_at, without_p_value
 from simbench.sanity.stats.statistic import CorrelationTest, constant_curve, mantel_p_value, observation
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
@@ -42,6 +42,8 @@ class OutputCorrelation(CorrelationTest):
         default=["accuracy_difference", "jensen_shannon", "disagreement"], min_length=1, validate_default=True
     )
     """Reference variables: functional metrics, larger for outputs that differ more."""
+    pairs: Pairs = "all"
+    """Pairs of models to compare: `all`, or `{sample: k}` for k of them per group; then there is no p-value."""
     layers: ChosenLayers = None
     """Layers to compare: a number of them, evenly spread, or their names; the last by default."""
 
@@ -54,10 +56,14 @@ class OutputCorrelation(CorrelationTest):
                     # The outputs do not depend on the layer: one layer stands for all, with one score.
                     read_at = group.embedding_layer or group.layers[-1]
                     pairs, outputs_of = (
-                        pairs_at(group, place, ordered=not metric.symmetric) for place in (layer, read_at)
+                        pairs_at(group, place, self.pairs, ordered=not metric.symmetric) for place in (layer, read_at)
                     )
                     for compared, outputs in zip(pairs, outputs_of, strict=True):
                         yield observation(compared, variable, line=f"{group.name} {layer}", of=outputs, column=name)
+
+    def remark(self, groups: Sequence[ModelGroup]) -> str:
+        """Say that a sample of pairs has no p-value."""
+        return next(filter(None, (without_p_value(self.pairs, len(group.models)) for group in groups)), "")
 
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Name the reference variable that does not vary."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup
 from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.kinds.component_deletion import PROBE
-from simbench.sanity.selection import ChosenLayers, representations_of
+from simbench.sanity.selection import ChosenLayers, Pairs, pairs_of, representations_of
 from simbench.sanity.stats.statistic import CorrelationTest, constant_curve, observation
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
@@ -41,12 +41,23 @@ class ProbeCorrelation(CorrelationTest):
     layers: ChosenLayers = None
     """Layers to compare: a number of them, evenly spread, or their names; all by default."""
 
+    pairs: Pairs = "all"
+    """Pairs of models to compare: `all`, or `{sample: k}` for k of them per group; layers of one model always are."""
+
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield an observation per reference and other representation, one curve per reference."""
         for group in groups:
             representations = representations_of([group], self.layers, metric.level)
+            compared = {
+                *pairs_of(group.models, self.pairs, ordered=True),
+                *zip(group.models, group.models, strict=True),
+            }
+            senders = {
+                model: [other for other in representations if (other.model, model) in compared]
+                for model in group.models
+            }
             for reference in representations:
-                for other in representations:
+                for other in senders[reference.model]:
                     if other == reference:
                         continue
                     yield observation(Comparison(other, reference), PROBE, line=str(reference))

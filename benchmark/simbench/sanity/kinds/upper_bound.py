@@ -15,7 +15,7 @@ from simbench.registry import METRICS
 from simbench.sanity.generated_models import PerturbedClasses
 from simbench.sanity.kind import Question, SanityTest, Scores, decide, sanity_test
 from simbench.sanity.kinds.graded_perturbation import NoiseLevel, perturbed_pair
-from simbench.sanity.selection import pairs_at
+from simbench.sanity.selection import Pairs, pairs_at
 from simbench.sanity.stats.pairing import shuffled
 from simbench.sanity.stats.scale import ROUNDING, scale_of
 from simbench.suite.schema import PASS_IF, Component, ComponentChoice, Strict
@@ -73,6 +73,8 @@ class UpperBound(SanityTest):
     levels: list[NoiseLevel] = Field(default=[1, 61, 121, 181, 241], min_length=1)
     inputs_per_class: int = Field(default=100, ge=3, le=MOST_INPUTS)
     seeds: Seeds = Field(default=[0, 1, 2])
+    pairs: Pairs = "all"
+    """Pairs of trained models to compare: `all`, or `{sample: k}` for k of them per group."""
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield a question per pair."""
@@ -82,7 +84,7 @@ class UpperBound(SanityTest):
         by = _bounding(bound, metric)
         for group in groups:
             if group.embedding_layer is not None:
-                for pair in pairs_at(group, group.embedding_layer, ordered=not metric.symmetric):
+                for pair in pairs_at(group, group.embedding_layer, self.pairs, ordered=not metric.symmetric):
                     yield _question(pair, bound, by, "trained")
         for classes in self.classes:
             for seed in self.seeds:

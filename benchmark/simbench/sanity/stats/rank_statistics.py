@@ -152,4 +152,5 @@ def _at_least(order: NDArray[np.int64], asked: NDArray[np.int64], ends: int) -> 
     floors = ends * np.arange(rows)[:, None]
     counts = np.bincount((order.reshape(rows, -1) + floors).ravel(), minlength=rows * ends).reshape(rows, ends)
     at_least = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1].ravel()
-    return at_least[asked.reshape(rows, -1) + floors].reshape(asked.shape)
+    wanted: NDArray[np.int64] = at_least[asked.reshape(rows, -1) + floors].reshape(asked.shape)
+    return wanted
