@@ -57,13 +57,25 @@ def test_the_square_of_a_distance_breaks_the_triangle_and_nothing_else(group: Mo
 
 def test_violations_say_by_how_much_an_axiom_was_missed(group: ModelGroup) -> None:
     def noisy(comparison: Comparison, variable: object = None) -> Similarity:
-        return Similarity({"row_shuffle": 0.0, "copy": 0.9}.get(change(comparison), 1.0))
+        return Similarity(-distance(comparison) - 9.0 * (change(comparison) == "copy"))
 
-    margins = [one.margin for one in make("axioms").grade([group], AT_LAYERS, noisy).columns["determinism"].violations]
-    assert margins == pytest.approx([1e-4 - 0.1] * len(margins))
+    test = make("axioms", layers=["block3"])
+    margins = {one.margin for one in test.grade([group], AT_LAYERS, noisy).columns["determinism"].violations}
+    # of the 8 other layers of both models, 6 are further from block3 than its counterpart, at 1, and 2 are as far
+    assert min(margins) == pytest.approx(-(6 + 2 / 2) / 8)
     squared = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-(distance(c) ** 2)))
-    # from block1 to block5 by block3; the scale is 50²
-    assert squared.columns["triangle"].violations[0].margin == pytest.approx(2**2 + 2**2 - 4**2 + 1e-4 * 50**2)
+    # from block1 to block5 by block3, up to rounding
+    assert squared.columns["triangle"].violations[0].margin == pytest.approx(2**2 + 2**2 - 4**2, rel=1e-6)
+
+
+def test_what_is_declared_is_promised_and_determinism_is_required(group: ModelGroup) -> None:
+    verdict = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-distance(c)))
+    assert {name: column.owed for name, column in verdict.columns.items()} == {
+        "determinism": "required",
+        "symmetry": "promised",
+        "range": "promised",
+        "triangle": "promised",
+    }
 
 
 def test_a_constant_has_no_axiom(group: ModelGroup) -> None:
@@ -78,7 +90,7 @@ def test_triangles_are_asked_within_every_model_and_across_three(group: ModelGro
     assert (sum(within), len(within)) == (3 * 4, 3 * 4 + 3 * 3)
 
 
-@pytest.mark.parametrize(("beyond", "grade"), [(0.0, 1.0), (5e-7, 1.0), (2e-6, 0.0)])
+@pytest.mark.parametrize(("beyond", "grade"), [(0.0, 1.0), (5e-13, 1.0), (2e-12, 0.0)])
 def test_a_value_may_be_beyond_its_range_by_rounding(beyond: float, grade: float, group: ModelGroup) -> None:
     unit = replace(AT_LAYERS, value_range=(0.0, 1.0))
     for between in (-beyond, 1.0 + beyond):
@@ -98,10 +110,11 @@ def test_symmetry_and_the_triangle_are_asked_where_they_are_declared(group: Mode
 
 def test_a_second_score_that_differs_and_a_direction_that_differs_are_found(group: ModelGroup) -> None:
     def noisy(comparison: Comparison, variable: object = None) -> Similarity:
-        return Similarity(distance(comparison) + (0.1 if change(comparison) == "copy" else 0.0) - 50.0)
+        return Similarity(distance(comparison) + (5.0 if change(comparison) == "copy" else 0.0) - 50.0)
 
     def turned(comparison: Comparison, variable: object = None) -> Similarity:
-        return Similarity(-distance(comparison) - 0.1 * (comparison.a.model.seed > comparison.b.model.seed))
+        received = comparison.b.transform is not None and comparison.b.transform.name == "copy"
+        return Similarity(-distance(comparison) - 5.0 * received)
 
     wide = replace(AT_LAYERS, value_range=(-100.0, 100.0))
     assert columns(make("axioms").grade([group], wide, lambda c: Similarity(-noisy(c).value)))["determinism"] == 0.0
@@ -115,17 +128,28 @@ def test_a_value_outside_the_range_is_found_for_a_distance_too(group: ModelGroup
     assert columns(below)["range"] == 0.0
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("invariant", [True, False])
-def test_rotated_copies_are_to_be_recognised_where_that_is_declared(invariant: bool, group: ModelGroup) -> None:
-    metric = replace(AT_LAYERS, invariant_to=frozenset({"orthogonal"} if invariant else {"permutation"}))
+def test_rotated_copies_are_to_be_recognised_where_that_is_declared(
+    invariant: bool, symmetric: bool, group: ModelGroup
+) -> None:
+    by_declaration = frozenset({"orthogonal"} if invariant else {"permutation"})
+    metric = replace(AT_LAYERS, invariant_to=by_declaration, symmetric=symmetric)
     always, declared = ("permutation", "noise"), ("sign_flip", "orthogonal", "block_rotation")
 
     def one_to_one(comparison: Comparison, variable: object = None) -> Similarity:
-        return Similarity({"row_shuffle": 0.2, **dict.fromkeys(declared, 0.6)}.get(change(comparison), 1.0))
+        values = {"row_shuffle": 0.2, **dict.fromkeys(declared, 0.6), **dict.fromkeys(always, 1.0)}
+        own = 1.0 if comparison.a == comparison.b else 0.7
+        return Similarity(values.get(change(comparison), own))
 
     verdict = make("matching_recovery").grade([group], metric, one_to_one)
-    asked = (*declared, *always) if invariant else always
-    assert columns(verdict) == {name: float(name in always) for name in asked}
+    ends = ("",) if symmetric else ("", " as receiver")
+    assert columns(verdict) == {f"{name}{end}": float(name in always) for name in (*declared, *always) for end in ends}
+    rotated = "promised" if invariant else "not promised"
+    assert {name: column.owed for name, column in verdict.columns.items()} == {
+        f"{name}{end}": "required" if name in always else rotated for name in (*declared, *always) for end in ends
+    }
+    assert verdict.grade == (0.4 if invariant else 1.0)
     assert verdict.auxiliary == pytest.approx(
         {f"kept_{name}": 0.5 if name in declared else 1.0 for name in (*always, *declared)}
     )
@@ -294,8 +318,19 @@ def test_in_distribution_gives_credit_for_what_cannot_be_told_apart(
     metric = replace(AT_LAYERS, map="direct")
     verdict = make("in_distribution", layers=2).grade([group], metric, auroc(value))
     assert verdict.grade == pytest.approx(credit)
-    assert set(verdict.columns) == {"self", "corresponding", "far"}
-    assert verdict.auxiliary["auroc_far"] == pytest.approx(value)
+    assert set(verdict.columns) == {"self", "corresponding"}
+    assert verdict.auxiliary["auroc_self"] == pytest.approx(value)
+
+
+def test_what_a_map_sends_from_the_last_layer_into_the_first_is_shown_and_not_graded(group: ModelGroup) -> None:
+    """An honest map has nothing native to send there."""
+
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        return Similarity(1.0 if comparison.a.layer == "block5" != comparison.b.layer else 0.5)
+
+    verdict = make("in_distribution", layers=2).grade([group], replace(AT_LAYERS, map="direct"), scores)
+    assert verdict.grade == 1.0
+    assert verdict.auxiliary == {"auroc_self": 0.5, "auroc_corresponding": 0.5, "auroc_far": 1.0}
 
 
 def test_in_distribution_asks_for_the_metric_s_own_map(group: ModelGroup) -> None:

@@ -24,9 +24,10 @@ class InDistribution(SanityTest):
     """Stitched activations cannot be told from the receiver's own.
 
     An energy detector is trained to recognise the native activations of the receiving layer; credit is
-    1 − 2 · max(0, AUROC − ½) for native against stitched ones. Columns: `self` (a layer stitched to itself),
-    `corresponding` (the same layer of the next seed), `far` (the last layer into the first). Asked of metrics that fit
-    a map; where the detector does not pass its own check on noise, the receiver is skipped.
+    1 − 2 · max(0, AUROC − ½) for native against stitched ones. Columns: `self` (a layer stitched to itself) and
+    `corresponding` (the same layer of the next seed). Asked of metrics that fit a map; where the detector does not pass
+    its own check on noise, the receiver is skipped. The AUROC of the last layer stitched into the first is an auxiliary
+    value: an honest map has nothing native to send there, and `far_pair` asks what the metric makes of it.
 
     Source: Balogh & Jelasity (2024): maps trained on the task loss drive the receiver with activations that it never
     produces. A metric that fails reports how well a receiver can be driven that way, not what the two networks have
@@ -43,23 +44,28 @@ class InDistribution(SanityTest):
         if variable is None:
             return
         for group in (group for group in groups if group.layers):
-            first, last = group.layers[0], group.layers[-1]
             for layer in layers_of(group, self.layers, metric.level):
                 for a, b in with_next(group.models, layer):
                     yield _question(Comparison(a, a), "self", variable)
                     if b is not None:
                         yield _question(Comparison(a, b), "corresponding", variable)
-            for model in group.models if first != last else ():
-                far = Comparison(RepresentationRef(model, last), RepresentationRef(model, first))
-                yield _question(far, "far", variable)
+
+    def reference_variables(
+        self, groups: Sequence[ModelGroup], metric: Metric
+    ) -> Mapping[Named, tuple[Comparison, ...]]:
+        """Return the detector's AUROC, on the comparisons of questions and of the auxiliary value."""
+        asked = super().reference_variables(groups, metric)
+        far = tuple(_far_pairs(groups))
+        return {variable: tuple(dict.fromkeys((*needed, *far))) for variable, needed in asked.items()}
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
-        """Compute the mean AUROC per column."""
+        """Compute the mean AUROC per column, and of the last layers in the first."""
+        variable = _variable_of(metric)
+        asked = [(question.column, question.comparisons[0]) for question in self.questions(groups, metric)]
         values: dict[str, list[float]] = {}
-        for question in self.questions(groups, metric):
-            (variable, comparison) = question.reference_variables[0]
+        for column, comparison in [*asked, *(("far", far) for far in _far_pairs(groups))]:
             try:
-                values.setdefault(f"auroc_{question.column}", []).append(scores(comparison, variable).value)
+                values.setdefault(f"auroc_{column}", []).append(scores(comparison, variable).value)
             except Ungradable:
                 continue  # the grade says what is missing
         return {name: fmean(column) for name, column in values.items() if column}
@@ -76,6 +82,12 @@ def _variable_of(metric: Metric) -> Named | None:
         return None
     trained = {"epochs": metric.parameters["epochs"]} if metric.map == "task" and "epochs" in metric.parameters else {}
     return Named.of("stitch_in_distribution", mapping=metric.map, **trained)
+
+
+def _far_pairs(groups: Sequence[ModelGroup]) -> Iterator[Comparison]:
+    for group in groups:
+        for model in group.models if len(group.layers) > 1 else ():
+            yield Comparison(RepresentationRef(model, group.layers[-1]), RepresentationRef(model, group.layers[0]))
 
 
 def _question(comparison: Comparison, column: str, variable: Named) -> Question:

@@ -1,4 +1,4 @@
-"""Noise null: noise in place of a layer is not similar to the layer."""
+"""Noise null: noise in place of a layer is less similar to the layer than its counterparts are."""
 
 from __future__ import annotations
 
@@ -8,46 +8,101 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from simbench.references import Comparison, ModelGroup, Named
-from simbench.sanity.kind import Question, SanityTest, sanity_test
-from simbench.sanity.selection import ChosenLayers
-from simbench.sanity.stats.scale import credit_loss, with_unrelated
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.sanity.kind import Question, SanityTest, Scores, Ungradable, is_more_similar, models_of, sanity_test
+from simbench.sanity.selection import ChosenLayers, layers_of
+from simbench.sanity.stats.place import both_ways, next_models, null_level_of, require_signal, subject_of
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
+from simbench.verdicts.verdict import Owed, Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
 Noise = Literal["iid_noise", "row_shuffle", "class_noise"]
+# Differs from the layer in nothing but the inputs to which rows belong.
+PRESUPPOSES_PAIRING = "row_shuffle"
 
 
 @sanity_test("noise_null")
 class NoiseNull(SanityTest):
-    """Noise in place of a layer is as dissimilar to the layer as unrelated data.
+    """Noise in place of a layer is less similar to the layer than its counterparts in other models are.
 
     * `iid_noise`: independent Gaussian noise with the layer's means and variances;
-    * `row_shuffle`: the layer itself, assigned to other inputs;
+    * `row_shuffle`: the layer itself, assigned to other inputs; skipped for a metric that does not pair inputs;
     * `class_noise`: a random centre per label plus noise: it knows the label and nothing else of the input.
 
-    Credit is 1 − max(0, S(noise, a) − S₀) / (S(a, a) − S₀), clipped to [0, 1], with S₀ the median S of the layer
-    against row-shuffled copies of itself: a high chance level costs nothing here (`sample_size` measures it). So an
-    index with a stable chance level passes `row_shuffle` whatever that level is; this column can only reveal an index
-    whose value for shuffled rows varies from draw to draw.
+    Per model, layer a and noise: S(noise, a) < S(c, a), a question for every counterpart c: the same layer of the model
+    before and, where scores are symmetric, of the next one. A directed metric is asked of the noise as receiver, too:
+    S(a, noise) < S(a, c), with the next model's layer c. A tie is a failure. A question neither of whose scores is
+    above that of shuffled rows has no answer.
 
     Source: Smith et al. (2025): clustered noise without any content is stitched with full accuracy. A metric that
-    fails on `class_noise` may only measure whether the label can be read from a layer.
+    fails on `class_noise` may only measure whether the label can be read from a layer; one that fails on the others
+    finds similarity where there is no shared content at all.
     """
 
     noises: list[Noise] = Field(default=["iid_noise", "row_shuffle", "class_noise"], min_length=1)
     layers: ChosenLayers = None
-    pass_if: str = Field(default=">= 0.7", pattern=PASS_IF.pattern)
-    """Smith et al.: no more than 0.3 of the similarity of a layer with itself."""
+    pass_if: str = Field(default=">= 0.9", pattern=PASS_IF.pattern)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Yield a question per model, layer and kind of noise."""
-        for a, _, unrelated in with_unrelated(groups, self.layers, metric.level):
-            for name in self.noises:
-                seed = seed_for(test=self.id, noise=name, model=str(a.model), layer=a.layer)
-                noise, own = Comparison(a.under(Named.of(name, seed=seed)), a), Comparison(a, a)
-                ask = partial(credit_loss, noise, own, unrelated)
-                yield Question.about(noise, (noise, own, *unrelated), ask, name)
+        """Yield a question per model, layer, kind of noise and counterpart."""
+        for group in groups:
+            for layer in layers_of(group, self.layers, metric.level):
+                for a, before, after in _neighbours(group, layer):
+                    for name in self.noises:
+                        yield from self._ask(name, a, before, after, metric)
+
+    def _ask(
+        self, name: Noise, a: RepresentationRef, before: RepresentationRef, after: RepresentationRef, metric: Metric
+    ) -> Iterator[Question]:
+        seed = seed_for(test=self.id, noise=name, model=str(a.model), layer=a.layer)
+        for noise, column in both_ways(a.under(Named.of(name, seed=seed)), a, metric, name):
+            if noise.a == a:
+                counterparts = [Comparison(a, after)]
+            else:
+                senders = [before, after] if metric.symmetric else [before]
+                counterparts = [Comparison(sender, a) for sender in dict.fromkeys(senders)]
+            for counterpart in counterparts:
+                where = f"{noise} against {counterpart.a if noise.b == a else counterpart.b}"
+                models, null = models_of(counterpart), null_level_of(counterpart.b, metric)
+                if name == PRESUPPOSES_PAIRING and not metric.pairs_inputs:
+                    yield Question(where, models, (), partial(_without_answer, metric.name), column)
+                else:
+                    ask = partial(_is_less_similar, noise, counterpart, null)
+                    yield Question(where, models, (noise, counterpart, *null), ask, column)
+
+    def nothing_to_ask(self, metric: Metric) -> str:
+        """Say that a layer needs a counterpart, where there are layers."""
+        needed = "noise_null needs two seeds of a network, so that a layer has a counterpart"
+        return super().nothing_to_ask(metric) if metric.level == "head" else needed
+
+    def owed(self, metric: Metric, column: str | None) -> Owed:
+        """Say that a metric that does not pair inputs need not tell shuffled rows apart."""
+        if subject_of(column) == PRESUPPOSES_PAIRING and not metric.pairs_inputs:
+            return "not promised"
+        return super().owed(metric, column)
+
+
+def _neighbours(
+    group: ModelGroup, layer: str
+) -> Iterator[tuple[RepresentationRef, RepresentationRef, RepresentationRef]]:
+    """Yield a layer of each model, of the model before it, and of the next one, in a ring."""
+    following = next_models(group.models)
+    before = {after: model for model, after in following.items()}
+    for model in following:
+        yield (
+            RepresentationRef(model, layer),
+            RepresentationRef(before[model], layer),
+            RepresentationRef(following[model], layer),
+        )
+
+
+def _is_less_similar(noise: Comparison, counterpart: Comparison, null: Sequence[Comparison], scores: Scores) -> Trial:
+    require_signal((noise, counterpart), null, scores)
+    return is_more_similar(counterpart, noise, noise, scores)
+
+
+def _without_answer(name: str, scores: Scores) -> Trial:
+    raise Ungradable("skip", f"{name} does not pair inputs: shuffled rows are the same to it")
