@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from simbench.board.board import Board, BoardColumn, Row
@@ -143,16 +144,25 @@ def _columns(plan: Plan, rows: list[Row]) -> list[BoardColumn]:
         columns.append(whole)
         parts = dict.fromkeys(part for row in rows for part in row.verdicts[test.id].columns)
         columns.extend(
-            BoardColumn(f"{test.id}/{part}", whole.kind, whole.pass_if, whole.about, parent=test.id) for part in parts
+            replace(whole, id=f"{test.id}/{part}", parent=test.id, description="", settings={}) for part in parts
         )
     return columns
 
 
 def column_of(test: SanityTest) -> BoardColumn:
     """Describe a test as a column of the board."""
-    settings = test.model_dump(mode="json", exclude={"id", "kind", "pass_if"}, exclude_none=True)
-    description = inspect.getdoc(type(test)) or ""
-    return BoardColumn(test.id, test.kind, test.pass_if, _about(test), description=description, settings=settings)
+    stated = {"id", "kind", "pass_if", "reason", "purposes"}
+    return BoardColumn(
+        test.id,
+        test.kind,
+        test.pass_if,
+        _about(test),
+        description=inspect.getdoc(type(test)) or "",
+        settings=test.model_dump(mode="json", exclude=stated, exclude_none=True),
+        reason=test.reason,
+        purposes=tuple(test.purposes),
+        model_correlation=test.model_correlation,
+    )
 
 
 def _about(test: SanityTest) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+# Columns of a test in which a directed metric is asked of what sends, and of what receives; the latter also ends the
+# name of such a column (`orthogonal as receiver`) where there are others.
+AS_SENDER, AS_RECEIVER = "as sender", "as receiver"
+
 
 @dataclass(frozen=True)
 class Named:

@@ -1,4 +1,4 @@
-"""What a cell says: times, tie groups and headings in few characters, and every reason once."""
+"""What a cell says: times, outcomes and headings in few characters, and every reason once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from simbench.board.cells import (
     cost_text,
     grade_text,
     interval_text,
+    mark,
+    outcome_text,
     problems,
-    rank_interval_text,
-    rank_text,
     seconds_text,
     short_id,
-    tie_text,
+    state,
+    tier_text,
 )
 from simbench.verdicts.verdict import Verdict
 
@@ -41,21 +42,32 @@ def test_times_have_two_digits_or_a_whole_number_and_only_nothing_is_0(make, sec
 
 
 def test_what_is_not_there_is_a_dash_or_empty(make):
-    (ranked,) = make.board([make.row("a", {})]).rows
-    assert (rank_text(ranked.mean_rank), cost_text(replace(ranked.row, comparisons=0))) == ("–", "–")
+    (entry,) = make.board([make.row("a", {})]).rows
+    assert (tier_text(entry.main_standing), cost_text(replace(entry.row, comparisons=0))) == ("–", "–")
     skip = Verdict("skip")
-    assert (rank_interval_text(ranked), tie_text(ranked), grade_text(skip), interval_text(skip)) == ("", "", "", "")
+    assert (grade_text(skip), interval_text(skip)) == ("", "")
 
 
-def test_ranks_have_two_digits_and_their_intervals_one(make):
-    (ranked,) = make.board([make.full_row("a", 1.0, 1.0, 1.0, 1.0)]).rows
-    assert rank_text(ranked.mean_rank) == "1.00"
-    assert rank_interval_text(replace(ranked, rank_interval=(1.04, 2.5))) == "[1.0, 2.5]"
+@pytest.mark.parametrize(
+    ("passed", "owed", "said"),
+    [
+        (True, "required", ("✓", "pass", "pass")),
+        (False, "required", ("✗", "fail", "fail")),
+        (None, "promised", ("?", "undecided", "undecided")),
+        (False, "promised", ("✗", "fail", "broken promise")),
+        (False, "not promised", ("·", "not promised", "not promised (fail, were it asked for)")),
+    ],
+)
+def test_a_verdict_has_a_mark_a_state_and_words(passed, owed, said):
+    verdict = Verdict("ok", 0.5, (0.4, 0.6), passed=passed, owed=owed)
+    assert (mark(verdict), state(verdict), outcome_text(verdict)) == said
 
 
-def test_tie_groups_are_letters_and_after_z_numbers(make):
-    (ranked,) = make.board([make.full_row("a", 1.0, 1.0, 1.0, 1.0)]).rows
-    assert tie_text(replace(ranked, tie_groups=(1, 2, 26, 27))) == "a b z 27"
+def test_what_was_answered_in_part_or_not_at_all_is_no_grade_that_counts_nowhere():
+    partly = Verdict("ok", 1.0, (0.9, 1.0), reason="1 of 9 skip")
+    assert (mark(partly), state(partly), outcome_text(partly)) == ("~", "partly", "answered in part")
+    skip = Verdict("skip", reason="needs a head", owed="not promised")
+    assert (mark(skip), state(skip), outcome_text(skip)) == ("skip", "skip", "skip")
 
 
 def test_a_column_is_headed_by_its_name_within_its_test(make):
@@ -66,11 +78,11 @@ def test_a_column_is_headed_by_its_name_within_its_test(make):
 def test_every_reason_is_said_once_with_the_tests_that_share_it_and_nothing_else(make):
     head_only = "compares layers; this metric is defined at the head only"
     assert problems(make.board()) == [
-        Ungraded("pwcca", ("correspondence",), "partly", "3 of 40 skip: cnn/1 block7: no variance in block7"),
-        Ungraded("identifiability_llv", ("identity", "correspondence"), "skip", head_only),
         Ungraded("my_metric", ("identity",), "error", "12 of 12 error: cnn/0 block1: ValueError: boom"),
         Ungraded("my_metric", ("correspondence",), "missing", "the run was interrupted"),
         Ungraded("my_metric", ("invariance",), "error", "ValueError: boom"),
+        Ungraded("pwcca", ("correspondence",), "partly", "3 of 40 skip: cnn/1 block7: no variance in block7"),
+        Ungraded("identifiability_llv", ("identity", "correspondence"), "skip", head_only),
     ]
 
 

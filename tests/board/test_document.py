@@ -16,11 +16,11 @@ from simbench.verdicts.verdict import Trial
 
 def test_the_document_has_the_shape_that_others_build_on(make):
     document = to_document(make.board())
-    assert (document["schema_version"], document["suite"]) == (2, "sanity")
+    assert (document["schema_version"], document["suite"]) == (3, "sanity")
     first = document["rows"][0]
-    assert {"metric", "tests", "mean_rank", "passed", "coverage", "seconds"} <= first.keys()
+    assert {"metric", "tests", "standing", "counts", "seconds"} <= first.keys()
     assert first["tests"]["identity"].keys() == {
-        "status", "grade", "interval", "passed", "comparisons", "reason", "auxiliary", "violations",
+        "status", "outcome", "owed", "grade", "interval", "passed", "comparisons", "reason", "auxiliary", "violations",
         "tallies", "statistic", "without",
     }  # fmt: skip
 
@@ -77,8 +77,8 @@ def test_no_number_that_is_not_json_reaches_a_document(make):
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        (3, "schema 3, newer than 2; upgrade simbench"),
-        (1, "schema 1, older than 2; publish it again with `simbench publish SUITE`"),
+        (4, "schema 4, newer than 3; upgrade simbench"),
+        (2, "schema 2, older than 3; publish it again with `simbench publish SUITE`"),
         (None, "no schema_version"),
     ],
 )
@@ -114,3 +114,27 @@ def test_a_document_from_before_it_was_recorded_is_read(make):
     assert {
         (one.statistic, one.without) == (None, {}) for one in from_document(document).rows[0].row.verdicts.values()
     } == {True}
+
+
+def test_a_document_says_how_the_metrics_stand_and_what_they_owe(make):
+    columns = [replace(column, purposes=("units",), reason=f"why {column.id}") for column in make.columns]
+    rows = [make.full_row("good", *[1.0] * 4), make.full_row("poor", *[0.5] * 4)]
+    broken = replace(rows[1].verdicts["invariance/orthogonal"], owed="promised")
+    rows[1] = replace(rows[1], verdicts={**rows[1].verdicts, "invariance/orthogonal": broken})
+    document = json.loads(json.dumps(to_document(make.board(rows, columns=columns))))
+    assert document["tiers"] == {"units": [["good"], ["poor"]]}
+    assert (document["columns"][0]["purposes"], document["columns"][0]["reason"]) == (["units"], "why identity")
+    good, poor = document["rows"]
+    assert good["standing"] == {"units": {"tier": 1, "above": ["poor"], "reason": ""}}
+    assert poor["tests"]["invariance/orthogonal"]["owed"] == "promised"
+    assert poor["counts"] == {
+        "passed": 0, "failed": 4, "undecided": 0, "not_promised": 0, "unanswered": 0,
+        "broken_promises": ["invariance/orthogonal"],
+    }  # fmt: skip
+
+
+def test_standing_is_derived_anew_from_the_verdicts_of_a_document(make):
+    document = to_document(make.board([make.full_row("good", *[1.0] * 4), make.full_row("poor", *[0.5] * 4)]))
+    forged = json.loads(json.dumps(document))
+    forged["tiers"], forged["rows"][1]["standing"]["units"]["tier"] = {"units": [["poor", "good"]]}, 1
+    assert to_document(from_document(forged)) == json.loads(json.dumps(document))

@@ -1,106 +1,147 @@
-"""Aggregates and ranks are derived from the verdicts of the field that is shown."""
+"""Standing and counts are derived from the verdicts of the metrics that are shown, within a purpose."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from simbench.board.standing import average_ranks, board_of, without
+from simbench.board.board import Counts
+from simbench.board.standing import board_of, tiers, without
 from simbench.verdicts.verdict import Verdict
 
 
 def labels(board):
-    return [ranked.row.metric.label for ranked in board.rows]
+    return [entry.row.metric.label for entry in board.rows]
 
 
 def by_label(board):
-    return {ranked.row.metric.label: ranked for ranked in board.rows}
+    return {entry.row.metric.label: entry for entry in board.rows}
 
 
-def test_mean_rank_is_the_mean_over_the_tests_of_the_rank_by_grade(make):
-    board = make.board([make.full_row("a", 1.0, 0.9, 0.2, 0.3), make.full_row("b", 0.9, 0.8, 0.7, 0.9)])
-    assert {name: row.mean_rank for name, row in by_label(board).items()} == {"a": 1.5, "b": 1.5}
+def relation(*pairs, metrics=4):
+    above = np.zeros((metrics, metrics), dtype=bool)
+    for better, worse in pairs:
+        above[better, worse] = True
+    return above
 
 
-def test_ties_share_the_average_rank():
-    assert average_ranks([0.9, 1.0, 0.9, 0.9, 0.1]) == [3.0, 1.0, 3.0, 3.0, 5.0]
+def test_a_metric_whose_bounds_lie_above_is_above_and_those_between_are_tied_with_both(make):
+    rows = [make.full_row(name, *[grade] * 4) for name, grade in (("low", 0.5), ("mid", 0.54), ("high", 0.6))]
+    board = make.board(rows)
+    assert board.tiers() == {"units": [["high", "mid"], ["low"]]}
+    assert by_label(board)["high"].standing["units"].above == ("low",)
 
 
-def test_grades_that_differ_by_rounding_errors_are_ties():
-    assert average_ranks([0.1 + 0.2, 0.3]) == [1.5, 1.5]
+def test_a_test_lost_keeps_a_metric_from_standing_above(make):
+    board = make.board([make.full_row("a", 1.0, 1.0, 1.0, 0.2), make.full_row("b", 0.5, 0.5, 0.5, 0.9)])
+    assert board.tiers() == {"units": [["a", "b"]]}
 
 
-def test_columns_of_a_test_do_not_count_beside_the_test(make):
-    low_columns = make.full_row("a", 0.9, 0.9, 0.9, 0.9)
-    verdicts = {name: make.graded(0.0) if "/" in name else one for name, one in low_columns.verdicts.items()}
-    row = type(low_columns)(low_columns.metric, verdicts, 400, 1.0)
-    ranked = make.board([row]).rows[0]
-    assert (ranked.mean_grade, ranked.tests, ranked.graded) == (pytest.approx(0.9), 4, 4)
+def test_purposes_have_an_order_each_and_none_among_each_other(make):
+    rows = [
+        make.full_row("poor", *[0.1] * 4, invariant_to={"orthogonal"}),
+        make.full_row("good", *[1.0] * 4, invariant_to={"affine"}),
+        make.full_row("both", *[0.5] * 4, purposes={"geometry", "information"}),
+    ]
+    board = make.board(rows)
+    assert board.tiers() == {"geometry": [["both"], ["poor"]], "information": [["good"], ["both"]]}
+    assert labels(board) == ["both", "poor", "good"]
+    assert {purpose: place.tier for purpose, place in by_label(board)["both"].standing.items()} == {
+        "geometry": 1,
+        "information": 2,
+    }
 
 
-def test_a_row_that_was_not_graded_on_every_test_has_no_rank_and_stands_below(make):
-    board = make.board()
-    unranked = [ranked.row.metric.label for ranked in board.rows if ranked.mean_rank is None]
-    assert unranked == labels(board)[-len(unranked) :]
-    assert {"identifiability_llv", "my_metric"} <= set(unranked)
+def test_only_tests_that_are_owed_for_the_purpose_count(make):
+    columns = [replace(column, purposes=("information",)) for column in make.columns]
+    rows = [make.full_row(name, *[grade] * 4, invariant_to={"affine"}) for name, grade in (("a", 1.0), ("b", 0.1))]
+    assert make.board(rows, columns=columns).tiers() == {"information": [["a"], ["b"]]}
+    other = [replace(column, purposes=("geometry",)) for column in make.columns]
+    entry = make.board(rows, columns=other).rows[0]
+    assert (entry.main_standing.tier, entry.main_standing.reason) == (None, "owes none of the tests")
 
 
-def test_a_row_that_left_a_question_unanswered_is_not_ranked_by_the_others(make):
-    partly = Verdict("ok", grade=1.0, passed=None, reason="15 of 78 skip: too few rows")
-    rows = [make.full_row("a", 0.9, 0.9, 0.9, 0.9), make.full_row("b", 1.0, 1.0, 1.0, 1.0)]
-    rows[1] = replace(rows[1], verdicts={**rows[1].verdicts, "identity": partly})
-    ranked = by_label(make.board(rows))
-    assert (ranked["a"].mean_rank, ranked["a"].coverage) == (1.0, 1.0)
-    assert (ranked["b"].mean_rank, ranked["b"].coverage, ranked["b"].mean_grade) == (None, 0.75, 1.0)
+def test_what_is_not_promised_is_in_no_standing_and_no_count(make):
+    rows = [make.full_row("a", 1.0, 1.0, 1.0, 1.0), make.full_row("b", 1.0, 1.0, 1.0, 1.0)]
+    grey = Verdict("ok", grade=0.0, interval=(0.0, 0.1), passed=False, owed="not promised")
+    rows[1] = replace(rows[1], verdicts={**rows[1].verdicts, "sensitivity": grey})
+    board = make.board(rows)
+    assert board.tiers() == {"units": [["a", "b"]]}
+    assert by_label(board)["b"].counts == Counts(passed=3, not_promised=1)
 
 
-def test_partial_rows_do_not_take_up_ranks(make):
-    partial = make.row("partial", {"identity": 1.0, "correspondence": Verdict("skip", reason="no")})
-    alone = make.board([make.full_row("a", 0.1, 0.1, 0.1, 0.1)])
-    joined = make.board([make.full_row("a", 0.1, 0.1, 0.1, 0.1), partial])
-    assert by_label(alone)["a"].mean_rank == by_label(joined)["a"].mean_rank == 1.0
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        (Verdict("skip", reason="too few rows"), "identity: skip"),
+        (Verdict("error", reason="boom"), "identity: error"),
+        (Verdict("ok", 1.0, (1.0, 1.0), reason="15 of 78 skip: too few rows"), "identity: partly"),
+        (Verdict("ok", 0.1, (0.0, 0.2), passed=False, reason="15 of 78 skip: too few rows"), "identity: partly"),
+    ],
+)
+def test_a_metric_that_left_an_owed_question_unanswered_is_not_placed(make, verdict, reason):
+    rows = [make.full_row("a", 0.1, 0.1, 0.1, 0.1), make.full_row("b", 1.0, 1.0, 1.0, 1.0)]
+    rows[1] = replace(rows[1], verdicts={**rows[1].verdicts, "identity": verdict})
+    board = make.board(rows)
+    assert labels(board) == ["a", "b"]
+    assert (by_label(board)["b"].main_standing.tier, by_label(board)["b"].main_standing.reason) == (None, reason)
+    assert by_label(board)["a"].main_standing.tier == 1
 
 
-def test_removing_an_entrant_recomputes_the_ranks_of_the_rest(make):
+def test_a_promise_is_broken_by_a_column_and_counted_by_its_name(make):
+    row = make.full_row("a", 1.0, 1.0, 0.5, 1.0)
+    promised = {name: replace(verdict, owed="promised") for name, verdict in row.verdicts.items()}
+    kept = {**promised, "invariance/permutation": make.graded(1.0, owed="promised")}
+    counts = make.board([replace(row, verdicts=kept)]).rows[0].counts
+    assert counts.broken_promises == (
+        "invariance/isotropic_scaling", "invariance/translation", "invariance/orthogonal",
+        "invariance/invertible_linear",
+    )  # fmt: skip
+    assert (counts.passed, counts.failed) == (3, 1)
+
+
+def test_verdicts_are_counted_over_tests(make):
+    verdicts = {
+        "identity": make.graded(1.0),
+        "correspondence": make.graded(0.96, passed=None),
+        "invariance": make.graded(0.5),
+        "sensitivity": Verdict("skip", reason="needs a head"),
+    }
+    counts = make.board([make.row("a", verdicts)]).rows[0].counts
+    assert counts == Counts(passed=1, undecided=1, failed=1, unanswered=1)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([], [1, 1, 1, 1]),
+        ([(0, 1), (1, 2)], [1, 2, 3, 1]),
+        ([(0, 1), (1, 2), (2, 0)], [1, 1, 1, 1]),
+        ([(0, 1), (1, 2), (2, 0), (2, 3)], [1, 1, 1, 2]),
+        ([(3, 0), (0, 1), (1, 2), (2, 0)], [2, 2, 2, 1]),
+    ],
+)
+def test_a_tier_is_who_is_beaten_by_nobody_left_and_circles_are_ties(pairs, expected):
+    assert tiers(relation(*pairs)) == expected
+
+
+def test_removing_a_metric_leaves_the_others_as_they_were_to_each_other(make):
     rows = [make.full_row(name, *[grade] * 4) for name, grade in (("a", 1.0), ("b", 0.8), ("c", 0.5))]
     board = without(make.board(rows), {"b"})
-    assert {name: row.mean_rank for name, row in by_label(board).items()} == {"a": 1.0, "c": 2.0}
+    assert {name: row.main_standing.tier for name, row in by_label(board).items()} == {"a": 1, "c": 2}
 
 
-def test_equal_mean_ranks_are_ordered_by_mean_grade_then_by_label(make):
+def test_rows_of_a_tier_are_ordered_by_tests_failed_then_by_label(make):
     rows = [
-        make.full_row("z", 1.0, 0.5, 0.5, 0.5),
-        make.full_row("b", 0.5, 1.0, 0.5, 0.5),
-        make.full_row("a", 0.5, 1.0, 0.5, 0.5),
-        make.full_row("best", 1.0, 1.0, 0.5, 0.5),
+        make.full_row("z", 1.0, 0.94, 1.0, 1.0),
+        make.full_row("b", 1.0, 1.0, 1.0, 1.0),
+        make.full_row("a", 1.0, 1.0, 1.0, 1.0),
     ]
-    assert labels(make.board(rows))[0] == "best"
-    assert labels(make.board(rows))[1:] == ["a", "b", "z"]
-
-
-def test_partial_rows_are_ordered_by_coverage_then_passes_then_label(make):
-    skip = Verdict("skip", reason="no")
-    rows = [
-        make.row("one_pass", {"identity": 1.0, "correspondence": skip}),
-        make.row("b_none", {"identity": 0.1}),
-        make.row("a_none", {"identity": 0.1}),
-        make.row("two", {"identity": 0.1, "correspondence": 0.1}),
-    ]
-    assert labels(make.board(rows)) == ["two", "one_pass", "a_none", "b_none"]
-
-
-def test_what_could_only_be_graded_in_part_is_no_pass(make):
-    row = make.full_row("a", 1.0, 1.0, 1.0, 1.0)
-    verdicts = {**row.verdicts, "identity": make.graded(1.0, passed=None, reason="1 of 9 skip")}
-    ranked = make.board([type(row)(row.metric, verdicts, 400, 1.0)]).rows[0]
-    assert (ranked.passed, ranked.tests) == (3, 4)
-
-
-def test_a_row_without_any_grade_has_no_mean_grade(make):
-    ranked = make.board([make.row("a", {"identity": Verdict("error", reason="boom")})]).rows[0]
-    assert (ranked.mean_grade, ranked.coverage, ranked.passed) == (None, 0.0, 0)
+    assert labels(make.board(rows)) == ["a", "b", "z"]
 
 
 def test_a_board_may_be_empty(make):
-    assert board_of("s", 1, "", make.columns, [], {}).rows == ()
+    board = board_of("s", 1, "", make.columns, [], {})
+    assert (board.rows, board.tiers(), board.by_purpose()) == ((), {}, {})

@@ -189,7 +189,7 @@ def test_pictures_of_a_suite(ran: Path, invoke: Invoke, tmp_path: Path) -> None:
     done = invoke("plot", ran / "tiny.yaml", "--store", ran / "store", "--format", "svg", "--out", "pictures")
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
-        "tiny-grades.svg", "tiny-heatmaps-identity.svg", "tiny-invariance.svg", "tiny-ranks.svg",
+        "tiny-grades.svg", "tiny-heatmaps-identity.svg", "tiny-invariance.svg", "tiny-standing.svg",
     ]  # fmt: skip
 
 

@@ -22,12 +22,13 @@ from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.layer_grids import HeatMap, LayerMap, heat_map, maps_of_test
 from simbench.board.scores import ScoreRow
+from simbench.board.standing import board_of
 from simbench.errors import UnknownNameError
 from simbench.plots.fingerprints import fingerprints
 from simbench.plots.gallery import gallery
 from simbench.plots.grades import grades
 from simbench.plots.heat_maps import heat_maps
-from simbench.plots.ranks import critical_difference, joined, rank_plot, ranks_by_test
+from simbench.plots.standing import standing
 from simbench.plots.style import BLUE, LOOKS, ORANGE, VERMILLION, Format, rendered
 from simbench.references import Comparison
 
@@ -45,17 +46,17 @@ def ranked(board: Board, label: str):
 
 def test_all_pictures_are_made(board: Board, evidence: Evidence) -> None:
     assert list(gallery(board, evidence)) == [
-        "grades", "ranks", "invariance", "heatmaps-identity", "heatmaps-identity-models", "heatmaps-correspondence",
+        "grades", "standing", "invariance", "heatmaps-identity", "heatmaps-identity-models", "heatmaps-correspondence",
     ]  # fmt: skip
 
 
 def test_without_scores_there_are_no_heat_maps(board: Board) -> None:
-    assert list(gallery(board, None)) == ["grades", "ranks", "invariance"]
+    assert list(gallery(board, None)) == ["grades", "standing", "invariance"]
 
 
 @pytest.mark.parametrize(
     ("name", "form"),
-    [("grades", "png"), ("ranks", "svg"), ("invariance", "pdf"), ("heatmaps-identity", "svg")],
+    [("grades", "png"), ("standing", "svg"), ("invariance", "pdf"), ("heatmaps-identity", "svg")],
 )
 def test_the_same_board_gives_the_same_bytes(board: Board, evidence: Evidence, name: str, form: Format) -> None:
     assert rendered(gallery(board, evidence)[name], form) == rendered(gallery(board, evidence)[name], form)
@@ -170,8 +171,8 @@ def test_a_cell_without_a_grade_says_so(board: Board) -> None:
 
 
 def test_pass_and_fail_differ_in_shape_and_filling_too() -> None:
-    assert LOOKS["passed"]["marker"] != LOOKS["failed"]["marker"]
-    assert LOOKS["passed"]["markerfacecolor"] != LOOKS["failed"]["markerfacecolor"]
+    assert LOOKS["pass"]["marker"] != LOOKS["fail"]["marker"]
+    assert LOOKS["pass"]["markerfacecolor"] != LOOKS["fail"]["markerfacecolor"]
 
 
 def lightness(colour: str) -> float:
@@ -191,27 +192,18 @@ def test_colours_of_verdicts_differ_to_those_who_see_no_red() -> None:
     assert min(np.abs(one - other).max() for i, one in enumerate(seen) for other in seen[:i]) > 0.2
 
 
-def test_the_rank_plot_leaves_out_what_is_not_ranked_and_says_so(board: Board) -> None:
-    found = texts(rank_plot(board))
-    assert "headed" not in found
-    assert any("graded in part, and so not ranked: 1" in text for text in found)
+def test_the_standing_is_drawn_by_purpose_and_tier_with_who_is_not_placed(board: Board) -> None:
+    found = texts(standing(board))
+    assert {"units", "distribution", "tier 1", "not placed", "sound", "far", "confused", "headed"} <= set(found)
+    assert found.count("tier 1") == 1
 
 
-def test_ranks_of_single_tests_average_to_the_mean_rank(board: Board) -> None:
-    rows = [one for one in board.rows if one.mean_rank is not None]
-    assert np.mean(ranks_by_test(board, rows), axis=0).tolist() == pytest.approx([one.mean_rank for one in rows])
-
-
-@pytest.mark.parametrize(("metrics", "quantile"), [(2, 1.960), (5, 2.728), (10, 3.164)])
-def test_the_critical_difference_has_demsars_quantiles(metrics: int, quantile: float) -> None:
-    tests = 30
-    assert critical_difference(metrics, tests) == pytest.approx(
-        quantile * (metrics * (metrics + 1) / (6 * tests)) ** 0.5, rel=1e-3
-    )
-
-
-def test_groups_that_lie_within_another_are_not_drawn() -> None:
-    assert joined([1, 1.5, 2, 5, 5.5], 2) == [range(0, 3), range(3, 5)]
+def test_a_broken_promise_is_marked_in_the_standing(board: Board) -> None:
+    assert not any(text.startswith("× ") for text in texts(standing(board)))
+    rows = [one.row for one in board.rows]
+    broken = replace(rows[0].verdicts["invariance/orthogonal"], owed="promised", passed=False)
+    rows[0] = replace(rows[0], verdicts={**rows[0].verdicts, "invariance/orthogonal": broken})
+    assert "× 1" in texts(standing(board_of("sanity", 1, "", board.columns, rows, {})))
 
 
 def test_a_fingerprint_has_a_bar_per_transform(board: Board) -> None:

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+from tests.board.infos import metric_info
 
 import simbench
+from simbench.board.board import BoardColumn, Row
+from simbench.board.standing import board_of
 from simbench.errors import ExitCode, SimbenchError
 from simbench.metrics.metric import metric
 from simbench.registry import METRICS
 from simbench.run.events import Event, StageStarted, Warned
-from simbench.run.session import RunResult, run, stored_results
+from simbench.run.session import RunResult, Work, run, stored_results
 from simbench.verdicts.verdict import Verdict
 
 
@@ -230,7 +233,7 @@ def test_scores_on_a_gpu_are_those_of_the_cpu(tiny: Path, tmp_path: Path) -> Non
 def test_a_test_that_grades_no_metric_is_a_failure(tiny: Path, store: Path) -> None:
     tiny.write_text(tiny.read_text() + "  - {id: groups, kind: group_separation, models: [mlp]}\n")
     result = run(str(tiny), store=store, engine="serial", only=["groups"])
-    assert result.failures() == ["groups: no metric could be graded on it"]
+    assert result.failures("fail") == ["groups: no metric could be graded on it"]
     assert (result.exit_code("never"), result.exit_code("fail")) == (ExitCode.OK, ExitCode.VERDICT_FAILED)
 
 
@@ -239,6 +242,25 @@ def test_the_exit_code_follows_fail_on(tiny: Path, store: Path) -> None:
     assert verdict(result, "stitch_task(epochs=2)", "identity").passed is False
     assert result.exit_code("never") == ExitCode.OK
     assert result.exit_code("fail") == ExitCode.VERDICT_FAILED
+
+
+@pytest.mark.parametrize(
+    ("changes", "trips"),
+    [
+        ({"passed": True}, []),
+        ({"passed": None}, ["undecided"]),
+        ({"passed": None, "reason": "1 of 9 skip"}, ["undecided"]),
+        ({"passed": False}, ["fail", "undecided"]),
+        ({"passed": False, "owed": "not promised"}, []),
+    ],
+)
+def test_fail_trips_on_fail_only_and_undecided_on_what_is_no_pass(changes: dict[str, Any], trips: list[str]) -> None:
+    test = BoardColumn("identity", "identity", ">= 0.95", "")
+    row = Row(metric_info("m"), {"identity": Verdict("ok", 0.95, (0.9, 1.0), **changes)}, 1, 1.0)
+    board = board_of("s", 1, "", [test], [row], {})
+    result = RunResult(board, Work(0, 0, 0, 0), None, Path(), 0.0)
+    tripping = [value for value in ("never", "fail", "undecided") if result.exit_code(value) != ExitCode.OK]
+    assert tripping == trips
 
 
 def test_the_leaderboard_can_be_had_from_the_store_alone(tiny: Path, store: Path) -> None:

@@ -34,11 +34,12 @@ def test_all_metrics_stand_on_one_board(files: Files) -> None:
     assert {ranked.row.metric.label for ranked in found.board.rows} == {"cka", "procrustes", "own"}
 
 
-def test_ranks_are_those_among_all(files: Files) -> None:
+def test_standing_is_that_among_all(files: Files) -> None:
     found = merged(ann=part(files, "cka", "stitch_task(epochs=2)"), bob=part(files, "procrustes", "own"))
     together = to_document(found.board)
-    alone = {row["metric"]: row["mean_rank"] for row in json.loads(files["leaderboard.json"])["rows"]}
-    assert {row["metric"]: row["mean_rank"] for row in together["rows"]} == alone
+    alone = json.loads(files["leaderboard.json"])
+    assert together["tiers"] == alone["tiers"]
+    assert [row["standing"] for row in together["rows"]] == [row["standing"] for row in alone["rows"]]
 
 
 def test_every_metric_keeps_its_origin(files: Files) -> None:
@@ -170,8 +171,8 @@ def test_one_version_with_two_contents_is_refused(files: Files) -> None:
 
 
 def test_a_bundle_that_does_not_hold_what_it_claims_is_refused(files: Files) -> None:
-    forged = edited(files, "leaderboard.json", lambda one: one["rows"][0].update(mean_rank=0.1))
-    with pytest.raises(DisagreementError, match="bob does not hold what it claims: rank: ") as caught:
+    forged = edited(files, "leaderboard.json", lambda one: one["rows"][0]["counts"].update(passed=9))
+    with pytest.raises(DisagreementError, match="bob does not hold what it claims: standing: ") as caught:
         merged(ann=part(files, "cka"), bob=forged)
     assert caught.value.exit_code == ExitCode.VERDICT_FAILED
 

@@ -166,7 +166,7 @@ def test_a_sample_is_a_share(files: Files, check: Check, share: float) -> None:
 
 def test_the_report_says_what_is_proved_and_what_is_not(files: Files, check: Check) -> None:
     text = "\n".join(lines(check(files)))
-    assert "proves: keys, grades, intervals and ranks follow from the scores and the suite" in text
+    assert "proves: keys, grades, intervals and standing follow from the scores and the suite" in text
     assert "does not prove: that the scores were ever measured" in text
     assert "rescored: not asked for (--rescore)" in text
     assert text.endswith("verified: regraded")

@@ -80,21 +80,29 @@ def test_a_changed_interval_is_a_changed_verdict(files: Files, check: Check) -> 
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("mean_rank", 0.5), ("mean_grade", 1.5), ("passed", 7), ("coverage", 0.5)]
+    ("field", "value", "where"),
+    [
+        ("counts", {"passed": 7}, "cka.counts.passed"),
+        ("counts", {"broken_promises": ["identity"]}, "cka.counts.broken_promises"),
+        ("standing", {"geometry": {"tier": 7, "above": [], "reason": ""}}, "cka.standing.geometry.tier"),
+    ],
 )
-def test_a_changed_aggregate_is_a_changed_rank(files: Files, check: Check, field: str, value: float) -> None:
-    report = check(edited(files, "leaderboard.json", lambda one: row(one, "cka").update({field: value})))
-    assert [(finding.check, finding.where) for finding in findings(report)] == [("rank", f"cka.{field}")]
+def test_a_changed_aggregate_is_a_changed_standing(
+    files: Files, check: Check, field: str, value: dict[str, Any], where: str
+) -> None:
+    report = check(edited(files, "leaderboard.json", lambda one: row(one, "cka")[field].update(value)))
+    assert ("standing", where) in [(finding.check, finding.where) for finding in findings(report)]
+    assert checks(report) == {"standing"}
 
 
-def test_rows_in_another_order_are_a_changed_rank(files: Files, check: Check) -> None:
+def test_rows_in_another_order_are_a_changed_standing(files: Files, check: Check) -> None:
     report = check(edited(files, "leaderboard.json", lambda one: one["rows"].reverse()))
-    assert checks(report) == {"rank"}
+    assert checks(report) == {"standing"}
 
 
 def test_a_row_that_was_left_out_is_found(files: Files, check: Check) -> None:
     report = check(edited(files, "leaderboard.json", lambda one: one["rows"].remove(row(one, "procrustes"))))
-    assert any(finding.check == "rank" and finding.where == "procrustes" for finding in findings(report))
+    assert any(finding.check == "standing" and finding.where == "procrustes" for finding in findings(report))
 
 
 def test_a_changed_key_is_found(files: Files, check: Check) -> None:
@@ -158,7 +166,7 @@ def test_another_threshold_changes_verdicts(files: Files, check: Check) -> None:
     suite = yaml.safe_load(files["suite.yaml"])
     suite["tests"][2]["pass_if"] = ">= 0.01"
     report = check(reseal({**files, "suite.yaml": yaml.safe_dump(suite, sort_keys=False).encode()}))
-    assert checks(report) == {"suite", "grade", "rank"}
+    assert checks(report) == {"suite", "grade", "standing"}
 
 
 def test_a_suite_under_the_name_of_a_shipped_one_is_compared_with_it(

@@ -5,32 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from simbench.board.board import Board, BoardColumn, RankedRow, Row
+from simbench.board.board import Board, BoardColumn, BoardRow, Counts, Row, Standing
 from simbench.board.remarks import Remark
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Verdict
 
-PASSED, FAILED, PARTLY = "✓", "✗", "~"
+MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "partly": "~", "not promised": "·"}
 # Stands behind a grade whose scores carry remarks.
 REMARKED = "!"
 # A metric of a stranger may remark on every score in other words; this many kinds of remarks are shown of each metric.
 MOST_REMARKS = 3
 LEGEND = (
-    f"{PASSED} passed, in every column of a test, {FAILED} failed, {PARTLY} some of it could not be compared, so it is "
-    "no pass. Grades are in [0, 1], 1 is perfect; brackets hold 95 % intervals over models: none where models make no "
-    "difference or are too few to tell. Rows that left a question unanswered stand below the line, unranked."
+    "✓ pass: all of the 95 % interval meets what the test asks; ✗ fail: none of it does; ? undecided: it holds the "
+    "threshold, so that more models could turn it either way; · not promised: the metric does not owe it, so it counts "
+    "neither for nor against it; ~ some of it could not be compared, so it is no pass. Grades are in [0, 1], 1 is "
+    "perfect; brackets hold 95 % intervals over models. Metrics are listed by purpose. Tier 1 of a purpose: no other "
+    "metric does better in a paired comparison; metrics of one tier are tied. – not placed: it left a question that it "
+    "owes unanswered."
 )
 
 
 def legend(board: Board) -> str:
-    """Explain marks and brackets, and how far the order of the rows can be trusted."""
-    note = board.rank_note
-    return f"{legend_of_marks(board)} {note[:1].upper()}{note[1:]}." if note else legend_of_marks(board)
-
-
-def legend_of_marks(board: Board) -> str:
-    """Explain marks and brackets, those that the board has."""
-    remarked = any(ranked.row.remarks for ranked in board.rows)
+    """Explain marks, brackets and tiers, and remarks where the board has some."""
+    remarked = any(entry.row.remarks for entry in board.rows)
     return f"{LEGEND} {REMARKED} some of the scores carry a remark, listed below." if remarked else LEGEND
 
 
@@ -65,22 +62,36 @@ def cell(row: Row, column: BoardColumn) -> Verdict:
     if parent is None:
         return Verdict("missing", reason="not graded")
     if parent.status == "ok":
-        return Verdict("skip", reason=f"{column.parent} asks nothing of this metric here")
-    return Verdict(parent.status, reason=parent.reason)
-
-
-def mark(verdict: Verdict) -> str:
-    """Return a sign that is readable without colour: ✓, ✗, ~, or the status in a word."""
-    if verdict.status != "ok":
-        return verdict.status
-    return {True: PASSED, False: FAILED, None: PARTLY}[verdict.passed]
+        reason = f"{column.parent} asks nothing of this metric here"
+        return Verdict("skip", reason=reason, owed="not promised")
+    return Verdict(parent.status, reason=parent.reason, owed=parent.owed)
 
 
 def state(verdict: Verdict) -> str:
-    """Return the outcome as a word, for colours and classes: passed, failed, partly, skip, error, timeout, missing."""
-    if verdict.status != "ok":
-        return verdict.status
-    return {True: "passed", False: "failed", None: "partly"}[verdict.passed]
+    """Return a word for colours and classes: the outcome, or "not promised" for a grade that counts nowhere.
+
+    >>> state(Verdict("ok", 0.4, (0.3, 0.5), passed=False, owed="not promised"))
+    'not promised'
+    """
+    return verdict.owed if verdict.status == "ok" and verdict.owed == "not promised" else verdict.outcome
+
+
+def mark(verdict: Verdict) -> str:
+    """Return a sign that is readable without colour: ✓, ✗, ?, ·, ~, or the status in a word."""
+    return MARKS.get(state(verdict), verdict.status)
+
+
+def outcome_text(verdict: Verdict) -> str:
+    """Return the outcome in words: with what was promised, or not.
+
+    >>> outcome_text(Verdict("ok", 0.4, (0.3, 0.5), passed=False, owed="promised"))
+    'broken promise'
+    """
+    if verdict.owed == "promised" and verdict.outcome == "fail":
+        return "broken promise"
+    if verdict.status == "ok" and verdict.owed == "not promised":
+        return f"not promised ({verdict.outcome}, were it asked for)"
+    return {"partly": "answered in part"}.get(verdict.outcome, verdict.outcome)
 
 
 def threshold(column: BoardColumn) -> float | None:
@@ -120,19 +131,34 @@ def seconds_text(seconds: float) -> str:
     return "<0.1" if 0 < seconds < 0.05 else f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
 
 
-def rank_text(rank: float | None) -> str:
-    """Return the mean rank, or a dash for a partial row."""
-    return "–" if rank is None else f"{rank:.2f}"
+def tier_text(standing: Standing) -> str:
+    """Return the tier, or a dash for a metric that is not placed.
+
+    >>> tier_text(Standing(2)), tier_text(Standing(None, reason="identity: skip"))
+    ('2', '–')
+    """
+    return "–" if standing.tier is None else str(standing.tier)
 
 
-def rank_interval_text(ranked: RankedRow) -> str:
-    """Return the 95 % interval of the mean rank, where there is one."""
-    return "" if ranked.rank_interval is None else f"[{ranked.rank_interval[0]:.1f}, {ranked.rank_interval[1]:.1f}]"
+def other_tiers(entry: BoardRow) -> str:
+    """Return the tiers within the further purposes of a metric.
+
+    >>> other_tiers(BoardRow(None, {"geometry": Standing(1), "units": Standing(3)}, Counts()))
+    'units 3'
+    """
+    others = [(purpose, standing) for purpose, standing in entry.standing.items() if purpose != entry.main_purpose]
+    return ", ".join(f"{purpose} {tier_text(standing)}" for purpose, standing in others)
 
 
-def tie_text(ranked: RankedRow) -> str:
-    """Return the tie groups as letters; those after z are numbered."""
-    return " ".join(chr(ord("a") + group - 1) if group <= 26 else str(group) for group in ranked.tie_groups)
+def counts_text(counts: Counts) -> str:
+    """Return the tests passed, failed and undecided, with their marks; the others where there are some.
+
+    >>> counts_text(Counts(passed=8, failed=2, undecided=1, not_promised=1))
+    '8✓ 2✗ 1? 1·'
+    """
+    numbers = [f"{counts.passed}✓", f"{counts.failed}✗", f"{counts.undecided}?"]
+    numbers += [f"{counts.not_promised}·"] if counts.not_promised else []
+    return " ".join([*numbers, f"{counts.unanswered} unanswered"] if counts.unanswered else numbers)
 
 
 def cost_text(row: Row) -> str:
@@ -156,14 +182,14 @@ def problems(board: Board) -> list[Ungraded]:
     """Return every reason for a missing or partial grade, with the columns that it holds for."""
     outcomes: dict[tuple[str, str, str], list[str]] = {}
     for label, column, verdict in _unfinished(board):
-        key = (label, "partly" if verdict.status == "ok" else verdict.status, verdict.reason or "no reason was given")
+        key = (label, verdict.outcome if verdict.status != "ok" else "partly", verdict.reason or "no reason was given")
         outcomes.setdefault(key, []).append(column)
     return [Ungraded(label, tuple(columns), status, reason) for (label, status, reason), columns in outcomes.items()]
 
 
 def remarks(board: Board) -> list[Remarked]:
     """Return the remarks on every metric's scores: how many scores carry one, and an example."""
-    return [line for ranked in board.rows for line in _remarks(ranked.row)]
+    return [line for entry in board.rows for line in _remarks(entry.row)]
 
 
 def _remarks(row: Row) -> Iterator[Remarked]:
@@ -190,12 +216,12 @@ def remark_text(alike: Sequence[Remark]) -> str:
 
 def _unfinished(board: Board) -> Iterator[tuple[str, str, Verdict]]:
     """Yield tests with a reason, and columns whose reason is not just that of their test."""
-    for ranked in board.rows:
+    for entry in board.rows:
         of_test: dict[str, Verdict] = {}
         for column in board.columns:
-            verdict = cell(ranked.row, column)
+            verdict = cell(entry.row, column)
             of_test[column.id] = verdict
             above = of_test.get(column.parent) if column.parent is not None else None
-            own = above is None or (above.status == "ok" and above.reason is None and column.id in ranked.row.verdicts)
+            own = above is None or (above.status == "ok" and above.reason is None and column.id in entry.row.verdicts)
             if own and (verdict.status != "ok" or verdict.reason is not None):
-                yield ranked.row.metric.label, column.id, verdict
+                yield entry.row.metric.label, column.id, verdict

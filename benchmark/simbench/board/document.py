@@ -8,21 +8,22 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from simbench.board.board import Board, BoardColumn, RankedRow, Row
+from simbench.board.board import Board, BoardColumn, BoardRow, Row
 from simbench.board.cells import cell
 from simbench.board.evidence import Evidence, evidence_of
 from simbench.board.remarks import Remark
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
-from simbench.declaration import MetricInfo
+from simbench.declaration import MetricInfo, Purpose
 from simbench.errors import SimbenchError
-from simbench.verdicts.verdict import Tally, Trial, Verdict, VerdictStatus
+from simbench.verdicts.verdict import Outcome, Owed, Tally, Trial, Verdict, VerdictStatus
 
 Model = TypeVar("Model", bound=BaseModel)
 # Of leaderboards, of the documents of runs, and of bundles, which hold a leaderboard. Version 2 renamed fields
-# (auxiliary values, violations, the declaration of a metric as an object).
-SchemaVersion = Literal[2]
-SCHEMA_VERSION: SchemaVersion = 2
+# (auxiliary values, violations, the declaration of a metric as an object). Version 3 has outcomes, what is owed, and
+# standing in place of ranks.
+SchemaVersion = Literal[3]
+SCHEMA_VERSION: SchemaVersion = 3
 # The file of a published leaderboard, and of the one that a bundle claims.
 DOCUMENT = "leaderboard.json"
 
@@ -50,12 +51,15 @@ class RemarkRecord(_Part):
 class CellRecord(_Part):
     """A metric's verdict on a test, or on one column of a test.
 
+    `outcome` is the verdict in a word; `passed` is null where it is undecided, partly answered, or there is none.
     `remarks` on the scores are counted for whole tests, and written only where there are some.
     `tallies`: per set of models, how many of the trials held and how many there were. Where the grade is no mean of
     trials: the `statistic` that it is clipped from, and what that is `without` each of its models.
     """
 
     status: VerdictStatus
+    outcome: Outcome
+    owed: Owed
     grade: float | None = Field(ge=0, le=1)
     interval: tuple[float, float] | None
     passed: bool | None
@@ -70,7 +74,7 @@ class CellRecord(_Part):
 
 
 class ColumnRecord(_Part):
-    """A test, or one column of a test."""
+    """A test, or one column of a test; `purposes` for which it is owed, none for all."""
 
     id: str
     kind: str
@@ -79,6 +83,28 @@ class ColumnRecord(_Part):
     parent: str | None
     description: str
     settings: dict[str, Any]
+    reason: str
+    purposes: tuple[Purpose, ...]
+    model_correlation: float = Field(ge=0, le=1)
+
+
+class StandingRecord(_Part):
+    """Place of a metric within a purpose: its tier, and the metrics that it is above; or why it is not placed."""
+
+    tier: int | None
+    above: list[str]
+    reason: str
+
+
+class CountsRecord(_Part):
+    """Verdicts over the tests, each counted once, and the ids of the promises that the metric breaks."""
+
+    passed: int
+    failed: int
+    undecided: int
+    not_promised: int
+    unanswered: int
+    broken_promises: list[str]
 
 
 class RowRecord(MetricInfo):
@@ -88,19 +114,14 @@ class RowRecord(MetricInfo):
 
     label: str = Field(alias="metric")
     tests: dict[str, CellRecord]
-    mean_rank: float | None
-    rank_interval: tuple[float, float] | None
-    tie_groups: list[int]
-    mean_grade: float | None
-    passed: int
-    graded: int
-    coverage: float
+    standing: dict[Purpose, StandingRecord]
+    counts: CountsRecord
     comparisons: int
     seconds: float
 
 
 class Document(_Part):
-    """A whole leaderboard. `rank_note` says why there are no rank intervals; `evidence` is in published ones."""
+    """A whole leaderboard. `tiers` are labels of metrics, by purpose; `evidence` is in published ones."""
 
     schema_version: SchemaVersion
     suite: str
@@ -108,7 +129,7 @@ class Document(_Part):
     about: str
     columns: list[ColumnRecord]
     rows: list[RowRecord]
-    rank_note: str
+    tiers: dict[Purpose, list[list[str]]]
     provenance: dict[str, Any]
     evidence: Evidence | None = None
 
@@ -124,8 +145,8 @@ def to_document(board: Board, scores: Sequence[ScoreRow] | None = None) -> dict[
             "columns": [
                 {name: getattr(column, name) for name in ColumnRecord.model_fields} for column in board.columns
             ],
-            "rows": [_row_record(ranked, board) for ranked in board.rows],
-            "rank_note": board.rank_note,
+            "rows": [_row_record(entry, board) for entry in board.rows],
+            "tiers": board.tiers(),
             "provenance": board.provenance,
         }
     )
@@ -158,9 +179,9 @@ def from_document(document: Mapping[str, Any]) -> Board:
 def wrong_version(document: str, version: int) -> str:
     r"""Return the message for a document of another schema version: what wrote it, and what to do.
 
-    >>> print(*wrong_version("this leaderboard", 1).split(", "), sep="\n")
-    this leaderboard was written by simbench with schema 1
-    older than 2; publish it again with `simbench publish SUITE`
+    >>> print(*wrong_version("this leaderboard", 2).split(", "), sep="\n")
+    this leaderboard was written by simbench with schema 2
+    older than 3; publish it again with `simbench publish SUITE`
     which computes nothing where the store has its scores
     or ask its author to
     """
@@ -210,21 +231,16 @@ def _checked(model: type[Model], value: Any) -> Model:
         raise SimbenchError(f"not a leaderboard of simbench: {where}: {first['msg']}") from None
 
 
-def _row_record(ranked: RankedRow, board: Board) -> dict[str, Any]:
-    info = ranked.row.metric
+def _row_record(entry: BoardRow, board: Board) -> dict[str, Any]:
+    info = entry.row.metric
     return {
         "metric": info.label,
         **info.model_dump(exclude={"label"}),
-        "tests": {column.id: _cell_record(ranked.row, column) for column in board.columns},
-        "mean_rank": ranked.mean_rank,
-        "rank_interval": ranked.rank_interval,
-        "tie_groups": ranked.tie_groups,
-        "mean_grade": ranked.mean_grade,
-        "passed": ranked.passed,
-        "graded": ranked.graded,
-        "coverage": ranked.coverage,
-        "comparisons": ranked.row.comparisons,
-        "seconds": ranked.row.seconds,
+        "tests": {column.id: _cell_record(entry.row, column) for column in board.columns},
+        "standing": {purpose: vars(standing) for purpose, standing in entry.standing.items()},
+        "counts": vars(entry.counts),
+        "comparisons": entry.row.comparisons,
+        "seconds": entry.row.seconds,
     }
 
 
@@ -232,6 +248,8 @@ def _cell_record(row: Row, column: BoardColumn) -> dict[str, Any]:
     verdict, remarks = cell(row, column), row.remarks.get(column.id)
     record = {
         "status": verdict.status,
+        "outcome": verdict.outcome,
+        "owed": verdict.owed,
         "grade": verdict.grade,
         "interval": verdict.interval,
         "passed": verdict.passed,
@@ -273,6 +291,7 @@ def _verdict(record: CellRecord) -> Verdict:
         tallies=tuple(Tally(tuple(models), holding, asked) for models, holding, asked in record.tallies),
         statistic=record.statistic,
         without=_numbers(record.without),
+        owed=record.owed,
     )
 
 

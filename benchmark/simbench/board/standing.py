@@ -1,14 +1,19 @@
-"""Derive aggregates and ranks, always from the verdicts of all metrics that are shown."""
+"""Derive the standing and the counts of every metric, always from the verdicts of the metrics that are shown.
+
+Within a purpose, a tier is who is beaten by nobody that is left: nobody is above the metrics of the first tier but, in
+a circle, those that they are above in turn. Between purposes there is no order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from statistics import fmean
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from simbench.board.board import Board, BoardColumn, RankedRow, Row
-from simbench.board.intervals import DIGITS, note_on_ranks, rank_statistics
+import numpy as np
+
+from simbench.board.board import Board, BoardColumn, BoardRow, Counts, Row, Standing
+from simbench.board.dominance import Flags, dominance, is_owed
+from simbench.declaration import PURPOSES, Purpose
 from simbench.verdicts.verdict import Verdict
 
 
@@ -20,91 +25,97 @@ def board_of(
     rows: Sequence[Row],
     provenance: Mapping[str, Any],
 ) -> Board:
-    """Return the board of these rows, ordered.
+    """Return the board of these rows, by main purpose; within it by tier, then tests failed, then label.
 
-    Ranked rows come first, by mean rank, then mean grade, then label. Below them stand the rows that left questions of
-    a test unanswered, by coverage, tests passed, label: ranked, they would gain by what they leave out.
+    Metrics that left questions of a test unanswered stand below those that are placed, whatever they answered.
     """
-    tests = [column.id for column in columns if column.parent is None]
-    complete = [row for row in rows if all(_answered(row, test) for test in tests)]
-    ranks = _mean_ranks(complete, tests)
-    ranked = [_aggregated(row, tests, ranks.get(index)) for row, index in _with_places(rows, complete)]
-    ordered = _with_intervals(sorted(ranked, key=_place), tests)
-    note = note_on_ranks(len(tests)) if complete else ""
-    return Board(suite, version, about, tuple(columns), ordered, dict(provenance), note)
+    standing: list[dict[Purpose, Standing]] = [{} for _ in rows]
+    for purpose in PURPOSES:
+        for place, of_row in _within(purpose, rows, columns):
+            standing[place][purpose] = of_row
+    tests = [column for column in columns if column.parent is None]
+    made = [
+        BoardRow(row, of_row, count_verdicts(row, tests, columns)) for row, of_row in zip(rows, standing, strict=True)
+    ]
+    return Board(suite, version, about, tuple(columns), tuple(sorted(made, key=_place)), dict(provenance))
 
 
 def without(board: Board, labels: Collection[str]) -> Board:
-    """Return the board without some metrics: ranks are those among the rest."""
-    rows = [ranked.row for ranked in board.rows if ranked.row.metric.label not in labels]
+    """Return the board without some metrics: tiers are those of the rest."""
+    rows = [entry.row for entry in board.rows if entry.row.metric.label not in labels]
     return board_of(board.suite, board.version, board.about, board.columns, rows, board.provenance)
 
 
-def average_ranks(grades: Sequence[float]) -> list[float]:
-    """Return ranks from 1 for the largest; ties share the average of the ranks they take up.
+def tiers(above: Flags) -> list[int]:
+    """Return the tier of each metric, from 1, where `above` says whether a metric (row) is above another (column).
 
-    >>> average_ranks([0.5, 1.0, 0.5, 0.1])
-    [2.5, 1.0, 2.5, 4.0]
+    A metric counts as above all that it is above through others; metrics that are so above each other are in one tier.
+
+    >>> tiers(np.array([[False, True, False], [False, False, False], [False, False, False]]))
+    [1, 2, 1]
     """
-    rounded = [round(grade, DIGITS) for grade in grades]
-    return [
-        1 + sum(other > grade for other in rounded) + (sum(other == grade for other in rounded) - 1) / 2
-        for grade in rounded
+    reaches = above.copy()
+    for through in range(len(above)):
+        reaches |= np.outer(reaches[:, through], reaches[through])
+    beats = reaches & ~reaches.T
+    places, left = np.zeros(len(above), dtype=np.int64), np.ones(len(above), dtype=bool)
+    tier = 0
+    while left.any():
+        tier += 1
+        unbeaten = left & ~beats[left].any(axis=0)
+        places[unbeaten] = tier
+        left &= ~unbeaten
+    return [int(place) for place in places]
+
+
+def count_verdicts(row: Row, tests: Sequence[BoardColumn], columns: Sequence[BoardColumn]) -> Counts:
+    """Count a metric's verdicts on whole tests, and name the promises that it breaks."""
+    numbers = {"passed": 0, "failed": 0, "undecided": 0, "not_promised": 0, "unanswered": 0}
+    for test in tests:
+        verdict = row.verdicts.get(test.id, Verdict("missing"))
+        named = {"pass": "passed", "fail": "failed", "undecided": "undecided"}
+        numbers[named.get(verdict.outcome, "unanswered") if is_owed(verdict) else "not_promised"] += 1
+    return Counts(**numbers, broken_promises=tuple(_broken_promises(row, columns)))
+
+
+def _broken_promises(row: Row, columns: Sequence[BoardColumn]) -> Iterator[str]:
+    with_columns = {column.parent for column in columns if column.id in row.verdicts}
+    for column in columns:
+        verdict = row.verdicts.get(column.id, Verdict("missing"))
+        if verdict.owed == "promised" and verdict.outcome == "fail" and column.id not in with_columns:
+            yield column.id
+
+
+def _within(purpose: Purpose, rows: Sequence[Row], columns: Sequence[BoardColumn]) -> Iterator[tuple[int, Standing]]:
+    """Yield the standing of every metric of a purpose, with its position among the rows."""
+    tests = [column for column in columns if column.parent is None and column.is_owed_for(purpose)]
+    serving = [place for place, row in enumerate(rows) if purpose in row.metric.declaration.serves]
+    lacking = {place: _lacking(rows[place], tests) for place in serving}
+    placed = [place for place in serving if not lacking[place]]
+    above = dominance([rows[place] for place in placed], tests, columns)
+    for place, tier, beats in zip(placed, tiers(above), above, strict=True):
+        beaten = sorted(rows[placed[other]].metric.label for other in np.flatnonzero(beats))
+        yield place, Standing(tier, tuple(beaten))
+    for place, reason in lacking.items():
+        if reason:
+            yield place, Standing(None, reason=reason)
+
+
+def _lacking(row: Row, tests: Sequence[BoardColumn]) -> str:
+    """Say which of the tests that a metric owes it left unanswered, so that it cannot be placed; empty if none."""
+    owed = {test.id: row.verdicts.get(test.id, Verdict("missing")) for test in tests}
+    owed = {test: verdict for test, verdict in owed.items() if is_owed(verdict)}
+    if not owed:
+        return "owes none of the tests"
+    unanswered = [
+        f"{test}: {'partly' if verdict.status == 'ok' else verdict.status}"
+        for test, verdict in owed.items()
+        if verdict.status != "ok" or verdict.reason is not None
     ]
+    return ", ".join(unanswered)
 
 
-def _mean_ranks(complete: Sequence[Row], tests: Sequence[str]) -> dict[int, float]:
-    """Return the mean over the tests of every complete row's rank, by position."""
-    if not tests:
-        return {}
-    per_test = [average_ranks([row.verdicts[test].grade or 0.0 for row in complete]) for test in tests]
-    return {position: fmean(ranks[position] for ranks in per_test) for position in range(len(complete))}
-
-
-def _with_intervals(ordered: Sequence[RankedRow], tests: Sequence[str]) -> tuple[RankedRow, ...]:
-    """Return the rows with intervals of their ranks and tie groups, where there are enough tests."""
-    complete = [ranked for ranked in ordered if ranked.mean_rank is not None]
-    if not complete or note_on_ranks(len(tests)):
-        return tuple(ordered)
-    statistics = rank_statistics([[ranked.row.verdicts[test] for test in tests] for ranked in complete])
-    known_ranks = [
-        replace(ranked, rank_interval=interval, tie_groups=groups)
-        for ranked, interval, groups in zip(complete, statistics.intervals, statistics.tie_groups, strict=True)
-    ]
-    return (*known_ranks, *ordered[len(known_ranks) :])
-
-
-def _with_places(rows: Sequence[Row], complete: Sequence[Row]) -> list[tuple[Row, int]]:
-    """Return each row with its position among the complete ones, −1 for a partial row."""
-    places = {id(row): position for position, row in enumerate(complete)}
-    return [(row, places.get(id(row), -1)) for row in rows]
-
-
-def _aggregated(row: Row, tests: Sequence[str], mean_rank: float | None) -> RankedRow:
-    grades = [grade for test in tests if (grade := _grade(row, test)) is not None]
-    return RankedRow(
-        row,
-        mean_rank=mean_rank,
-        mean_grade=fmean(grades) if grades else None,
-        passed=sum(row.verdicts[test].passed is True for test in tests if test in row.verdicts),
-        graded=sum(_answered(row, test) for test in tests),
-        tests=len(tests),
-    )
-
-
-def _grade(row: Row, test: str) -> float | None:
-    verdict: Verdict | None = row.verdicts.get(test)
-    return verdict.grade if verdict is not None and verdict.status == "ok" else None
-
-
-def _answered(row: Row, test: str) -> bool:
-    """Return whether every question of a test has an answer: a verdict on some of them says what the others lack."""
-    verdict: Verdict | None = row.verdicts.get(test)
-    return verdict is not None and verdict.status == "ok" and verdict.reason is None
-
-
-def _place(ranked: RankedRow) -> tuple[bool, float, float, str]:
-    label = ranked.row.metric.label
-    if ranked.mean_rank is None:
-        return (True, -ranked.graded, -ranked.passed, label)
-    return (False, ranked.mean_rank, -(ranked.mean_grade or 0.0), label)
+def _place(entry: BoardRow) -> tuple[int, bool, int, int, str]:
+    tier = entry.main_standing.tier
+    failed = entry.counts.failed
+    return (PURPOSES.index(entry.main_purpose), tier is None, tier or 0, failed, entry.row.metric.label)

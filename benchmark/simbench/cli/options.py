@@ -25,6 +25,7 @@ class FailOn(StrEnum):
 
     never = "never"
     fail = "fail"
+    undecided = "undecided"
     worse = "worse"
 
 
@@ -112,9 +113,10 @@ FailOnOption = Annotated[
     FailOn,
     typer.Option(
         "--fail-on",
-        metavar="never|fail|worse",
-        help="`fail`: exit 1 if any metric fails any test it was graded on; `worse`: if one does not pass a test that "
-        "it passed in the --baseline.",
+        metavar="never|fail|undecided|worse",
+        help="`fail`: exit 1 if any metric fails a test that it owes, or a test grades no metric; `undecided`: also if "
+        "such a verdict is undecided or answered in part; `worse`: if one does not pass a test that it passed in the "
+        "--baseline.",
     ),
 ]
 BaselineOption = Annotated[

@@ -50,7 +50,7 @@ def command(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Draw grades, ranks, invariances and layer × layer heat maps for a paper."""
+    """Draw grades, standing, invariances and layer × layer heat maps for a paper."""
     from simbench.cli.output import progress_console, say
     from simbench.errors import SimbenchError
     from simbench.files import replacing

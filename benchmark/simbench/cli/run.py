@@ -84,9 +84,8 @@ def command(
     written = "nothing: the store cannot be written" if result.path is None else result.path
     progress.print(f"written: {written}", markup=False, highlight=False, soft_wrap=True)
     code = result.exit_code(fail_on.value)
-    if fail_on is FailOn.fail:
-        for line in result.failures():
-            progress.print(f"failed: {line}", markup=False, highlight=False, soft_wrap=True)
+    for line in result.failures(fail_on.value):
+        progress.print(f"failed: {line}", markup=False, highlight=False, soft_wrap=True)
     if baseline_board is not None:
         from simbench.board.comparison import worsened
 

@@ -52,7 +52,7 @@ def command(
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check a bundle: checksums, keys, grades, ranks and, if asked to, scores; run no code of the bundle."""
+    """Check a bundle: checksums, keys, grades, standing and, if asked to, scores; run no code of the bundle."""
     from simbench.cli.output import print_json, progress_console, say, stdout_reserved
     from simbench.cli.progress import listener
     from simbench.verify.report import lines

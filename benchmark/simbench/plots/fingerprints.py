@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.board.board import Board, BoardColumn, RankedRow
+from simbench.board.board import Board, BoardColumn, BoardRow
 from simbench.board.cells import cell, state, threshold
 from simbench.plots.style import GREY, INK, LIGHT, LOOKS, VERMILLION, WORDS, new_figure, shortened, wrapped
 
 ACROSS = 4
 BAR = 0.155
-# Colour and hatching of a bar by state; failures are hollow, to be recognised in greyscale.
-FILLS = {"passed": (LOOKS["passed"]["color"], ""), "failed": ("white", "//////"), "partly": ("white", "......")}
+# Colour and hatching of a bar by state; what did not pass is hollow, to be recognised in greyscale.
+FILLS = {
+    "pass": (LOOKS["pass"]["color"], ""),
+    "fail": ("white", "//////"),
+    "undecided": ("white", "...."),
+    "partly": ("white", "oo"),
+    "not promised": (LIGHT, ""),
+}
 
 
 def transform_columns(board: Board) -> list[BoardColumn]:
@@ -22,7 +28,7 @@ def transform_columns(board: Board) -> list[BoardColumn]:
     return [column for column in board.columns if column.parent is not None and column.kind.endswith("invariance")]
 
 
-def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:
+def fingerprints(board: Board, metrics: Sequence[BoardRow]) -> Figure:
     """Draw bars of the grade under each transform, for several metrics side by side."""
     columns = transform_columns(board)
     across = min(ACROSS, len(metrics))
@@ -42,7 +48,7 @@ def fingerprints(board: Board, metrics: Sequence[RankedRow]) -> Figure:
     grid[0, 0].set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     title = f"{board.suite}@{board.version}: the share of comparisons that a transform leaves as they are"
     figure.suptitle(wrapped(title, round(11 * figure.get_figwidth())), fontsize=9, fontweight="bold")
-    _legend(figure, {state(cell(ranked.row, column)) for ranked in metrics for column in columns})
+    _legend(figure, {state(cell(entry.row, column)) for entry in metrics for column in columns})
     return figure
 
 
@@ -53,8 +59,8 @@ def name_of(column: BoardColumn, columns: Sequence[BoardColumn]) -> str:
     return (short if len(alike) == 1 else f"{short} ({column.parent})").replace("_", " ")
 
 
-def _panel(axes: Axes, ranked: RankedRow, columns: Sequence[BoardColumn]) -> None:
-    axes.set_title(shortened(ranked.row.metric.label, 24))
+def _panel(axes: Axes, entry: BoardRow, columns: Sequence[BoardColumn]) -> None:
+    axes.set_title(shortened(entry.row.metric.label, 24))
     axes.tick_params(axis="y", length=0)
     limits = {threshold(column) for column in columns} - {None}
     for least in limits:
@@ -64,7 +70,7 @@ def _panel(axes: Axes, ranked: RankedRow, columns: Sequence[BoardColumn]) -> Non
         if parents[height] != parents[height - 1]:
             axes.axhline(height - 0.5, color=LIGHT, linewidth=0.8, zorder=0)
     for height, column in enumerate(columns):
-        verdict = cell(ranked.row, column)
+        verdict = cell(entry.row, column)
         if verdict.grade is None:
             axes.text(0.04, height, verdict.status, va="center", fontsize=6, color=GREY, style="italic")
             continue

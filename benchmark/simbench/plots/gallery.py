@@ -9,14 +9,14 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from simbench.board.board import Board, RankedRow
+from simbench.board.board import Board, BoardRow
 from simbench.board.evidence import Evidence
 from simbench.board.layer_grids import maps_of_test
 from simbench.errors import UnknownNameError
 from simbench.plots.fingerprints import fingerprints, transform_columns
 from simbench.plots.grades import grades
 from simbench.plots.heat_maps import heat_maps
-from simbench.plots.ranks import rank_plot
+from simbench.plots.standing import standing
 from simbench.plots.style import Draw
 
 # Most heat maps or fingerprints in one figure; more are drawn on further figures.
@@ -29,15 +29,15 @@ def gallery(
     """Return functions that draw the figures, by name.
 
     Args:
-        board: the leaderboard. Figures show its ranks, even if they show only some of its metrics and tests.
+        board: the leaderboard. Figures show its standing, even if they show only some of its metrics and tests.
         evidence: the scores behind it; without them there are no heat maps.
         metrics: labels of the metrics to show, in this order; all by default.
         tests: ids of the tests to show; all by default.
     """
     shown = _chosen(board, metrics, tests)
     pictures: dict[str, Draw] = {"grades": partial(grades, shown)}
-    if sum(ranked.mean_rank is not None for ranked in board.rows) > 1:
-        pictures["ranks"] = partial(rank_plot, board)
+    if board.rows:
+        pictures["standing"] = partial(standing, board)
     if transform_columns(shown) and shown.rows:
         pictures |= _paged("invariance", shown, partial(fingerprints, shown))
     if evidence is None:
@@ -62,7 +62,7 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
-def _paged(name: str, board: Board, draw: Callable[[Sequence[RankedRow]], Figure]) -> Mapping[str, Draw]:
+def _paged(name: str, board: Board, draw: Callable[[Sequence[BoardRow]], Figure]) -> Mapping[str, Draw]:
     """Divide a figure into several of at most `MOST_PANELS` metrics."""
     pages = [board.rows[start : start + MOST_PANELS] for start in range(0, len(board.rows), MOST_PANELS)]
     if len(pages) == 1:
@@ -72,7 +72,7 @@ def _paged(name: str, board: Board, draw: Callable[[Sequence[RankedRow]], Figure
 
 def _chosen(board: Board, metrics: Collection[str], tests: Collection[str]) -> Board:
     """Return the board with some of its rows and tests."""
-    by_label = {ranked.row.metric.label: ranked for ranked in board.rows}
+    by_label = {entry.row.metric.label: entry for entry in board.rows}
     ids = {test.id for test in board.tests}
     for kind, names, valid in (("metric", metrics, by_label), ("test", tests, ids)):
         for name in names:

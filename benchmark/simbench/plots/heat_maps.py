@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simbench.board.board import BoardColumn, RankedRow
+from simbench.board.board import BoardColumn, BoardRow
 from simbench.board.cells import cell, mark
 from simbench.board.evidence import EvidenceBlock
 from simbench.board.layer_grids import HeatMap, LayerMap, heat_map
@@ -25,7 +25,7 @@ PANEL = 1.72
 COLOURS = "viridis"
 
 
-def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], layout: LayerMap, block: EvidenceBlock) -> Figure:
+def heat_maps(test: BoardColumn, metrics: Sequence[BoardRow], layout: LayerMap, block: EvidenceBlock) -> Figure:
     """Draw the maps of several metrics on one test, each the mean over the pairs of models of the grid.
 
     Args:
@@ -39,7 +39,7 @@ def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], layout: LayerMap,
     figure = new_figure(max(3.6, across * PANEL + 0.7), down * (PANEL + 0.12) + 1.15)
     figure.set_layout_engine("constrained", h_pad=0.06)
     axes_grid = figure.subplots(down, across, squeeze=False)
-    maps = [heat_map(layout, block.metrics[ranked.row.metric.label]) for ranked in metrics]
+    maps = [heat_map(layout, block.metrics[entry.row.metric.label]) for entry in metrics]
     for position, axes in enumerate(axes_grid.flat):
         if position >= len(metrics):
             axes.set_axis_off()
@@ -51,10 +51,10 @@ def heat_maps(test: BoardColumn, metrics: Sequence[RankedRow], layout: LayerMap,
     return figure
 
 
-def _panel(axes: Axes, heat_map: HeatMap, pairs: int, ranked: RankedRow, test: BoardColumn) -> None:
-    verdict = cell(ranked.row, test)
+def _panel(axes: Axes, heat_map: HeatMap, pairs: int, entry: BoardRow, test: BoardColumn) -> None:
+    verdict = cell(entry.row, test)
     grade = "" if verdict.grade is None else f" {verdict.grade:.2f}"
-    label = f"{shortened(ranked.row.metric.label, 26)}\n{mark(verdict)}{grade}"
+    label = f"{shortened(entry.row.metric.label, 26)}\n{mark(verdict)}{grade}"
     axes.set_facecolor(LIGHT)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -63,7 +63,7 @@ def _panel(axes: Axes, heat_map: HeatMap, pairs: int, ranked: RankedRow, test: B
         reason = shortened(verdict.reason or "no score", 90)
         axes.text(0.5, 0.5, wrapped(reason, 24), transform=axes.transAxes, ha="center", va="center", fontsize=6)
         return
-    higher = ranked.row.metric.declaration.higher_is_more_similar
+    higher = entry.row.metric.declaration.higher_is_more_similar
     low, high = float(np.nanmin(heat_map.mean)), float(np.nanmax(heat_map.mean))
     far, near = (low, high) if higher else (high, low)
     axes.set_title(f"{label}   {_figures(far)} to {_figures(near)}", pad=3)

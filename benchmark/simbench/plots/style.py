@@ -23,11 +23,19 @@ Draw = Callable[[], Figure]
 BLUE, VERMILLION, ORANGE, GREY, LIGHT, INK = "#0072B2", "#D55E00", "#E69F00", "#767676", "#D9D9D9", "#1A1A1A"
 # Markers of a graded cell by its state.
 LOOKS = {
-    "passed": {"color": BLUE, "marker": "o", "markerfacecolor": BLUE},
-    "failed": {"color": VERMILLION, "marker": "D", "markerfacecolor": "white"},
+    "pass": {"color": BLUE, "marker": "o", "markerfacecolor": BLUE},
+    "fail": {"color": VERMILLION, "marker": "D", "markerfacecolor": "white"},
+    "undecided": {"color": ORANGE, "marker": "^", "markerfacecolor": "white"},
     "partly": {"color": ORANGE, "marker": "s", "markerfacecolor": "white"},
+    "not promised": {"color": GREY, "marker": ".", "markerfacecolor": GREY},
 }
-WORDS = {"passed": "passed", "failed": "failed", "partly": "not all of it could be compared"}
+WORDS = {
+    "pass": "pass",
+    "fail": "fail",
+    "undecided": "undecided",
+    "partly": "not all of it could be compared",
+    "not promised": "not promised",
+}
 LARGEST_TITLE = 60
 
 RC: dict[str, Any] = {

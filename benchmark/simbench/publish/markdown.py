@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from simbench.board.board import Board, BoardColumn, RankedRow, Row
+from simbench.board.board import Board, BoardColumn, BoardRow, Row
 from simbench.board.cells import (
     REMARKED,
     cell,
+    counts_text,
     grade_text,
     interval_text,
     legend,
     mark,
     problems,
-    rank_text,
     remarks,
     seconds_text,
     short_id,
+    tier_text,
 )
 from simbench.board.provenance import provenance_lines
 from simbench.visible import visible
@@ -63,25 +64,23 @@ def escaped(text: str) -> str:
 
 
 def _table(board: Board, columns: Sequence[BoardColumn], aggregates: bool = True) -> str:
-    headings = ["metric", *(["mean rank"] if aggregates else []), *(short_id(column) for column in columns)]
-    headings += ["passed", "coverage", "seconds"] if aggregates else []
+    headings = ["metric", *(["tier"] if aggregates else []), *(short_id(column) for column in columns)]
+    headings += ["tests", "broken promises", "seconds"] if aggregates else []
     lines = [_line(escaped(heading) for heading in headings), _line("---" for _ in headings)]
-    ranked_before = False
-    for ranked in board.rows:
-        if ranked.mean_rank is None and ranked_before:
-            lines.append(_line(["*graded in part*", *("" for _ in headings[1:])]))
-        ranked_before = ranked.mean_rank is not None
-        lines.append(_line(_cells(ranked, columns, aggregates)))
+    for purpose, entries in board.by_purpose().items():
+        lines.append(_line([f"***{purpose}***", *("" for _ in headings[1:])]))
+        lines += [_line(_cells(entry, columns, aggregates)) for entry in entries]
     return "\n".join(lines)
 
 
-def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], aggregates: bool) -> list[str]:
-    cells = [_cell(ranked.row, column) for column in columns]
-    label = escaped(ranked.row.metric.label)
+def _cells(entry: BoardRow, columns: Sequence[BoardColumn], aggregates: bool) -> list[str]:
+    cells = [_cell(entry.row, column) for column in columns]
+    label = escaped(entry.row.metric.label)
     if not aggregates:
         return [label, *cells]
-    costs = [f"{ranked.passed}/{ranked.tests}", f"{ranked.coverage:.0%}", seconds_text(ranked.row.seconds)]
-    return [label, rank_text(ranked.mean_rank), *cells, *costs]
+    broken = escaped(", ".join(entry.counts.broken_promises))
+    counts = [counts_text(entry.counts), broken, seconds_text(entry.row.seconds)]
+    return [label, tier_text(entry.main_standing), *cells, *counts]
 
 
 def _cell(row: Row, column: BoardColumn) -> str:
@@ -96,4 +95,5 @@ def _line(cells: Iterable[str]) -> str:
 
 def _about(column: BoardColumn) -> str:
     kind = f"{escaped(column.kind)}, passes if {escaped(column.pass_if)}"
-    return f"* **{escaped(column.id)}** ({kind}): {escaped(column.about)}"
+    owed = f", owed for {', '.join(column.purposes)}" if column.purposes else ""
+    return f"* **{escaped(column.id)}** ({kind}{owed}): {escaped(column.reason or column.about)}"

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simbench.board.board import Board
-from simbench.board.cells import rank_text
 from simbench.board.document import DOCUMENT, from_document
-from simbench.board.intervals import FEWEST_TESTS
 from simbench.errors import SimbenchError
 from simbench.files import write_text
 from simbench.publish.markdown import escaped
 from simbench.publish.rendering import render
 
-LEADERS = 3
+# Most metrics of a first tier that are named.
+LEADERS = 12
 TITLE = "Similarity indices put to the test"
 INTRODUCTION = (
     "Which index of representational similarity can be trusted, and for what? Every suite declares sanity tests; every "
-    "metric is scored against all of them. Click a grade to see the scores behind it. Of fewer than "
-    f"{FEWEST_TESTS} tests the order is a hint: mean ranks have no intervals then."
+    "metric is scored against all of them. Indices serve different purposes, and stand only among those of their own: "
+    "on the first tier of a purpose are those that no other one does better than. Click a grade to see the scores "
+    "behind it."
 )
 
 
@@ -32,8 +32,7 @@ class PublishedSuite:
     title: str
     about: str
     tests: int
-    ranked: int
-    partial: int
+    metrics: int
     leaders: tuple[str, ...]
     problem: str = ""
 
@@ -55,37 +54,37 @@ def _entry(path: Path) -> PublishedSuite:
             raise SimbenchError("it holds no object")
         board = from_document(document)
     except (SimbenchError, OSError, ValueError, RecursionError) as error:
-        return PublishedSuite(path.parent.name, path.parent.name, "", 0, 0, 0, (), problem=f"cannot be read: {error}")
-    ranked = [row for row in board.rows if row.mean_rank is not None]
+        return PublishedSuite(path.parent.name, path.parent.name, "", 0, 0, (), problem=f"cannot be read: {error}")
     return PublishedSuite(
         folder=path.parent.name,
         title=f"{board.suite}@{board.version}",
         about=" ".join(board.about.split()),
         tests=len(board.tests),
-        ranked=len(ranked),
-        partial=len(board.rows) - len(ranked),
+        metrics=len(board.rows),
         leaders=_leaders(board),
     )
 
 
 def _leaders(board: Board) -> tuple[str, ...]:
-    """Return the first ranked metrics, with mean rank and tests passed."""
-    return tuple(
-        f"{row.row.metric.label} (mean rank {rank_text(row.mean_rank)}, passes {row.passed} of {row.tests})"
-        for row in board.rows[:LEADERS]
-        if row.mean_rank is not None
-    )
+    """Return a line for the first tier of every purpose, with the tests that each of its metrics passed."""
+    passed = {entry.row.metric.label: entry.counts.passed for entry in board.rows}
+    lines = []
+    for purpose, tiers in board.tiers().items():
+        if tiers:
+            named = [f"{label} ({passed[label]} of {len(board.tests)})" for label in tiers[0][:LEADERS]]
+            more = len(tiers[0]) - len(named)
+            lines.append(f"{purpose}: {', '.join(named)}{f' and {more} more' if more else ''}")
+    return tuple(lines)
 
 
 def _markdown(entries: list[PublishedSuite]) -> str:
-    lines = ["| suite | tests | metrics | first by mean rank |", "| --- | --- | --- | --- |"]
+    lines = ["| suite | tests | metrics | first tier of each purpose (tests passed) |", "| --- | --- | --- | --- |"]
     for entry in entries:
         link = f"[{escaped(entry.title)}]({entry.folder}/README.md)"
         if entry.problem:
             lines.append(f"| {link} | | | {escaped(entry.problem)} |")
             continue
-        metrics = f"{entry.ranked} ranked" + (f", {entry.partial} graded in part" if entry.partial else "")
         leaders = "<br>".join(escaped(leader) for leader in entry.leaders) or "–"
-        lines.append(f"| {link}<br>{escaped(entry.about)} | {entry.tests} | {metrics} | {leaders} |")
+        lines.append(f"| {link}<br>{escaped(entry.about)} | {entry.tests} | {entry.metrics} | {leaders} |")
     page = "Open [index.html](index.html) in a browser to explore. Made by `simbench publish`."
     return "\n\n".join([f"# {TITLE}", INTRODUCTION, "\n".join(lines), page]) + "\n"

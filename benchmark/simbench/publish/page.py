@@ -13,26 +13,27 @@ from typing import Any
 
 from markupsafe import Markup
 
-from simbench.board.board import Board, BoardColumn, RankedRow, Row
+from simbench.board.board import Board, BoardColumn, BoardRow, Counts, Row
 from simbench.board.cells import (
     MOST_REMARKS,
     REMARKED,
     cell,
     cost_text,
+    counts_text,
     grade_text,
     interval_text,
-    legend_of_marks,
+    legend,
     mark,
+    other_tiers,
+    outcome_text,
     problems,
-    rank_interval_text,
-    rank_text,
     remark_text,
     remarks,
     seconds_text,
     short_id,
     state,
     threshold,
-    tie_text,
+    tier_text,
 )
 from simbench.board.document import json_safe, to_document
 from simbench.board.evidence import EvidenceBlock, evidence_of
@@ -40,11 +41,21 @@ from simbench.board.layer_grids import heat_map
 from simbench.board.provenance import provenance_lines
 from simbench.board.remarks import Remark
 from simbench.board.scores import ScoreRow
-from simbench.declaration import Declaration, MetricInfo, range_text
+from simbench.declaration import Declaration, MetricInfo, Purpose, range_text
 from simbench.publish.rendering import PACKED_TYPE, compact_json, packed, render, source
 from simbench.verdicts.verdict import Verdict
 
 VIOLATIONS_SHOWN = 3
+# What an index of each purpose is asked.
+PURPOSES_ASKED: dict[Purpose, str] = {
+    "geometry": "are the two the same up to rotation and scale?",
+    "information": "can one be computed from the other by an invertible map?",
+    "units": "do single units correspond?",
+    "function": "does one serve in the place of the other?",
+    "distribution": "do both stand for one distribution of labels?",
+    "neighbourhoods": "are the same inputs close to each other?",
+    "dynamics": "do both change alike over time?",
+}
 
 
 @dataclass(frozen=True)
@@ -71,21 +82,26 @@ class PrintedRow:
 
     metric: MetricInfo
     title: str
-    rank: str
-    rank_sort: str
+    tier: str
+    tier_sort: str
+    tier_title: str
+    others: str
     cells: tuple[PrintedCell, ...]
-    passed: int
-    tests: int
-    coverage: str
-    coverage_sort: float
+    counts: Counts
+    counts_title: str
     seconds: str
     seconds_sort: float
-    grade: str
-    grade_sort: str
     cost: str
     cost_sort: str
-    interval: str
-    ties: str
+
+
+@dataclass(frozen=True)
+class PrintedGroup:
+    """The rows of one purpose, ready to print."""
+
+    purpose: str
+    about: str
+    rows: tuple[PrintedRow, ...]
 
 
 @dataclass(frozen=True)
@@ -131,8 +147,8 @@ def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
         elements=elements,
         packed_type=PACKED_TYPE,
         unpack=Markup(source("unpack.js")),
-        families=sorted({ranked.row.metric.declaration.family for ranked in board.rows}),
-        interfaces=sorted({ranked.row.metric.interface for ranked in board.rows} - {""}),
+        families=sorted({entry.row.metric.declaration.family for entry in board.rows}),
+        interfaces=sorted({entry.row.metric.interface for entry in board.rows} - {""}),
         kinds=list(dict.fromkeys(test.kind for test in board.tests)),
     )
 
@@ -147,10 +163,10 @@ def _board_data(board: Board) -> dict[str, Any]:
     document = to_document(board)
     for column, record in zip(board.columns, document["columns"], strict=True):
         record["threshold"] = threshold(column)
-    for ranked, record in zip(board.rows, document["rows"], strict=True):
+    for entry, record in zip(board.rows, document["rows"], strict=True):
         record["range"] = range_text(*record["declaration"]["value_range"])
         for column in board.columns:
-            record["tests"][column.id]["state"] = state(cell(ranked.row, column))
+            record["tests"][column.id]["state"] = _class_of(cell(entry.row, column))
     return document
 
 
@@ -181,15 +197,16 @@ def _shortened(value: Any) -> Any:
 
 
 def _render(template: str, board: Board, **values: Any) -> str:
-    entries = [_entry(ranked, board) for ranked in board.rows]
-    count = sum(ranked.mean_rank is not None for ranked in board.rows)
+    groups = [
+        PrintedGroup(purpose, PURPOSES_ASKED[purpose], tuple(_entry(entry, board) for entry in entries))
+        for purpose, entries in board.by_purpose().items()
+    ]
     return render(
         template,
         board=board,
-        ranked=entries[:count],
-        partial=entries[count:],
+        groups=groups,
         headings=[(column, short_id(column), _heading_title(column)) for column in board.columns],
-        legend=legend_of_marks(board),
+        legend=legend(board),
         problems=problems(board),
         remarks=remarks(board),
         provenance=provenance_lines(board.provenance),
@@ -197,27 +214,36 @@ def _render(template: str, board: Board, **values: Any) -> str:
     )
 
 
-def _entry(ranked: RankedRow, board: Board) -> PrintedRow:
-    cells = tuple(_cell(column, ranked.row) for column in board.columns)
-    info, declared = ranked.row.metric, ranked.row.metric.declaration
+def _entry(entry: BoardRow, board: Board) -> PrintedRow:
+    cells = tuple(_cell(column, entry.row) for column in board.columns)
+    info, declared = entry.row.metric, entry.row.metric.declaration
+    standing, broken = entry.main_standing, entry.counts.broken_promises
     return PrintedRow(
         metric=info,
         title=_lines(info.summary, declared.formula, declared.reference, _direction(declared), info.identity),
-        rank=rank_text(ranked.mean_rank),
-        rank_sort="" if ranked.mean_rank is None else f"{ranked.mean_rank:.6f}",
+        tier=tier_text(standing),
+        tier_sort="" if standing.tier is None else str(standing.tier),
+        tier_title=_standing_title(entry),
+        others=other_tiers(entry),
         cells=cells,
-        passed=ranked.passed,
-        tests=ranked.tests,
-        coverage=f"{ranked.coverage:.0%}",
-        coverage_sort=round(ranked.coverage, 6),
-        seconds=seconds_text(ranked.row.seconds),
-        seconds_sort=round(ranked.row.seconds, 6),
-        grade="" if ranked.mean_grade is None else f"{ranked.mean_grade:.3f}",
-        grade_sort="" if ranked.mean_grade is None else f"{ranked.mean_grade:.6f}",
-        cost=cost_text(ranked.row),
-        cost_sort="" if not ranked.row.comparisons else f"{ranked.row.seconds / ranked.row.comparisons:.9f}",
-        interval=rank_interval_text(ranked),
-        ties=tie_text(ranked),
+        counts=entry.counts,
+        counts_title=_lines(counts_text(entry.counts), *(f"broken promise: {name}" for name in broken)),
+        seconds=seconds_text(entry.row.seconds),
+        seconds_sort=round(entry.row.seconds, 6),
+        cost=cost_text(entry.row),
+        cost_sort="" if not entry.row.comparisons else f"{entry.row.seconds / entry.row.comparisons:.9f}",
+    )
+
+
+def _standing_title(entry: BoardRow) -> str:
+    """Say for each purpose of a metric where it stands, and above which others."""
+    return _lines(
+        *(
+            f"{purpose}: not placed ({standing.reason})"
+            if standing.tier is None
+            else f"{purpose}: tier {standing.tier}; above {', '.join(standing.above) or 'nobody'}"
+            for purpose, standing in entry.standing.items()
+        )
     )
 
 
@@ -227,7 +253,7 @@ def _cell(column: BoardColumn, row: Row) -> PrintedCell:
     return PrintedCell(
         heading=short_id(column),
         of_test=column.parent is not None,
-        state=state(verdict),
+        state=_class_of(verdict),
         mark=mark(verdict),
         remarked=REMARKED if carried else "",
         grade=grade_text(verdict),
@@ -240,12 +266,13 @@ def _cell(column: BoardColumn, row: Row) -> PrintedCell:
     )
 
 
+def _class_of(verdict: Verdict) -> str:
+    return state(verdict).replace(" ", "-")
+
+
 def _outcome(column: BoardColumn, verdict: Verdict) -> str:
-    return {
-        "passed": f"passed ({column.pass_if})",
-        "failed": f"failed ({column.pass_if})",
-        "partly": "graded in part",
-    }.get(state(verdict), state(verdict))
+    asked = f" ({column.pass_if})" if verdict.status == "ok" else ""
+    return f"{outcome_text(verdict)}{asked}"
 
 
 def _details(verdict: Verdict) -> Iterator[str]:
@@ -270,7 +297,8 @@ def _number(value: float) -> str:
 
 
 def _heading_title(column: BoardColumn) -> str:
-    return _lines(column.about, f"kind {column.kind}; passes if {column.pass_if}")
+    owed = f"owed for {', '.join(column.purposes)}" if column.purposes else ""
+    return _lines(column.reason or column.about, f"kind {column.kind}; passes if {column.pass_if}", owed)
 
 
 def _direction(declared: Declaration) -> str:

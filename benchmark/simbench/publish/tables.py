@@ -33,12 +33,12 @@ GRADE_COLUMNS = (
     "grade",
     "low",
     "high",
-    "passed",
+    "outcome",
+    "owed",
     "comparisons",
     "reason",
-    "mean_rank",
-    "mean_grade",
-    "coverage",
+    "purpose",
+    "tier",
     "seconds",
     "remarks",
 )
@@ -49,10 +49,10 @@ def grades_csv(board: Board) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(GRADE_COLUMNS)
-    for ranked in board.rows:
-        info = ranked.row.metric
+    for entry in board.rows:
+        info = entry.row.metric
         for column in board.columns:
-            verdict = cell(ranked.row, column)
+            verdict = cell(entry.row, column)
             low, high = verdict.interval or (None, None)
             writer.writerow(
                 _safe(
@@ -68,14 +68,14 @@ def grades_csv(board: Board) -> str:
                     verdict.grade,
                     low,
                     high,
-                    "" if verdict.passed is None else str(verdict.passed).lower(),
+                    verdict.outcome,
+                    verdict.owed,
                     verdict.comparisons,
                     verdict.reason,
-                    ranked.mean_rank,
-                    ranked.mean_grade,
-                    ranked.coverage,
-                    ranked.row.seconds,
-                    "; ".join(remark_text([remark]) for remark in ranked.row.remarks.get(column.id, ())),
+                    entry.main_purpose,
+                    entry.main_standing.tier,
+                    entry.row.seconds,
+                    "; ".join(remark_text([remark]) for remark in entry.row.remarks.get(column.id, ())),
                 )
             )
     return file.getvalue()

@@ -11,29 +11,32 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from simbench.board.board import Board, BoardColumn, RankedRow, Row
+from simbench.board.board import Board, BoardColumn, BoardRow, Row
 from simbench.board.cells import (
     REMARKED,
     Remarked,
     Ungraded,
     cell,
+    counts_text,
     grade_text,
     interval_text,
     legend,
     mark,
     problems,
-    rank_text,
     remarks,
     seconds_text,
     short_id,
     state,
+    tier_text,
 )
 from simbench.publish.visible_console import shown
 from simbench.visible import visible
 
 STYLES = {
-    "passed": "green",
-    "failed": "red",
+    "pass": "green",
+    "fail": "red",
+    "undecided": "yellow",
+    "not promised": "dim",
     "partly": "yellow",
     "skip": "dim",
     "error": "bold red",
@@ -103,29 +106,31 @@ def _drawn(board: Board, detail: Detail) -> Table:
     title = shown(f"{board.suite}@{board.version}", style="bold")
     drawn = Table(title=title, title_justify="left", box=box.HORIZONTALS, padding=(0, 1, 0, 0))
     drawn.add_column("metric", overflow="fold")
-    drawn.add_column("mean\nrank", justify="right", no_wrap=True)
+    drawn.add_column("tier", justify="right", no_wrap=True)
     for column in columns:
         drawn.add_column(_heading(column, detail.letters_per_word), no_wrap=True)
-    drawn.add_column("pass", justify="right", no_wrap=True)
+    drawn.add_column("tests", no_wrap=True)
     if detail.costs:
-        drawn.add_column("cover-\nage", justify="right", no_wrap=True)
+        drawn.add_column("broken\npromises", justify="right", no_wrap=True)
         drawn.add_column("sec-\nonds", justify="right", no_wrap=True)
-    last_ranked = max((place for place, row in enumerate(board.rows) if row.mean_rank is not None), default=None)
-    for place, ranked in enumerate(board.rows):
-        drawn.add_row(*_cells(ranked, columns, detail), end_section=place == last_ranked)
+    for purpose, entries in board.by_purpose().items():
+        drawn.add_row(Text(purpose, style="bold italic"))
+        for place, entry in enumerate(entries, 1):
+            drawn.add_row(*_cells(entry, columns, detail), end_section=place == len(entries))
     return drawn
 
 
-def _cells(ranked: RankedRow, columns: Sequence[BoardColumn], detail: Detail) -> list[Text]:
-    costs = [Text(f"{ranked.coverage:.0%}"), Text(seconds_text(ranked.row.seconds))] if detail.costs else []
+def _cells(entry: BoardRow, columns: Sequence[BoardColumn], detail: Detail) -> list[Text]:
+    broken = len(entry.counts.broken_promises)
+    costs = [Text(str(broken) if broken else ""), Text(seconds_text(entry.row.seconds))] if detail.costs else []
     return [
         Text(
-            _folded(visible(ranked.row.metric.label), detail.letters_per_name),
-            style="" if ranked.mean_rank is not None else "dim",
+            _folded(visible(entry.row.metric.label), detail.letters_per_name),
+            style="dim" if entry.main_standing.tier is None else "",
         ),
-        Text(rank_text(ranked.mean_rank)),
-        *(_cell(ranked.row, column, detail) for column in columns),
-        Text(f"{ranked.passed}/{ranked.tests}"),
+        Text(tier_text(entry.main_standing)),
+        *(_cell(entry.row, column, detail) for column in columns),
+        Text(counts_text(entry.counts)),
         *costs,
     ]
 

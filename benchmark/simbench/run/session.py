@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from simbench.board.board import Board
 from simbench.board.document import to_document
+from simbench.board.dominance import is_owed
 from simbench.board.scores import ScoreRow
 from simbench.errors import ExitCode, SimbenchError, StorageError
 from simbench.grading import grade, runs_behind, score_table, stored_records
@@ -45,6 +46,10 @@ class Work:
     failures: tuple[str, ...] = ()
 
 
+# Outcomes that trip each value of `--fail-on`.
+TRIPPING = {"fail": ("fail",), "undecided": ("fail", "undecided", "partly")}
+
+
 @dataclass(frozen=True)
 class RunResult:
     """Result of a run: the leaderboard, the work done, and the files written."""
@@ -60,26 +65,35 @@ class RunResult:
     @property
     def complete(self) -> bool:
         """Whether everything that was asked for was computed, without an error."""
-        statuses = {verdict.status for ranked in self.board.rows for verdict in ranked.row.verdicts.values()}
+        statuses = {verdict.status for entry in self.board.rows for verdict in entry.row.verdicts.values()}
         return not self.work.failures and not statuses & set(LACKING)
 
     def exit_code(self, fail_on: str = "never") -> ExitCode:
-        """Return the exit code; with `fail_on="fail"`, it also tells whether a metric failed a test."""
+        """Return the exit code.
+
+        With `fail_on="fail"` it tells whether a metric failed a test that it owes, with "undecided" whether any such
+        verdict is no pass.
+        """
         if not self.complete:
             return ExitCode.INCOMPLETE
-        return ExitCode.VERDICT_FAILED if fail_on == "fail" and self.failures() else ExitCode.OK
+        return ExitCode.VERDICT_FAILED if self.failures(fail_on) else ExitCode.OK
 
-    def failures(self) -> list[str]:
-        """Return a line for every metric that fails a test that grades it, and for every test that grades no metric."""
+    def failures(self, fail_on: str) -> list[str]:
+        """Return what trips `fail_on`: a line per metric with such verdicts, and per test that grades nobody."""
+        tripping = TRIPPING.get(fail_on, ())
+        if not tripping:
+            return []
         lines = []
-        for ranked in self.board.rows:
-            verdicts = {test.id: ranked.row.verdicts[test.id] for test in self.board.tests}
-            failed = [
-                name for name, verdict in verdicts.items() if verdict.status == "ok" and verdict.passed is not True
+        for entry in self.board.rows:
+            verdicts = {test.id: entry.row.verdicts[test.id] for test in self.board.tests}
+            tripped = [
+                name if verdict.outcome == "fail" else f"{name} ({verdict.outcome})"
+                for name, verdict in verdicts.items()
+                if verdict.outcome in tripping and is_owed(verdict)
             ]
-            lines += [f"{ranked.row.metric.label}: {', '.join(failed)}"] if failed else []
+            lines += [f"{entry.row.metric.label}: {', '.join(tripped)}"] if tripped else []
         for test in self.board.tests:
-            verdicts_of_test = [ranked.row.verdicts[test.id] for ranked in self.board.rows]
+            verdicts_of_test = [entry.row.verdicts[test.id] for entry in self.board.rows]
             if not any(verdict.status == "ok" for verdict in verdicts_of_test):
                 lines.append(f"{test.id}: no metric could be graded on it")
         return lines

@@ -1,4 +1,4 @@
-"""Check the levels `claimed` and `regraded`: recompute checksums, keys, grades and ranks without running any code."""
+"""Check the levels `claimed` and `regraded`: recompute checksums, keys, grades and standing; no code is run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from simbench.verify.report import Discrepancy, Step, step_of
 
 # Largest difference, due to rounding, of grades and intervals of the same scores on two machines.
 ROUNDING = 1e-9
-RANKED = ("mean_rank", "mean_grade", "passed", "graded", "coverage", "rank", "tie")
+PLACED = ("standing", "counts", "tiers")
 
 
 def check_files(contents: Contents) -> Step:
@@ -34,7 +34,7 @@ def check_files(contents: Contents) -> Step:
 
 
 def check_grades(contents: Contents) -> Step:
-    """Check the level `regraded`: keys follow from the suite; grades and ranks follow from the scores.
+    """Check the level `regraded`: keys follow from the suite; grades and standing follow from the scores.
 
     Raises:
         SimbenchError: the claimed leaderboard is not a document of this schema.
@@ -53,9 +53,8 @@ def check_grades(contents: Contents) -> Step:
         *differences(contents.leaderboard, document),
     ]
     verdicts = sum(len(row["tests"]) for row in document["rows"])
-    summary = (
-        f"{sum(map(len, records.values()))} keys, {verdicts} verdicts and {len(document['rows'])} ranks recomputed"
-    )
+    keys, metrics = sum(map(len, records.values())), len(document["rows"])
+    summary = f"{keys} keys, {verdicts} verdicts and the standing of {metrics} metrics recomputed"
     return step_of("regraded", summary, findings)
 
 
@@ -106,13 +105,13 @@ def differences(claimed: Mapping[str, Any], regraded: Mapping[str, Any]) -> list
     for label in dict.fromkeys([*other, *claimed_rows]):
         if label not in claimed_rows or label not in other:
             findings.append(
-                Discrepancy("rank", label, label in claimed_rows, label in other, "in only one of claim and scores")
+                Discrepancy("standing", label, label in claimed_rows, label in other, "in only one of claim and scores")
             )
             continue
         for where, a, b in _unequal("", claimed_rows[label], other[label]):
             findings.append(Discrepancy(_check_of(where.strip(".")), f"{label}{where}", a, b))
     if not findings and (list(claimed_rows) != list(other) or len(claimed_rows) != len(claimed["rows"])):
-        findings.append(Discrepancy("rank", "order of the rows", list(claimed_rows), list(other)))
+        findings.append(Discrepancy("standing", "order of the rows", list(claimed_rows), list(other)))
     return findings
 
 
@@ -171,8 +170,8 @@ def _check_of(where: str) -> str:
     name = where.partition("[")[0]
     if name.startswith("tests"):
         return "grade"
-    if any(word in name for word in RANKED):
-        return "rank"
+    if name.partition(".")[0] in PLACED:
+        return "standing"
     return {"provenance": "provenance", "columns": "suite", "suite": "suite", "version": "suite"}.get(
         name.partition(".")[0], "document"
     )

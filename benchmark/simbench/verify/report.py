@@ -17,7 +17,7 @@ SHOWN = 20
 
 PROVES: dict[ProofLevel, str] = {
     "claimed": "the files are those that the author packed, well formed and complete",
-    "regraded": "keys, grades, intervals and ranks follow from the scores and the suite",
+    "regraded": "keys, grades, intervals and standing follow from the scores and the suite",
     "rescored": "metrics, computed here on the same trained models, give the scores of the sample",
     "reproduced": "models trained here from scratch, as the suite says, give the scores of the sample, as closely as "
     "networks trained elsewhere can, and no decided verdict turns",
@@ -42,7 +42,7 @@ class Discrepancy:
     """Difference between a bundle and what was found."""
 
     check: str
-    """`checksum`, `suite`, `metric`, `key`, `score`, `verdict`, `grade`, `rank`, `provenance` or `document`."""
+    """`checksum`, `suite`, `metric`, `key`, `score`, `verdict`, `grade`, `standing`, `provenance` or `document`."""
     where: str
     claimed: Any = None
     found: Any = None

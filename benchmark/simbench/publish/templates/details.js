@@ -8,7 +8,7 @@ const details = (() => {
   const MOST = 3, SCORES_SHOWN = 300;
   let listener = () => {};
 
-  const MARKS = { passed: "✓ passed", failed: "✗ failed", partly: "~ in part", skip: "skipped", error: "error", timeout: "timed out", missing: "missing" };
+  const MARKS = { pass: "✓ pass", fail: "✗ fail", undecided: "? undecided", "not-promised": "· not promised", partly: "~ in part", skip: "skipped", error: "error", timeout: "timed out", missing: "missing" };
 
   const list = (pairs) => h("dl", {}, pairs.filter(([, value]) => value !== "" && value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   const spoken = (value) => (Array.isArray(value) ? value.join(", ") : value !== null && typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${spoken(v)}`).join(", ") : String(value));

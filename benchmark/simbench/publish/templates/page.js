@@ -6,14 +6,15 @@
   const headers = [...table.tHead.rows[0].cells];
   const ids = headers.map((header) => header.dataset.id);
   const bodies = [...table.tBodies].filter((body) => !body.classList.contains("divider"));
+  const mainPurpose = (metric) => Object.keys(metric.standing)[0];
   const rows = bodies.flatMap((body) => [...body.rows]);
   const rowOf = new Map(board.rows.map((row) => [row.metric, row]));
   const kindOf = new Map(board.columns.map((column) => [column.id, column.kind]));
   const form = document.querySelector("form.tools");
   const byId = (id) => document.getElementById(id);
-  const FILTERS = ["family", "interface", "kind"];
+  const FILTERS = ["purpose", "family", "interface", "kind"];
   const hiddenAtFirst = new Set(headers.filter((header) => header.matches(".inner, .extra")).map((header) => header.dataset.id));
-  const fresh = () => ({ sort: "#rank", descending: false, search: "", family: [], interface: [], kind: [], show: [], hide: [], test: "", metrics: [], pair: "" });
+  const fresh = () => ({ sort: "#tier", descending: false, search: "", purpose: [], family: [], interface: [], kind: [], show: [], hide: [], test: "", metrics: [], pair: "" });
   let state = fresh();
 
   const label = (header) => header.querySelector(".label").textContent;
@@ -39,7 +40,7 @@
     const wanted = `${state.sort} ${state.descending}`;
     if (wanted === sorted) return;
     sorted = wanted;
-    // From the published order, so that ties stay in it. Ranked and partial rows are bodies of their own.
+    // From the published order, so that ties stay in it. The purposes are bodies of their own.
     for (const body of bodies) {
       const own = rows.filter((row) => row.parentNode === body);
       body.append(...own.sort(compare(column, state.descending ? -1 : 1)));
@@ -50,7 +51,7 @@
     const metric = rowOf.get(row.dataset.metric);
     const text = [metric.metric, metric.declaration.family, metric.summary, metric.declaration.reference, metric.identity].join(" ").toLowerCase();
     return state.search.toLowerCase().split(/\s+/).every((word) => text.includes(word))
-      && Object.entries({ family: metric.declaration.family, interface: metric.interface }).every(([name, value]) => !state[name].length || state[name].includes(value));
+      && Object.entries({ purpose: mainPurpose(metric), family: metric.declaration.family, interface: metric.interface }).every(([name, value]) => !state[name].length || state[name].includes(value));
   };
 
   const isShown = (id) => {
@@ -71,7 +72,7 @@
     const columns = board.columns.filter((column) => isShown(column.id)).length;
     byId("shown").textContent = `${count} of ${rows.length} metrics, ${columns} of ${board.columns.length} grade columns shown`;
     byId("nothing").hidden = count > 0;
-    for (const body of table.querySelectorAll(".divider")) body.hidden = !bodies[1] || [...bodies[1].rows].every((row) => row.hidden);
+    for (const body of table.querySelectorAll(".divider")) body.hidden = [...body.nextElementSibling.rows].every((row) => row.hidden);
   };
 
   /* Controls follow the state, whoever changed it. */
@@ -87,7 +88,7 @@
     }
   };
 
-  const LISTS = ["family", "interface", "kind", "show", "hide", "metrics"];
+  const LISTS = ["purpose", "family", "interface", "kind", "show", "hide", "metrics"];
   const toHash = () => {
     const parameters = new URLSearchParams(), first = fresh();
     if (state.sort !== first.sort || state.descending) parameters.set("sort", `${state.descending ? "-" : ""}${state.sort}`);
@@ -101,7 +102,7 @@
     if (order) {
       next.descending = order.startsWith("-") && !ids.includes(order);
       next.sort = next.descending ? order.slice(1) : order;
-      if (!ids.includes(next.sort)) next.sort = "#rank";
+      if (!ids.includes(next.sort)) next.sort = "#tier";
     }
     for (const name of ["search", "test", "pair"]) next[name] = given.get(name) || "";
     for (const name of LISTS) next[name] = given.getAll(name);
@@ -137,10 +138,9 @@
     const columns = ids.filter((id, at) => at === 0 || isShown(id));
     const fields = {
       "#metric": [["metric", (row) => row.metric]],
-      "#rank": [["mean_rank", (row) => row.mean_rank], ["rank_low", (row) => row.rank_interval?.[0]], ["rank_high", (row) => row.rank_interval?.[1]], ["tie_groups", (row) => row.tie_groups.join(" ")]],
-      "#grade": [["mean_grade", (row) => row.mean_grade]],
-      "#passed": [["passed", (row) => row.passed]],
-      "#coverage": [["coverage", (row) => row.coverage]],
+      "#tier": [["purpose", mainPurpose], ["tier", (row) => row.standing[mainPurpose(row)].tier]],
+      "#broken": [["broken_promises", (row) => row.counts.broken_promises.join(" ")]],
+      ...Object.fromEntries(["passed", "failed", "undecided", "unanswered", "not_promised"].map((name) => [`#${name}`, [[name, (row) => row.counts[name]]]])),
       "#cost": [["seconds_per_comparison", (row) => (row.comparisons ? row.seconds / row.comparisons : null)]],
       "#seconds": [["seconds", (row) => row.seconds]],
     };

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from simbench.bounds import Seeds
-from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.references import AS_RECEIVER, Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import GENERATORS
 from simbench.sanity.generated_models import PermutedClasses
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.stats.pairing import PairingCheck
-from simbench.sanity.stats.place import AS_RECEIVER
 from simbench.seeds import seed_for
 from simbench.suite.registered_name import RegisteredName
 

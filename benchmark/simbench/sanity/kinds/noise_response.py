@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import AS_RECEIVER, Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.selection import ChosenLayers, representations_of
-from simbench.sanity.stats.place import AS_RECEIVER, null_level_of, require_signal
+from simbench.sanity.stats.place import null_level_of, require_signal
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial
 

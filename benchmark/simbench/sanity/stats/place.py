@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
+from simbench.references import AS_RECEIVER, AS_SENDER, Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Question, Scores, Similarity, Ungradable, decide
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.pairing import shuffled
@@ -20,7 +20,6 @@ from simbench.verdicts.verdict import Trial
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
 
-AS_SENDER, AS_RECEIVER = "as sender", "as receiver"
 # Shares of whole numbers of rivals, subtracted from each other.
 ROUNDING = 1e-12
 
