@@ -116,30 +116,32 @@ def _by_jackknife(verdicts: Sequence[Verdict], level: Floats) -> Flags:
     decided = np.zeros((len(verdicts), len(verdicts)), dtype=bool)
     places = [place for place, verdict in enumerate(verdicts) if verdict.without and verdict.grade is not None]
     for first, second in combinations(places, 2):
-        one, other = verdicts[first], verdicts[second]
-        spread = jackknife_variance(_differences(one, other))
-        for better, worse, a, b in ((first, second, one, other), (second, first, other, one)):
+        spread = jackknife_variance(_differences(verdicts[first], verdicts[second]))
+        for better, worse in ((first, second), (second, first)):
+            a, b = verdicts[better], verdicts[worse]
             assert a.grade is not None
             assert b.grade is not None
             if a.grade <= b.grade:
                 continue
             if spread is None:
-                decided[better, worse] = (
-                    a.interval is not None and b.interval is not None and (a.interval[0] > b.interval[1])
-                )
+                decided[better, worse] = _lies_above(a, b)
             else:
                 t = ((a.unclipped or 0.0) - (b.unclipped or 0.0)) / math.sqrt(spread.variance)
                 decided[better, worse] = stdtr(spread.freedom, -t) <= level[better, worse]
     return decided
 
 
-def _differences(one: Verdict, other: Verdict) -> dict[str, float]:
+def _lies_above(better: Verdict, worse: Verdict) -> bool:
+    return better.interval is not None and worse.interval is not None and better.interval[0] > worse.interval[1]
+
+
+def _differences(first: Verdict, second: Verdict) -> dict[str, float]:
     """Return the difference without each model; a model that a statistic does not depend on leaves it as it is."""
-    assert one.unclipped is not None
-    assert other.unclipped is not None
+    assert first.unclipped is not None
+    assert second.unclipped is not None
     return {
-        model: one.without.get(model, one.unclipped) - other.without.get(model, other.unclipped)
-        for model in {**one.without, **other.without}
+        model: first.without.get(model, first.unclipped) - second.without.get(model, second.unclipped)
+        for model in {**first.without, **second.without}
     }
 
 
