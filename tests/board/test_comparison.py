@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.board.infos import metric_info
 
 from simbench.board.board import Board, BoardColumn, Row
-from simbench.board.comparison import compare, paired_interval, worsened
+from simbench.board.comparison import compare, difference_interval, paired_interval, worsened
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.sanity.stats.statistic import StatisticTest, association
@@ -63,12 +63,17 @@ def test_worse_means_that_what_passed_does_not(before: int, after: int, worse: b
     assert found.worse is worse
 
 
-def test_the_interval_of_two_perfect_grades_is_newcombes() -> None:
-    perfect = share(10)
-    assert perfect.interval is not None
-    reach = 1 - perfect.interval[0]
-    (found,) = compare(board({"cka": perfect}), board({"cka": perfect}))
-    assert found.interval == pytest.approx((-reach, reach))
+def test_runs_that_agree_differ_by_at_most_what_none_of_so_many_questions_could_hide() -> None:
+    for one in (share(10), share(6)):
+        (found,) = compare(board({"cka": one}), board({"cka": one}))
+        perfect = share(10).interval
+        assert perfect is not None
+        assert found.interval == pytest.approx((perfect[0] - 1, 1 - perfect[0]))
+
+
+def test_the_interval_of_grades_that_only_say_their_intervals_is_newcombes() -> None:
+    first, second = Verdict("ok", 0.9, (0.8, 0.95)), Verdict("ok", 0.6, (0.3, 0.8))
+    assert difference_interval(first, second) == pytest.approx((-0.3 - np.hypot(0.3, 0.05), -0.3 + np.hypot(0.2, 0.1)))
 
 
 def test_a_grade_that_was_lost_is_worse_and_has_no_difference() -> None:

@@ -13,9 +13,12 @@ from typing import Any
 from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.cells import cell
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.verdicts.bounds import interval_of_difference
+from simbench.verdicts.bounds import effective_questions, hull, interval_of_difference, share_interval
 from simbench.verdicts.jackknife import Interval, jackknife_interval
-from simbench.verdicts.verdict import Verdict
+from simbench.verdicts.verdict import MODEL_CORRELATION, Tally, Verdict
+
+# Shares of credit that differ by no more are the same.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -152,13 +155,35 @@ def _is_worse(first: Verdict, second: Verdict, interval: Interval | None) -> boo
 
 
 def difference_interval(first: Verdict, second: Verdict) -> Interval | None:
-    """Return the 95 % interval of second − first in [-1, 1]: paired, or else from the intervals of both grades."""
+    """Return the 95 % interval of second − first in [-1, 1]: paired, or else from the intervals of both grades.
+
+    Of means of credits the paired interval is never narrower than `disagreement_interval`: of few models, and where
+    both grades are nearly perfect, the spread of the differences may be small by chance.
+    """
     paired = paired_interval(first, second)
+    if first.tallies and second.tallies:
+        return hull(paired, disagreement_interval(first.tallies, second.tallies))
     if paired is not None or first.grade is None or second.grade is None:
         return paired
     if first.interval is None or second.interval is None:
         return None
     return interval_of_difference(first.grade, first.interval, second.grade, second.interval)
+
+
+def disagreement_interval(first: Sequence[Tally], second: Sequence[Tally]) -> Interval:
+    """Return the 95 % interval of the difference of two means from the models on which either is better.
+
+    What the second gains on some models and what it loses on others are two shares, each with its own interval; a pair
+    of runs that agree on all models has the interval of none of so many questions on either side.
+    """
+    gained: dict[tuple[str, ...], float] = {}
+    for tallies, sign in ((first, -1), (second, 1)):
+        asked = sum(tally.asked for tally in tallies)
+        for tally in tallies:
+            gained[tally.models] = gained.get(tally.models, 0.0) + sign * tally.credit / asked
+    gain, loss = (sum(sign * part for part in gained.values() if sign * part > ROUNDING) for sign in (1, -1))
+    questions = effective_questions(((tally.models, tally.asked) for tally in first), MODEL_CORRELATION)
+    return interval_of_difference(loss, share_interval(loss, questions), gain, share_interval(gain, questions))
 
 
 def paired_interval(first: Verdict, second: Verdict) -> Interval | None:

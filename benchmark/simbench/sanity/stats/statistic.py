@@ -43,6 +43,8 @@ class StatisticTest(SanityTest):
 
     # That of rank correlations over all pairs of five and of ten networks on the published boards is .3 to .4.
     model_correlation: ClassVar[float] = 0.5
+    least_correlation: ClassVar[float] = 0.0
+    """What the jackknife's interval is never surer than: observations whose answers correlate so much."""
 
     @abstractmethod
     def statistic(self, trials: Sequence[Trial]) -> float:
@@ -86,14 +88,14 @@ class StatisticTest(SanityTest):
         )
 
     def _interval(self, value: float, trials: Sequence[Trial], without: Mapping[str, float]) -> Interval:
-        """Return the jackknife's interval, never narrower than that of independent observations.
+        """Return the jackknife's interval, never narrower than that of observations that hardly depend on models.
 
         Where models show no spread, it is that of a share with the same place in its range, of as many independent
         observations as these are worth.
         """
         lowest = self.lowest(trials)
         over_models = bounded_interval(value, without, lowest, 1)
-        correlation = self.model_correlation if over_models is None else 0.0
+        correlation = self.model_correlation if over_models is None else self.least_correlation
         observations = effective_questions(((trial.models, 1) for trial in trials), correlation)
         low, high = share_interval((value - lowest) / (1 - lowest), observations)
         return hull(over_models, (lowest + (1 - lowest) * low, lowest + (1 - lowest) * high))
