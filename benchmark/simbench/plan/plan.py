@@ -87,6 +87,8 @@ class Plan:
     """Memoised, since grading asks for each key many times."""
     _comparisons: dict[tuple[str, str], tuple[Comparison, ...]] = field(default_factory=dict, compare=False)
     """Memoised by test and metric, since expansion, grading and the evidence all ask for them."""
+    _variables: dict[Named, Metric] = field(default_factory=dict, compare=False)
+    """Looked up once, since every question about a reference variable asks."""
     _inputs: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
     """Looked up once, so that all keys of a plan are of the same files."""
 
@@ -112,8 +114,11 @@ class Plan:
 
     def reference_variable(self, named: Named) -> Metric:
         """Return the functional metric of a reference variable, the board's own object where it has one."""
-        wanted = METRICS.get(named.name).with_parameters(dict(named.parameters))
-        return next((planned.metric for planned in self.metrics if planned.metric.label == wanted.label), wanted)
+        if named not in self._variables:
+            wanted = METRICS.get(named.name).with_parameters(dict(named.parameters))
+            alike = (planned.metric for planned in self.metrics if planned.metric.label == wanted.label)
+            self._variables[named] = next(alike, wanted)
+        return self._variables[named]
 
     @property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
@@ -252,15 +252,22 @@ class SanityTest(DeclaredTest):
                 _failed(trial, question) if trial.status == "null" else trial
                 for trial, question in zip(trials, questions, strict=True)
             ]
-        names = tuple(dict.fromkeys(question.column for question in questions))
+        places: dict[str | None, list[int]] = {}
+        for place, question in enumerate(questions):
+            places.setdefault(question.column, []).append(place)
+        names = tuple(places)
         owed = {name: self.owed(metric, name) for name in names}
         counted = [name for name in names if owed[name] != "not promised"] or names
         parts = {
-            name: replace(self._graded(questions, trials, [name]), owed=owed[name])
+            name: replace(self._graded(questions, trials, places[name]), owed=owed[name])
             for name in names
             if name is not None
         }
-        verdict = self._judged_with(self._graded(questions, trials, counted), [parts[n] for n in counted if n in parts])
+        if len(counted) == 1 and counted[0] is not None:
+            verdict = parts[counted[0]]
+        else:
+            verdict = self._graded(questions, trials, sorted(chain.from_iterable(places[name] for name in counted)))
+        verdict = self._judged_with(verdict, [parts[name] for name in counted if name is not None])
         verdict = replace(verdict, owed=_owed_in_all(owed.values()), columns=parts)
         if in_vain:
             verdict = _without_pairing(verdict, self.passes(0.0))
@@ -292,10 +299,7 @@ class SanityTest(DeclaredTest):
         """List the questions that a metric is asked; none where the kind does not apply to it."""
         return list(self.questions(groups, metric)) if self._applies_to(metric) else []
 
-    def _graded(
-        self, questions: Sequence[Question], trials: Sequence[Trial], columns: Collection[str | None]
-    ) -> Verdict:
-        chosen = [position for position, question in enumerate(questions) if question.column in columns]
+    def _graded(self, questions: Sequence[Question], trials: Sequence[Trial], chosen: Sequence[int]) -> Verdict:
         comparisons = len({comparison for position in chosen for comparison in questions[position].comparisons})
         return grade_trials(
             [trials[p] for p in chosen], self.passes, self.judge, comparisons=comparisons, null_level=self.null_level
