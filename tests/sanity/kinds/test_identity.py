@@ -158,3 +158,9 @@ def test_a_monotone_transformation_of_an_index_changes_no_grade(seed: int, image
     transformed = {comparison: images[int(value)] for comparison, value in table.items()}
     before, after = (TEST.grade([group], AT_LAYERS, by_table(scores)) for scores in (table, transformed))
     assert (before.grade, before.interval, before.passed) == (after.grade, after.interval, after.passed)
+
+
+def test_only_the_chosen_layers_are_compared(group: ModelGroup) -> None:
+    test = Identity(id="t", kind="identity", models=["net"], layers=["block1", "block3"])
+    compared = {(comparison.a.layer, comparison.b.layer) for comparison in test.comparisons([group], AT_LAYERS)}
+    assert compared == {(a, b) for a in ("block1", "block3") for b in ("block1", "block3")}

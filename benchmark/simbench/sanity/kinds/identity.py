@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_most_similar, sanity_test
+from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.place import receiver_column, sender_column
 from simbench.verdicts.verdict import Trial
 
@@ -28,9 +29,12 @@ class Identity(SanityTest):
     tell one layer from another, and its heat maps must not be read as similarity.
     """
 
+    layers: ChosenLayers = None
+    """Layers to compare: a number of them, evenly spread, or their names; all by default."""
+
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield a question per layer, and of a directed metric another one."""
-        for compared in _compared_sets(groups, metric):
+        for compared in _compared_sets(groups, self.layers, metric):
             if len(compared) < 2:
                 continue
             for layer in compared:
@@ -55,7 +59,9 @@ class Identity(SanityTest):
         return {"within_one_standard_error": sum(within) / len(within), "mean_rank_of_self": sum(ranks) / len(ranks)}
 
 
-def _compared_sets(groups: Sequence[ModelGroup], metric: Metric) -> Iterator[list[RepresentationRef]]:
+def _compared_sets(
+    groups: Sequence[ModelGroup], chosen: ChosenLayers, metric: Metric
+) -> Iterator[list[RepresentationRef]]:
     """Yield the sets of representations that are compared with each other."""
     if metric.level == "head":
         for group in groups:
@@ -64,7 +70,7 @@ def _compared_sets(groups: Sequence[ModelGroup], metric: Metric) -> Iterator[lis
         return
     for group in groups:
         for model in group.models:
-            yield [RepresentationRef(model, layer) for layer in group.layers]
+            yield [RepresentationRef(model, layer) for layer in layers_of(group, chosen, metric.level)]
 
 
 def _question(layer: RepresentationRef, candidates: Sequence[Comparison], column: str | None) -> Question:
