@@ -177,8 +177,9 @@ def _unrelated_positions(metric: Metric, a: Representation, b: Representation) -
     if metric.takes_representations or not drawn or 0 in axes or axes[0] == axes[1]:
         return ()
     return (
-        f"positions do not correspond: those of {a.layer or 'one'} have {axes[0]} axes and those of "
-        f"{b.layer or 'the other'} {axes[1]}, so each is read at positions of its own; pool compares the same inputs",
+        f"positions do not correspond: those of {a.layer or 'one'} have {axes[0]} {'axis' if axes[0] == 1 else 'axes'} "
+        f"and those of {b.layer or 'the other'} {axes[1]}, so each is read at positions of its own; "
+        "pool compares the same inputs",
     )
 
 
