@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,6 +105,15 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def regular_bytes(path: Path) -> bytes:
+    """Return the content of a file; refuse anything else (`OSError`): a pipe or a device would never end."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return path.read_bytes()
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", str(path))
 
 
 def is_file(path: str | Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from simbench.models.model_record import CorruptError, read_record
+from simbench.results.inventory import inventory
+from simbench.results.lease import live_leases
 from simbench.results.provenance import identifier
 from simbench.results.record import Block, ScoreRecord
-from simbench.results.store import Store, StoreWarning, default_root
+from simbench.results.store import MODEL_RECORD, Store, StoreWarning, default_root
 
 MakeRecord = Callable[..., ScoreRecord]
 
@@ -328,3 +332,35 @@ class TestDefaultRoot:
         store = Store(Path("here"))
         monkeypatch.chdir("/")
         assert store.root == tmp_path.resolve() / "here"
+
+
+NO_FILES: dict[str, Callable[[Path], object]] = {
+    "a pipe": lambda path: os.mkfifo(path),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to nowhere": lambda path: path.symlink_to(path.parent / "nowhere"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_never_read_and_gives_way(kind: str, tmp_path: Path, record: MakeRecord) -> None:
+    said: list[str] = []
+    store = Store(tmp_path, warn=said.append)
+    facts = {"python": "3.11"}
+    lost, kept = store.write_block([record("lost")]), store.write_block([record("kept")])
+    places = [lost, store.root / "provenance" / f"{store.write_provenance(facts)}.json"]
+    places += [store.model("m") / MODEL_RECORD, store.activations("aa"), store.root / "leases" / "0.json"]
+    for path in places:
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        NO_FILES[kind](path)
+    assert set(store.scores("cka@1")) == {"kept"}
+    assert store.provenance(identifier(facts)) == {}
+    assert not store.has_model("m")
+    with pytest.raises(CorruptError):
+        read_record(store.model("m"))
+    assert live_leases(store.root) == []
+    assert kept in {item.path for item in inventory(store)}
+    assert store.make_room(store.activations("aa")) == store.activations("aa")
+    assert not os.path.lexists(store.activations("aa"))
+    assert "a link, a pipe or a device, where a file belongs" in said[-1]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simbench.errors import SimbenchError
+from simbench.files import regular_bytes
 from simbench.results.sealed import is_sealed, unseal
 from simbench.results.store import MODEL_RECORD
 
@@ -44,7 +45,7 @@ def read_record(folder: Path, key: str | None = None) -> ModelRecord:
     """
     path = folder / MODEL_RECORD
     try:
-        raw = path.read_bytes()
+        raw = regular_bytes(path)
         stored = json.loads(unseal(raw) if is_sealed(raw) else raw)
         if stored.pop("schema_version") != RECORD_VERSION:
             raise CorruptError(f"{path} was written by another version of simbench")

@@ -64,12 +64,12 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _item(kind: Kind, path: Path) -> Item | None:
     try:
         if path.is_dir():
-            stats = [entry.stat() for entry in _entries(path)]
+            stats = [entry.stat(follow_symlinks=False) for entry in _entries(path)]
             # A temporary file is counted as such, and not with the model that it is to belong to.
-            own = [entry.stat() for entry in _entries(path) if not entry.name.startswith(".")]
+            own = [entry.stat(follow_symlinks=False) for entry in _entries(path) if not entry.name.startswith(".")]
             modified = max((stat.st_mtime for stat in own or stats), default=path.stat().st_mtime)
             return Item(kind, path.name, path, sum(stat.st_size for stat in own), modified)
-        stat = path.stat()
+        stat = path.lstat()  # a link that leads nowhere, or to itself, is an artifact, too
     except FileNotFoundError:
         return None
     return Item(kind, path.name if kind == "data" else path.stem, path, stat.st_size, stat.st_mtime)

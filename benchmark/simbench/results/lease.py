@@ -19,7 +19,7 @@ from typing import Any
 import pydantic_core
 
 from simbench.errors import StorageError
-from simbench.files import write_text
+from simbench.files import regular_bytes, write_text
 from simbench.processes import start_of, this_machine
 from simbench.results.store import Store
 
@@ -97,9 +97,11 @@ def lease_files(root: Path) -> list[Path]:
 
 def read_lease(path: Path) -> Lease | None:
     """Return a lease that counts; None if it has expired or is gone."""
+    if not path.is_file():  # gone, or anything that no run has written
+        return None
     try:
         fresh = time.time() - path.stat().st_mtime < LIFETIME
-        lease = _parsed(path.read_bytes())
+        lease = _parsed(regular_bytes(path))
     except FileNotFoundError:
         return None
     if lease.machine != this_machine():

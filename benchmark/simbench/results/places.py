@@ -29,7 +29,7 @@ def usable_root(root: Path) -> Path:
 
 
 def blocking(root: Path, path: Path) -> Path | None:
-    """Return the file in place of a folder above a path in a store, or the folder at the path itself, if any.
+    """Return the file in place of a folder above a path in a store, or what is no file at the path itself, if any.
 
     Raises:
         StorageError: the store, or one of its own folders, is a file, which may be anybody's.
@@ -41,4 +41,4 @@ def blocking(root: Path, path: Path) -> Path | None:
     for folder in reversed(folders):
         if os.path.lexists(folder) and not folder.is_dir():
             return folder
-    return path if path.is_dir() else None
+    return path if os.path.lexists(path) and not os.path.isfile(path) else None

@@ -23,7 +23,7 @@ import pydantic_core
 from pydantic import ValidationError
 
 from simbench.errors import StorageError
-from simbench.files import remove, shown, write_text
+from simbench.files import regular_bytes, remove, shown, write_text
 from simbench.results.places import blocking, usable_root
 from simbench.results.provenance import identifier
 from simbench.results.record import Block, ScoreRecord
@@ -94,7 +94,9 @@ class Store:
         """Tell whether something else stands where a file of the store belongs; name it: `make_room` removes it."""
         other = blocking(self.root, path)
         if other is not None:
-            what = "a folder, where a file" if other == path else "a file, where a folder"
+            what = "a file, where a folder"
+            if other == path:
+                what = "a folder, where a file" if path.is_dir() else "a link, a pipe or a device, where a file"
             self._report(other, f"is {what} belongs; it is replaced, and what belongs there is made again")
         return other is not None
 
@@ -178,7 +180,7 @@ class Store:
     def _read_block(self, path: Path) -> Block | None:
         """Read a block; name one that is damaged or out of place and return None, so that its scores are made again."""
         try:
-            block = _parsed_block(path.read_bytes())
+            block = _parsed_block(regular_bytes(path))
             metrics = {record.metric for record in block.records}
             strange = next((metric for metric in sorted(metrics) if self._folder(metric) != path.parent), None)
             if strange is None:
@@ -247,7 +249,7 @@ class Store:
         """Look for the facts of a provenance in the documents of runs."""
         for path in sorted((self.root / "runs").glob("*.json"), reverse=True):
             try:
-                facts = json.loads(path.read_bytes())["provenance"]["runs"][key]
+                facts = json.loads(regular_bytes(path))["provenance"]["runs"][key]
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue
             if isinstance(facts, dict) and identifier(facts) == key:
@@ -284,7 +286,7 @@ def _parsed_block(raw: bytes) -> Block:
 def _facts(path: Path, key: str) -> dict[str, Any] | None:
     """Read provenance; None unless the facts are there and have this id."""
     try:
-        facts = json.loads(path.read_bytes())
+        facts = json.loads(regular_bytes(path))
     except (OSError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and identifier(facts) == key else None
