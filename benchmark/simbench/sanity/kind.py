@@ -118,6 +118,7 @@ class Question:
         at: the value of the swept variable, where a test sweeps one.
         line: the curve that the question lies on: questions of one line differ in nothing but `at`.
         reference_variables: functional metrics, each with the comparison on which the answer needs its value.
+        given: the value of a variable that the statistic takes account of, where a test has one.
     """
 
     where: str
@@ -128,6 +129,7 @@ class Question:
     at: float | None = None
     line: str = ""
     reference_variables: tuple[NamedVariable, ...] = ()
+    given: float | None = None
 
     @classmethod
     def about(
@@ -151,7 +153,9 @@ class Question:
         except Ungradable as missing:
             return ungraded(self.where, missing.status, missing.reason, self.column)
         at = self.at if trial.at is None else trial.at
-        return replace(trial, where=self.where, models=self.models, column=self.column, at=at, line=self.line)
+        return replace(
+            trial, where=self.where, models=self.models, column=self.column, at=at, line=self.line, given=self.given
+        )
 
 
 class SanityTest(DeclaredTest):

@@ -48,6 +48,7 @@ class Trial:
         status: "ok" for an answered question; "null" where the scores lie at the null level, so that the answer says
             nothing; else why there is no answer.
         reason: the explanation of any other status.
+        given: the value of a variable that the statistic takes account of, such as a distance in depth.
     """
 
     where: str
@@ -61,6 +62,7 @@ class Trial:
     partial_credit: float | None = None
     status: TrialStatus = "ok"
     reason: str = ""
+    given: float | None = None
 
     @property
     def credit(self) -> float:

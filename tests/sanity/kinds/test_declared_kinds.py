@@ -298,10 +298,26 @@ def test_sample_size_refuses_a_ratio_that_leaves_no_rows() -> None:
 def test_the_untrained_control_leaves_first_layers_out(group: ModelGroup) -> None:
     test = make("untrained_control", models=["net", "untrained"], from_layer=3)
     untrained = replace(group, name="untrained", seeds=(0,))
-    questions = list(test.questions([group, untrained], AT_LAYERS))
+    directed = replace(AT_LAYERS, symmetric=False)
+    questions = list(test.questions([group, untrained], directed))
     assert {question.comparisons[0].a.layer for question in questions} == {"block3", "block4", "block5"}
+    assert {question.column for question in test.questions([group, untrained], AT_LAYERS)} == {"sender"}
     assert {str(q.comparisons[1].a.model) for q in questions if q.column == "sender"} == {"untrained/0"}
     assert {str(q.comparisons[1].b.model) for q in questions if q.column == "receiver"} == {"untrained/0"}
+
+
+def test_the_untrained_control_has_no_answer_where_trained_layers_are_as_unrelated_as_shuffled_rows(
+    group: ModelGroup,
+) -> None:
+    test, metric = make("untrained_control", models=["net", "untrained"]), replace(AT_LAYERS, pairs_inputs=True)
+
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
+        trained = 0.3 if comparison.b.layer == "block5" else 0.6
+        own = 1.0 if comparison.a == comparison.b else trained if comparison.a.model.group == "net" else 0.2
+        return Similarity(0.4 if change(comparison) == "row_shuffle" else own)
+
+    verdict = test.grade([group, replace(group, name="untrained")], metric, scores)
+    assert (verdict.grade, verdict.auxiliary["at_null_level"]) == (1.0, pytest.approx(1 / 4))
 
 
 def auroc(value: float) -> Any:

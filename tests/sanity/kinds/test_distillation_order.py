@@ -37,3 +37,14 @@ def test_without_a_head_in_every_group_nothing_is_asked(headless: int, groups: l
     groups[headless] = replace(groups[headless], embedding_layer=None)
     verdict = TEST.grade(groups, AT_HEAD, lambda c: Similarity(1.0))
     assert (verdict.status, verdict.reason) == ("skip", TEST.nothing_to_ask(AT_HEAD))
+
+
+def test_of_a_directed_metric_students_receive_too(groups: list[ModelGroup]) -> None:
+    """The order is right where students send, and wrong where they receive."""
+
+    def scores(comparison: Comparison, variable: object = None) -> Similarity:
+        student, sign = (comparison.b, -1) if comparison.a.model.group == "teacher" else (comparison.a, 1)
+        return Similarity(sign * float(student.model.group == "logits"))
+
+    verdict = TEST.grade(groups, replace(AT_HEAD, symmetric=False), scores)
+    assert {name: column.grade for name, column in verdict.columns.items()} == {"as sender": 1.0, "as receiver": 0.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -79,7 +80,17 @@ def test_real_indices_follow_the_levels(name: str) -> None:
     found = METRICS.get(name)
     assert isinstance(found, Metric)
     test = make(classes=[4], levels=[1, 60, 120, 180, 240], seeds=[0])
-    assert test.grade([], found, lambda c: _scored(found, c)).grade == 1.0
+    ungated = replace(found, pairs_inputs=False)
+    assert test.grade([], ungated, lambda c: _scored(found, c)).grade == 1.0
+
+
+def test_a_directed_index_is_asked_with_the_perturbed_model_as_receiver_too() -> None:
+    def sees_the_sender(comparison: Comparison, variable: object = None) -> Similarity:
+        return Similarity(level(Comparison(comparison.b, comparison.a)) - level(comparison))
+
+    directed = replace(AT_LAYERS, symmetric=False)
+    verdict = make().grade([], directed, sees_the_sender)
+    assert {name: column.grade for name, column in verdict.columns.items()} == {"as sender": 1.0, "as receiver": 0.0}
 
 
 def _scored(metric: Metric, comparison: Comparison) -> Similarity:

@@ -190,3 +190,14 @@ def test_without_two_groups_or_two_seeds_there_is_nothing_to_separate(
 def test_two_seeds_per_group_have_an_interval_that_says_little(group: ModelGroup) -> None:
     low, high = grade(random_index(0), conditions(group, seeds=2)).interval
     assert high - low > 0.4
+
+
+def test_pairs_of_a_directed_metric_are_compared_both_ways(group: ModelGroup) -> None:
+    groups, directed = conditions(group, 2, 3), replace(AT_LAYERS, symmetric=False)
+    one_way = {(q.column, q.line, q.comparisons) for q in make().questions(groups, AT_LAYERS)}
+    both = {(q.column, q.line, q.comparisons) for q in make().questions(groups, directed)}
+    assert both == one_way | {(name, line, (Comparison(c.b, c.a),)) for name, line, (c,) in one_way}
+    assert len(both) == 2 * len(one_way)
+    verdict = make().grade(groups, directed, lambda c, v=None: Similarity(float(c.a.model.group == c.b.model.group)))
+    assert (verdict.grade, verdict.auxiliary["chance"]) == (1.0, pytest.approx(3 / 12))
+    assert verdict.auxiliary["p_value"] < 0.2

@@ -41,7 +41,7 @@ def rising(comparison: Comparison, variable: object = None) -> Similarity:
 
 def test_a_directed_metric_is_asked_with_the_noisy_copy_as_receiver_too(group: ModelGroup) -> None:
     verdict = make("noise_response").grade([group], replace(PAIRING, symmetric=False), rising)
-    assert {name: column.grade for name, column in verdict.columns.items()} == {"noise": 1.0, "noise as receiver": 0.0}
+    assert {name: column.grade for name, column in verdict.columns.items()} == {"as sender": 1.0, "as receiver": 0.0}
     assert make("noise_response").grade([group], PAIRING, rising).grade == 1.0
 
 

@@ -41,17 +41,35 @@ def test_the_grade_is_the_mean_correlation_over_references(seed: int, group: Mod
     verdict = make(layers=2).grade([group], AT_LAYERS, world)
     references = list(world.accuracy)
     assert len(references) == 4 * 2
-    rho, tau = [], []
+    depth = {layer: place for place, layer in enumerate(group.layers)}
+    rho, tau, partial = [], [], []
     for reference in references:
         others = [other for other in references if other != reference]
         distances = [-world.similarity[Comparison(other, reference)] for other in others]
         differences = [abs(world.accuracy[other] - world.accuracy[reference]) for other in others]
         rho.append(scipy.stats.spearmanr(distances, differences).statistic)
         tau.append(scipy.stats.kendalltau(distances, differences).statistic)
+        apart = [abs(depth[other.layer] - depth[reference.layer]) for other in others]
+        with_x, with_y = (scipy.stats.spearmanr(side, apart).statistic for side in (distances, differences))
+        partial.append((rho[-1] - with_x * with_y) / np.sqrt((1 - with_x**2) * (1 - with_y**2)))
     assert verdict.auxiliary["spearman"] == pytest.approx(np.mean(rho))
     assert verdict.auxiliary["kendall"] == pytest.approx(np.mean(tau))
-    assert verdict.grade == pytest.approx(max(0.0, np.mean(rho)))
+    assert verdict.grade == pytest.approx(max(0.0, np.mean(partial)))
     assert len(verdict.trials) == 8 * 7
+
+
+def test_depth_alone_has_no_grade(group: ModelGroup) -> None:
+    """Probes that improve with depth, and an index that knows nothing but how far apart two layers are."""
+    random = np.random.default_rng(0)
+    improvement = {f"net/{seed} {layer}": 0.3 * random.random() for seed in group.seeds for layer in group.layers}
+
+    def by_depth(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        apart = [group.layers.index(side.layer) + improvement[str(side)] for side in (comparison.a, comparison.b)]
+        return Similarity(abs(apart[0] - apart[1]) if variable is not None else -abs(round(apart[0]) - round(apart[1])))
+
+    verdict = make().grade([group], AT_LAYERS, by_depth)
+    assert verdict.auxiliary["spearman"] > 0.9
+    assert verdict.grade == 0.0
 
 
 def test_the_reference_receives_from_all_layers_of_all_models_but_itself(group: ModelGroup) -> None:

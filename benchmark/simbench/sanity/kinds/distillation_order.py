@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
+from simbench.sanity.stats.place import both_ways
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -23,7 +25,7 @@ class DistillationOrder(SanityTest):
     `models` are three groups in this order: the teacher (its first seed), students trained on the distance of logits,
     and students trained on the KL divergence (`train: {distil: {teacher: …, loss: l1}}` and `loss: kl`). At the layer
     that the head reads, for every student of either kind, the question is S(logit student, teacher) > S(KL student,
-    teacher); a tie is a failure.
+    teacher); a tie is a failure. A directed metric is asked with the students as receivers, too.
 
     Source: Nielsen et al. (2026), arXiv 2602.15438: a small distance of logits bounds how far embeddings are from
     linear maps of each other, and a small KL divergence does not, so that the student that is less accurate and further
@@ -37,15 +39,17 @@ class DistillationOrder(SanityTest):
     models: list[str] = Field(min_length=3, max_length=3)
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Yield a question per pair of students of different kinds."""
-        by_logits, by_divergence = self._taught(groups)
-        for pair in by_logits:
-            for other in by_divergence:
+        """Yield a question per pair of students of different kinds, and direction."""
+        for pair, other in product(*self._taught(groups)):
+            students = pair.a.model, other.a.model
+            ways = (both_ways(compared.a, compared.b, metric, None) for compared in (pair, other))
+            for (by_logits, column), (by_divergence, _) in zip(*ways, strict=True):
                 yield Question(
-                    f"{pair.a.model} against {other.a.model}",
-                    (str(pair.a.model), str(other.a.model)),
-                    (pair, other),
-                    partial(is_more_similar, pair, other, pair),
+                    " against ".join(map(str, students)),
+                    tuple(map(str, students)),
+                    (by_logits, by_divergence),
+                    partial(is_more_similar, by_logits, by_divergence, by_logits),
+                    column,
                 )
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from simbench.bounds import Seeds
-from simbench.references import AS_RECEIVER, Comparison, ModelGroup, ModelRef, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import GENERATORS
 from simbench.sanity.generated_models import PermutedClasses
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.stats.pairing import PairingCheck
+from simbench.sanity.stats.place import both_ways
 from simbench.seeds import seed_for
 from simbench.suite.registered_name import RegisteredName
 
@@ -68,19 +69,16 @@ class DistributionSensitivity(SanityTest):
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
         """Yield a question per synthetic pair and direction."""
-        directions = ("",) if metric.symmetric else ("", f" {AS_RECEIVER}")
-        named = len(self.generators) > 1 or not metric.symmetric
         for example in self._examples():
-            for direction in directions:
-                dissimilar, equivalent = (
-                    Comparison(pair.b, pair.a) if direction else pair for pair in self._pairs(example, metric)
-                )
+            name = example.generator if len(self.generators) > 1 else None
+            ways = (both_ways(pair.a, pair.b, metric, name) for pair in self._pairs(example, metric))
+            for (dissimilar, column), (equivalent, _) in zip(*ways, strict=True):
                 yield Question(
-                    f"{example.where}{direction}",
+                    example.where,
                     (example.models,),
                     (dissimilar, equivalent),
                     partial(is_more_similar, equivalent, dissimilar, dissimilar),
-                    f"{example.generator}{direction}" if named else None,
+                    column,
                     at=example.rho,
                     line=example.line,
                 )

@@ -12,6 +12,8 @@ from simbench.bounds import MOST_INPUTS, Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.generated_models import PerturbedClasses
 from simbench.sanity.kind import Question, observe, sanity_test
+from simbench.sanity.stats.pairing import PairingCheck
+from simbench.sanity.stats.place import both_ways
 from simbench.sanity.stats.statistic import CorrelationTest
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
@@ -29,7 +31,8 @@ class GradedPerturbation(CorrelationTest):
 
     Synthetic: K clusters on a circle, and the same model with noise of level i on every embedding, one draw for all
     levels. Per K and seed, ρ = Spearman's correlation of level with dissimilarity to the model without noise. The grade
-    is the mean ρ, or 0 below that; an index that is constant along a series has ρ = 0 there.
+    is the mean ρ, or 0 below that; an index that is constant along a series has ρ = 0 there. A directed metric is asked
+    with the perturbed model as receiver, too.
 
     Unlike `noise_response`, where noise outgrows the signal, all levels are small: the noise of the last one is a tenth
     to a quarter of the embeddings' length.
@@ -48,19 +51,27 @@ class GradedPerturbation(CorrelationTest):
     seeds: Seeds = Field(default=[0, 1, 2])
 
     def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
-        """Yield an observation per K, seed and level."""
+        """Yield an observation per K, seed, level and direction."""
         for classes in self.classes:
             for seed in self.seeds:
                 for level in self.levels:
-                    compared = perturbed_pair(classes, level, seed, self.inputs_per_class)
-                    yield Question(
-                        f"K = {classes}, level {level}, seed {seed}",
-                        (f"perturbed/{classes}/{seed}",),
-                        (compared,),
-                        partial(observe, compared),
-                        at=float(level),
-                        line=f"K = {classes}, seed {seed}",
-                    )
+                    pair = perturbed_pair(classes, level, seed, self.inputs_per_class)
+                    for compared, column in both_ways(pair.a, pair.b, metric, None):
+                        yield Question(
+                            f"K = {classes}, level {level}, seed {seed}",
+                            (f"perturbed/{classes}/{seed}",),
+                            (compared,),
+                            partial(observe, compared),
+                            column,
+                            at=float(level),
+                            line=f"K = {classes}, seed {seed}",
+                        )
+
+    def pairing_checks(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[PairingCheck]:
+        """Yield the check of every model without noise."""
+        for classes in self.classes:
+            for seed in self.seeds:
+                yield PairingCheck.of(perturbed_pair(classes, self.levels[0], seed, self.inputs_per_class).b)
 
     def figures(self, trials: Sequence[Trial]) -> Mapping[str, float]:
         """Compute nothing: the grade says all."""

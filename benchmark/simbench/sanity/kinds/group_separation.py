@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from simbench.references import Comparison, ModelGroup, RepresentationRef
+from simbench.references import ModelGroup, RepresentationRef
 from simbench.sanity.kind import Question, observe, sanity_test
 from simbench.sanity.selection import Pairs, single_layer, within_and_across, without_p_value
 from simbench.sanity.stats.observations import Observations
+from simbench.sanity.stats.place import both_ways
 from simbench.sanity.stats.rank_statistics import average_precision
 from simbench.sanity.stats.statistic import PERMUTATIONS, StatisticTest, similarities, under_permutations
 from simbench.suite.schema import PASS_IF
@@ -32,8 +33,8 @@ class GroupSeparation(StatisticTest):
     """Networks trained under one condition are more similar to each other than to those trained under another.
 
     One model group per condition (share of random labels, of shortcuts, strength of augmentation), several seeds each.
-    Per group: its own pairs, one direction each, against all pairs of one of its models (the sender) with one of
-    another group. AUPRC is the average precision of telling the former from the latter by similarity, its chance level
+    Per group: its own pairs against all pairs of one of its models with one of another group; for directed metrics,
+    both ways. AUPRC is the average precision of telling the former from the latter by similarity, its chance level
     the share of the former (.167 for 3 groups of 5). The grade is (AUPRC - chance)/(1 - chance) of the means over
     groups, 0 where that is negative; a column is the grade of one group. A constant index has AUPRC = chance.
 
@@ -70,9 +71,10 @@ class GroupSeparation(StatisticTest):
             if len(members[name]) < 2 or len(members) < 2:
                 continue
             for line, pairs in zip((WITHIN, ACROSS), sides, strict=True):
-                for a, b in pairs:
-                    pair, at = Comparison(a, b), float(line == WITHIN)
-                    yield Question.about(pair, (pair,), partial(observe, pair), name, at, line)
+                for compared in pairs:
+                    for pair, _ in both_ways(*compared, metric, None):
+                        at = float(line == WITHIN)
+                        yield Question.about(pair, (pair,), partial(observe, pair), name, at, line)
 
     def remark(self, groups: Sequence[ModelGroup]) -> str:
         """Say that a sample of pairs has no p-value."""

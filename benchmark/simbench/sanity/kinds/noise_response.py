@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from simbench.references import AS_RECEIVER, Comparison, ModelGroup, Named, RepresentationRef
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
 from simbench.sanity.selection import ChosenLayers, representations_of
-from simbench.sanity.stats.place import null_level_of, require_signal
+from simbench.sanity.stats.place import both_ways, null_level_of, require_signal
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
-
-
-# Columns of a directed metric, and whether the noisy copy receives.
-BOTH_WAYS = (("noise", False), (f"noise {AS_RECEIVER}", True))
 
 
 @sanity_test("noise_response")
@@ -47,9 +43,9 @@ class NoiseResponse(SanityTest):
         """Yield a question per model, layer, step and direction."""
         for a in representations_of(groups, self.layers, metric.level):
             ladder, null = self._ladder(a), null_level_of(a, metric)
-            for column, receives in ((None, False),) if metric.symmetric else BOTH_WAYS:
-                for (_, less), (ratio, more) in pairwise(ladder):
-                    first, second = (Comparison(step.b, step.a) if receives else step for step in (less, more))
+            for (_, less), (ratio, more) in pairwise(ladder):
+                ways = (both_ways(step.a, step.b, metric, None) for step in (less, more))
+                for (first, column), (second, _) in zip(*ways, strict=True):
                     ask = partial(_falls, first, second, null)
                     yield Question.about(second, (first, second, *null), ask, column, at=ratio, line=str(a))
 
