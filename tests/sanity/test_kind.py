@@ -1,13 +1,29 @@
-"""Answers of test kinds."""
+"""Answers of test kinds, and what holds whatever is asked: the pairing gate, own yardsticks, what is not promised."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
 
 import pytest
+from tests.sanity.kinds.subjects import AT_LAYERS
+from tests.sanity.kinds.test_every_kind import CASES, FEW_DECIDE, graded_metrics, groups_of, make, scores_of
 
-from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import give_credit
+from simbench.metrics.metric import Metric
+from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
+from simbench.registry import TEST_KINDS
+from simbench.sanity.kind import (
+    NO_PAIRING,
+    Question,
+    SanityTest,
+    Scores,
+    Similarity,
+    give_credit,
+    is_more_similar,
+)
+from simbench.verdicts.verdict import Owed
 
 
 @pytest.mark.parametrize(
@@ -24,3 +40,133 @@ def test_what_lost_half_of_its_credit_or_more_is_marked(credit: float, answer: A
     a = RepresentationRef(group.models[0], "block1")
     found = give_credit(credit, Comparison(a, a))
     assert (found.held, pytest.approx(found.margin), len(found.violating), found.credit) == answer
+
+
+PAIRS: dict[str, Any] = {"pairs_inputs": True}
+KINDS_THAT_ASK = [kind for kind in TEST_KINDS.names() if not TEST_KINDS.get(kind).generates_its_models]
+BY_KIND = pytest.mark.parametrize("kind", KINDS_THAT_ASK)
+
+
+def without_shuffling(side: RepresentationRef) -> RepresentationRef:
+    return replace(side, transform=None) if side.transform and side.transform.name == "row_shuffle" else side
+
+
+def spectra_only(kind: str) -> Scores:
+    """Return the sound index of a kind, but that it sees no order of rows: a shuffled layer is the layer itself."""
+
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        seen = Comparison(without_shuffling(comparison.a), without_shuffling(comparison.b))
+        return scores_of(CASES[kind].sound)(seen, variable)
+
+    return scores
+
+
+@BY_KIND
+def test_a_metric_that_claims_to_pair_inputs_and_does_not_has_grade_0_in_every_kind(
+    kind: str, group: ModelGroup
+) -> None:
+    for metric in graded_metrics(kind):
+        verdict = make(kind).grade(groups_of(kind, group), replace(metric, **PAIRS), spectra_only(kind))
+        assert (verdict.status, verdict.grade, verdict.interval, verdict.passed) == ("ok", 0.0, (0.0, 0.0), False)
+        assert verdict.violations[0].where == NO_PAIRING
+        assert all(column.grade in (0.0, None) and not column.passed for column in verdict.columns.values())
+
+
+@BY_KIND
+def test_a_metric_that_says_that_it_does_not_pair_inputs_is_asked_what_it_can_answer(
+    kind: str, group: ModelGroup
+) -> None:
+    for metric in graded_metrics(kind):
+        verdict = make(kind, pass_if=FEW_DECIDE).grade(groups_of(kind, group), metric, spectra_only(kind))
+        assert (verdict.status, verdict.grade) == ("ok", 1.0)
+        # a few models do not exclude that others are associated with nothing
+        assert verdict.outcome in (("pass",) if make(kind).null_level is None else ("pass", "undecided"))
+
+
+@pytest.mark.parametrize(("told_apart", "grade"), [(0, 0.0), (2, 0.0), (3, 1.0), (4, 1.0)])
+def test_the_gate_closes_where_half_of_the_layers_are_not_told_apart(
+    told_apart: int, grade: float, group: ModelGroup
+) -> None:
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        shuffled = comparison.a.transform is not None
+        return Similarity(float(comparison.a.layer == comparison.b.layer) - (shuffled and blind(comparison)))
+
+    def blind(comparison: Comparison) -> bool:
+        return comparison.a.model.seed < told_apart
+
+    assert make("identity").grade([group], replace(AT_LAYERS, **PAIRS), scores).grade == grade
+
+
+@BY_KIND
+def test_the_gate_is_asked_of_those_only_that_claim_to_pair(kind: str, group: ModelGroup) -> None:
+    def checks(metric: Metric) -> set[Comparison]:
+        groups = groups_of(kind, group)
+        return {pair for check in make(kind).pairing_checks(groups, metric) for pair in check} & set(
+            make(kind).expand(groups, replace(metric, **PAIRS))
+        )
+
+    for metric in graded_metrics(kind):
+        assert checks(metric), "a metric that claims to pair inputs is checked in every kind"
+
+
+@pytest.mark.parametrize("kind", ["output_correlation", "closeness", "probe_correlation"])
+def test_no_index_is_its_own_yardstick(kind: str, group: ModelGroup) -> None:
+    metric = graded_metrics(kind)[0]
+    variables = [variable.name for variable in make(kind).reference_variables(groups_of(kind, group), metric)]
+    verdict = make(kind).grade(groups_of(kind, group), replace(metric, name=variables[0]), scores_of(CASES[kind].sound))
+    parts = [verdict, *verdict.columns.values()]
+    skipped = [part for part in parts if part.status == "skip" and "held against itself" in str(part.reason)]
+    assert skipped
+    assert verdict.passed is None, "another variable may be held against, but not all were"
+    if len(variables) == 1:
+        assert skipped[0] is verdict
+
+
+class OwedByColumn(SanityTest):
+    """Asks whether a layer is more similar to itself than to the others, in three columns."""
+
+    def questions(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Question]:
+        for group in groups:
+            for model in group.models:
+                for column in ("required", "promised", "not promised"):
+                    own, other = (RepresentationRef(model, layer) for layer in group.layers[:2])
+                    pair = Comparison(own, own), Comparison(replace(other, transform=Named.of(column)), own)
+                    yield Question.about(pair[0], pair, partial(is_more_similar, *pair, pair[1]), column)
+
+    def owed(self, metric: Metric, column: str | None) -> Owed:
+        return "required" if column is None else cast(Owed, column)
+
+
+@pytest.mark.parametrize(
+    ("failed", "grade", "outcome"),
+    [
+        ("required", 0.5, "fail"),
+        ("promised", 0.5, "fail"),
+        ("not promised", 1.0, "pass"),
+    ],
+)
+def test_columns_that_are_not_promised_count_nowhere(
+    failed: str, grade: float, outcome: str, group: ModelGroup
+) -> None:
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        named = comparison.a.transform
+        return Similarity(0.5 if named is None else 0.9 if named.name == failed else 0.1)
+
+    many = replace(group, seeds=tuple(range(40)))
+    test = OwedByColumn.model_validate({"id": "t", "kind": "owed", "models": ["net"], "pass_if": ">= 0.9"})
+    verdict = test.grade([many], AT_LAYERS, scores)
+    assert (verdict.grade, verdict.outcome, verdict.owed) == (grade, outcome, "required")
+    assert {name: column.owed for name, column in verdict.columns.items()} == {
+        name: name for name in ("required", "promised", "not promised")
+    }
+    assert verdict.columns[failed].outcome == "fail"
+    assert len(verdict.trials) == 2 * len(many.seeds)
+    assert "not promised" not in {trial.column for trial in (*verdict.trials, *verdict.violations)}
+
+
+def test_a_test_that_is_not_owed_is_graded_and_counts_nowhere(group: ModelGroup) -> None:
+    sound = scores_of(CASES["identity"].sound)
+    verdict = make("identity", purposes=["dynamics"], pass_if=FEW_DECIDE).grade([group], AT_LAYERS, sound)
+    assert (verdict.owed, verdict.grade) == ("not promised", 1.0)
+    own = make("identity", purposes=["dynamics", "units"]).grade([group], AT_LAYERS, sound)
+    assert own.owed == "required"

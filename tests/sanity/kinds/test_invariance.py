@@ -60,7 +60,8 @@ def graded(comparison: Comparison) -> float:
     if shuffled(comparison.a):
         return 0.0
     a, b = comparison.a, comparison.b
-    return 1.0 - 0.1 * abs(depth(a) - depth(b)) - 0.05 * (a.model != b.model)
+    seeds = abs(a.model.seed - b.model.seed)
+    return 1.0 - 0.1 * abs(depth(a) - depth(b)) - 0.03 * min(seeds, 4 - seeds)
 
 
 def share_below(value: float, among: list[float]) -> float:
@@ -391,6 +392,17 @@ def test_the_head_is_rewritten_at_the_layer_that_it_reads_and_blocks_at_their_ou
                 layers.setdefault(side.reparametrisation.name, set()).add(side.layer)
     assert layers["head_linear"] == {"embedding"}
     assert layers["unit_permutation"] == layers["relu_rescaling"] == set(group.layers)
+
+
+def test_the_layer_that_the_head_reads_is_held_against_those_of_all_other_models(group: ModelGroup) -> None:
+    """It may be a linear map of the last block, which an index of information holds for the same."""
+    test = rewritten(reparametrisations=["head_linear"])
+
+    def of_information(comparison: Comparison) -> Similarity:
+        return Similarity(1.0 if comparison.a.model == comparison.b.model else 0.5 + 0.1 * comparison.a.model.seed)
+
+    assert {c.a.layer for c in test.expand([group], AT_LAYERS)} == {"embedding"}
+    assert test.grade([group], AFFINE, of_information).grade == 1.0
 
 
 def test_one_rewritten_model_serves_all_its_layers(group: ModelGroup) -> None:

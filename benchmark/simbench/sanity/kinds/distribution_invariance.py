@@ -38,9 +38,9 @@ class DistributionInvariance(SanityTest):
 
     Asked as in `invariance`: a layer of the rewritten model is more similar to the layer as it was than every other
     layer of the model and of the one before it, and the similarity of both to the same layer of the next model takes
-    one place among the real scores, up to `tolerance`; of a directed metric, as sender and as receiver. Before it
-    grades, the runner measures that max |Δ log p| < 1e-4 on the probe; where that premise fails, the comparison is an
-    error.
+    one place among the real scores, up to `tolerance`; of a directed metric, as sender and as receiver. The layer that
+    the head reads is held against those of all other models. Before it grades, the runner measures that
+    max |Δ log p| < 1e-4 on the probe; where that premise fails, the comparison is an error.
 
     `unit_permutation` is owed by every index. `head_linear` and `relu_rescaling` are owed by indices of information, of
     the function or of the distribution, promised by those that declare the invariance, and shown for the rest. A metric

@@ -63,9 +63,10 @@ def next_models(models: Sequence[ModelRef]) -> dict[ModelRef, ModelRef]:
 def rivals(group: ModelGroup, receiver: RepresentationRef, metric: Metric) -> tuple[Comparison, ...]:
     """Compare all other layers of the receiver's model, and all layers of the model before it, with the receiver.
 
-    Metrics that are defined at the head compare the heads of all other models of the group.
+    At the head, compare that of all other models of the group instead: a layer that the head reads may be a linear map
+    of the one before it, and to many indices the same.
     """
-    if metric.level == "head":
+    if metric.level == "head" or receiver.layer not in group.layers:
         senders = [RepresentationRef(model, receiver.layer) for model in group.models if model != receiver.model]
         return tuple(Comparison(sender, receiver) for sender in senders)
     before = {following: model for model, following in next_models(group.models).items()}

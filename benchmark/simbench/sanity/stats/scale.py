@@ -1,17 +1,19 @@
-"""Scale of a metric: the distance from self-similarity to the similarity of unrelated data, in which tests measure."""
+"""Scale of a metric: the distance from self-similarity to the similarity of unrelated data.
+
+Differences in this unit depend on how an index is expressed: they are auxiliary values, and grade what a theorem says
+of an index as it is expressed. All other tests go by order.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Question, Scores, decide, give_credit
+from simbench.sanity.kind import Scores
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.sanity.stats.pairing import shuffled
-from simbench.verdicts.verdict import Trial
 
 if TYPE_CHECKING:
     from simbench.declaration import Level
@@ -59,56 +61,3 @@ def similarity_left(
         return None
     baseline = scores(own).value - scale
     return max(0.0, scores(comparison).value - baseline) / scale
-
-
-def relative_change(
-    scores: Scores, before: Comparison, after: Comparison, own: Comparison, unrelated: Sequence[Comparison]
-) -> float | None:
-    """Compute |ΔS| / scale between two comparisons; None without a scale, as there is nothing to measure it in."""
-    scale = scale_of(scores, own, unrelated, (before, after))
-    return abs(scores(after).value - scores(before).value) / scale if scale > 0 else None
-
-
-def credit_loss(comparison: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores) -> Trial:
-    """Give credit for lost similarity, 1 − max(0, S − S₀) / scale; none without a scale."""
-    left = similarity_left(scores, comparison, own, unrelated)
-    return give_credit(0.0 if left is None else 1.0 - left, comparison)
-
-
-def credit_stability(
-    before: Comparison, after: Comparison, own: Comparison, unrelated: Sequence[Comparison], scores: Scores
-) -> Trial:
-    """Give credit for similarity that stays as it was, 1 − |ΔS| / scale; none without a scale."""
-    moved = relative_change(scores, before, after, own, unrelated)
-    return give_credit(0.0 if moved is None else 1.0 - moved, after)
-
-
-def ask_if_unchanged(
-    a: RepresentationRef,
-    b: RepresentationRef | None,
-    changed: RepresentationRef,
-    unrelated: Sequence[Comparison],
-    tolerance: float,
-    column: str,
-) -> Iterator[Question]:
-    """Ask whether `changed` is as similar to `a` as `a` itself, and as similar to `b` as `a` is."""
-    own = Comparison(a, a)
-    pairs = [(own, Comparison(a, changed))]
-    if b is not None:
-        pairs.append((Comparison(a, b), Comparison(changed, b)))
-    for before, after in pairs:
-        ask = partial(decide_if_unchanged, before, after, own, unrelated, tolerance)
-        yield Question.about(after, (before, after, own, *unrelated), ask, column)
-
-
-def decide_if_unchanged(
-    before: Comparison,
-    after: Comparison,
-    own: Comparison,
-    unrelated: Sequence[Comparison],
-    tolerance: float,
-    scores: Scores,
-) -> Trial:
-    """Answer whether |ΔS| ≤ `tolerance` · scale; no, and as if all similarity were lost, without a scale."""
-    moved = relative_change(scores, before, after, own, unrelated)
-    return decide(moved is not None and moved <= tolerance, tolerance - (1.0 if moved is None else moved), after)
