@@ -115,13 +115,13 @@ def test_csv_has_one_line_per_metric_and_column(make):
     lines = list(csv.DictReader(io.StringIO(grades_csv(make.board()))))
     assert len(lines) == 7 * len(make.columns)
     line = next(line for line in lines if line["metric"] == "cka" and line["column"] == "orthogonal")
-    assert (line["test"], line["grade"], line["passed"], line["status"]) == ("invariance", "0.8", "false", "ok")
+    assert (line["test"], line["grade"], line["outcome"], line["owed"]) == ("invariance", "0.8", "fail", "required")
 
 
 def test_csv_leaves_unknown_values_empty(make):
     lines = list(csv.DictReader(io.StringIO(grades_csv(make.board()))))
     line = next(line for line in lines if line["metric"] == "my_metric" and line["test"] == "identity")
-    assert (line["grade"], line["low"], line["passed"], line["mean_rank"]) == ("", "", "", "")
+    assert (line["grade"], line["low"], line["outcome"], line["tier"]) == ("", "", "error", "")
 
 
 def test_markdown_tables_keep_their_columns_whatever_the_names(hostile_board):
@@ -132,7 +132,7 @@ def test_markdown_tables_keep_their_columns_whatever_the_names(hostile_board):
 
 def test_markdown_shows_marks_reasons_and_provenance(make):
     text = to_markdown(make.board())
-    assert "| cka | 1.88 | ✓ 1.000 [0.95, 1.00] |" in text
+    assert "| cka | 1 | ✓ 1.000 [0.95, 1.00] |" in text
     assert "identifiability_llv, identity, correspondence: skip: compares layers" in text
     assert "| versions | simbench 0.1.0, torch 2.4.0 |" in text
 
@@ -167,23 +167,49 @@ def test_the_page_shows_grade_interval_mark_and_reason(make):
     text = " ".join(" ".join(Reader(to_html(make.board())).text).split())
     assert "✓ 0.987 [0.94, 1.00]" in text
     assert "12 of 12 error: cnn/0 block1: ValueError: boom" in text
-    assert "graded in part, so not ranked" in text
+    assert "units do single units correspond?" in text
 
 
 def test_the_page_says_which_layers_did_worst(make):
     assert "did not hold: cnn/0 block3 (by 0.3)" in to_html(make.board())
 
 
-def test_the_page_says_why_there_are_no_rank_intervals(make):
-    assert "too few tests (4) for rank intervals and tie groups" in to_html(make.board())
+def test_the_page_says_where_a_metric_stands_and_why_it_is_not_placed(make):
+    titles = [attributes.get("title") or "" for _, attributes in Reader(to_html(make.board())).tags]
+    assert "units: not placed (correspondence: partly)" in titles
+    assert any(title.startswith("units: tier 1; above ") for title in titles)
 
 
-def test_so_do_the_readme_and_the_terminal(make):
-    said = "Too few tests (4) for rank intervals and tie groups"
-    assert said in to_markdown(make.board())
-    console = Console(width=200, record=True, file=io.StringIO())
+def test_the_page_names_broken_promises_and_greys_what_is_not_promised(make):
+    row = make.full_row("a", 1.0, 1.0, 0.5, 0.2)
+    promised = replace(row.verdicts["invariance/orthogonal"], owed="promised")
+    grey = replace(row.verdicts["sensitivity"], owed="not promised")
+    page = to_html(
+        make.board([replace(row, verdicts={**row.verdicts, "invariance/orthogonal": promised, "sensitivity": grey})])
+    )
+    tags = Reader(page).tags
+    titles = [attributes.get("title") or "" for _, attributes in tags]
+    assert any("broken promise: invariance/orthogonal" in title for title in titles)
+    assert any(title.startswith("invariance/orthogonal: broken promise (>= 0.95)") for title in titles)
+    (cell_of_test,) = [attributes for _, attributes in tags if attributes.get("data-heading") == "sensitivity"]
+    assert "not-promised" in cell_of_test["class"]
+    assert cell_of_test["title"].startswith("sensitivity: not promised (fail, were it asked for)")
+
+
+@pytest.mark.parametrize("render", [to_html, to_markdown])
+def test_the_reason_and_the_purposes_of_a_test_are_shown(make, render):
+    columns = [replace(column, reason="As nothing else is.", purposes=("units",)) for column in make.columns]
+    text = render(make.board(columns=columns))
+    assert "As nothing else is." in text
+    assert "owed for units" in text
+
+
+def test_the_marks_are_explained_everywhere(make):
+    console = Console(width=2000, record=True, file=io.StringIO())
     console.print(reasons(make.board()))
-    assert said in console.export_text()
+    for text in (to_html(make.board()), to_markdown(make.board()), fragment(make.board()), console.export_text()):
+        assert "? undecided: it holds the threshold" in text
+        assert "· not promised: the metric does not owe it" in text
 
 
 def test_hover_texts_come_from_the_metric_and_the_test(make):
@@ -196,11 +222,12 @@ def test_the_page_follows_light_and_dark(make):
     assert "prefers-color-scheme: dark" in to_html(make.board())
 
 
-def test_ranked_and_partial_rows_are_bodies_of_their_own_so_that_sorting_keeps_them_apart(make):
-    body = to_html(make.board()).split("<tbody")
-    assert len(body) == 4
-    assert 'data-sort="my_metric"' in body[3]
-    assert 'data-sort="cka"' in body[1]
+def test_purposes_are_bodies_of_their_own_so_that_sorting_keeps_them_apart(make):
+    bodies = to_html(make.board()).split("<tbody")
+    assert len(bodies) == 1 + 2 * 2
+    assert 'data-sort="my_metric"' in bodies[2]
+    assert 'data-sort="cka"' in bodies[2]
+    assert 'data-sort="identifiability_llv"' in bodies[4]
 
 
 def test_a_board_without_rows_can_be_published(make, tmp_path):

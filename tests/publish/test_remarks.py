@@ -49,7 +49,7 @@ def test_the_terminal_says_what_the_mark_means_and_the_remark(make):
 
 def test_the_readme_marks_the_cell_and_lists_the_remark(make):
     text = to_markdown(remarked(make, OUTSIDE))
-    assert "| above_one | 1.50 | ✓ 1.000 [0.95, 1.00] ! |" in text
+    assert "| above_one | 1 | ✓ 1.000 [0.95, 1.00] ! |" in text
     assert f"## Remarks on scores\n\n* above_one, identity: {SAID}".replace("[", r"\[").replace("]", r"\]") in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -36,14 +37,19 @@ def test_columns_of_a_test_are_shown_where_there_is_room(make):
     assert "orthogonal" not in printed(make.board(), 120)
 
 
-@pytest.mark.parametrize("sign", ["✓", "✗", "~", "skip", "error", "missing"])
+@pytest.mark.parametrize("sign", ["✓", "✗", "?", "·", "~", "skip", "error", "missing"])
 def test_every_outcome_is_readable_without_colour(make, sign):
-    assert sign in printed(make.board(), 100)
+    rows = make.every_kind()
+    unsure = make.graded(0.96, passed=None)
+    grey = make.graded(0.2, owed="not promised")
+    rows[0] = replace(rows[0], verdicts={**rows[0].verdicts, "identity": unsure, "sensitivity": grey})
+    text = printed(make.board(rows), 100)
+    assert sign in text.split("\n", 3)[3].replace("✓ ✗ ?", "") if sign in "✓✗?" else sign in text
 
 
-def test_a_line_separates_ranked_from_partial_rows(make):
+def test_a_line_separates_placed_from_unplaced_rows(make):
     lines = printed(make.board(), 100).splitlines()
-    place = next(number for number, line in enumerate(lines) if "pwcca" in line)
+    place = next(number for number, line in enumerate(lines) if "my_metric" in line)
     assert set(lines[place - 1].strip()) == {"─"}
 
 

@@ -9,7 +9,6 @@ from simbench.board.board import Board, BoardColumn, BoardRow, Row
 from simbench.board.cells import (
     REMARKED,
     cell,
-    counts_text,
     grade_text,
     interval_text,
     legend,
@@ -65,7 +64,7 @@ def escaped(text: str) -> str:
 
 def _table(board: Board, columns: Sequence[BoardColumn], aggregates: bool = True) -> str:
     headings = ["metric", *(["tier"] if aggregates else []), *(short_id(column) for column in columns)]
-    headings += ["tests", "broken promises", "seconds"] if aggregates else []
+    headings += ["passed", "failed", "undecided", "broken promises", "seconds"] if aggregates else []
     lines = [_line(escaped(heading) for heading in headings), _line("---" for _ in headings)]
     for purpose, entries in board.by_purpose().items():
         lines.append(_line([f"***{purpose}***", *("" for _ in headings[1:])]))
@@ -79,8 +78,8 @@ def _cells(entry: BoardRow, columns: Sequence[BoardColumn], aggregates: bool) ->
     if not aggregates:
         return [label, *cells]
     broken = escaped(", ".join(entry.counts.broken_promises))
-    counts = [counts_text(entry.counts), broken, seconds_text(entry.row.seconds)]
-    return [label, tier_text(entry.main_standing), *cells, *counts]
+    counts = [str(number) for number in (entry.counts.passed, entry.counts.failed, entry.counts.undecided)]
+    return [label, tier_text(entry.main_standing), *cells, *counts, broken, seconds_text(entry.row.seconds)]
 
 
 def _cell(row: Row, column: BoardColumn) -> str:

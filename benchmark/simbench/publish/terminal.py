@@ -13,11 +13,11 @@ from rich.text import Text
 
 from simbench.board.board import Board, BoardColumn, BoardRow, Row
 from simbench.board.cells import (
+    MARKS,
     REMARKED,
     Remarked,
     Ungraded,
     cell,
-    counts_text,
     grade_text,
     interval_text,
     legend,
@@ -109,19 +109,21 @@ def _drawn(board: Board, detail: Detail) -> Table:
     drawn.add_column("tier", justify="right", no_wrap=True)
     for column in columns:
         drawn.add_column(_heading(column, detail.letters_per_word), no_wrap=True)
-    drawn.add_column("tests", no_wrap=True)
+    for outcome in ("pass", "fail", "undecided"):
+        drawn.add_column(MARKS[outcome], justify="right", no_wrap=True)
     if detail.costs:
         drawn.add_column("broken\npromises", justify="right", no_wrap=True)
         drawn.add_column("sec-\nonds", justify="right", no_wrap=True)
     for purpose, entries in board.by_purpose().items():
         drawn.add_row(Text(purpose, style="bold italic"))
-        for place, entry in enumerate(entries, 1):
-            drawn.add_row(*_cells(entry, columns, detail), end_section=place == len(entries))
+        placed = sum(entry.main_standing.tier is not None for entry in entries)
+        for number, entry in enumerate(entries, 1):
+            drawn.add_row(*_cells(entry, columns, detail), end_section=number in (placed, len(entries)))
     return drawn
 
 
 def _cells(entry: BoardRow, columns: Sequence[BoardColumn], detail: Detail) -> list[Text]:
-    broken = len(entry.counts.broken_promises)
+    counts, broken = entry.counts, len(entry.counts.broken_promises)
     costs = [Text(str(broken) if broken else ""), Text(seconds_text(entry.row.seconds))] if detail.costs else []
     return [
         Text(
@@ -130,7 +132,7 @@ def _cells(entry: BoardRow, columns: Sequence[BoardColumn], detail: Detail) -> l
         ),
         Text(tier_text(entry.main_standing)),
         *(_cell(entry.row, column, detail) for column in columns),
-        Text(counts_text(entry.counts)),
+        *(Text(str(number)) for number in (counts.passed, counts.failed, counts.undecided)),
         *costs,
     ]
 
