@@ -169,7 +169,7 @@ def test_a_file_that_has_no_place_in_a_bundle_is_refused(files: Files) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [(3, "newer than 2; upgrade simbench"), (1, "older than 2; publish it again")]
+    ("version", "advice"), [(4, "newer than 3; upgrade simbench"), (2, "older than 3; publish it again")]
 )
 def test_another_schema_says_what_to_do(files: Files, version: int, advice: str) -> None:
     with pytest.raises(BadBundleError, match=f"written by simbench with schema {version}, {advice}"):

@@ -82,7 +82,7 @@ def test_a_published_folder_of_version_1_says_so_and_what_to_do(board: Board, tm
     result = CliRunner().invoke(build_app(), ["plot", str(tmp_path), "--out", str(tmp_path)])
     assert result.exit_code == ExitCode.USAGE
     said = " ".join(result.stderr.split())
-    assert "with schema 1, older than 2; publish it again" in said
+    assert "with schema 1, older than 3; publish it again" in said
     assert said.endswith("which computes nothing where the store has its scores, or ask its author to")
 
 

@@ -28,15 +28,15 @@ def test_names_reasons_and_titles_that_carry_scripts_are_text(read):
 
 def test_headings_sort_and_say_so(read):
     reader = read()
-    assert reader.heading("#rank").get_attribute("aria-sort") == "ascending"
+    assert reader.heading("#tier").get_attribute("aria-sort") == "ascending"
     published = reader.shown()
     reader.heading("#metric").get_by_role("button").click()
-    ranked = sorted(published[:4], key=str.lower)
-    assert reader.shown() == [*ranked, "broken", "kl"]
+    units = sorted(published[:5], key=str.lower)
+    assert reader.shown() == [*units, "kl"]
     reader.heading("#metric").get_by_role("button").click()
-    assert reader.shown() == [*reversed(ranked), "kl", "broken"]
+    assert reader.shown() == [*reversed(units), "kl"]
     assert reader.heading("#metric").get_attribute("aria-sort") == "descending"
-    assert reader.heading("#rank").get_attribute("aria-sort") is None
+    assert reader.heading("#tier").get_attribute("aria-sort") is None
     reader.heading("identity").get_by_role("button").click()
     assert reader.heading("identity").get_attribute("aria-sort") == "descending"
     assert reader.shown()[0] == published[0]
@@ -62,6 +62,13 @@ def test_search_filters_and_the_count_of_what_is_shown(read):
     reader.page.get_by_label("model-based", exact=True).check()
     assert reader.shown() == ["kl"]
     reader.page.locator("#reset").click()
+    reader.page.locator('[data-menu="purpose"] summary').click()
+    reader.page.get_by_label("distribution", exact=True).check()
+    assert reader.shown() == ["kl"]
+    assert reader.page.locator("tr.line:visible").all_inner_texts() == [
+        "distribution: do both stand for one distribution of labels?"
+    ]
+    reader.page.locator("#reset").click()
     reader.page.locator('[data-menu="kind"] summary').click()
     reader.page.locator('input[name="kind"][value="identity"]').check()
     assert [id for id in reader.headings() if not id.startswith("#")] == ["identity"]
@@ -72,9 +79,9 @@ def test_columns_are_chosen(read):
     assert "invariance/orthogonal" not in reader.headings()
     reader.page.locator('[data-menu="columns"] summary').click()
     reader.page.locator('input[name="column"][value="invariance/orthogonal"]').check()
-    reader.page.locator('input[name="column"][value="#grade"]').uncheck()
+    reader.page.locator('input[name="column"][value="#passed"]').uncheck()
     assert "invariance/orthogonal" in reader.headings()
-    assert "#grade" not in reader.headings()
+    assert "#passed" not in reader.headings()
 
 
 def test_what_is_chosen_is_in_the_address_and_survives_a_reload(read):
@@ -82,7 +89,7 @@ def test_what_is_chosen_is_in_the_address_and_survives_a_reload(read):
     reader.page.locator("#search").fill("c")
     reader.heading("identity").get_by_role("button").click()
     reader.page.locator('[data-menu="columns"] summary').click()
-    reader.page.locator('input[name="column"][value="#coverage"]').uncheck()
+    reader.page.locator('input[name="column"][value="#undecided"]').uncheck()
     reader.cell("pwcca", "identity").click()
     reader.page.locator("dialog select").nth(2).select_option("cka")
     before = (reader.hash(), reader.shown(), reader.headings())
@@ -102,14 +109,14 @@ def test_an_address_that_makes_no_sense_shows_the_board(read, hash):
 
 
 def test_the_csv_is_what_is_shown_and_what_the_json_says(read, published):
-    reader = read("sort=-identity&hide=%23coverage&show=invariance/orthogonal&search=c")
+    reader = read("sort=-identity&hide=%23undecided&show=invariance/orthogonal&search=c")
     text, name = reader.saved("#csv")
     lines = list(csv.DictReader(io.StringIO(text)))
     assert name == "sanity.csv"
     assert [line["metric"].removeprefix("'") for line in lines] == reader.shown()
     ids = [id for id in reader.headings() if not id.startswith("#")]
     assert [key.removesuffix(" grade") for key in lines[0] if key.endswith(" grade")] == ids
-    assert "coverage" not in lines[0]
+    assert "undecided" not in lines[0]
     rows = {row["metric"]: row for row in json.loads((published / "leaderboard.json").read_text())["rows"]}
     for line in lines:
         row = rows[line["metric"]]
@@ -120,7 +127,5 @@ def test_the_csv_is_what_is_shown_and_what_the_json_says(read, published):
                 if cell["grade"] is None
                 else float(line[f"{id} grade"]) == pytest.approx(cell["grade"], rel=1e-5)
             )
-            assert line[f"{id} verdict"] == (
-                cell["status"] if cell["status"] != "ok" else "passed" if cell["passed"] else "failed"
-            )
+            assert line[f"{id} verdict"] == cell["outcome"]
             assert line[f"{id} reason"] == (cell["reason"] or "")

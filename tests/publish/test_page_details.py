@@ -25,7 +25,7 @@ def test_a_cell_opens_the_test_in_words_the_rule_and_the_heat_map_with_what_brok
     dialog = reader.page.locator("dialog")
     said = dialog.inner_text()
     assert "No other layer is as similar to layer j as layer j itself." in said
-    assert "the grade is >= 0.95" in said
+    assert "the interval of the grade is >= 0.95" in said
     assert "cnn/0 2/3" in said
     dialog.get_by_text("How it is asked, settings, source").click()
     assert "Source: a paper, Eq. 1." in dialog.inner_text()

@@ -167,7 +167,7 @@ def test_the_page_shows_grade_interval_mark_and_reason(make):
     text = " ".join(" ".join(Reader(to_html(make.board())).text).split())
     assert "✓ 0.987 [0.94, 1.00]" in text
     assert "12 of 12 error: cnn/0 block1: ValueError: boom" in text
-    assert "units do single units correspond?" in text
+    assert "units : do single units correspond?" in text
 
 
 def test_the_page_says_which_layers_did_worst(make):

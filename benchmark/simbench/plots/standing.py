@@ -58,6 +58,8 @@ def _bar(axes: Axes, height: int, entry: BoardRow) -> None:
     left = 0
     for field, state, face, hatch in PARTS:
         number = getattr(entry.counts, field)
+        if not number:
+            continue
         axes.barh(
             height, number, left=left, height=0.62, facecolor=face, edgecolor=LOOKS[state]["color"], hatch=hatch,
             linewidth=0.7, zorder=2,

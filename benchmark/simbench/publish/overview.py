@@ -67,18 +67,24 @@ def _entry(path: Path) -> PublishedSuite:
 
 def _leaders(board: Board) -> tuple[str, ...]:
     """Return a line for the first tier of every purpose, with the tests that each of its metrics passed."""
-    passed = {entry.row.metric.label: entry.counts.passed for entry in board.rows}
+    passed = {
+        entry.row.metric.label: f"{entry.counts.passed} of {len(board.tests) - entry.counts.not_promised}"
+        for entry in board.rows
+    }
     lines = []
     for purpose, tiers in board.tiers().items():
         if tiers:
-            named = [f"{label} ({passed[label]} of {len(board.tests)})" for label in tiers[0][:LEADERS]]
+            named = [f"{label} ({passed[label]})" for label in tiers[0][:LEADERS]]
             more = len(tiers[0]) - len(named)
             lines.append(f"{purpose}: {', '.join(named)}{f' and {more} more' if more else ''}")
     return tuple(lines)
 
 
 def _markdown(entries: list[PublishedSuite]) -> str:
-    lines = ["| suite | tests | metrics | first tier of each purpose (tests passed) |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| suite | tests | metrics | first tier of each purpose (passed of the tests owed) |",
+        "| --- | --- | --- | --- |",
+    ]
     for entry in entries:
         link = f"[{escaped(entry.title)}]({entry.folder}/README.md)"
         if entry.problem:

@@ -14,7 +14,7 @@ const details = (() => {
   const spoken = (value) => (Array.isArray(value) ? value.join(", ") : value !== null && typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${spoken(v)}`).join(", ") : String(value));
 
   const verdict = (cell) => h("p", { className: `outcome ${cell.state}` },
-    h("strong", {}, MARKS[cell.state]), cell.grade === null ? "" : ` ${cell.grade.toFixed(3)}`,
+    h("strong", {}, cell.owed === "promised" && cell.outcome === "fail" ? "✗ broken promise" : MARKS[cell.state]), cell.grade === null ? "" : ` ${cell.grade.toFixed(3)}`,
     cell.interval ? h("span", { className: "soft" }, ` [${cell.interval.map((end) => end.toFixed(2)).join(", ")}]`) : "");
 
   const beside = (metric, column, state, domain) => {
@@ -49,8 +49,9 @@ const details = (() => {
     const test = columnOf.get(testOf(column));
     const [first, ...rest] = paragraphs(test.description || test.about).filter(Boolean);
     const settings = Object.entries(test.settings).map(([name, value]) => [words(name), spoken(value)]);
-    return h("div", { className: "words" }, first,
-      h("p", {}, h("strong", {}, "Passes if"), ` the grade is ${column.pass_if}, and so is each column's, where there are some.`, partOf(column) ? ` This is its column ${partOf(column)}.` : ""),
+    const owed = test.purposes.length ? ` Owed by indices of ${test.purposes.join(", ")}.` : "";
+    return h("div", { className: "words" }, test.reason ? h("p", {}, h("strong", {}, test.reason)) : null, first,
+      h("p", {}, h("strong", {}, "Passes if"), ` the interval of the grade is ${column.pass_if}, and no column that is owed misses it; fails if none of the interval is; else it is undecided.${owed}`, partOf(column) ? ` This is its column ${partOf(column)}.` : ""),
       rest.length || settings.length ? h("details", {}, h("summary", {}, "How it is asked, settings, source"), ...rest, list([["kind", test.kind], ...settings])) : null);
   };
 
