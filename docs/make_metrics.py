@@ -26,7 +26,7 @@ Written by `python docs/make_metrics.py` from what the metrics declare (`simbenc
 `simbench check NAME` measures. ↑ higher is more similar, ↓ lower is. X and Y are matrices with a row per input; a tilde
 is a centred one; ‖·‖ is the Frobenius norm, ‖·‖∗ the sum of singular values.
 
-Purpose: the question that the index is made to answer, within which it stands on a leaderboard. ∦: does not pair inputs.
+Purpose: what the index is made to answer, within which it stands on a leaderboard. ∦: does not pair inputs.
 
 Invariant to, on either side: PT permutation of the features, OT orthogonal maps, IS isotropic scaling, TR translation,
 DS scaling of single features, ILT invertible linear maps, AF affine maps. All that is declared was measured, and
