@@ -1,4 +1,4 @@
-"""Intervals of grades of which models show no spread, as of a perfect grade: from questions and models together.
+"""Intervals of grades from questions and models together, also where models show no spread, as of a perfect grade.
 
 Why so, and how often the intervals cover the truth: docs/decisions/intervals.md.
 """
@@ -56,6 +56,22 @@ def share_interval(share: float, questions: float) -> Interval:
     correct = share * questions
     wrong = questions - correct
     return float(betaincinv(correct, wrong + 1, ALPHA / 2)), float(betaincinv(correct + 1, wrong, 1 - ALPHA / 2))
+
+
+def interval_over_models(share: float, questions: float, variance: float | None) -> Interval:
+    """Return the 95 % interval of a share of questions to models.
+
+    Of few models, as of those that answer all questions, the spread may be small by chance: the fewer independent
+    questions count, those that models make of them or those that the spread of models leaves.
+
+    Args:
+        share: the share.
+        questions: how many independent questions they are worth.
+        variance: that of the share over models; None where models show no spread.
+    """
+    if variance is not None and 0 < share < 1:
+        questions = min(questions, share * (1 - share) / variance)
+    return share_interval(share, questions)
 
 
 def hull(first: Interval | None, second: Interval) -> Interval:

@@ -66,30 +66,11 @@ def jackknife_interval(value: float, without: Mapping[str, float]) -> Interval |
         value: the statistic of all models, θ.
         without: the statistic without each of them, θ₋ₘ.
     """
-    reach = _reach(without)
-    return None if reach is None else (value - reach, value + reach)
-
-
-def bounded_interval(value: float, without: Mapping[str, float], low: float, high: float) -> Interval | None:
-    """Return a 95 % interval of a statistic between `low` and `high`, symmetric in its angle.
-
-    With θ scaled to [-1, 1] it is sin(arcsin θ ± t · se / √(1 - θ²)). Near the ends, where model effects are skewed,
-    the plain interval is too narrow and leaves the range. An interval in log-odds covers best there, but says next
-    to nothing for few models: [.2, 1] for .95 where one of three is imperfect.
-    """
-    half, middle, reach = (high - low) / 2, (high + low) / 2, _reach(without)
-    if reach is None or not low < value < high:
-        return None
-    sine = (value - middle) / half
-    angle, spread = math.asin(sine), reach / half / math.sqrt(1 - sine**2)
-    ends = max(angle - spread, -math.pi / 2), min(angle + spread, math.pi / 2)
-    return middle + half * math.sin(ends[0]), middle + half * math.sin(ends[1])
-
-
-def _reach(without: Mapping[str, float]) -> float | None:
-    """Return half the width of Student's interval, t · se; None where leaving models out changes nothing."""
     spread = jackknife_variance(without)
-    return None if spread is None else _students_t(spread.freedom) * math.sqrt(spread.variance)
+    if spread is None:
+        return None
+    reach = _students_t(spread.freedom) * math.sqrt(spread.variance)
+    return value - reach, value + reach
 
 
 class Spread(NamedTuple):

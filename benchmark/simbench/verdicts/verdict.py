@@ -10,7 +10,7 @@ from typing import Literal
 from simbench.errors import NotApplicable
 from simbench.references import Comparison
 from simbench.seeds import seed_for
-from simbench.verdicts.bounds import effective_questions, share_interval, widen
+from simbench.verdicts.bounds import effective_questions, interval_over_models, widen
 from simbench.verdicts.jackknife import Interval, jackknife_variance
 
 # Why a question has no answer: the metric does not apply, it failed, or its score has not been computed.
@@ -152,10 +152,6 @@ def judge_by_mean(trials: Sequence[Trial], model_correlation: float = MODEL_CORR
 def interval_of_mean(grade: float, tallies: Sequence[Tally], model_correlation: float) -> Interval:
     """Return the 95 % interval of a mean of credits: that of a share of so many independent questions.
 
-    Answers about one model are not independent. How many independent ones they are worth follows from what leaving out
-    models changes, or from `model_correlation`, whichever makes them fewer: of few models, as of those that answer all
-    questions, the spread may be small by chance.
-
     Args:
         grade: the mean.
         tallies: the credits of which it is the mean.
@@ -163,9 +159,7 @@ def interval_of_mean(grade: float, tallies: Sequence[Tally], model_correlation: 
     """
     questions = effective_questions(((tally.models, tally.asked) for tally in tallies), model_correlation)
     spread = jackknife_variance(means_without_a_model(tallies))
-    if spread is not None:
-        questions = min(questions, grade * (1 - grade) / spread.variance)
-    return share_interval(grade, questions)
+    return interval_over_models(grade, questions, None if spread is None else spread.variance)
 
 
 def tally_by_models(trials: Iterable[Trial]) -> tuple[Tally, ...]:

@@ -47,8 +47,6 @@ class GroupSeparation(StatisticTest):
     learned different things. That the conditions change what networks learn is a premise.
     """
 
-    # With 0 an interval of ten models per group covers .88 to .92 of the truths from .1 to .2 and beyond .9.
-    least_correlation: ClassVar[float] = 0.1
     null_level: ClassVar[float | None] = 0.0
     # A convention: half-way from chance to perfect.
     pass_if: str = Field(default=">= 0.5", pattern=PASS_IF.pattern)

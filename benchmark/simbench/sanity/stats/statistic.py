@@ -25,8 +25,8 @@ from simbench.sanity.stats.rank_statistics import (
 )
 from simbench.sanity.stats.ties import ROUNDING
 from simbench.seeds import seed_for
-from simbench.verdicts.bounds import effective_questions, hull, share_interval
-from simbench.verdicts.jackknife import Interval, bounded_interval, leave_models_out, name_of
+from simbench.verdicts.bounds import effective_questions, interval_over_models
+from simbench.verdicts.jackknife import Interval, jackknife_variance, leave_models_out, name_of
 from simbench.verdicts.verdict import VIOLATIONS, Trial, Verdict, clip, seed_of_test
 
 PERMUTATIONS = 999
@@ -42,10 +42,10 @@ class StatisticTest(SanityTest):
     reference variable; `line` names its curve or group, where there are several.
     """
 
-    # That of rank correlations over all pairs of five and of ten networks on the published boards is .3 to .4.
+    # Rank correlations over all pairs of five and of ten networks have .3 to .4 on the published boards.
     model_correlation: ClassVar[float] = 0.5
-    least_correlation: ClassVar[float] = 0.0
-    """What the jackknife's interval is never surer than: observations whose answers correlate so much."""
+    least_correlation: ClassVar[float] = 0.5
+    """How much observations of the same models correlate at least, also where models show less of it."""
 
     @abstractmethod
     def statistic(self, trials: Sequence[Trial]) -> float:
@@ -77,7 +77,7 @@ class StatisticTest(SanityTest):
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
         without = leave_models_out(trials, self.statistic)
-        low, high = self._interval(value, trials, without)
+        low, high = self.interval(value, trials, without)
         return Verdict(
             "ok",
             clip(value),
@@ -88,18 +88,14 @@ class StatisticTest(SanityTest):
             without=without,
         )
 
-    def _interval(self, value: float, trials: Sequence[Trial], without: Mapping[str, float]) -> Interval:
-        """Return the jackknife's interval, never narrower than that of observations that hardly depend on models.
-
-        Where models show no spread, it is that of a share with the same place in its range, of as many independent
-        observations as these are worth.
-        """
-        lowest = self.lowest(trials)
-        over_models = bounded_interval(value, without, lowest, 1)
-        correlation = self.model_correlation if over_models is None else self.least_correlation
+    def interval(self, value: float, trials: Sequence[Trial], without: Mapping[str, float]) -> Interval:
+        """Return the interval of a share with the same place between the least value and 1."""
+        lowest, spread = self.lowest(trials), jackknife_variance(without)
+        correlation = self.model_correlation if spread is None else self.least_correlation
         observations = effective_questions(((trial.models, 1) for trial in trials), correlation)
-        low, high = share_interval((value - lowest) / (1 - lowest), observations)
-        return hull(over_models, (lowest + (1 - lowest) * low, lowest + (1 - lowest) * high))
+        variance = None if spread is None else spread.variance / (1 - lowest) ** 2
+        low, high = interval_over_models((value - lowest) / (1 - lowest), observations, variance)
+        return lowest + (1 - lowest) * low, lowest + (1 - lowest) * high
 
     def seed(self, purpose: str) -> int:
         """Derive the seed of this test's permutations."""
@@ -109,6 +105,8 @@ class StatisticTest(SanityTest):
 class CorrelationTest(StatisticTest):
     """A test graded by the mean, over curves, of Spearman's correlation of dissimilarity with a reference variable."""
 
+    # The jackknife's spread of rank correlations is rather too large than too small.
+    least_correlation: ClassVar[float] = 0.0
     null_level: ClassVar[float | None] = 0.0
 
     def statistic(self, trials: Sequence[Trial]) -> float:
