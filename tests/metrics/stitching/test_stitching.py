@@ -45,7 +45,7 @@ from simbench.models.architectures.blocks import BlockNetwork
 from simbench.models.model import Model
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, TRANSFORMS
-from simbench.representations.representation import Head, Representation
+from simbench.representations.representation import Head, Representation, SpatialMode, SpatialRule
 from simbench.seeds import seed_for
 
 SPATIAL = {"block1": 12, "block2": 6, "block3": 6}
@@ -554,3 +554,30 @@ def test_the_parameters_of_a_metric_are_those_of_its_maps() -> None:
         assert {parameter.kind for parameter in list(signature(metric.function).parameters.values())[2:]} <= {
             Parameter.KEYWORD_ONLY
         }
+
+
+@pytest.mark.parametrize("name", ["stitch_direct_r2", "stitch_direct_relerr"])
+@pytest.mark.parametrize("mode", ["pool", "flatten"])
+def test_what_runs_no_network_learns_and_is_evaluated_on_rows_that_are_inputs(name: str, mode: SpatialMode) -> None:
+    random = torch.Generator().manual_seed(0)
+    label = torch.randint(5, (600,), generator=random)
+
+    def layer(features: int) -> tuple[Representation, Representation]:
+        """Maps of 3 positions that share the label and nothing else, and the vectors that the rule makes of them."""
+        centres = torch.randn(5, features, 1, generator=random, dtype=torch.float64)
+        drawn = centres[label] + torch.randn(600, features, 3, generator=random, dtype=torch.float64)
+        probe, fit = (
+            Representation(half, "channels_first", spatial=SpatialRule(mode)) for half in (drawn[:300], drawn[300:])
+        )
+        return replace(probe, fit=fit), Representation(probe.matrix, fit=Representation(fit.matrix))
+
+    (a, a_rows), (b, b_rows) = layer(6), layer(4)
+    assert value(name, a, b) == pytest.approx(value(name, a_rows, b_rows), abs=1e-12)
+    by_positions = [replace(side, spatial=SpatialRule("all")) for side in (a, b)]
+    assert value(name, *by_positions) != pytest.approx(value(name, a, b), abs=1e-3)
+
+
+def test_what_runs_the_network_maps_every_position_whatever_the_spatial_rule(models: list[Model]) -> None:
+    layers = [layer_of("block2", model) for model in models]
+    pooled = [replace(layer, spatial=SpatialRule("pool")) for layer in layers]
+    assert value("stitch_direct", *pooled) == value("stitch_direct", *layers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from simbench.errors import NotApplicable
@@ -164,6 +164,19 @@ def resize(sender: Representation, receiver: Representation) -> Tensor:
 def rows_of(activations: Tensor, representation: Representation) -> Tensor:
     """Return every position of every input as a row, `(n · positions, features)`."""
     return activations.movedim(representation.feature_axis, -1).flatten(0, -2)
+
+
+def where_rows_are_inputs(representation: Representation) -> Representation:
+    """Return vectors, a row per input, where the suite's spatial rule makes inputs the rows; else the positions."""
+    if representation.activations.ndim == 2 or representation.spatial.mode not in ("pool", "flatten"):
+        return representation
+    fit = representation.fit
+    return replace(
+        representation,
+        activations=representation.matrix,
+        layout="vector",
+        fit=None if fit is None else where_rows_are_inputs(replace(fit, spatial=representation.spatial)),
+    )
 
 
 def apply_map(source: Tensor, axis: int, receiver: Representation, affine: Affine) -> Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
 from simbench.declaration import MapSearch
 from simbench.errors import NotApplicable
 from simbench.metrics.metric import Pairs, Score, metric
-from simbench.metrics.stitching.affine_maps import Affine, MapsOfPairs, solve_maps
+from simbench.metrics.stitching.affine_maps import Affine, MapsOfPairs, solve_maps, where_rows_are_inputs
 from simbench.metrics.stitching.map_forms import MapForm, Unrestricted
 from simbench.metrics.stitching.trained_maps import AdamSettings, Aim, Start, TaskTraining, train_maps
 
@@ -97,13 +97,18 @@ def stitching(
     invariant_to: AbstractSet[str] = frozenset(),
     needs: AbstractSet[str] = NEEDS,
     default: bool = False,
+    version: int = 1,
+    runs_network: bool = True,
 ) -> Callable[[Callable[[], None]], Callable[..., Score]]:
     """Turn an empty function, which gives name and documentation, into a registered stitching metric.
 
-    The parameters of the metric are those of its maps.
+    The parameters of the metric are those of its maps. What runs the stitched network maps every position, whatever the
+    suite's spatial rule; what does not learns and is evaluated on rows that are inputs, where the rule makes them so.
     """
 
     def compare_many(representations: Sequence[Representation], pairs: Pairs, **parameters: Any) -> list[Score]:
+        if not runs_network:
+            representations = [where_rows_are_inputs(representation) for representation in representations]
         return read_off_maps(score, representations, pairs, maps.find(representations, pairs, **parameters))
 
     def decorate(described: Callable[[], None]) -> Callable[..., Score]:
@@ -114,7 +119,7 @@ def stitching(
         _set_signature(compare, maps.parameters)
         return metric(
             described.__name__,
-            version=1,
+            version=version,
             higher_is_more_similar=higher_is_more_similar,
             value_range=value_range,
             invariant_to=invariant_to,

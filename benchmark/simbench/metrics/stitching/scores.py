@@ -49,13 +49,13 @@ def agreement(sender: Representation, receiver: Representation, affine: Affine) 
 
 
 def held_out_r2(sender: Representation, receiver: Representation, affine: Affine) -> Score:
-    """Score 1 − SSE / ‖Y − mean Y‖² over all positions of the probe inputs."""
+    """Score 1 − SSE / ‖Y − mean Y‖² over all rows of the probe inputs."""
     target, residual = _residual(sender, receiver, affine)
     return Score(1.0 - (residual.square().sum() / (target - target.mean(dim=0)).square().sum()).item())
 
 
 def relative_error(sender: Representation, receiver: Representation, affine: Affine) -> Score:
-    """Score SSE / ‖Y‖² over all positions of the probe inputs."""
+    """Score SSE / ‖Y‖² over all rows of the probe inputs."""
     target, residual = _residual(sender, receiver, affine)
     return Score((residual.square().sum() / target.square().sum()).item())
 
@@ -75,7 +75,7 @@ def stitched_logits(sender: Representation, receiver: Representation, affine: Af
 
 
 def _residual(sender: Representation, receiver: Representation, affine: Affine) -> tuple[Tensor, Tensor]:
-    """Return Y and Y − T X, a row per position, float64."""
+    """Return Y and Y − T X, a row per position, float64; of vectors, a row per input."""
     source = rows_of(resize(sender, receiver), sender).double()
     target = rows_of(receiver.activations, receiver).double()
     return target, target - (source @ affine.weight.T.double() + affine.bias.double())

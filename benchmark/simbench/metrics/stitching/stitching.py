@@ -49,6 +49,8 @@ def stitch_direct() -> None:
     value_range=(-inf, 1),
     invariant_to={"orthogonal", "isotropic_scaling", "translation"},
     needs={"fit"},
+    version=2,
+    runs_network=False,
     formula="1 − ‖T f_i − g_j‖² / ‖g_j − mean g_j‖² on held-out inputs, T = argmin on the fit inputs",
     reference=f"{BALOGH}, direct matching, structural; centred and held-out: ours",
     default=True,
@@ -56,7 +58,8 @@ def stitch_direct() -> None:
 def stitch_direct_r2() -> None:
     """Share of the receiver's held-out variance that the sender explains through an affine map.
 
-    Range (−∞, 1]; 1 for a layer with itself, about −d / rows for an independent sender.
+    Range (−∞, 1]; 1 for a layer with itself, about −d / rows for an independent sender. Every position is a row;
+    under the spatial rules pool and flatten every input is, in the fit as in the evaluation.
     """
 
 
@@ -67,6 +70,8 @@ def stitch_direct_r2() -> None:
     value_range=(0, inf),
     invariant_to={"orthogonal", "isotropic_scaling"},
     needs={"fit"},
+    version=2,
+    runs_network=False,
     formula="‖T f_i − g_j‖² / ‖g_j‖² on held-out inputs, T = argmin on the fit inputs",
     reference=f"{BALOGH}, direct matching, structural",
 )
@@ -74,7 +79,7 @@ def stitch_direct_relerr() -> None:
     """Relative error of the receiver's held-out activations, predicted from the sender through an affine map.
 
     Range [0, ∞); 0 for a layer with itself. Uncentred, so that it has a ceiling well below what its range suggests: a
-    receiver with a large mean is predicted well from anything. Prefer `stitch_direct_r2`.
+    receiver with a large mean is predicted well from anything. Prefer `stitch_direct_r2`, whose rows it has.
     """
 
 
