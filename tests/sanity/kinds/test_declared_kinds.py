@@ -68,6 +68,14 @@ def test_violations_say_by_how_much_an_axiom_was_missed(group: ModelGroup) -> No
     assert squared.columns["triangle"].violations[0].margin == pytest.approx(2**2 + 2**2 - 4**2, rel=1e-6)
 
 
+def test_pairs_in_which_nothing_is_seen_leave_axioms_open(group: ModelGroup) -> None:
+    """Between models, the index gives 0 as for shuffled rows: deterministic, but of no pair can that be said."""
+    pairs = replace(AT_LAYERS, pairs_inputs=True)
+    verdict = make("axioms").grade([group], pairs, lambda c: Similarity(float(c.a == c.b)))
+    assert (verdict.status, verdict.columns["determinism"].status) == ("skip", "skip")
+    assert "null level" in str(verdict.reason)
+
+
 def test_what_is_declared_is_promised_and_determinism_is_required(group: ModelGroup) -> None:
     verdict = make("axioms").grade([group], DISTANCE, lambda c: Similarity(-distance(c)))
     assert {name: column.owed for name, column in verdict.columns.items()} == {

@@ -55,6 +55,11 @@ def test_what_is_found_in_noise_that_receives_is_found(group: ModelGroup) -> Non
     }
 
 
+def test_no_network_is_asked_to_read_noise(group: ModelGroup) -> None:
+    stitching = replace(PAIRS, symmetric=False, needs=frozenset({"model"}))
+    assert {q.column for q in make("noise_null", noises=["iid_noise"]).questions([group], stitching)} == {"iid_noise"}
+
+
 def test_shuffled_rows_are_no_question_to_a_metric_that_does_not_pair_inputs(group: ModelGroup) -> None:
     """It holds a layer and its shuffled rows for the same, and noise for something else."""
     verdict = make("noise_null", pass_if=">= 0.5").grade(

@@ -12,7 +12,13 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, decide, models_of, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of
-from simbench.sanity.stats.place import decide_if_place_kept, is_tie, neighbours
+from simbench.sanity.stats.place import (
+    decide_if_place_kept,
+    is_tie,
+    neighbours,
+    null_level_of,
+    require_signal,
+)
 from simbench.verdicts.verdict import Owed, Trial
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ class Axioms(SanityTest):
 
     Range and triangle are properties of the scale on which the metric is expressed, and the only questions of any test
     that are. An index with one value for all real pairs has no place, and fails whatever it is asked: a constant has
-    every property and measures nothing.
+    every property and measures nothing. A pair no more similar than shuffled rows has no answer.
 
     Source: the definitions; Williams et al. (2021) say which distances satisfy the triangle inequality. Do not rely on
     a property that a metric fails here, for instance by clustering with a distance that violates the triangle
@@ -70,15 +76,17 @@ class Axioms(SanityTest):
     def _ask_of_pair(self, pair: Comparison, rivals: Sequence[Comparison], metric: Metric) -> Iterator[Question]:
         a, b = pair.a, pair.b
         among = tuple(other for other in rivals if other != pair)
+        null = null_level_of(b, metric)
         if among:
             again = {"determinism": Comparison(a.under(COPY), b)}
             if metric.symmetric:
                 again["symmetry"] = Comparison(b, a.under(COPY))
             for column, other in again.items():
-                ask = partial(decide_if_place_kept, pair, other, among, (), self.tolerance)
-                yield Question(str(other), models_of(pair), (pair, other, *among), ask, column)
+                ask = partial(decide_if_place_kept, pair, other, among, null, self.tolerance)
+                yield Question(str(other), models_of(pair), (pair, other, *among, *null), ask, column)
         low, high = sorted(metric.similarity(bound) for bound in metric.value_range)
-        yield Question.about(pair, (pair, *among), partial(_within, pair, among, low, high), "range")
+        ask = partial(_within, pair, among, null, low, high)
+        yield Question.about(pair, (pair, *among, *null), ask, "range")
 
 
 def _triangles(corners: Sequence[RepresentationRef]) -> Iterator[Question]:
@@ -89,11 +97,20 @@ def _triangles(corners: Sequence[RepresentationRef]) -> Iterator[Question]:
             yield Question(f"{a} → {c} by {b}", models_of(*sides[1:]), sides, ask, "triangle")
 
 
-def _within(compared: Comparison, among: Sequence[Comparison], low: float, high: float, scores: Scores) -> Trial:
+def _within(
+    compared: Comparison,
+    among: Sequence[Comparison],
+    null: Sequence[Comparison],
+    low: float,
+    high: float,
+    scores: Scores,
+) -> Trial:
     score, rest = scores(compared), [scores(other) for other in among]
     slack = ROUNDING * max(1.0, abs(score.value))
     margin = min(score.value - low, high - score.value) + slack
     constant = all(is_tie(score, other) for other in rest)
+    if low <= score.value <= high:  # what is out of range is so at any level
+        require_signal((compared,), null, scores)
     holds = margin >= 0 and not constant
     # An unbounded side leaves infinite room, which no figure shows.
     finite = min(margin, 1.0) if holds else max(min(margin, -slack), -1.0)
