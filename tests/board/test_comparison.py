@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -80,6 +81,12 @@ def test_a_grade_that_was_lost_is_worse_and_has_no_difference() -> None:
     gone = Verdict("error", reason="out of order")
     (found,) = compare(board({"cka": share(3)}), board({"cka": gone}))
     assert (found.difference, found.interval, found.worse, found.reason) == (None, None, True, "out of order")
+
+
+def test_what_is_not_promised_is_never_worse() -> None:
+    grey = replace(share(2), owed="not promised")
+    (found,) = compare(board({"cka": share(10)}), board({"cka": grey}))
+    assert (found.difference, found.worse) == (pytest.approx(-0.8), False)
 
 
 def test_a_grade_that_neither_run_has_is_not_worse() -> None:

@@ -114,7 +114,8 @@ def of_difference(
     """Draw the interval of the difference of two metrics on the same models, the second half as often wrong."""
     quality = abilities(groups, truth, correlation, random)
     of_both = [random.binomial(asked, one).astype(float) for one in (quality, (1 + quality) / 2)]
-    interval = difference_interval(*(graded(tallies(groups, one, asked), borrowed) for one in of_both))
+    first, second = (graded(tallies(groups, one, asked), borrowed) for one in of_both)
+    interval = difference_interval(first, second, borrowed)
     assert interval is not None
     return interval
 

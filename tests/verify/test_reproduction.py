@@ -15,7 +15,6 @@ from simbench.verify.reproduction import (
     Deviation,
     DeviationClass,
     count_classes,
-    decided,
     seed_ranges,
     settled,
     turned,
@@ -145,44 +144,34 @@ def test_the_direction_of_a_symmetric_metric_is_no_difference() -> None:
     assert seed_ranges(records, comparisons, symmetric=True)["across"] == {"value": 2.0}
 
 
-def graded(grade: float, interval: tuple[float, float] | None, passed: bool | None, **columns: Verdict) -> Verdict:
-    return Verdict("ok", grade, interval, passed=passed, columns=columns)
-
-
-@pytest.mark.parametrize(
-    ("verdict", "is_decided"),
-    [
-        (graded(0.9, (0.8, 1.0), True), True),
-        (graded(0.9, (0.4, 1.0), True), False),
-        (graded(0.3, (0.2, 0.4), False), True),
-        (graded(0.3, (0.2, 0.6), False), False),
-        (graded(1.0, None, True), True),
-        (graded(0.9, None, True), False),
-        (graded(0.0, None, False), True),
-        (graded(0.9, (0.8, 1.0), None), False),
-        (Verdict("skip", reason="nothing to compare"), False),
-        (graded(0.9, (0.8, 1.0), True, part=graded(0.6, (0.4, 0.8), True)), False),
-        (graded(0.9, (0.8, 1.0), False, part=graded(0.1, (0.0, 0.2), False)), True),
-        (graded(0.9, (0.8, 1.0), False, part=graded(0.1, (0.0, 0.6), False)), False),
-    ],
-)
-def test_a_verdict_is_decided_where_its_interval_lies_on_one_side(verdict: Verdict, is_decided: bool) -> None:
-    assert decided(verdict, lambda grade: grade >= 0.5) is is_decided
+def graded(grade: float, interval: tuple[float, float], passed: bool | None, reason: str | None = None) -> Verdict:
+    return Verdict("ok", grade, interval, passed=passed, reason=reason)
 
 
 def test_only_from_one_decided_verdict_to_another_is_no_matter_of_chance() -> None:
-    passes = {"test": lambda grade: grade >= 0.5}
-    claimed = graded(1.0, None, True)
+    claimed = graded(1.0, (0.9, 1.0), True)
 
     def turns(other: Verdict) -> list[bool]:
-        return [turn.decided for turn in turned("m", {"test": claimed}, {"test": other}, passes)]
+        return [turn.decided for turn in turned("m", {"test": claimed}, {"test": other})]
 
-    assert turns(graded(0.6, (0.4, 0.8), True)) == []
-    assert turns(graded(0.4, (0.2, 0.6), False)) == [False]
+    assert turns(graded(0.6, (0.5, 0.8), True)) == []
+    assert turns(graded(0.4, (0.2, 0.6), None)) == [False]
     assert turns(graded(0.3, (0.2, 0.4), False)) == [True]
     assert turns(Verdict("skip", reason="nothing to compare")) == [False]
-    (turn,) = turned("m", {"test": claimed}, {"test": graded(0.25, (0.0, 0.4), False)}, passes)
-    assert str(turn) == "m on test: passes with 1, here fails with .25 [0, .4]"
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (graded(0.25, (0.0, 0.4), False), "fails with .25 [0, .4]"),
+        (graded(0.4, (0.2, 0.6), None), "is undecided with .4 [.2, .6]"),
+        (graded(1.0, (0.9, 1.0), None, reason="1 of 2 skip"), "is partly answered with 1 [.9, 1]"),
+        (Verdict("skip", reason="nothing to compare"), "skip"),
+    ],
+)
+def test_a_verdict_that_turned_is_told_in_words(other: Verdict, words: str) -> None:
+    (turn,) = turned("m", {"test": graded(1.0, (0.9, 1.0), True)}, {"test": other})
+    assert str(turn) == f"m on test: passes with 1 [.9, 1], here {words}"
 
 
 def test_comparisons_that_differ_in_seeds_alone_are_alike() -> None:

@@ -27,7 +27,7 @@ class Difference:
 
     `difference` is second − first, and `interval` its 95 % interval: None only where a grade is missing. `worse` says
     that the first run passed and the second fails, or no longer passes and differs by more than chance; or that it has
-    no grade where the first one had.
+    no grade where the first one had. What is not promised is never worse.
     """
 
     test: str
@@ -133,7 +133,7 @@ def _of_pair(row: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[D
         if column.parent is not None and first.grade is None and second.grade is None:
             continue  # what its test says already, or nothing that is asked of these metrics
         graded = first.grade is not None and second.grade is not None
-        interval = difference_interval(first, second)
+        interval = difference_interval(first, second, column.model_correlation)
         yield Difference(
             column.id,
             row.metric.label,
@@ -148,13 +148,17 @@ def _of_pair(row: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[D
 
 
 def _is_worse(first: Verdict, second: Verdict, interval: Interval | None) -> bool:
+    if "not promised" in (first.owed, second.owed):
+        return False
     if second.grade is None:
         return first.grade is not None
     decided = second.passed is False or (interval is not None and interval[1] < 0)
     return first.passed is True and second.passed is not True and decided
 
 
-def difference_interval(first: Verdict, second: Verdict) -> Interval | None:
+def difference_interval(
+    first: Verdict, second: Verdict, model_correlation: float = MODEL_CORRELATION
+) -> Interval | None:
     """Return the 95 % interval of second − first in [-1, 1]: paired, or else from the intervals of both grades.
 
     Of means of credits the paired interval is never narrower than `disagreement_interval`: of few models, and where
@@ -162,7 +166,7 @@ def difference_interval(first: Verdict, second: Verdict) -> Interval | None:
     """
     paired = paired_interval(first, second)
     if first.tallies and second.tallies:
-        return hull(paired, disagreement_interval(first.tallies, second.tallies))
+        return hull(paired, disagreement_interval(first.tallies, second.tallies, model_correlation))
     if paired is not None or first.grade is None or second.grade is None:
         return paired
     if first.interval is None or second.interval is None:
@@ -170,7 +174,7 @@ def difference_interval(first: Verdict, second: Verdict) -> Interval | None:
     return interval_of_difference(first.grade, first.interval, second.grade, second.interval)
 
 
-def disagreement_interval(first: Sequence[Tally], second: Sequence[Tally]) -> Interval:
+def disagreement_interval(first: Sequence[Tally], second: Sequence[Tally], model_correlation: float) -> Interval:
     """Return the 95 % interval of the difference of two means from the models on which either is better.
 
     What the second gains on some models and what it loses on others are two shares, each with its own interval; a pair
@@ -182,7 +186,7 @@ def disagreement_interval(first: Sequence[Tally], second: Sequence[Tally]) -> In
         for tally in tallies:
             gained[tally.models] = gained.get(tally.models, 0.0) + sign * tally.credit / asked
     gain, loss = (sum(sign * part for part in gained.values() if sign * part > ROUNDING) for sign in (1, -1))
-    questions = effective_questions(((tally.models, tally.asked) for tally in first), MODEL_CORRELATION)
+    questions = effective_questions(((tally.models, tally.asked) for tally in first), model_correlation)
     return interval_of_difference(loss, share_interval(loss, questions), gain, share_interval(gain, questions))
 
 

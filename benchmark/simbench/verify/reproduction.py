@@ -7,7 +7,7 @@ than other seeds are, which few scores may be, or outside of all that. Why so: d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -245,46 +245,24 @@ class Turned:
     test: str
     claimed: Verdict
     other: Verdict
-    decided: bool
-    """Whether both are decided, so that the difference is no matter of chance."""
+
+    @property
+    def decided(self) -> bool:
+        """Tell whether both are decided, so that the difference is no matter of chance."""
+        return self.claimed.passed is not None and self.other.passed is not None
 
     def __str__(self) -> str:
         """Return metric, test, and both verdicts."""
         return f"{self.metric} on {self.test}: {described(self.claimed)}, here {described(self.other)}"
 
 
-def turned(
-    metric: str,
-    claimed: Mapping[str, Verdict],
-    other: Mapping[str, Verdict],
-    passes: Mapping[str, Callable[[float], bool]],
-) -> list[Turned]:
-    """Return a metric's verdicts, by test, that are other ones; `passes` tells by test whether a grade passes."""
+def turned(metric: str, claimed: Mapping[str, Verdict], other: Mapping[str, Verdict]) -> list[Turned]:
+    """Return a metric's verdicts, by test, that are other ones."""
     return [
-        Turned(metric, test, verdict, other[test], all(decided(each, passes[test]) for each in (verdict, other[test])))
+        Turned(metric, test, verdict, other[test])
         for test, verdict in claimed.items()
         if verdict.passed is not other[test].passed
     ]
-
-
-def decided(verdict: Verdict, passes: Callable[[float], bool]) -> bool:
-    """Tell whether a verdict is decided: its interval lies on one side of the threshold.
-
-    A pass is decided if all its columns are; a failure, if that of one column is. Without an interval, as of one model,
-    a grade of 0 or 1 alone is decided.
-    """
-    parts = [part for part in (verdict, *verdict.columns.values()) if part.grade is not None]
-    if verdict.status != "ok" or verdict.passed is None:
-        return False
-    if verdict.passed:
-        return all(_one_sided(part, passes) for part in parts)
-    return any(not passes(part.grade) and _one_sided(part, passes) for part in parts if part.grade is not None)
-
-
-def _one_sided(verdict: Verdict, passes: Callable[[float], bool]) -> bool:
-    if verdict.interval is None:
-        return verdict.grade in (0.0, 1.0)
-    return passes(verdict.interval[0]) == passes(verdict.interval[1])
 
 
 def described(verdict: Verdict) -> str:
@@ -295,6 +273,6 @@ def described(verdict: Verdict) -> str:
     """
     if verdict.grade is None:
         return verdict.status
-    words = {True: "passes", False: "fails", None: "is partly answered"}[verdict.passed]
+    words = {"pass": "passes", "fail": "fails", "partly": "is partly answered"}.get(verdict.outcome, "is undecided")
     numbers = [f"{number:.4g}".removeprefix("0") or "0" for number in (verdict.grade, *(verdict.interval or ()))]
     return f"{words} with {numbers[0]}" + (f" [{numbers[1]}, {numbers[2]}]" if verdict.interval else "")

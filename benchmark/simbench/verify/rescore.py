@@ -113,7 +113,6 @@ def _turned_verdicts(
     mixed = {label: {**claimed[label], **again[label]} for label in claimed}
     if all(numbers(claimed[label][key]) == numbers(record) for label in again for key, record in again[label].items()):
         return []
-    passes = {test.id: test.passes for test in plan.tests}
     return [
         turn
         for planned in plan.board
@@ -121,7 +120,6 @@ def _turned_verdicts(
             planned.metric.label,
             verdicts_on(plan, planned.metric, claimed),
             verdicts_on(plan, planned.metric, mixed),
-            passes,
         )
     ]
 

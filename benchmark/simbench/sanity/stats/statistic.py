@@ -42,7 +42,7 @@ class StatisticTest(SanityTest):
     reference variable; `line` names its curve or group, where there are several.
     """
 
-    # Rank correlations over all pairs of five and of ten networks have .3 to .4 on the published boards.
+    # Rank correlations over all pairs of five and of ten networks have .27 to .38 on the published boards.
     model_correlation: ClassVar[float] = 0.5
     least_correlation: ClassVar[float] = 0.5
     """How much observations of the same models correlate at least, also where models show less of it."""
