@@ -289,3 +289,13 @@ def test_what_the_caller_has_set_changes_no_number(change: str, called: str) -> 
         assert see() == set_by_the_caller
     assert seen == [seen[0]] * len(seen)
     assert seen[0] != set_by_the_caller
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no copies of a process on this system")
+def test_a_copy_of_the_process_ends_with_the_block(tmp_path: Path) -> None:
+    with preserved_state():
+        copy = os.fork()
+    (tmp_path / str(os.getpid())).touch()
+    assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [str(os.getpid())]

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from simbench.errors import SimbenchError
+from simbench.process_state import preserved_state
+from simbench.processes import start_of
 from simbench.run.engines import Engine, Outcome, ProcessEngine, SerialEngine, Task, make_engine
 from simbench.run.execution import computing, report_part, report_progress
 
@@ -211,6 +213,85 @@ def test_what_a_killed_metric_has_started_ends_with_it() -> None:
         time.sleep(0.05)
 
 
+def start_a_copy() -> int:
+    """Fork a copy of this process that sleeps, and return its number."""
+    copy = os.fork()
+    if copy == 0:
+        time.sleep(60)
+        os._exit(0)
+    return copy
+
+
+def fork_and_die() -> None:
+    report_progress(start_a_copy())
+    os._exit(3)
+
+
+def wait_for_the_end_of(process: int) -> None:
+    deadline = time.monotonic() + 30
+    while start_of(process) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells when another process ends")
+def test_what_a_task_leaves_behind_ends_with_its_worker() -> None:
+    engine = ProcessEngine(1)
+    (left,) = [outcome.value for outcome in engine.run([Task("leaving", start_a_copy, ())], lambda *said: None)]
+    assert start_of(left) is not None
+    engine.close()
+    wait_for_the_end_of(left)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells when another process ends")
+def test_what_a_task_leaves_behind_ends_when_it_kills_its_worker() -> None:
+    heard: list[int] = []
+    engine = ProcessEngine(1)
+    list(engine.run([Task("leaving", fork_and_die, ())], lambda name, units: heard.append(int(units))))
+    engine.close()
+    assert len(heard) == 2
+    for process in heard:
+        wait_for_the_end_of(process)
+
+
+@pytest.mark.process
+def test_a_metric_that_waits_for_its_children_finds_only_its_own() -> None:
+    def wait_for_all() -> str:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return "none"
+        return "some"
+
+    assert outcomes(ProcessEngine(1), [Task("waiting", wait_for_all, ())])["waiting"].value == "none"
+
+
+@pytest.mark.process
+def test_a_copy_of_a_worker_does_not_go_on_with_its_task(tmp_path: Path) -> None:
+    def copied() -> None:
+        with preserved_state():
+            os.fork()
+        (tmp_path / str(os.getpid())).touch()
+        report_progress(1)
+
+    engine, heard = ProcessEngine(1), []
+    (outcome,) = engine.run([Task("copied", copied, ())], lambda name, units: heard.append(units))
+    engine.close()
+    assert outcome.reason is None
+    assert heard == [1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.process
+def test_a_task_that_closes_the_pipe_is_a_death_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    found = outcomes(ProcessEngine(1), [Task("closing", lambda: os.closerange(3, 100), ())])
+    assert found["closing"].reason is not None
+    assert "died twice" in found["closing"].reason
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.process
 def test_closing_ends_workers_in_the_middle_of_a_task() -> None:
     engine = ProcessEngine(1)
@@ -237,8 +318,9 @@ def segfault() -> None:
         (segfault, "it was killed by SIGSEGV"),
         (os.abort, "it was killed by SIGABRT"),
         (die, "it was killed by SIGKILL (out of memory?)"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "it was killed by SIGTERM"),
     ],
-    ids=["exit", "segfault", "abort", "kill"],
+    ids=["exit", "segfault", "abort", "kill", "terminate"],
 )
 def test_the_reason_says_how_the_worker_died(death: Callable[[], None], reason: str) -> None:
     found = outcomes(ProcessEngine(2), [Task("dying", death, ()), Task("good", double, (1,))])

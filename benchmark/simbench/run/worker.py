@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
+import select
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
 
@@ -186,11 +187,12 @@ _busy = False
 
 def serve(connection: Connection) -> None:
     """Run tasks until the driver hangs up, and end with the driver whatever a task does."""
-    _end_with_driver()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the driver handles Ctrl-C
     signal.signal(signal.SIGTERM, _end)
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # so that what a metric starts can be killed with it
+    _take_along_what_it_starts()
+    _end_with_driver()
 
     def send(kind: str, value: Any) -> None:
         connection.send_bytes(cloudpickle.dumps((kind, value)))
@@ -201,14 +203,14 @@ def serve(connection: Connection) -> None:
         computing=lambda what, limit: send("computing", (what, limit)),
     )
     send("ready", None)
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, OSError):  # the driver has hung up, or a task has closed the pipe
         while True:
             payload = connection.recv_bytes()
             ending = _run(payload, channel)
             try:
                 send("ended", ending)
             except Exception as error:  # a result that cannot be pickled
-                if isinstance(error, ConnectionError):
+                if isinstance(error, OSError):
                     raise
                 send("ended", Ending(reason=described(error)))
 
@@ -219,7 +221,7 @@ def _run(payload: bytes, channel: Channel) -> Ending:
     try:
         return execute(lambda: _called(payload), (), channel)
     except _Ended:
-        os._exit(128 + signal.SIGTERM)
+        _end_by_sigterm()
     except KeyboardInterrupt as error:  # no Ctrl-C: that is for the driver, and this process ignores it
         return Ending(reason=described(error))
     finally:
@@ -233,8 +235,45 @@ def _called(payload: bytes) -> Any:
 
 def _end(*_: object) -> None:
     if not _busy:
-        os._exit(128 + signal.SIGTERM)
+        _end_by_sigterm()
     raise _Ended
+
+
+def _end_by_sigterm() -> NoReturn:
+    """End this process at once by the signal itself, which tells the driver more than an exit code."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(128 + signal.SIGTERM)  # where the signal is blocked
+
+
+def _take_along_what_it_starts() -> None:
+    """Have the group of this process killed when this process ends, however that happens.
+
+    Else what a metric starts would outlive it. A small process waits for the end, which needs a file descriptor of this
+    process (Linux). It is the child of a child that is gone: a metric that waits for its own children finds no other.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return
+    group = os.getpid()
+    try:
+        ended = os.pidfd_open(group)
+    except OSError:  # an old kernel
+        return
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        os.close(ended)
+        return
+    try:
+        os.setpgrp()
+        if os.fork() == 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+            os.closerange(0, ended)
+            os.closerange(ended + 1, os.sysconf("SC_OPEN_MAX"))
+            select.select([ended], [], [])
+            os.killpg(group, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
 def _end_with_driver() -> None:
