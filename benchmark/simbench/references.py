@@ -66,8 +66,11 @@ class RepresentationRef:
 
     def __str__(self) -> str:
         """Return the model, the layer and what was done to them."""
-        steps = "".join(f" under {step}" for step in (self.reparametrisation, self.transform) if step)
-        return f"{self.model} {self.layer}{steps}"
+        text = f"{self.model} {self.layer}"
+        for step in (self.reparametrisation, self.transform):
+            if step is not None:
+                text += f" under {step}"
+        return text
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ def made_up_records(plan: Any) -> dict[str, dict[str, Any]]:
         for key, pair in planned.scores.items():
             apart = math.dist(places[pair.a.model], places[pair.b.model])
             apart += 0.3 * abs(layers.get(pair.a.layer, 0) - layers.get(pair.b.layer, 0))
+            apart += 10.0 if pair.a.transform is not None else 0.0  # shuffled rows
             apart += 0.0 if pair.a == pair.b else 0.3 * crc32(f"{pair.a} {pair.b}".encode()) / 2**32
             made[key] = ScoreRecord.model_construct(
                 key=key, metric=metric.identity, parameters={}, a="", b="", a_key="", b_key="", status="ok",
@@ -139,8 +140,8 @@ def measured_by(code: Path, kind: str, given: argparse.Namespace) -> dict[str, A
 
 def largest_difference(ours: Mapping[str, float], other: Mapping[str, float]) -> float:
     """Return the largest difference between two verdicts: in grade, auxiliary figures, or grade without a model."""
-    differences = [abs(ours[name] - other[name]) for name in ours.keys() & other.keys() if ours[name] != other[name]]
-    return max((one for one in differences if not math.isnan(one)), default=0.0)
+    both = [(ours[name], other[name]) for name in ours.keys() & other.keys()]
+    return max((abs(a - b) for a, b in both if a != b and not math.isnan(a - b)), default=0.0)
 
 
 def row(kind: str, given: argparse.Namespace) -> list[str]:
