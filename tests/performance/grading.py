@@ -16,6 +16,7 @@ import json
 import math
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -118,19 +119,15 @@ def measured_by(code: Path, kind: str, given: argparse.Namespace) -> dict[str, A
     """Measure in a process of its own that runs this code; return why there is no measurement, where there is none."""
     command = [sys.executable, __file__, "--models", str(given.models), "--kind", kind, "--alone"]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    limit = int(given.memory * 2**30)
-    try:
-        done = subprocess.run(
-            command,
-            env=os.environ | threads | {"PYTHONPATH": str(code)},
-            timeout=given.limit,
-            capture_output=True,
-            text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"> {given.limit:g} s"
+
+    def bound() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (int(given.memory * 2**30),) * 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (given.limit, given.limit + 1))
+
+    environment = os.environ | threads | {"PYTHONPATH": str(code)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, preexec_fn=bound, check=False)
+    if done.returncode == -signal.SIGXCPU:
+        return f"> {given.limit} s"
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return f"> {given.memory:g} GiB" if "MemoryError" in done.stderr else lines[-1] if lines else "killed"
@@ -169,7 +166,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=300)
     parser.add_argument("--kind", action="append", choices=KINDS, help="repeatable; all if not given")
     parser.add_argument("--against", type=Path, help="the `benchmark` folder of another checkout")
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds for one kind")
+    parser.add_argument("--limit", type=int, default=300, help="CPU seconds for one kind")
     parser.add_argument("--memory", type=float, default=6.0, help="GiB for one kind")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
