@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from tests.verdicts.coverage import MEANS, mean_cell, statistic_cell
+from tests.verdicts.correlations import correlation, spread_of
+from tests.verdicts.coverage import MEANS, abilities, each, mean_cell, pairs, statistic_cell, tallies
 
 REPETITIONS = 300
 
@@ -36,3 +38,12 @@ def test_a_rank_correlation_of_all_pairs_is_covered(noise: float) -> None:
 @pytest.mark.parametrize("separation", [1.5, 4.0])
 def test_a_separation_of_groups_is_covered(separation: float) -> None:
     assert statistic_cell("separation of three groups", 3, separation, 100).covered >= 0.93
+
+
+@pytest.mark.parametrize("grouping", [each, pairs])
+@pytest.mark.parametrize("true", [0.0, 0.1, 0.3])
+def test_the_correlation_that_boards_are_asked_for_is_that_of_the_models_behind_them(grouping, true: float) -> None:
+    random, groups = np.random.default_rng(0), grouping(10)
+    drawn = [random.binomial(20, abilities(groups, 0.7, true, random)).astype(float) for _ in range(300)]
+    spreads = [spread_of(tallies(groups, credit, 20)) for credit in drawn]
+    assert correlation([spread for spread in spreads if spread is not None]) == pytest.approx(true, abs=0.03)
