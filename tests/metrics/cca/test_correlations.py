@@ -25,7 +25,7 @@ FAMILY = [cca, cca_squared, svcca, pwcca]
 NAMES = ["cca", "cca_squared", "svcca", "pwcca"]
 
 
-def value(metric, x: Array, y: Array, **parameters: float) -> float:
+def value(metric, x: Array, y: Array, **parameters: float | str) -> float:
     found = metric(torch.as_tensor(x), torch.as_tensor(y), **parameters)
     return float(found.value if isinstance(found, Score) else found)
 
@@ -202,6 +202,32 @@ def test_pwcca_ignores_order_scale_and_offset_of_units(seed: int, exponent: floa
     x, y = pair(40, 6, 5, seed)
     mapped = 10**exponent * (x[:, ::-1] + offset)
     assert value(pwcca, mapped, y) == pytest.approx(value(pwcca, x, y), abs=1e-8)
+
+
+@pytest.mark.parametrize(("width", "other"), [(6, 9), (9, 6), (5, 5)])
+def test_weights_of_the_receiver_are_those_of_all_its_directions(width: int, other: int) -> None:
+    """The slow way: the canonical variates of Y, and principal components of the rest of Y, where X has none."""
+    x, y = pair(60, width, other)
+    centred = y - y.mean(axis=0)
+    own, of_y = (np.linalg.qr(side - side.mean(axis=0))[0] for side in (x, y))
+    _, correlations, directions = np.linalg.svd(own.T @ of_y)
+    variates = (of_y @ directions.T)[:, : len(correlations)]
+    rest = np.linalg.svd(centred - variates @ (variates.T @ centred))[0][:, : other - len(correlations)]
+    weights = np.abs(np.hstack([variates, rest]).T @ centred).sum(axis=1)
+    padded = np.concatenate([correlations, np.zeros(other - len(correlations))])
+    expected = np.average(padded, weights=weights)
+    assert value(pwcca, x, y, weights="receiver") == pytest.approx(expected, rel=1e-6)
+    by_receiver = METRICS.get("pwcca").with_parameters({"weights": "receiver"})
+    both = score_pairs(by_receiver, [Representation.from_array(side) for side in (x, y)], [(0, 1), (1, 0)])
+    assert [score.value for score in both] == pytest.approx([expected, value(pwcca, y, x, weights="receiver")])
+
+
+def test_with_weights_of_the_receiver_what_the_sender_lacks_counts_against_it() -> None:
+    whole = pair()[1]
+    left = whole[:, :2]
+    assert value(pwcca, left, whole) == pytest.approx(1.0)
+    assert value(pwcca, left, whole, weights="receiver") < 0.8
+    assert value(pwcca, whole, left, weights="receiver") == pytest.approx(1.0)
 
 
 def test_pwcca_is_directed() -> None:

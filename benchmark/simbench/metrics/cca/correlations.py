@@ -5,7 +5,7 @@ correlations ρ₁ ≥ ρ₂ ≥ … are the singular values of Q_xᵀQ_y = U di
 
 * `cca`: Σ ρᵢ / min(r_x, r_y); `cca_squared`: Σ ρᵢ² / min(r_x, r_y);
 * `svcca`: `cca` after the smallest principal components of each side are left out;
-* `pwcca`: the mean of ρᵢ weighted by how much of X the i-th variate accounts for.
+* `pwcca`: the mean of ρᵢ weighted by how much of X, or of Y, the i-th variate accounts for.
 
 The ranks are numerical (dead and duplicated units do not count). In the n − 1 dimensions of the centred sample space
 the two column spaces have at least r_x + r_y − (n − 1) in common, and so many correlations are 1 whatever the data: the
@@ -15,7 +15,7 @@ value then carries a warning that begins with `saturated`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 else:
     torch = lazy_import("torch")
+
+
+# The side whose variates give the weights of projection-weighted CCA.
+Weights = Literal["sender", "receiver"]
 
 
 def cca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, **_: float) -> list[float | Score]:
@@ -143,7 +147,12 @@ def svcca(x: Tensor, y: Tensor, *, variance: Annotated[float, Field(gt=0, le=1)]
     return _mean_correlation(_principal(spectrum(x), variance), _principal(spectrum(y), variance))
 
 
-def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | Score]:
+def basis_for_weights(x: Tensor, *, weights: Weights) -> Spectrum:
+    """Return the spectrum, whichever side gives the weights."""
+    return spectrum(x)
+
+
+def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs, *, weights: Weights) -> list[float | Score]:
     """Projection-weighted CCA of many directed pairs of spectra; one decomposition serves both directions."""
     unique, _ = unordered(pairs)
     sides = [side.left for side in prepared]
@@ -151,10 +160,10 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
     for positions, products in cross_products(sides, unique):
         for position, product in zip(positions, products, strict=True):
             a, b = unique[position]
-            u, correlations, vt = torch.linalg.svd(product, full_matrices=False)
-            values[a, b] = _weighted_mean(prepared[a], u, correlations)
+            by_first, by_second = _weighted_by_each(prepared[a], prepared[b], product, weights)
+            values[a, b] = by_first
             if (b, a) not in values:
-                values[b, a] = _weighted_mean(prepared[b], vt.T, correlations)
+                values[b, a] = by_second
     return [with_forced(values[pair], prepared[pair[0]], prepared[pair[1]]) for pair in pairs]
 
 
@@ -167,16 +176,20 @@ def pwcca_of_pairs(prepared: Sequence[Spectrum], pairs: Pairs) -> list[float | S
     invariant_to={"permutation", "isotropic_scaling", "translation"},
     purposes={"information"},
     family="CCA",
-    formula="Σᵢ αᵢρᵢ / Σᵢ αᵢ, αᵢ = Σⱼ |⟨hᵢ, x̃ⱼ⟩|, hᵢ the canonical variates of X",
+    formula="Σᵢ αᵢρᵢ / Σᵢ αᵢ, αᵢ = Σⱼ |⟨hᵢ, x̃ⱼ⟩|, hᵢ the canonical variates of X (or all those of Y)",
     reference="Morcos, Raghu, Bengio (2018), Insights on Representational Similarity in Neural Networks with "
     "Canonical Correlation, the section on projection weighted CCA",
     default=True,
-    prepare=rowwise(spectrum),
+    prepare=rowwise(basis_for_weights),
     compare_many=pwcca_of_pairs,
     from_sums=from_spans,
 )
-def pwcca(x: Tensor, y: Tensor) -> float | Score:
+def pwcca(x: Tensor, y: Tensor, *, weights: Weights = "sender") -> float | Score:
     """Projection-weighted CCA: canonical correlations weighted by what X's variates account for in X. Directed.
+
+    With `weights: receiver`, by what Y's variates account for in Y, all of them: a direction of Y that has no
+    counterpart, as X has fewer, counts with correlation 0. So do Ding et al. (2021) with the weights of their
+    reference, whose deleted components have no counterpart.
 
     x: (rows, features), y: (rows, other features) → a number in [0, 1]; a `Score` with the warning `saturated` where
     correlations are forced to 1. Where several correlations are equal, as those of several units that both sides
@@ -188,8 +201,7 @@ def pwcca(x: Tensor, y: Tensor) -> float | Score:
     1.0
     """
     a, b = spectrum(x), spectrum(y)
-    u, correlations, _ = torch.linalg.svd(a.left.T @ b.left, full_matrices=False)
-    return with_forced(_weighted_mean(a, u, correlations), a, b)
+    return with_forced(_weighted_by_each(a, b, a.left.T @ b.left, weights)[0], a, b)
 
 
 def _mean_correlation(a: Spectrum, b: Spectrum) -> float | Score:
@@ -197,10 +209,26 @@ def _mean_correlation(a: Spectrum, b: Spectrum) -> float | Score:
     return with_forced(float(torch.linalg.svdvals(a.left.T @ b.left).mean()), a, b)
 
 
+def _weighted_by_each(a: Spectrum, b: Spectrum, product: Tensor, weights: Weights) -> tuple[float, float]:
+    """Compute the directed index of two spectra, and that of the two exchanged, from the product of their bases."""
+    if weights == "sender":
+        u, correlations, vt = torch.linalg.svd(product, full_matrices=False)
+        return _weighted_mean(a, u, correlations), _weighted_mean(b, vt.T, correlations)
+    u, correlations, vt = torch.linalg.svd(product, full_matrices=True)
+    return _weighted_mean(b, vt.T, correlations), _weighted_mean(a, u, correlations)
+
+
 def _weighted_mean(side: Spectrum, directions: Tensor, correlations: Tensor) -> float:
-    """Σ αᵢρᵢ / Σ αᵢ with the variates hᵢ = left · directionᵢ, so that ⟨hᵢ, x̃ⱼ⟩ = directionᵢᵀ · values · rightⱼ."""
-    weights = (directions.T @ (side.values[:, None] * side.right)).abs().sum(dim=1)
-    return float((weights @ correlations) / weights.sum())
+    """Σ αᵢρᵢ / Σ αᵢ with the variates hᵢ = left · directionᵢ, so that ⟨hᵢ, x̃ⱼ⟩ = directionᵢᵀ · values · rightⱼ.
+
+    Directions beyond the last correlation have correlation 0. Any basis of them would do for that, but not for αᵢ: the
+    variates there are the principal components of what is left.
+    """
+    projections = directions.T @ (side.values[:, None] * side.right)
+    matched, rest = projections[: len(correlations)], projections[len(correlations) :]
+    weights = matched.abs().sum(dim=1)
+    _, values, right = torch.linalg.svd(rest, full_matrices=False)
+    return float((weights @ correlations) / (weights.sum() + (values[:, None] * right).abs().sum()))
 
 
 def _principal(full: Spectrum, variance: float) -> Spectrum:

@@ -33,7 +33,9 @@ class ComponentDeletion(CorrelationTest):
     0 it is 0. For directed metrics the whole layer receives.
 
     A layer is not compared with what is left of itself: canonical correlations of the two are 1 by algebra, whatever
-    is deleted. Auxiliary value: Kendall's τ_b.
+    is deleted. What averages canonical correlations over the directions that are left (`cca`, `pwcca`) rises with
+    deletion and fails; with the weights of the whole reference, as in the published code (`pwcca(weights=receiver)`),
+    deleted directions count. Auxiliary value: Kendall's τ_b.
 
     Source: Ding, Denain & Steinhardt (2021), where the reference is the seed with the best probe; here every seed has
     its turn, so that no reference is chosen by the outcome. An index that fails is not sensitive to losses that change
