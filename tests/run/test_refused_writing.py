@@ -154,14 +154,16 @@ def test_a_complete_store_that_cannot_be_written_shows_its_board(
     assert {path: path.stat().st_mtime_ns for path in complete.rglob("*")} == before
 
 
+@pytest.mark.parametrize("provenance", ["stored", "missing"])
 def test_an_incomplete_store_that_cannot_be_written_is_said_before_anything_is_computed(
-    suite: Path, complete: Path, monkeypatch: pytest.MonkeyPatch
+    provenance: str, suite: Path, complete: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(complete / "scores")
     shutil.rmtree(complete / "models")
     monkeypatch.setattr(tempfile, "mkstemp", refuse(errno.EROFS))
     heard: list[object] = []
-    (complete / "provenance").rename(complete / "gone")
+    if provenance == "missing":
+        (complete / "provenance").rename(complete / "gone")
     with pytest.raises(StorageError, match="the file system is read-only: choose another folder"):
         run(str(suite), store=complete, engine="serial", device="cpu", listener=heard.append)
     assert heard == []

@@ -47,10 +47,15 @@ class Lease:
 class Holder:
     """A lease in the hands of its run, which touches it from time to time."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Hold a lease that has just been written; None where the store cannot be written, nor anything removed."""
-        self._path = path
+    def __init__(self, path: Path | None, refusal: StorageError | None = None) -> None:
+        """Hold a lease that has just been written, or, where the store cannot be written, the reason."""
+        self._path, self._refusal = path, refusal
         self._touched = time.monotonic()
+
+    def require(self) -> None:
+        """Raise the `StorageError` that kept the lease from being written: nothing else could be written either."""
+        if self._refusal is not None:
+            raise self._refusal
 
     def touch(self) -> None:
         """Tell other machines that the run goes on, at most once a minute."""
@@ -76,12 +81,13 @@ def leased(
     lease = Lease(suite, process, this_machine(), start_of(process) or "", models, activations, metrics, provenance)
     path: Path | None = store.root / FOLDER / f"{uuid.uuid4().hex}.json"
     assert path is not None
+    refusal: StorageError | None = None
     try:
         write_text(store.make_room(path), pydantic_core.to_json(vars(lease)).decode())
-    except StorageError:  # a store that cannot be written is only read, which the run says if it needs more
-        path = None
+    except StorageError as error:  # a store that cannot be written is only read: the run requires more if it needs it
+        path, refusal = None, error
     try:
-        yield Holder(path)
+        yield Holder(path, refusal)
     finally:
         if path is not None:
             path.unlink(missing_ok=True)

@@ -175,6 +175,8 @@ def run(
         try:
             steps = Steps(plan, place, running, listen, chosen, provenance, memory_limit or DEFAULT, time_limit)
             missing = steps.missing_scores(force=force)
+            if any(wanted for _, wanted in missing):
+                lease.require()  # before hours of work that could not be stored
             steps.prepare(missing, facts)
             steps.refuse_copies()
             trained, failed_models = steps.obtain_models(missing)
