@@ -71,8 +71,6 @@ def _table(differences: list[Difference], first: str, second: str) -> Any:
 
     table = Table("metric", "test", "first", "second", "difference", "95 % interval", "")
     table.title = f"{Path(second).name} − {Path(first).name}"
-    if any(difference.difference is not None and difference.interval is None for difference in differences):
-        table.caption = "no interval where models make no difference or are too few to tell"
     for compared in differences:
         interval = (
             f"[{compared.interval[0]:+.3f}, {compared.interval[1]:+.3f}]" if compared.interval is not None else "–"

@@ -293,6 +293,10 @@ class SanityTest(DeclaredTest):
         """Grade answered questions, with an interval: by their mean credit, unless a kind does otherwise."""
         return judge_by_mean(trials, self.model_correlation)
 
+    def estimate(self, trials: Sequence[Trial]) -> Verdict:
+        """Compute the grade and its interval alone, without the figures shown beside them."""
+        return self.judge(trials)
+
     def _applies_to(self, metric: Metric) -> bool:
         return not (self.of_layers_only and metric.level == "head") and not self._spares(metric)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from simbench.bundles.contents import Contents
 from simbench.bundles.portable_suite import suite_differences, suite_digest
+from simbench.errors import SuiteError
 from simbench.plan.suite_metrics import gather_metrics
 from simbench.suite.load import bundled_suites, load_suite
 from simbench.suite.schema import Suite
@@ -52,10 +55,17 @@ def suite_facts(contents: Contents) -> SuiteFacts:
 def _most_like(suite: Suite) -> Suite | None:
     """Return the shipped suite that shares most tests by id, if it is half of its own or more."""
     ids = {test.id for test in suite.tests}
-    shipped = [load_suite(str(path)) for path in bundled_suites().values()]
+    shipped = list(_loadable(bundled_suites().values()))
     shared = {other.title: len(ids & {test.id for test in other.tests}) for other in shipped}
     best = max(shipped, key=lambda other: shared[other.title], default=None)
     return best if best is not None and 2 * shared[best.title] >= len(best.tests) else None
+
+
+def _loadable(paths: Iterable[Path]) -> Iterator[Suite]:
+    """Yield suites, without those whose plugins are not there: what they ask cannot be known."""
+    for path in paths:
+        with suppress(SuiteError):
+            yield load_suite(str(path))
 
 
 def _against(suite: Suite, shipped: Suite) -> str:

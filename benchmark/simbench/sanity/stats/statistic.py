@@ -73,20 +73,21 @@ class StatisticTest(SanityTest):
     def judge(self, trials: Sequence[Trial]) -> Verdict:
         """Grade by the statistic, with a 95 % interval over models, both clipped to [0, 1]."""
         trials = Observations.of(trials)
+        return replace(
+            self.estimate(trials),
+            auxiliary={name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
+            violations=tuple(sorted(self.violations(trials), key=lambda trial: trial.margin)[:VIOLATIONS]),
+        )
+
+    def estimate(self, trials: Sequence[Trial]) -> Verdict:
+        """Compute the statistic and its interval alone."""
+        trials = Observations.of(trials)
         value = self.statistic(trials)
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
         without = leave_models_out(trials, self.statistic)
         low, high = self.interval(value, trials, without)
-        return Verdict(
-            "ok",
-            clip(value),
-            (clip(low), clip(high)),
-            auxiliary={name: figure for name, figure in self.figures(trials).items() if math.isfinite(figure)},
-            violations=tuple(sorted(self.violations(trials), key=lambda trial: trial.margin)[:VIOLATIONS]),
-            statistic=value,
-            without=without,
-        )
+        return Verdict("ok", clip(value), (clip(low), clip(high)), statistic=value, without=without)
 
     def interval(self, value: float, trials: Sequence[Trial], without: Mapping[str, float]) -> Interval:
         """Return the interval of a share with the same place between the least value and 1."""
