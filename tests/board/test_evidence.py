@@ -15,6 +15,7 @@ from tests.board.evidence_boards import HOSTILE, boards_of_other_kinds, evident_
 
 from simbench.board.document import Document, from_document, to_document
 from simbench.board.evidence import evidence_of
+from simbench.board.layer_grids import layer_maps
 from simbench.board.scores import ScoreRow
 from simbench.publish.folder import publish
 from simbench.publish.overview import publish_overview
@@ -95,6 +96,24 @@ def test_margins_have_six_digits_and_none_where_they_are_not_finite(evident):
     row = replace(first, row=replace(first.row, verdicts={**first.row.verdicts, "identity": identity}))
     block = evidence_of(replace(board, rows=(row, *board.rows[1:])), scores).tests[0]
     assert block.metrics[row.row.metric.label].margins[:2] == [-12.3457, None]
+
+
+def test_what_only_tells_whether_a_metric_pairs_inputs_is_on_no_map():
+    layers = [[(f"cnn/{seed}", name, "") for name in ("block1", "block2")] for seed in (0, 1)]
+    across = [(a, b) for a in layers[0] for b in layers[1]]
+    checks = [(layers[0][1], layers[0][1]), (("cnn/0", "block2", "row_shuffle"), layers[0][1])]
+    (panel,) = layer_maps([*checks, *across])
+    assert (panel.name, panel.entries) == ("cnn/0 → cnn/1", ((2,), (3,), (4,), (5,)))
+    assert layer_maps([*across, (("cnn/0", "block2", "orthogonal"), layers[0][1])]) == []
+
+
+def test_a_test_asked_in_both_directions_has_maps_and_one_with_other_columns_has_none():
+    board, scores = evident_board()
+    ways = ("as sender", "as receiver")
+    directions = [replace(board.columns[0], id=f"identity/{way}", parent="identity") for way in ways]
+    board = replace(board, columns=(*board.columns, *directions))
+    assert [test.id for test in board.undivided] == ["identity", "sensitivity"]
+    assert {block.test for block in evidence_of(board, scores).tests if block.maps} == {"identity"}
 
 
 @pytest.mark.parametrize("field", ["tiebreak", "standard_error"])

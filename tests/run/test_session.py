@@ -51,7 +51,7 @@ def test_a_cold_run_trains_scores_and_grades(tiny: Path, store: Path) -> None:
     assert result.work.scored > 0
     assert result.complete
     assert verdict(result, "cka", "identity").grade == 1.0
-    assert verdict(result, "cka", "invariance/orthogonal").passed is True
+    assert verdict(result, "cka", "invariance/orthogonal").grade == 1.0
 
 
 def test_groups_that_share_their_models_share_models_activations_and_scores(tiny: Path, store: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_broken_metric_is_an_error_with_its_reason_and_hurts_nobody_else(
     assert own.status == "error"
     assert reason in str(own.reason)
     assert own.passed is None
-    assert verdict(result, "cka", "identity").passed is True
+    assert verdict(result, "cka", "identity").grade == 1.0
     assert result.exit_code() == ExitCode.INCOMPLETE
 
 
@@ -203,7 +203,7 @@ def test_a_model_that_cannot_be_trained_is_an_error_in_its_cells_only(tiny: Path
         + "  - {id: other, kind: identity, models: [broken]}\n"
     )
     result = serially(tiny, store)
-    assert verdict(result, "cka", "identity").passed is True
+    assert verdict(result, "cka", "identity").grade == 1.0
     other = verdict(result, "cka", "other")
     assert other.status == "error"
     assert "broken/0" in str(other.reason)

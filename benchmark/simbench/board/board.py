@@ -8,6 +8,7 @@ from typing import Any
 
 from simbench.board.remarks import Remark
 from simbench.declaration import PURPOSES, MetricInfo, Purpose
+from simbench.references import AS_RECEIVER, AS_SENDER
 from simbench.verdicts.verdict import MODEL_CORRELATION, Verdict
 
 
@@ -117,6 +118,13 @@ class Board:
     def tests(self) -> list[BoardColumn]:
         """The columns that are whole tests."""
         return [column for column in self.columns if column.parent is None]
+
+    @property
+    def undivided(self) -> list[BoardColumn]:
+        """The tests that have no columns, or none but the two directions in which a metric is asked."""
+        directions = (AS_SENDER, AS_RECEIVER)
+        divided = {column.parent for column in self.columns if not column.id.endswith(directions)}
+        return [test for test in self.tests if test.id not in divided]
 
     def by_purpose(self) -> dict[Purpose, list[BoardRow]]:
         """Group the rows by main purpose, in their order."""

@@ -98,12 +98,12 @@ def evidence_of(board: Board, scores: Sequence[ScoreRow]) -> Evidence:
     for score in scores:
         by_test.setdefault(score.test, {}).setdefault(score.metric, []).append(score)
     rows = {ranked.row.metric.label: ranked.row for ranked in board.rows}
-    with_columns = {column.parent for column in board.columns}
+    undivided = {test.id for test in board.undivided}
     tests: list[EvidenceBlock] = []
     for test in board.tests:
         asked = by_test.get(test.id, {})
         of_test = {label: asked[label] for label in rows if label in asked}
-        tests += _of_test(test.id, of_test, rows, places, with_maps=test.id not in with_columns)
+        tests += _of_test(test.id, of_test, rows, places, with_maps=test.id in undivided)
     return Evidence(representations=list(places), tests=tests)
 
 

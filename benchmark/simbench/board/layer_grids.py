@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Model, layer, change.
 Place = tuple[str, str, str]
+# Change of the layers that tell whether a metric pairs inputs: compared beside what a test asks, and on no map.
+SHUFFLED = "row_shuffle"
 
 
 class LayerMap(BaseModel):
@@ -67,16 +69,20 @@ def maps_of_test(evidence: Evidence, test: str) -> Iterator[tuple[LayerMap, Evid
 def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
     """Return the maps that comparisons fill: means over pairs of models, then each pair of models.
 
-    There are none where representations are changed, or where some pair of models fills less than half of a map of
-    2 × 2 or more.
+    What only tells whether a metric pairs inputs is left out: shuffled rows, and single layers against themselves.
+    There are no maps where representations are changed otherwise, or where some pair of models fills less than half of
+    a map of 2 × 2 or more.
     """
-    if len(comparisons) < 4 or any(a[2] or b[2] for a, b in comparisons):
+    asked = [place for place, (a, b) in enumerate(comparisons) if not (a[2] + b[2]).startswith(SHUFFLED)]
+    if len(asked) < 4 or any(a[2] or b[2] for a, b in map(comparisons.__getitem__, asked)):
         return []
-    of_models = len({place[1] for pair in comparisons for place in pair}) == 1
+    of_models = len({place[1] for position in asked for place in comparisons[position]}) == 1
     positions: dict[str, list[int]] = {}
-    for position, (a, b) in enumerate(comparisons):
+    for position in asked:
+        a, b = comparisons[position]
         name = "all models" if of_models else a[0] if a[0] == b[0] else f"{a[0]} → {b[0]}"
         positions.setdefault(name, []).append(position)
+    positions = {name: own for name, own in positions.items() if len(own) > 1 or not _is_self(*comparisons[own[0]])}
     panels = [_panel(name, comparisons, places, of_models) for name, places in positions.items()]
     if any(
         min(len(panel.rows), len(panel.columns)) < 2 or 2 * sum(map(bool, panel.entries)) < len(panel.entries)
@@ -84,6 +90,10 @@ def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
     ):
         return []
     return [*_means(panels), *panels]
+
+
+def _is_self(a: Place, b: Place) -> bool:
+    return a == b
 
 
 def _panel(

@@ -43,8 +43,7 @@ def gallery(
     if evidence is None:
         return pictures
     # A test with columns is shown by its columns.
-    with_columns = {column.parent for column in board.columns}
-    for test in (test for test in shown.tests if test.id not in with_columns):
+    for test in shown.undivided:
         for layout, block in maps_of_test(evidence, test.id):
             compared = replace(shown, rows=[row for row in shown.rows if row.row.metric.label in block.metrics])
             if compared.rows:
