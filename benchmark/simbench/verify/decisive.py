@@ -60,8 +60,8 @@ def _deciding_pairing(test: SanityTest, plan: Plan, metric: Metric, scores: Scor
         return
     checks = [check for check in test.pairing_checks(plan.groups_of(test), metric) if all_scored(check, scores)]
     holds = [scores(check.own).above(scores(check.unrelated)) for check in checks]
-    for check, held in zip(checks, holds, strict=True):
-        turned = sum(holds) + (-1 if held else 1)
+    for check, holding in zip(checks, holds, strict=True):
+        turned = sum(holds) + (-1 if holding else 1)
         if (2 * turned <= len(checks)) != (2 * sum(holds) <= len(checks)):
             yield from check
 
