@@ -24,6 +24,7 @@ from simbench.references import Comparison, Named
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.sanity.kind import Scores, Similarity
+from simbench.sanity.stats.ties import is_above
 from simbench.suite.load import load_suite
 from simbench.verdicts.verdict import Verdict
 
@@ -42,16 +43,15 @@ GRADED = ("pass", "fail", "undecided", "partly")
 
 
 def increasing(expression: Callable[[float], float], values: Iterable[float]) -> dict[float, float]:
-    """Express values, of whatever range; those that rounding would make equal stay in their order."""
+    """Express values, of whatever range, which are first spread evenly: so that rounding makes none of them equal."""
     ordered = sorted(set(values))
-    low, span = (ordered[0], ordered[-1] - ordered[0]) if ordered else (0.0, 0.0)
-    expressed: dict[float, float] = {}
-    last = -math.inf
-    for value in ordered:
-        within = 0.02 + 0.96 * (value - low) / span if span > 0 else 0.5
-        last = max(expression(within), math.nextafter(last, math.inf))
-        expressed[value] = last
-    return expressed
+    ranks, rank = [], -1
+    for position, value in enumerate(ordered):
+        rank += position == 0 or is_above(value, ordered[position - 1])
+        ranks.append(rank)
+    return {
+        value: expression(0.05 + 0.85 * rank / max(1, ranks[-1])) for value, rank in zip(ordered, ranks, strict=True)
+    }
 
 
 def through(expressed: Mapping[float, float], scores: Scores) -> Scores:

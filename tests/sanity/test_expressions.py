@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import Question, Scores, Similarity, give_credit
 from simbench.sanity.kinds.identity import Identity
+from simbench.sanity.stats.ties import is_above
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial
 
@@ -90,13 +92,11 @@ def test_credit_by_differences_of_scores_is_found_out(expression: Callable[[floa
 
 
 @EXPRESSED
-def test_expressions_are_increasing_where_rounding_would_make_them_equal(
-    expression: Callable[[float], float],
-) -> None:
-    values = [-7.0, -1e-3, *(1.0 - number * 2.0**-53 for number in range(50, -1, -1))]
-    expressed = list(increasing(expression, values).values())
-    assert len(set(expressed)) == len(values)
-    assert expressed == sorted(expressed)
+def test_expressions_increase_by_more_than_rounding_where_values_do(expression: Callable[[float], float]) -> None:
+    values = [-7.0, -1e-3, 1e-15, *(1.0 + number * 1e-11 for number in range(10_000))]
+    expressed = increasing(expression, [*values, 1.0 + 2.0**-52])
+    assert all(is_above(expressed[more], expressed[less]) for less, more in pairwise(values))
+    assert expressed[1.0 + 2.0**-52] == expressed[1.0]
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from simbench.origins import origin_of
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
 from simbench.sanity.stats.pairing import PairingCheck, checks_of_models
+from simbench.sanity.stats.ties import is_above
 from simbench.suite.schema import DeclaredTest
 from simbench.verdicts.verdict import (
     MODEL_CORRELATION,
@@ -47,9 +48,11 @@ class Similarity(NamedTuple):
     standard_error: float | None = None
 
     def above(self, other: Similarity) -> bool:
-        """Tell whether this is strictly more similar; a tie that nothing breaks is not above."""
-        if self.value != other.value or self.tiebreak is None or other.tiebreak is None:
-            return self.value > other.value
+        """Tell whether this is more similar by more than rounding; a tie that nothing breaks is not above."""
+        if is_above(self.value, other.value):
+            return True
+        if is_above(other.value, self.value) or self.tiebreak is None or other.tiebreak is None:
+            return False
         return self.tiebreak > other.tiebreak
 
 
