@@ -62,11 +62,15 @@ def synthetic(shared_store: Path) -> RunResult:
 
 
 def test_kl_does_not_know_the_pairs_that_are_close_in_kl(synthetic: RunResult) -> None:
-    assert grade(synthetic, "kl", "distribution_sensitivity") == 0.0
+    """It holds a little noise for larger than the exchange of clusters, but for that of the farthest, at ρ = 5."""
+    assert grade(synthetic, "kl", "distribution_sensitivity") < 0.5
+    assert grade(synthetic, "kl", "distribution_sensitivity/deranged_clusters") == 0.0
     assert grade(synthetic, "kl", "jointly/exchanged_unembeddings") == 0.0
 
 
-@pytest.mark.parametrize("metric", ["identifiability_fg", "logit_distance", "logit_distance_relative", "d_rep"])
+@pytest.mark.parametrize(
+    "metric", ["identifiability_fg", "identifiability_llv", "logit_distance", "logit_distance_relative", "d_rep"]
+)
 def test_the_distances_of_the_papers_know_all_pairs(synthetic: RunResult, metric: str) -> None:
     assert [grade(synthetic, metric, test) for test in SYNTHETIC] == [1.0, 1.0, 1.0]
 
@@ -74,12 +78,6 @@ def test_the_distances_of_the_papers_know_all_pairs(synthetic: RunResult, metric
 def test_embeddings_alone_are_enough_for_the_permuted_and_not_for_the_joint_pairs(synthetic: RunResult) -> None:
     assert grade(synthetic, "cca", "distribution_sensitivity") == 1.0
     assert grade(synthetic, "cca", "jointly") == 0.0
-
-
-def test_llv_is_so_far_from_unrelated_in_8_dimensions_that_the_margin_hides_the_pair(synthetic: RunResult) -> None:
-    """Input tuples that hold two inputs of one cluster make it as large as 60 for shuffled rows."""
-    found = verdict(synthetic, "identifiability_llv", "distribution_sensitivity")
-    assert [violation.where for violation in found.violations] == ["M = 8, K = 20, seed 0"]
 
 
 @pytest.fixture(scope="module")
