@@ -136,6 +136,7 @@ def test_a_run_under_way_loses_nothing(suite: Path, complete: Path) -> None:
     ("arguments", "message"),
     [
         (["--orphans"], "--orphans needs --suite"),
+        (["--metric", "cka"], "--metric needs --suite"),
         (["--yes"], "--yes needs what to remove"),
         (["--explain", "abcdef", "--yes"], "--yes needs what to remove"),
         (["--explain", "abcdef", "--older-than", "1d"], "--explain removes nothing"),

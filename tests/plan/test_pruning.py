@@ -169,6 +169,7 @@ def test_a_run_that_begins_meanwhile_keeps_what_it_needs(filled: Store) -> None:
 
 def test_leases_that_have_expired_go_too(filled: Store) -> None:
     put(filled.root / "leases" / "dead.json", age=2)
+    (filled.root / "leases" / "folder.json").mkdir()
     carry_out(filled, choose(filled, only("models")))
     assert lease_files(filled.root) == []
 

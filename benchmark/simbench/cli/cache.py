@@ -98,6 +98,8 @@ def command(
     pruning = bool(suite or orphans or older_than is not None or kind)
     if orphans and not suite:
         raise SimbenchError("--orphans needs --suite, the suites whose models and scores are kept")
+    if metric and not suite:
+        raise SimbenchError("--metric needs --suite: it is scored beside the metrics of that suite")
     if yes and (explain is not None or not pruning):
         raise SimbenchError("--yes needs what to remove: --suite, --orphans, --older-than or --kind")
     if explain is not None and (orphans or older_than is not None or kind):

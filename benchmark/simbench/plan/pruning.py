@@ -104,7 +104,7 @@ def carry_out(store: Store, pruning: Pruning) -> Pruning:
             removed.append(item)
     for path in lease_files(store.root):
         if read_lease(path) is None and os.access(path.parent, os.W_OK):
-            path.unlink(missing_ok=True)
+            remove(path)  # which may be a folder that somebody put there
     return Pruning(removed, in_use, pruning.shared, failed)
 
 
