@@ -264,6 +264,9 @@ class SanityTest(DeclaredTest):
             places.setdefault(question.column, []).append(place)
         names = tuple(places)
         owed = {name: self.owed(metric, name) for name in names}
+        for name in names:  # an index owes no answer about itself
+            if all(_goes_by(questions[place], metric) for place in places[name]):
+                owed[name] = "not promised"
         counted = [name for name in names if owed[name] != "not promised"] or names
         parts = {
             name: replace(self._graded(questions, trials, places[name]), owed=owed[name])
@@ -337,10 +340,14 @@ class SanityTest(DeclaredTest):
 
 def _answer(question: Question, metric: Metric, scores: Scores) -> Trial:
     """Answer a question, but not where the fact that it goes by is the metric itself."""
-    if any(variable.name == metric.name for variable, _ in question.reference_variables):
+    if _goes_by(question, metric):
         reason = f"{metric.name} is the fact that this test goes by: it cannot be held against itself"
         return ungraded(question.where, "skip", reason, question.column)
     return question.answer(scores)
+
+
+def _goes_by(question: Question, metric: Metric) -> bool:
+    return any(variable.name == metric.name for variable, _ in question.reference_variables)
 
 
 def _failed(trial: Trial, question: Question) -> Trial:
