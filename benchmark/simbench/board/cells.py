@@ -17,12 +17,12 @@ REMARKED = "!"
 MOST_REMARKS = 3
 LEGEND = (
     "✓ pass: all of the 95 % interval meets what the test asks; ✗ fail: none of it does; ? undecided: it holds the "
-    "threshold, so that more models could turn it either way (an association passes where the interval excludes the null "
-    "level and the grade itself meets what the test asks); · not promised: the metric does not owe it, so it counts "
-    "neither for nor against it; ~ some of it could not be compared, so it is no pass. Grades are in [0, 1], 1 is "
-    "perfect; brackets hold 95 % intervals over models. Metrics are listed by purpose. Tier 1 of a purpose: no other "
-    "metric does better in a paired comparison; metrics of one tier are tied. – not placed: it left a question that it "
-    "owes unanswered."
+    "threshold, so that more models could turn it either way (an association passes where the interval excludes the "
+    "null level and the grade itself meets what the test asks); · not promised: the metric does not owe it, so it "
+    "counts neither for nor against it; ~ some of it could not be compared, so it is no pass. Grades are in [0, 1], 1 "
+    "is perfect; brackets hold 95 % intervals over models. Metrics are listed by purpose. Tier 1 of a purpose: no "
+    "other metric does better in a paired comparison; metrics of one tier are tied. – not placed: it left a question "
+    "that it owes unanswered."
 )
 
 
