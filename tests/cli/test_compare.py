@@ -28,6 +28,7 @@ tests:
   - {{id: outputs, kind: output_correlation, models: [mlp]}}
 """
 Invoke = Callable[..., Any]
+OUTCOMES = ("pass", "fail", "undecided", "partly", "not promised", "skip", "error")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,8 @@ def test_a_run_against_itself_differs_in_nothing(invoke: Invoke, ran: Path) -> N
     asked = {(metric, test) for metric in ("cka", "procrustes") for test in tests}
     assert {(one["metric"], one["test"]) for one in found["differences"]} == asked
     assert found["only_in"] == {"first": [], "second": []}
+    assert {tuple(one["outcomes"]) for one in found["differences"]} <= {(o, o) for o in OUTCOMES}
+    assert any(mark in invoke("compare", ran / "run.json", ran / "run.json").stdout for mark in "✓✗?")
     for one in found["differences"]:
         low, high = one["interval"]
         assert (one["difference"], one["worse"]) == (0.0, False)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from simbench.board.board import Board, BoardColumn, Row
-from simbench.board.cells import cell
+from simbench.board.cells import cell, state
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.verdicts.bounds import effective_questions, hull, interval_of_difference, share_interval
 from simbench.verdicts.jackknife import Interval, jackknife_interval
@@ -25,9 +25,10 @@ ROUNDING = 1e-12
 class Difference:
     """One test, or one column of it, for one metric of each run.
 
-    `difference` is second − first, and `interval` its 95 % interval: None only where a grade is missing. `worse` says
-    that the first run passed and the second fails, or no longer passes and differs by more than chance; or that it has
-    no grade where the first one had. What is not promised is never worse.
+    `outcomes` are both verdicts in a word, "not promised" where the metric does not owe it. `difference` is
+    second − first, and `interval` its 95 % interval: None only where a grade is missing. `worse` says that the first
+    run passed and the second fails, or no longer passes and differs by more than chance; or that it has no grade where
+    the first one had. What is not promised is never worse.
     """
 
     test: str
@@ -35,6 +36,7 @@ class Difference:
     other: str
     first: float | None
     second: float | None
+    outcomes: tuple[str, str]
     difference: float | None
     interval: Interval | None
     worse: bool
@@ -140,6 +142,7 @@ def _of_pair(row: Row, other: Row, columns: Sequence[BoardColumn]) -> Iterator[D
             other.metric.label,
             first.grade,
             second.grade,
+            (state(first), state(second)),
             second.grade - first.grade if first.grade is not None and second.grade is not None else None,
             interval,
             worse=_is_worse(first, second, interval),

@@ -79,10 +79,18 @@ def _table(differences: list[Difference], first: str, second: str) -> Any:
         difference = f"{compared.difference:+.3f}" if compared.difference is not None else "–"
         remark = "worse" if compared.worse else compared.reason
         table.add_row(
-            name, compared.test, _shown(compared.first), _shown(compared.second), difference, interval, remark
+            name,
+            compared.test,
+            _shown(compared.first, compared.outcomes[0]),
+            _shown(compared.second, compared.outcomes[1]),
+            difference,
+            interval,
+            remark,
         )
     return table
 
 
-def _shown(grade: float | None) -> str:
-    return "–" if grade is None else f"{grade:.3f}"
+def _shown(grade: float | None, outcome: str) -> str:
+    from simbench.board.cells import MARKS
+
+    return "–" if grade is None else f"{MARKS.get(outcome, outcome)} {grade:.3f}"
