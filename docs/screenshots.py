@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
-BESIDE = ("cka", "stitch_task(epochs=8)")
+BESIDE = ("cka", "stitch_task")
 """The headline of the sanity suite: CKA and stitching by task loss next to each other."""
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
