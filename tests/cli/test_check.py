@@ -59,9 +59,9 @@ def test_of_a_metric_without_values_only_that_is_said(invoke, metric_file, body)
     done = invoke("check", path)
     assert done.exit_code == ExitCode.VERDICT_FAILED
     assert "✓" not in done.stdout
-    assert "7 of 22 properties do not hold, 15 could not be measured" in done.stdout
+    assert "7 of 24 properties do not hold, 17 could not be measured" in done.stdout
     (checked,) = json.loads(invoke("check", path, "--json").stdout)
-    assert [one["ok"] for one in checked["findings"]] == [False] * 7 + [None] * 15
+    assert [one["ok"] for one in checked["findings"]] == [False] * 7 + [None] * 17
     assert all(one["detail"] for one in checked["findings"] if one["ok"] is None)
 
 

@@ -116,7 +116,7 @@ def test_the_status_reaches_every_form_of_the_board(tiny: Path, store: Path, han
     verdict = next(r.row.verdicts["identity"] for r in result.board.rows if r.row.metric.label == "hanging")
     assert (verdict.status, verdict.grade, verdict.passed) == ("timeout", None, None)
     assert str(verdict.reason).startswith(
-        "6 of 6 timeout: mlp/0 block1: hanging, 18 scores: stopped at the limit of 4 s"
+        "12 of 12 timeout: mlp/0 block1: hanging, 22 scores: stopped at the limit of 4 s"
     )
     document = json.dumps(result.to_dict())
     page = result._repr_html_()
