@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from simbench.metrics.cca.correlations import cca
 from simbench.metrics.cka.linear import cka
 from simbench.metrics.metric import Metric, Score
 from simbench.metrics.resolve import resolve_metrics
@@ -57,6 +58,11 @@ def test_correlations_are_those_of_shared_columns() -> None:
     half = torch.cat([X[:, :2], Y[:, :3]], dim=1)
     assert first_correlation(X, half) == pytest.approx(1)
     assert sum_of_correlations(X, MIXED) == pytest.approx(5)
+
+
+def test_the_sum_of_correlations_orders_layers_of_one_width_as_their_mean_does() -> None:
+    """Where all layers have one width, no test that asks for order alone can tell the two apart."""
+    assert sum_of_correlations(X, Y) == pytest.approx(5 * float(cca(X, Y)))
 
 
 def test_spectra_and_norms_do_not_see_what_they_should() -> None:
