@@ -39,14 +39,22 @@ def test_permuted_units_are_found_one_to_one_and_rotated_ones_only_by_regression
 
 
 def test_mutual_information_hangs_on_exact_zeros(result: RunResult) -> None:
-    """Noise of one per cent takes the zeros of the ReLUs out of the bin that isolates them."""
-    assert grade(result, "match_mutual_information", "matching/permutation") == 1.0
-    assert grade(result, "match_mutual_information", "matching/noise") == 0.0
+    """Noise of one per cent takes the zeros of the ReLUs out of the bin that isolates them: about half is lost.
+
+    The copy is still more similar to the layer than every other layer is, which is all that the test asks.
+    """
+    kept = {
+        metric: verdict(result, metric, "matching").auxiliary for metric in (*ONE_TO_ONE, "match_mutual_information")
+    }
+    assert kept["match_mutual_information"]["kept_permutation"] == pytest.approx(1.0)
+    assert kept["match_mutual_information"]["kept_noise"] < 0.7
+    assert min(kept[metric]["kept_noise"] for metric in ONE_TO_ONE) > 0.95
+    assert grade(result, "match_mutual_information", "matching/noise") == 1.0
 
 
 @pytest.mark.parametrize("name", ["convergent", "subspace"])
 def test_the_trained_models_are_those_of_the_sanity_suite(name: str) -> None:
     ours, theirs = ({str(ref): model.key for ref, model in prepare(one).models.items()} for one in (name, "sanity"))
     trained = {ref: key for ref, key in ours.items() if ref.startswith("cnn/")}
-    assert len(trained) == 3
+    assert len(trained) == 8
     assert trained.items() <= theirs.items()

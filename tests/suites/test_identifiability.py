@@ -87,10 +87,17 @@ def widths(shared_store: Path) -> RunResult:
     return run_shared(suite, shared_store)
 
 
-@pytest.mark.parametrize("metric", ["identifiability_llv", "identifiability_fg", "logit_distance_relative"])
+@pytest.mark.parametrize("metric", ["identifiability_fg", "logit_distance_relative"])
 def test_wider_models_are_closer(widths: RunResult, metric: str) -> None:
     similarities = verdict(widths, metric, "width").auxiliary
     assert similarities["median_similarity_widest"] > similarities["median_similarity_narrowest"]
+    assert similarities["median_d_llv_widest"] < similarities["median_d_llv_narrowest"]
+
+
+def test_the_distance_that_closeness_goes_by_is_not_held_against_itself(widths: RunResult) -> None:
+    found = verdict(widths, "identifiability_llv", "width")
+    assert (found.outcome, found.owed) == ("skip", "not promised")
+    assert "the fact that this test goes by" in (found.reason or "")
 
 
 def test_no_bound_of_theory_is_violated_by_trained_or_by_perturbed_pairs(widths: RunResult) -> None:
@@ -98,7 +105,8 @@ def test_no_bound_of_theory_is_violated_by_trained_or_by_perturbed_pairs(widths:
     suite = load_suite("identifiability-bounds")
     models = {name: suite.models[name].model_copy(update={"seeds": [0, 1, 2]}) for name in ("narrow", "wide")}
     (bounds,) = suite.tests
-    asked = bounds.model_copy(update={"models": list(models), "seeds": [0]})
+    # all synthetic pairs: those of one seed are too few to exclude that one pair in ten violates a bound
+    asked = bounds.model_copy(update={"models": list(models)})
     result = run_shared(suite.model_copy(update={"models": models, "tests": [asked]}), widths.store)
     assert result.work.trained == 0
     for metric, pairs in {"identifiability_fg": 6, "logit_correlation_loss": 12, "logit_map_loss": 12}.items():
