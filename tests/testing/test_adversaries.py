@@ -62,7 +62,9 @@ def test_correlations_are_those_of_shared_columns() -> None:
 
 def test_the_sum_of_correlations_orders_layers_of_one_width_as_their_mean_does() -> None:
     """Where all layers have one width, no test that asks for order alone can tell the two apart."""
-    assert sum_of_correlations(X, Y) == pytest.approx(5 * float(cca(X, Y)))
+    mean = cca(X, Y)
+    assert isinstance(mean, float)
+    assert sum_of_correlations(X, Y) == pytest.approx(5 * mean)
 
 
 def test_spectra_and_norms_do_not_see_what_they_should() -> None:
