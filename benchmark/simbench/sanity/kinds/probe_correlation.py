@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from simbench.references import Comparison, ModelGroup
+from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
 from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.kinds.component_deletion import PROBE
 from simbench.sanity.selection import ChosenLayers, Pairs, pairs_of, representations_of
@@ -53,20 +54,22 @@ class ProbeCorrelation(CorrelationTest):
         for group in groups:
             representations = representations_of([group], self.layers, metric.level)
             depth = {layer: position for position, layer in enumerate((*group.layers, group.embedding_layer))}
-            compared = {
-                *pairs_of(group.models, self.pairs, ordered=True),
-                *zip(group.models, group.models, strict=True),
-            }
-            senders = {
-                model: [other for other in representations if (other.model, model) in compared]
-                for model in group.models
-            }
+            senders = partial(_senders, representations, self._compared(group.models))
+            of_model: dict[ModelRef, list[RepresentationRef]] = {}
             for reference in representations:
-                for other in senders[reference.model]:
+                if reference.model not in of_model:  # listed when asked for: most suites are only looked over
+                    of_model[reference.model] = senders(reference.model)
+                for other in of_model[reference.model]:
                     if other == reference:
                         continue
                     question = observation(Comparison(other, reference), PROBE, line=str(reference))
                     yield replace(question, given=float(abs(depth[other.layer] - depth[reference.layer])))
+
+    def _compared(self, models: Sequence[ModelRef]) -> frozenset[tuple[ModelRef, ModelRef]] | None:
+        """Return the pairs of models of a sample; None where all are compared."""
+        if self.pairs == "all":
+            return None
+        return frozenset((*pairs_of(models, self.pairs, ordered=True), *zip(models, models, strict=True)))
 
     def statistic(self, trials: Sequence[Trial]) -> float:
         """Compute the mean over references of Spearman's correlation given the distance in depth."""
@@ -76,3 +79,11 @@ class ProbeCorrelation(CorrelationTest):
         """Name the reference from whose probe all others differ by the same amount."""
         constant = constant_curve(trials)
         return f"probes of all others differ from that of {constant.line} by {constant.at:g}: nothing to correlate with"
+
+
+def _senders(
+    representations: Sequence[RepresentationRef],
+    compared: frozenset[tuple[ModelRef, ModelRef]] | None,
+    model: ModelRef,
+) -> list[RepresentationRef]:
+    return [other for other in representations if compared is None or (other.model, model) in compared]
