@@ -88,20 +88,23 @@ class Correspondence(SanityTest):
 
     def comparisons(self, groups: Sequence[ModelGroup], metric: Metric) -> Iterator[Comparison]:
         """Yield every ordered pair of layers, near ones too: auxiliary values and heat map need whole columns."""
-        if next(self.questions(groups, metric), None) is None:
+        if not any(len(layers) > self._apart for _, _, layers in _paired(groups, self.pairs)):
             return
         for first, second, layers in _paired(groups, self.pairs):
-            grid = _grid(first, second, layers)
-            for position in range(len(layers)):
-                yield from (row[position] for row in grid)
+            for receiver in (RepresentationRef(second, layer) for layer in layers):
+                yield from (Comparison(RepresentationRef(first, sender), receiver) for sender in layers)
         yield from super().comparisons(groups, metric)
 
     def nothing_to_ask(self, metric: Metric) -> str:
         """Say whether seeds or layers are missing."""
         if metric.level == "head":
             return super().nothing_to_ask(metric)
-        apart = self.distance if self.claim == "distant" else 1
-        return f"correspondence needs two seeds of a network with layers that are {apart} or more apart"
+        return f"correspondence needs two seeds of a network with layers that are {self._apart} or more apart"
+
+    @property
+    def _apart(self) -> int:
+        """Number of layers between a layer and the nearest that its counterpart is to beat."""
+        return self.distance if self.claim == "distant" else 1
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Compute the share of columns whose largest entry is the corresponding layer."""
