@@ -70,13 +70,13 @@ class MatchingRecovery(SanityTest):
         if next(self.questions(groups, metric), None) is None:
             return
         yield from super().comparisons(groups, metric)
-        for a, _, unrelated in with_unrelated(groups, self.layers, metric.level):
+        for a, unrelated in with_unrelated(groups, self.layers, metric.level):
             yield from (Comparison(a, a), *unrelated)
 
     def auxiliary(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> Mapping[str, float]:
         """Compute, per kind of copy, the median share of the scale that it keeps."""
         kept: dict[str, list[float]] = {}
-        for a, _, unrelated in with_unrelated(groups, self.layers, metric.level):
+        for a, unrelated in with_unrelated(groups, self.layers, metric.level):
             own = Comparison(a, a)
             for name in self.copies:
                 copy = Comparison(self._copy(name, a), a)

@@ -11,7 +11,14 @@ from pydantic import Field
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.sanity.kind import Question, SanityTest, Scores, Ungradable, is_more_similar, models_of, sanity_test
 from simbench.sanity.selection import ChosenLayers, layers_of
-from simbench.sanity.stats.place import both_ways, next_models, null_level_of, require_signal, subject_of
+from simbench.sanity.stats.place import (
+    both_ways,
+    next_models,
+    null_level_of,
+    previous_models,
+    require_signal,
+    subject_of,
+)
 from simbench.seeds import seed_for
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Owed, Trial
@@ -92,8 +99,7 @@ def _neighbours(
     group: ModelGroup, layer: str
 ) -> Iterator[tuple[RepresentationRef, RepresentationRef, RepresentationRef]]:
     """Yield a layer of each model, of the model before it, and of the next one, in a ring."""
-    following = next_models(group.models)
-    before = {after: model for model, after in following.items()}
+    following, before = next_models(group.models), previous_models(group.models)
     for model in following:
         yield (
             RepresentationRef(model, layer),

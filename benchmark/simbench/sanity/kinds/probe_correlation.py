@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -54,12 +54,10 @@ class ProbeCorrelation(CorrelationTest):
         for group in groups:
             representations = representations_of([group], self.layers, metric.level)
             depth = {layer: position for position, layer in enumerate((*group.layers, group.embedding_layer))}
-            senders = partial(_senders, representations, self._compared(group.models))
-            of_model: dict[ModelRef, list[RepresentationRef]] = {}
+            # Listed when asked for: most suites are only looked over.
+            senders = cache(partial(_senders, representations, self._compared(group.models)))
             for reference in representations:
-                if reference.model not in of_model:  # listed when asked for: most suites are only looked over
-                    of_model[reference.model] = senders(reference.model)
-                for other in of_model[reference.model]:
+                for other in senders(reference.model):
                     if other == reference:
                         continue
                     question = observation(Comparison(other, reference), PROBE, line=str(reference))

@@ -8,7 +8,7 @@ says that it keeps its place among them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from simbench.references import AS_RECEIVER, AS_SENDER, Comparison, ModelGroup, ModelRef, RepresentationRef
@@ -48,11 +48,18 @@ def neighbours(groups: Sequence[ModelGroup], chosen: ChosenLayers, metric: Metri
 
 def neighbours_at(group: ModelGroup, layer: str, metric: Metric) -> Iterator[Neighbours]:
     """Yield one layer of each model of a group, beside that layer of the next model."""
-    following = next_models(group.models)
+    following, before = next_models(group.models), previous_models(group.models)
+
+    @cache  # each receiver is b once and a once; listed when asked for, as most suites are only looked over
+    def rivals_of(model: ModelRef) -> tuple[Comparison, ...]:
+        return rivals(group, RepresentationRef(model, layer), before.get(model), metric)
+
     for model in group.models:
-        a = RepresentationRef(model, layer)
-        b = RepresentationRef(following[model], layer) if model in following else None
-        yield Neighbours(a, b, rivals(group, a, metric), () if b is None else rivals(group, b, metric))
+        after = following.get(model)
+        b = None if after is None else RepresentationRef(after, layer)
+        yield Neighbours(
+            RepresentationRef(model, layer), b, rivals_of(model), () if after is None else rivals_of(after)
+        )
 
 
 def next_models(models: Sequence[ModelRef]) -> dict[ModelRef, ModelRef]:
@@ -60,7 +67,14 @@ def next_models(models: Sequence[ModelRef]) -> dict[ModelRef, ModelRef]:
     return dict(zip(models, [*models[1:], models[0]], strict=True)) if len(models) > 1 else {}
 
 
-def rivals(group: ModelGroup, receiver: RepresentationRef, metric: Metric) -> tuple[Comparison, ...]:
+def previous_models(models: Sequence[ModelRef]) -> dict[ModelRef, ModelRef]:
+    """Return the model before each, in a ring; nothing for a single model."""
+    return {following: model for model, following in next_models(models).items()}
+
+
+def rivals(
+    group: ModelGroup, receiver: RepresentationRef, before: ModelRef | None, metric: Metric
+) -> tuple[Comparison, ...]:
     """Compare all other layers of the receiver's model, and all layers of the model before it, with the receiver.
 
     At the head, compare that of all other models of the group instead: a layer that the head reads may be a linear map
@@ -69,8 +83,7 @@ def rivals(group: ModelGroup, receiver: RepresentationRef, metric: Metric) -> tu
     if metric.level == "head" or receiver.layer not in group.layers:
         senders = [RepresentationRef(model, receiver.layer) for model in group.models if model != receiver.model]
         return tuple(Comparison(sender, receiver) for sender in senders)
-    before = {following: model for model, following in next_models(group.models).items()}
-    models = [receiver.model, *([before[receiver.model]] if receiver.model in before else [])]
+    models = [receiver.model] if before is None else [receiver.model, before]
     senders = [RepresentationRef(model, layer) for model in models for layer in group.layers]
     return tuple(Comparison(sender, receiver) for sender in senders if sender != receiver)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
 from simbench.sanity.kind import Scores
-from simbench.sanity.selection import ChosenLayers, layers_of, with_next
+from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.pairing import shuffled
 
 if TYPE_CHECKING:
@@ -24,16 +24,15 @@ ROUNDING = 1e-6
 
 def with_unrelated(
     groups: Sequence[ModelGroup], chosen: ChosenLayers, level: Level
-) -> Iterator[tuple[RepresentationRef, RepresentationRef | None, list[Comparison]]]:
-    """Yield each chosen layer of each model, that layer of the next model, and the layer's unrelated comparisons.
+) -> Iterator[tuple[RepresentationRef, list[Comparison]]]:
+    """Yield each chosen layer of each model, and the layer's unrelated comparisons.
 
     Unrelated are, for every model of the group, the layer and its row-shuffled copy.
     """
     for group in groups:
         for layer in layers_of(group, chosen, level):
             unrelated = [shuffled(RepresentationRef(model, layer)) for model in group.models]
-            for a, b in with_next(group.models, layer):
-                yield a, b, unrelated
+            yield from ((RepresentationRef(model, layer), unrelated) for model in group.models)
 
 
 def scale_of(
