@@ -146,14 +146,18 @@ def _differences(first: Verdict, second: Verdict) -> dict[str, float]:
 
 
 def _by_credits(answers: Answers, level: Floats, correlation: float) -> Flags:
-    """Decide by a sign test on what each metric won of the other, model by model (pair by pair)."""
+    """Decide by a sign test on what each metric can have won of the other, column by column and group by group.
+
+    Of questions on which A earned a share a and B a share b, A can have won min(a, 1 - b) and B min(b, 1 - a): so the
+    difference is what it is, and as many questions as possible are among those that speak for either.
+    """
     metrics = len(answers.asked)
     decided = np.zeros((metrics, metrics), dtype=bool)
     effects = _DesignEffects(answers, correlation)
     for metric in range(metrics):
-        net = ((answers.least[metric] - answers.most) * answers.shared(metric)).sum(axis=1)
-        effect = effects.of(metric)
-        won, lost = np.maximum(net, 0.0).sum(axis=1) / effect, np.maximum(-net, 0.0).sum(axis=1) / effect
+        own, shared, effect = answers.least[metric], answers.shared(metric), effects.of(metric)
+        won = (np.minimum(own, 1 - answers.most) * shared).sum(axis=(1, 2)) / effect
+        lost = (np.minimum(answers.most, 1 - own) * shared).sum(axis=(1, 2)) / effect
         decided[metric] = sign_test(won, lost) <= level[metric]
     np.fill_diagonal(decided, False)
     return decided
