@@ -18,8 +18,13 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from simbench.models import training
+
+# No test depends on how fast a machine draws examples.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Fixtures that give every test that uses them, directly or through another fixture, the marker of their own name.
 MARKING_FIXTURES = ("trains", "process", "browser")

@@ -20,6 +20,7 @@ from simbench.sanity.kind import (
     SanityTest,
     Scores,
     Similarity,
+    Ungradable,
     give_credit,
     is_more_similar,
 )
@@ -95,6 +96,22 @@ def test_the_gate_closes_where_half_of_the_layers_are_not_told_apart(
         return comparison.a.model.seed < told_apart
 
     assert make("identity").grade([group], replace(AT_LAYERS, **PAIRS), scores).grade == grade
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("skip", "partly"), ("missing", "missing"), ("error", "error")])
+@pytest.mark.parametrize(("lacking", "blind", "passes"), [(2, 0, False), (1, 0, True), (4, 4, False), (2, 2, False)])
+def test_who_leaves_the_gate_unanswered_passes_only_where_that_cannot_decide_it(
+    lacking: int, blind: int, passes: bool, status: Any, outcome: str, group: ModelGroup
+) -> None:
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        seed, shuffled = comparison.a.model.seed, comparison.a.transform is not None
+        if shuffled and seed < lacking:
+            raise Ungradable(status, "rows are out of order")
+        return Similarity(float(comparison.a.layer == comparison.b.layer) - (shuffled and seed >= blind))
+
+    verdict = make("identity", pass_if=FEW_DECIDE).grade([group], replace(AT_LAYERS, **PAIRS), scores)
+    assert verdict.outcome == ("pass" if passes else outcome)
+    assert passes or "checks of pairing: rows are out of order" in str(verdict.reason)
 
 
 @BY_KIND

@@ -16,6 +16,7 @@ from simbench.sanity.stats.pairing import PairingCheck, checks_of_models
 from simbench.sanity.stats.ties import is_above
 from simbench.suite.schema import DeclaredTest
 from simbench.verdicts.verdict import (
+    LACKING,
     MODEL_CORRELATION,
     VIOLATIONS,
     Owed,
@@ -253,7 +254,8 @@ class SanityTest(DeclaredTest):
             # What a kind asks of no metric of this sort, none of them owes.
             return Verdict("skip", reason=self.nothing_to_ask(metric), owed="not promised")
         trials = [_answer(question, metric, scores) for question in questions]
-        in_vain = self._claims_in_vain(groups, metric, scores)
+        checks = self._checked_pairing(groups, metric)
+        in_vain = _claims_in_vain(checks, scores)
         if in_vain:  # then "no higher than for shuffled rows" is a failure, not a question without an answer
             trials = [
                 _failed(trial, question) if trial.status == "null" else trial
@@ -281,6 +283,8 @@ class SanityTest(DeclaredTest):
         verdict = replace(verdict, owed=_owed_in_all(owed.values()), columns=parts)
         if in_vain:
             verdict = _without_pairing(verdict, self.passes(0.0))
+        elif (unproved := _unproved(checks, scores)) is not None:
+            verdict = _lacking_pairing(verdict, unproved)
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
         return replace(verdict, auxiliary={**verdict.auxiliary, **auxiliary})
 
@@ -331,11 +335,34 @@ class SanityTest(DeclaredTest):
     def _checked_pairing(self, groups: Sequence[ModelGroup], metric: Metric) -> list[PairingCheck]:
         return list(self.pairing_checks(groups, metric)) if metric.pairs_inputs else []
 
-    def _claims_in_vain(self, groups: Sequence[ModelGroup], metric: Metric, scores: Scores) -> bool:
-        """Tell whether the metric claims to pair inputs and does not, on half of the layers checked or more."""
-        checks = [check for check in self._checked_pairing(groups, metric) if all_scored(check, scores)]
-        told_apart = sum(scores(check.own).above(scores(check.unrelated)) for check in checks)
-        return bool(checks) and 2 * told_apart <= len(checks)
+
+def _claims_in_vain(checks: Sequence[PairingCheck], scores: Scores) -> bool:
+    """Tell whether the metric claims to pair inputs and does not, on half of the layers with scores or more."""
+    scored = [check for check in checks if all_scored(check, scores)]
+    return bool(scored) and 2 * _told_apart(scored, scores) <= len(scored)
+
+
+def _unproved(checks: Sequence[PairingCheck], scores: Scores) -> Ungradable | None:
+    """Return why it is not known whether the metric pairs inputs: so many checks lack scores that they could decide."""
+    scored = [check for check in checks if all_scored(check, scores)]
+    if len(scored) == len(checks) or 2 * _told_apart(scored, scores) > len(checks):
+        return None
+    lacking = [why for check in checks for why in [_why_unscored(check, scores)] if why is not None]
+    example = next((why for status in LACKING for why in lacking if why.status == status), lacking[0])
+    return Ungradable(example.status, f"{len(lacking)} of {len(checks)} checks of pairing: {example.reason}")
+
+
+def _told_apart(checks: Sequence[PairingCheck], scores: Scores) -> int:
+    return sum(scores(check.own).above(scores(check.unrelated)) for check in checks)
+
+
+def _why_unscored(check: PairingCheck, scores: Scores) -> Ungradable | None:
+    try:
+        for comparison in check:
+            scores(comparison)
+    except Ungradable as why:
+        return why
+    return None
 
 
 def _answer(question: Question, metric: Metric, scores: Scores) -> Trial:
@@ -374,6 +401,19 @@ def _without_pairing(verdict: Verdict, passed: bool) -> Verdict:
         violations=(Trial(NO_PAIRING, (), False, -1.0), *verdict.violations)[:VIOLATIONS],
         columns={name: _without_pairing(part, passed) for name, part in verdict.columns.items()},
     )
+
+
+def _lacking_pairing(verdict: Verdict, why: Ungradable) -> Verdict:
+    """Return a verdict that is no pass, as it is not known whether the metric pairs inputs as it claims."""
+    columns = {name: _lacking_pairing(part, why) for name, part in verdict.columns.items()}
+    if verdict.status != "ok":
+        return replace(verdict, columns=columns)
+    if why.status in LACKING:
+        return Verdict(
+            why.status, comparisons=verdict.comparisons, reason=why.reason, columns=columns, owed=verdict.owed
+        )
+    reason = "; ".join(text for text in (verdict.reason, why.reason) if text)
+    return replace(verdict, passed=None if verdict.passed else verdict.passed, reason=reason, columns=columns)
 
 
 def models_of(*comparisons: Comparison) -> tuple[str, ...]:
