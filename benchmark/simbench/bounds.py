@@ -5,9 +5,11 @@ Suites are files of strangers: `depth: 10000000` is refused when a suite is read
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from simbench.visible import visible
 
 # The widest layer of the largest language models has 53,248 features.
 WIDEST = 100_000
@@ -30,6 +32,20 @@ MOST_PLUGINS = 100
 # Names of suites, tests and groups become names of files, which most systems take up to 255 bytes.
 LONGEST_NAME = 100
 
+# A member's name stands in names of files, and behind a slash in that of the model.
+NOT_IN_NAMES = "/\\{}"
+
+
+def _as_name(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _member_name(name: str) -> str:
+    if not name or name != name.strip() or not name.isprintable() or not set(NOT_IN_NAMES).isdisjoint(name):
+        raise ValueError(f'"{visible(name)}" cannot name a member: letters, digits and signs but {NOT_IN_NAMES} can')
+    return name
+
+
 Width = Annotated[int, Field(ge=1, le=WIDEST)]
 Depth = Annotated[int, Field(ge=1, le=DEEPEST_NETWORK)]
 KernelSize = Annotated[int, Field(ge=1, le=1_000)]
@@ -38,4 +54,6 @@ Classes = Annotated[int, Field(ge=1, le=MOST_CLASSES)]
 Epochs = Annotated[int, Field(ge=0, le=100_000)]
 Repetitions = Annotated[int, Field(ge=1, le=MOST_REPETITIONS)]
 Seeds = Annotated[list[int], Field(min_length=1, max_length=MOST_SEEDS)]
+MemberName = Annotated[str, BeforeValidator(_as_name), AfterValidator(_member_name), Field(max_length=LONGEST_NAME)]
+Members = Annotated[list[MemberName], Field(min_length=1, max_length=MOST_SEEDS)]
 LayerNames = Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=MOST_LAYERS)]

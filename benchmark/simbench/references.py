@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,15 +37,22 @@ class Named:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """One model: a seed of a group of the suite, or a synthetic one."""
+    """One model: a seed or a named member of a group of the suite, or a synthetic one."""
 
     group: str
     seed: int
     generator: Named | None = None
+    member: str | None = None
+    """Name within the group, where members have names; the seed is then 0."""
 
     def __str__(self) -> str:
-        """Return `group/seed`."""
-        return f"{self.generator or self.group}/{self.seed}"
+        """Return `group/seed` or `group/member`."""
+        return f"{self.generator or self.group}/{self.own_name}"
+
+    @property
+    def own_name(self) -> str:
+        """Name within the group: that of the member, or the seed."""
+        return str(self.seed) if self.member is None else self.member
 
 
 @dataclass(frozen=True)
@@ -87,14 +95,34 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ModelGroup:
-    """Models of one name as a test sees them: their seeds, their ordered layers, and the layer that the head reads."""
+    """Models of one name as a test sees them: their ordered layers, and the layer that the head reads.
+
+    Attributes:
+        name: the name of the group.
+        seeds: the seeds of its models, where these have no names.
+        layers: the layers, in order.
+        embedding_layer: the layer that the linear head reads, if there is one.
+        members: the names of its models, where they have some.
+    """
 
     name: str
     seeds: tuple[int, ...]
     layers: tuple[str, ...]
     embedding_layer: str | None
+    members: tuple[str, ...] = ()
 
     @property
     def models(self) -> tuple[ModelRef, ...]:
-        """References to the models of the group, one per seed."""
-        return tuple(ModelRef(self.name, seed) for seed in self.seeds)
+        """References to the models of the group, one per member or seed."""
+        return models_of(self.name, self.seeds, self.members)
+
+
+def models_of(group: str, seeds: Sequence[int], members: Sequence[str] = ()) -> tuple[ModelRef, ...]:
+    """Return references to the members of a group, or else to its seeds.
+
+    >>> [str(model) for model in (*models_of("mlp", [0, 1]), *models_of("mine", [], ["a"]))]
+    ['mlp/0', 'mlp/1', 'mine/a']
+    """
+    if members:
+        return tuple(ModelRef(group, 0, member=member) for member in members)
+    return tuple(ModelRef(group, seed) for seed in seeds)

@@ -20,6 +20,7 @@ from simbench.bundles.pack import bundle_of, recorded_plan, without_paths
 from simbench.bundles.portable_suite import portable, read_suite, suite_bytes
 from simbench.declaration import Declaration
 from simbench.errors import SimbenchError
+from simbench.plan.plan import make_plan
 from simbench.registry import METRICS
 from simbench.results.store import Store
 from simbench.run.session import prepare
@@ -139,6 +140,30 @@ def test_weights_of_ones_own_are_named_by_their_hash(made: Any, tmp_path: Path) 
         for suite_ in (suite, clean.model_copy(update={"metrics": suite.metrics}))
     ]
     assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("load", ['"{seed}.pt", seeds: [0, 1]', '"{member}.pt", members: ["1", "0"]', "{a: 0.pt}"])
+def test_every_member_is_named_by_the_hash_of_its_file(load: str, tmp_path: Path) -> None:
+    hashes = {}
+    for name in ("0", "1"):
+        (tmp_path / f"{name}.pt").write_bytes(name.encode())
+        hashes[name] = hashlib.sha256(name.encode()).hexdigest()
+    (tmp_path / "suite.yaml").write_text(
+        "suite: x\nversion: 1\nprobe: {dataset: digits, inputs: 60}\n"
+        f"models: {{net: {{architecture: mlp, load: {load}}}}}\n"
+        "metrics: [cka]\ntests: [{id: same, kind: identity, models: [net]}]\n"
+    )
+    suite = load_suite(str(tmp_path / "suite.yaml"))
+    clean = portable(suite, [METRICS.get("cka")])
+    expected = {"a": hashes["0"]} if "a" in load else hashes
+    assert clean.models["net"].load == expected
+    read = read_suite(suite_bytes(clean))
+    assert read == clean
+    plans = [make_plan(each, [METRICS.get("cka")]) for each in (suite, read)]
+    assert {str(ref): one.key for ref, one in plans[0].models.items()} == {
+        str(ref): one.key for ref, one in plans[1].models.items()
+    }
+    assert set(plans[0].metrics[0].scores) == set(plans[1].metrics[0].scores)
 
 
 def test_data_from_a_file_of_ones_own_cannot_be_bundled(made: Any, tmp_path: Path) -> None:

@@ -208,6 +208,10 @@ def test_a_suite_that_loads_weights_from_a_path_is_refused(files: Files, load: s
     suite["models"]["mlp"] |= {"train": None, "load": load}
     with pytest.raises(BadBundleError, match="neither a hash"):
         read_suite(yaml.safe_dump(suite).encode())
+    del suite["models"]["mlp"]["seeds"]
+    suite["models"]["mlp"]["load"] = {"a": "0" * 64, "b": load}
+    with pytest.raises(BadBundleError, match="neither a hash"):
+        read_suite(yaml.safe_dump(suite).encode())
 
 
 def test_a_test_kind_that_is_not_here_is_no_fault_of_the_bundle(files: Files) -> None:

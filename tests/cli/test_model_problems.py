@@ -95,6 +95,53 @@ def test_seeds_of_one_file_are_refused(invoke, weights, tmp_path, verb):
     assert "models.a.seeds: `load` gives all 3 seeds the same weights" in done.stderr
 
 
+@pytest.fixture
+def runs(tmp_path):
+    """Weights of three seeds, and one of them once more under another name."""
+    (tmp_path / "runs").mkdir()
+    for seed, name in enumerate("abc"):
+        torch.manual_seed(seed)
+        network = ARCHITECTURES.get("mlp").build((1, 8, 8), 10, width=8)
+        torch.save(network.state_dict(), tmp_path / "runs" / f"{name}.pt")
+    torch.save(network.state_dict(), tmp_path / "runs" / "copy.pt")
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ("a, zz, b, yy", ["models.a.load: no such file: {folder}/runs/zz.pt", "models.a.load: no such file: {folder}"]),
+        ("a, c, copy", ["models.a: a/c and a/copy have the same weights ({folder}/runs/c.pt and {folder}/runs/copy.p"]),
+    ],
+)
+@pytest.mark.parametrize("verb", ["check", "plan"])
+def test_files_of_members_are_looked_at_one_by_one(invoke, runs, tmp_path, verb, members, said):
+    done = invoke(verb, written(tmp_path, '"runs/{member}.pt"', f", members: [{members}]"))
+    assert done.exit_code == ExitCode.USAGE
+    lines = [line.removeprefix("error: ").strip() for line in done.stderr.splitlines()]
+    assert len(lines) == len(said)
+    assert all(line.startswith(text.format(folder=tmp_path.resolve())) for line, text in zip(lines, said, strict=True))
+
+
+def test_a_member_of_a_mapping_is_named_by_its_key(invoke, runs, tmp_path):
+    suite = written(tmp_path, "{x: runs/a.pt, y: runs/b.ckpt}")
+    assert "models.a.load.y: no such file: runs/b.ckpt" in invoke("check", suite).stderr
+    suite = written(tmp_path, "{x: runs/a.pt, y: runs/b.pt, z: runs/a.pt}")
+    assert "models.a: a/x and a/z both load " in invoke("check", suite).stderr
+
+
+def test_members_are_named_in_scores_and_on_the_board(invoke, runs, tmp_path):
+    suite = written(tmp_path, '"runs/{member}.pt"', ", members: [a, b, c]")
+    assert '"a": 3' in invoke("check", suite, "--json").stdout
+    done = invoke("run", suite, "--engine", "serial", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["rows"], done.stdout
+    planned = json.loads(invoke("plan", suite, "--json").stdout)
+    assert [model["name"] for model in planned["models"]] == ["a/a", "a/b", "a/c"]
+    assert planned["activations"]["missing"] == 0
+    again = written(tmp_path, "{one: runs/a.pt, two: runs/b.pt, three: runs/c.pt}")
+    assert json.loads(invoke("plan", again, "--json").stdout)["activations"]["missing"] == 0
+
+
 @pytest.mark.parametrize("verb", ["check", "plan"])
 def test_a_layer_that_a_network_does_not_have_is_named(invoke, tmp_path, verb):
     (tmp_path / "nets.py").write_text(

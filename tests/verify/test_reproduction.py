@@ -196,3 +196,9 @@ def test_synthetic_models_are_the_same_everywhere() -> None:
     made = [RepresentationRef(ModelRef("", seed, Named.of("clusters", rho=1.0)), "layer") for seed in (0, 1)]
     alike = [without_seeds(Comparison(ref, ref)) for ref in made]
     assert alike[0] != alike[1]
+
+
+def test_members_of_a_group_are_alike_as_seeds_are() -> None:
+    members = [RepresentationRef(ModelRef("mine", 0, member=member), "block1") for member in "abc"]
+    first, second, same = (Comparison(members[a], members[b]) for a, b in ((0, 1), (2, 0), (1, 1)))
+    assert without_seeds(first) == without_seeds(second) != without_seeds(same)

@@ -22,7 +22,7 @@ from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
 from simbench.sanity.kind import SanityTest
 from simbench.suite.bounded_yaml import FLOAT, FLOAT_PATTERN, FLOAT_STARTS
 from simbench.suite.load import too_many_models
-from simbench.suite.schema import Component, Suite
+from simbench.suite.schema import Component, ModelSpec, Suite
 from simbench.suite.yaml_nodes import parse_document
 
 MOST_QUESTIONS = 2_000_000
@@ -66,8 +66,7 @@ def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
                 f'dataset "{component.name}" is read from a file of yours: nobody else could check a bundle of it'
             )
     models = {
-        name: spec.model_copy(update={"load": _portable(spec.load, spec.architecture.name)}) if spec.load else spec
-        for name, spec in suite.models.items()
+        name: spec if spec.load is None else _with_portable_weights(name, spec) for name, spec in suite.models.items()
     }
     named = [Component(name=metric.name, **dict(metric.parameters)) for metric in metrics]
     plugins = [PurePath(reference).name if "/" in reference else reference for reference in suite.plugins]
@@ -142,6 +141,14 @@ def _differences(place: str, left: Any, right: Any) -> list[str]:
     return [] if left == right else [place]
 
 
+def _with_portable_weights(name: str, spec: ModelSpec) -> ModelSpec:
+    """Return a group with hashes in place of files; where each of its models has a file, by member."""
+    weights = {model.own_name: _portable(spec.weights(model), spec.architecture.name) for model in spec.models(name)}
+    if spec.of_files:
+        return spec.model_copy(update={"load": weights, "members": None, "seeds": [0]})
+    return spec.model_copy(update={"load": next(iter(weights.values()))})
+
+
 def _portable(load: str, architecture: str) -> str:
     """Return the hash that stands in a model's key for a file of weights; the name of published weights as it is."""
     return load if has_published_weights(load, architecture) else weights_in_key(load, architecture)
@@ -177,8 +184,9 @@ def _check_components(suite: Suite) -> None:
             raise CannotCheckError(
                 f'no architecture "{spec.architecture.name}" here: install the plugin that brings it'
             )
-        if spec.load is not None and not spec.load.replace("_", "").isalnum():
-            raise BadBundleError(f"{SUITE}: models.{name}.load is neither a hash nor the name of published weights")
+        for weights in map(spec.weights, spec.models(name) if spec.load is not None else ()):
+            if not weights.replace("_", "").isalnum():
+                raise BadBundleError(f"{SUITE}: models.{name}.load is neither a hash nor the name of published weights")
         if spec.teacher is not None and (
             spec.teacher not in suite.models or suite.models[spec.teacher].teacher is not None
         ):
@@ -209,7 +217,7 @@ def _check_size(suite: Suite) -> None:
         raise BadBundleError(f"{SUITE}: {error}") from None
     if too_many is not None:
         raise BadBundleError(f"{SUITE}: {too_many}")
-    if any(len(group.layers) > MOST_LAYERS or len(group.seeds) > MOST_LAYERS for group in groups.values()):
+    if any(len(group.layers) > MOST_LAYERS or len(group.models) > MOST_LAYERS for group in groups.values()):
         raise BadBundleError(f"{SUITE}: a model with more than {MOST_LAYERS} layers or seeds")
     left = MOST_QUESTIONS
     for test in suite.tests:

@@ -221,7 +221,7 @@ def _suites() -> Iterator[Entry]:
             continue
         facts = {
             "version": suite.version,
-            "models": {group: len(spec.seeds) for group, spec in suite.models.items()},
+            "models": {group: len(spec.models(group)) for group, spec in suite.models.items()},
             "tests": [test.id for test in suite.tests],
         }
         about = " ".join(suite.about.split())

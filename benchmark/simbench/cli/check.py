@@ -82,7 +82,7 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
         "version": suite.version,
         "about": " ".join(suite.about.split()),
         "probe": f"{suite.probe.inputs} inputs of {suite.probe.dataset.name} ({suite.probe.split})",
-        "models": {name: len(spec.seeds) for name, spec in suite.models.items()},
+        "models": {name: len(spec.models(name)) for name, spec in suite.models.items()},
         "metrics": metrics,
         "tests": [
             {
@@ -98,7 +98,7 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
 
 
 def _show_suite(document: dict[str, Any]) -> None:
-    models = ", ".join(f"{name} ({seeds} seeds)" for name, seeds in document["models"].items()) or "none"
+    models = ", ".join(f"{name} ({size})" for name, size in document["models"].items()) or "none"
     metrics = document["metrics"] if isinstance(document["metrics"], str) else ", ".join(document["metrics"])
     from simbench.cli.output import say
 

@@ -9,39 +9,64 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from simbench.errors import SimbenchError, UnknownNameError
+from simbench.files import from_home
+from simbench.models.copies import first_copy
 from simbench.models.loading import check_source
 from simbench.registry import ARCHITECTURES, DATASETS
 from simbench.suite.load import layers_of_model
+from simbench.suite.schema import MEMBER, SEED
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from simbench.references import ModelRef
     from simbench.suite.schema import ModelSpec, Suite
 
+COPIES = "the members of a group are different networks: leave one of them out"
 
-def source_problems(suite: Suite) -> dict[str, str]:
-    """Return what is wrong with the weights that groups load, in one line by group."""
-    problems = {}
+
+def source_problems(suite: Suite) -> dict[ModelRef, str]:
+    """Return what is wrong with the weights that models load, in one line by model."""
+    problems: dict[ModelRef, str] = {}
     for name, spec in suite.models.items():
         if spec.load is None:
             continue
-        try:
-            check_source(spec.load, ARCHITECTURES.get(spec.architecture.name), _network(suite, spec))
-        except SimbenchError as error:
-            problems[name] = str(error)
+        architecture, network = ARCHITECTURES.get(spec.architecture.name), _network(suite, spec)
+        for model in spec.models(name):
+            try:
+                check_source(spec.weights(model), architecture, network)
+            except SimbenchError as error:
+                problems[model] = str(error)
     return problems
 
 
 def copy_problems(suite: Suite) -> dict[str, str]:
-    """Return by group, in one line, that several seeds load the same weights."""
-    return {
-        name: (
-            f"`load` gives all {len(spec.seeds)} seeds the same weights, and the members of a group are different "
-            "networks: give one seed, and each file a group of its own"
+    """Return by group, in one line, that several of its models have the same weights."""
+    problems = {name: _copies(name, spec) for name, spec in suite.models.items() if spec.load is not None}
+    return {name: problem for name, problem in problems.items() if problem is not None}
+
+
+def _copies(name: str, spec: ModelSpec) -> str | None:
+    """Return in one line which models of a group load the same; None if all are different."""
+    models = spec.models(name)
+    weights = {model: spec.weights(model) for model in models}
+    if len(models) > 1 and isinstance(spec.load, str) and len(set(weights.values())) == 1:
+        key, place = ("members", MEMBER) if spec.names else ("seeds", SEED)
+        return (
+            f"models.{name}.{key}: `load` gives all {len(models)} {key} the same weights, and the members of a group "
+            f"are different networks: give each a file, by {place} in its name, or leave out all but one"
         )
-        for name, spec in suite.models.items()
-        if spec.load is not None and len(spec.seeds) > 1
-    }
+    by_name: dict[str, ModelRef] = {}
+    for model, load in weights.items():
+        same = by_name.setdefault(load, model)
+        if same != model:
+            return f"models.{name}: {same} and {model} both load {load}; {COPIES}"
+    copies = first_copy({model: from_home(load) for model, load in weights.items()})
+    if copies is None:
+        return None
+    first, second = copies
+    files = f"{weights[first]} and {weights[second]}"
+    return f"models.{name}: {first} and {second} have the same weights ({files}); {COPIES}"
 
 
 def layer_problems(suite: Suite) -> Iterator[str]:
@@ -67,12 +92,18 @@ def all_problems(suite: Suite) -> list[str]:
     return [*model_problems(suite, source_problems(suite)), *layer_problems(suite)]
 
 
-def model_problems(suite: Suite, sources: Mapping[str, str]) -> list[str]:
+def model_problems(suite: Suite, sources: Mapping[ModelRef, str]) -> list[str]:
     """Return a line for everything that keeps models from being obtained, given what `source_problems` returned."""
-    return [
-        *(f"models.{name}.load: {problem}" for name, problem in sources.items()),
-        *(f"models.{name}.seeds: {problem}" for name, problem in copy_problems(suite).items()),
-    ]
+    lines = (
+        f"models.{model.group}.load{_member(model, suite.models[model.group])}: {problem}"
+        for model, problem in sources.items()
+    )
+    return [*dict.fromkeys(lines), *copy_problems(suite).values()]
+
+
+def _member(model: ModelRef, spec: ModelSpec) -> str:
+    """Return the key of a model in `load`, where that is a mapping."""
+    return f".{model.own_name}" if isinstance(spec.load, dict) else ""
 
 
 def _network(suite: Suite, spec: ModelSpec) -> nn.Module | None:

@@ -201,7 +201,7 @@ def check_plan(suite: Suite, metrics: Sequence[Metric]) -> dict[str, str | None]
     """
     groups = {name: model_group(suite, name) for name in suite.models}
     for name, spec in suite.models.items():
-        _planned(suite, ModelRef(name, spec.seeds[0]), spec)
+        _planned(suite, spec.models(name)[0], spec)
     for inputs in ("probe", "fit"):
         input_spec(suite, inputs)
     # What is asked depends on what a metric declares, not on its parameters, of which a suite may give a thousand.
@@ -277,7 +277,8 @@ def model_group(suite: Suite, name: str) -> ModelGroup:
     if layers is None:
         raise SimbenchError(f'models.{name}: architecture "{spec.architecture.name}" needs `layers:`, a list of names')
     architecture = ARCHITECTURES.get(spec.architecture.name)
-    return ModelGroup(name, tuple(spec.seeds), layers, architecture.embedding_layer(**spec.architecture.parameters))
+    embedding_layer = architecture.embedding_layer(**spec.architecture.parameters)
+    return ModelGroup(name, tuple(spec.seeds), layers, embedding_layer, spec.names)
 
 
 def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
@@ -324,7 +325,7 @@ def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
             "identity": architecture.identity,
             "parameters": architecture.checked(spec.architecture.parameters),
         },
-        "seed": ref.seed,
+        "seed": 0 if spec.of_files else ref.seed,
     }
     if spec.train is not None:
         content["train"] = spec.train.model_dump(exclude={"dataset", "distil", *Conditions.model_fields})
@@ -332,7 +333,7 @@ def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
         content["data"] = _data_spec(spec.train.dataset)
         content["trainer"] = TRAINER_VERSION
     else:
-        content["load"] = weights_in_key(str(spec.load), architecture.name)
+        content["load"] = weights_in_key(spec.weights(ref), architecture.name)
     teacher = _teacher(suite, spec)
     if teacher is not None and spec.train is not None and spec.train.distil is not None:
         content["distil"] = {"teacher": teacher.key, "loss": spec.train.distil.loss}
@@ -350,7 +351,7 @@ def _teacher(suite: Suite, spec: ModelSpec) -> PlannedModel | None:
     if spec.teacher is None:
         return None
     taught = suite.models[spec.teacher]
-    return _planned(suite, ModelRef(spec.teacher, taught.seeds[0]), taught)
+    return _planned(suite, taught.models(spec.teacher)[0], taught)
 
 
 def _synthetic(suite: Suite, ref: ModelRef) -> PlannedModel:

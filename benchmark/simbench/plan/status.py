@@ -63,9 +63,7 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
     """Look up every artifact of a plan."""
     sources = source_problems(plan.suite)
     models = tuple(
-        model_status(model, store, sources.get(model.ref.group))
-        for model in plan.models.values()
-        if model.spec is not None
+        model_status(model, store, sources.get(model.ref)) for model in plan.models.values() if model.spec is not None
     )
     activations = Counter("cached" if store.activations(key).is_file() else "missing" for key in plan.activations)
     metrics = tuple(
@@ -85,10 +83,11 @@ def model_status(model: PlannedModel, store: Store, problem: str | None = None) 
     """
     name, key = str(model.ref), model.key
     if model.spec is not None and model.spec.load is not None:
+        weights = model.spec.weights(model.ref)
         if problem is not None:
-            state: State = "failed" if is_file(from_home(model.spec.load)) else "missing"
+            state: State = "failed" if is_file(from_home(weights)) else "missing"
             return ItemStatus(name, key, state, problem)
-        return ItemStatus(name, key, "cached", f"loaded from {model.spec.load}")
+        return ItemStatus(name, key, "cached", f"loaded from {weights}")
     if store.has_model(key):
         try:
             read_record(store.model(key), key)

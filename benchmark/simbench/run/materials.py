@@ -184,9 +184,10 @@ class Materials:
         assert planned.spec is not None
         arguments = (*self.build_arguments(ref), planned.spec.layers)
         if planned.spec.load is not None:
-            model = load_pretrained(planned.spec.load, *arguments)
-            if weights_in_key(planned.spec.load, planned.spec.architecture.name) != planned.source:
-                raise SimbenchError(f"{planned.spec.load} has changed since this run was planned; start it again")
+            weights = planned.spec.weights(ref)
+            model = load_pretrained(weights, *arguments)
+            if weights_in_key(weights, planned.spec.architecture.name) != planned.source:
+                raise SimbenchError(f"{weights} has changed since this run was planned; start it again")
         else:
             model = checkpoint.load(self.store.model(planned.key), *arguments, key=planned.key)
         model.see(self.inputs("probe").inputs)

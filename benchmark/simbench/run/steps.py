@@ -123,7 +123,7 @@ class Steps:
         """Raise `SimbenchError` if two members of a group have the same weights: they are one network."""
         for group, problem in copy_problems(self.plan.suite).items():
             if any(model.ref.group == group for model in self.plan.models.values()):
-                raise SimbenchError(f"models.{group}.seeds: {problem}")
+                raise SimbenchError(problem)
         members: dict[tuple[str, str], ModelRef] = {}
         for model in self.plan.models.values():
             if model.spec is None or model.spec.train is None or not self.store.has_model(model.key):
@@ -280,8 +280,8 @@ class Steps:
         if self._keys.get(name, key) != key:
             return f"holds activations of {name}, not of {planned.model}"
         # Another suite may have called the group otherwise; the seed is part of the key.
-        if name.rpartition("/")[2] != str(planned.model.seed):
-            return f"holds activations of {name}, not of seed {planned.model.seed}"
+        if name.rpartition("/")[2] != planned.model.own_name:
+            return f"holds activations of {name}, not of seed {planned.model.own_name}"
         for what, wanted in (("layer", planned.layer), ("inputs", planned.inputs)):
             if notes.get(what, wanted) != wanted:
                 return f"holds the {what} {notes[what]}, not {wanted}"

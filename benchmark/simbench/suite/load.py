@@ -8,7 +8,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
-from simbench.bounds import MOST_MODELS, MOST_REPRESENTATIONS
+from simbench.bounds import MOST_MODELS, MOST_REPRESENTATIONS, MOST_SEEDS
 from simbench.errors import SimbenchError, SuiteError, UnknownNameError
 from simbench.files import is_file, no_file
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
@@ -16,7 +16,7 @@ from simbench.suite.bounded_yaml import LARGEST_SUITE, MOST_VALUES
 from simbench.suite.data_problems import data_problems
 from simbench.suite.inheritance import drop_repeated, resolve_inheritance
 from simbench.suite.names import component_at, dataset_places, import_plugins, metric_places, name_problems
-from simbench.suite.schema import DeclaredTest, Suite
+from simbench.suite.schema import MEMBER, SEED, DeclaredTest, Suite
 from simbench.suite.schema_problems import validated
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem, merged, read_document
 
@@ -69,11 +69,11 @@ def load_suite(reference: str) -> Suite:
 
 def too_many_models(suite: Suite) -> str | None:
     """Return what is wrong with a suite whose models, or layers of all models, are more than can be planned."""
-    models = sum(len(spec.seeds) for spec in suite.models.values())
+    models = sum(len(spec.models(name)) for name, spec in suite.models.items())
     if models > MOST_MODELS:
         return f"{models} models; a suite may have {MOST_MODELS}"
     layers = {name: layers_of_model(suite, name) or () for name in suite.models}
-    representations = sum(len(layers[name]) * len(spec.seeds) for name, spec in suite.models.items())
+    representations = sum(len(layers[name]) * len(spec.models(name)) for name, spec in suite.models.items())
     if representations > MOST_REPRESENTATIONS:
         return f"{representations} layers in {models} models; a suite may have {MOST_REPRESENTATIONS}"
     return None
@@ -116,9 +116,21 @@ def _anchor(document: SuiteDocument, places: Iterable[Location]) -> None:
         reference = document.at(location)
         if isinstance(reference, str):
             path, colon, attribute = reference.partition(":")
-            beside = Path(document.position(location).file).parent / path
-            if is_file(beside):
-                document.at(location[:-1])[location[-1]] = f"{beside.resolve()}{colon}{attribute}"
+            folder = Path(document.position(location).file).parent
+            if is_file(folder / path):
+                document.at(location[:-1])[location[-1]] = f"{(folder / path).resolve()}{colon}{attribute}"
+            elif any(is_file(folder / file) for file in _files_of(reference, location, document)):
+                document.at(location[:-1])[location[-1]] = f"{folder.resolve()}{os.sep}{reference}"
+
+
+def _files_of(template: str, location: Location, document: SuiteDocument) -> Iterator[str]:
+    """Yield the names of files that a group means by one with a place for its seeds or members."""
+    if location[0] != "models":
+        return
+    for place, key in ((SEED, "seeds"), (MEMBER, "members")):
+        names = document.at((*location[:2], key))
+        if place in template and (isinstance(names, list) or key == "seeds"):
+            yield from (template.replace(place, str(name)) for name in ([0] if names is None else names)[:MOST_SEEDS])
 
 
 def _plugin_places(document: SuiteDocument) -> list[Location]:
@@ -129,7 +141,13 @@ def _plugin_places(document: SuiteDocument) -> list[Location]:
 def _file_places(document: SuiteDocument) -> Iterator[Location]:
     """Yield the places other than `plugins` that may name a file: metrics, weights, and datasets read from files."""
     models = document.at(("models",))
-    yield from (("models", name, "load") for name in (models if isinstance(models, dict) else ()))
+    for name in models if isinstance(models, dict) else ():
+        load = document.at(("models", name, "load"))
+        yield from (
+            (("models", name, "load", member) for member in load)
+            if isinstance(load, dict)
+            else (("models", name, "load"),)
+        )
     for location in metric_places(document):
         yield (*location, "name") if isinstance(document.at(location), dict) else location
     for location in dataset_places(document):

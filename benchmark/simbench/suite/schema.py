@@ -6,7 +6,17 @@ import operator
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from simbench.bounds import (
     LONGEST_NAME,
@@ -15,12 +25,16 @@ from simbench.bounds import (
     MOST_METRICS,
     MOST_PLUGINS,
     MOST_REPETITIONS,
+    MOST_SEEDS,
     MOST_TESTS,
     Epochs,
     LayerNames,
+    MemberName,
+    Members,
     Seeds,
 )
 from simbench.declaration import PURPOSES, Purpose
+from simbench.references import ModelRef, models_of
 
 # Longest sentence that says why a test is there.
 LONGEST_REASON = 500
@@ -136,12 +150,16 @@ class Training(Conditions):
 
 
 class ModelSpec(Strict):
-    """Named group of models: an architecture, trained from several seeds or loaded from a file."""
+    """Named group of models: an architecture, trained from several seeds or loaded from files."""
 
     architecture: ComponentChoice
     train: Training | None = None
-    load: str | None = None
+    load: str | Annotated[dict[MemberName, str], Field(min_length=1, max_length=MOST_SEEDS)] | None = None
+    """File of weights, in which `{seed}` or `{member}` stands for one of `seeds` or `members`; or a mapping of members
+    to files; or the name of published weights."""
     seeds: Seeds = [0]
+    members: Members | None = None
+    """Names of the models, in place of `seeds`, where they come from files."""
     layers: LayerNames | None = None
     layout: DeclaredLayout | dict[str, DeclaredLayout] | None = None
     """Which axis of outputs with positions holds the features, for all layers or by layer, where that is not to be
@@ -157,6 +175,26 @@ class ModelSpec(Strict):
         """Group whose logits these models learn, if any."""
         return self.train.distil.teacher if self.train is not None and self.train.distil is not None else None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the members; none where models have seeds."""
+        return tuple(self.load) if isinstance(self.load, dict) else tuple(self.members or ())
+
+    def models(self, group: str) -> tuple[ModelRef, ...]:
+        """Return references to the models of this group, given its name."""
+        return models_of(group, self.seeds, self.names)
+
+    def weights(self, model: ModelRef) -> str:
+        """Return the file, or the name of the weights, that a model of this group loads."""
+        if isinstance(self.load, dict):
+            return self.load[model.own_name]
+        return filled(str(self.load), model)
+
+    @property
+    def of_files(self) -> bool:
+        """Tell whether each model has a file of its own, so that its seed or name says nothing beside it."""
+        return bool(self.names) or (self.load is not None and SEED in self.load)
+
     @field_validator("seeds")
     @classmethod
     def _each_once(cls, seeds: list[int]) -> list[int]:
@@ -164,11 +202,56 @@ class ModelSpec(Strict):
             raise ValueError("a seed appears twice")
         return seeds
 
+    @field_validator("members")
+    @classmethod
+    def _each_member_once(cls, members: list[str] | None) -> list[str] | None:
+        if members is not None and len(set(members)) != len(members):
+            raise ValueError("a member appears twice")
+        return members
+
     @model_validator(mode="after")
     def _one_source(self) -> ModelSpec:
         if (self.train is None) == (self.load is None):
             raise ValueError("give either `train` or `load`")
+        if self.members is not None and "seeds" in self.model_fields_set:
+            raise ValueError("give either `seeds` or `members`")
+        if self.members is not None and self.train is not None:
+            raise ValueError("`members` are models from files; models that are trained have `seeds`")
+        if isinstance(self.load, dict):
+            if not {"seeds", "members"}.isdisjoint(self.model_fields_set):
+                raise ValueError("`load` names the members: leave out `seeds` and `members`")
+        elif self.load is not None:
+            check_placeholders("load", self.load, self.members)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_declared(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out how models are named where they are named otherwise: suites without members stay as they were."""
+        data: dict[str, Any] = serialised(self)
+        for key in ("members",) if not self.names else ("seeds",) if self.members else ("seeds", "members"):
+            data.pop(key, None)
+        return data
+
+
+# Places in the names of files, each filled in with the seed or the name of a model.
+SEED, MEMBER = "{seed}", "{member}"
+
+
+def filled(template: str, model: ModelRef) -> str:
+    """Return the name of a model's file.
+
+    >>> filled("runs/{seed}.pt", ModelRef("mine", 3))
+    'runs/3.pt'
+    """
+    return template.replace(SEED if model.member is None else MEMBER, model.own_name)
+
+
+def check_placeholders(key: str, template: str, members: list[str] | None) -> None:
+    """Raise `ValueError` if the name of a file has a place for what its group does not have."""
+    if MEMBER in template and members is None:
+        raise ValueError(f"`{key}` has a place for {MEMBER}: give `members`, a list of names")
+    if SEED in template and members is not None:
+        raise ValueError(f"`{key}` has a place for {SEED}, and `members` have none: write {MEMBER}")
 
 
 class SampledPairs(Strict):

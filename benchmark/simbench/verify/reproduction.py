@@ -211,7 +211,7 @@ def _numbered(side: RepresentationRef, order: dict[ModelRef, int]) -> Representa
     model = side.model
     # A synthetic model is made, not trained: its seed gives the same on every machine.
     if model.generator is None:
-        model = replace(model, seed=order.setdefault(model, len(order)))
+        model = replace(model, seed=order.setdefault(model, len(order)), member=None)
     return replace(side, model=model, transform=_seedless(side.transform))
 
 

@@ -49,9 +49,9 @@ const evidence = (() => {
       .filter((answer) => answer.asked && (part === null || answer.name === part));
   };
 
-  /* "group(key=value, …)/seed" in its parts; any other name is a group of its own. */
+  /* "group(key=value, …)/seed" (or "group/member") in its parts; any other name is a group of its own. */
   const partsOf = (model) => {
-    const [, group, inside, seed] = /^([^(]*)(?:\((.*)\))?\/(-?\d+)$/.exec(model) || [null, model, "", ""];
+    const [, group, inside, seed] = /^([^(]*)(?:\((.*)\))?\/([^/]+)$/.exec(model) || [null, model, "", ""];
     const pairs = (inside || "").split(/, (?=\w+=)/).filter(Boolean).map((pair) => [pair.split("=")[0], pair.slice(pair.indexOf("=") + 1)]);
     return { group, seed, settings: new Map(pairs) };
   };
@@ -67,7 +67,7 @@ const evidence = (() => {
     const said = [
       first.group === second.group ? "" : `${first.group} → ${second.group}`,
       first.group === second.group ? differing.map((key) => `${key}=${second.settings.get(key) ?? "–"}`).join(", ") : "",
-      first.group === second.group && first.seed !== second.seed ? "another seed" : "",
+      first.group === second.group && first.seed !== second.seed ? (/^-?\d+$/.test(first.seed) ? "another seed" : "another member") : "",
       a[1] === b[1] ? "" : `${a[1]} → ${b[1]}`,
       from === to ? (to ? `both ${to}` : "") : from && to ? `${from} → ${to}` : from || to,
     ];
