@@ -19,6 +19,7 @@ from simbench.board.cells import (
     short_id,
     tier_text,
 )
+from simbench.board.power import power_text
 from simbench.board.provenance import provenance_lines
 from simbench.visible import visible
 
@@ -30,7 +31,7 @@ def to_markdown(board: Board) -> str:
     """Return the whole page: about, table, columns of tests, reasons, provenance."""
     parts = [f"# {escaped(board.suite)}@{board.version}", escaped(" ".join(board.about.split()))]
     parts += [_table(board, board.tests), legend(board)]
-    parts += ["## Tests", "\n".join(_about(column) for column in board.tests)]
+    parts += ["## Tests", "\n".join(_about(board, column) for column in board.tests)]
     for test in board.tests:
         own = [column for column in board.columns if column.parent == test.id]
         if own:
@@ -92,7 +93,8 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _about(column: BoardColumn) -> str:
+def _about(board: Board, column: BoardColumn) -> str:
     kind = f"{escaped(column.kind)}, passes if {escaped(column.pass_if)}"
     owed = f", owed for {', '.join(column.purposes)}" if column.purposes else ""
-    return f"* **{escaped(column.id)}** ({kind}{owed}): {escaped(column.reason or column.about)}"
+    said = escaped(" ".join(filter(None, (column.reason or column.about, power_text(board, column)))))
+    return f"* **{escaped(column.id)}** ({kind}{owed}): {said}"

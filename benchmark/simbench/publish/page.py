@@ -38,6 +38,7 @@ from simbench.board.cells import (
 from simbench.board.document import json_safe, to_document
 from simbench.board.evidence import EvidenceBlock, evidence_of
 from simbench.board.layer_grids import heat_map
+from simbench.board.power import power_text
 from simbench.board.provenance import provenance_lines
 from simbench.board.remarks import Remark
 from simbench.board.scores import ScoreRow
@@ -150,6 +151,7 @@ def to_html(board: Board, scores: Sequence[ScoreRow] = ()) -> str:
         families=sorted({entry.row.metric.declaration.family for entry in board.rows}),
         interfaces=sorted({entry.row.metric.interface for entry in board.rows} - {""}),
         kinds=list(dict.fromkeys(test.kind for test in board.tests)),
+        power={test.id: power_text(board, test) for test in board.tests},
     )
 
 

@@ -29,6 +29,7 @@ from simbench.board.cells import (
     state,
     tier_text,
 )
+from simbench.board.power import power_text
 from simbench.publish.visible_console import shown
 from simbench.visible import visible
 
@@ -81,13 +82,18 @@ def table(board: Board, width: int | None = None) -> Table:
 
 def reasons(board: Board) -> Group:
     """Return the legend, a line per metric and reason for which a grade is missing or partial, and the remarks."""
-    lines = [*map(_reason, problems(board)), *map(_remark, remarks(board))]
+    powerless = [(test.id, said) for test in board.tests if (said := power_text(board, test))]
+    lines = [*map(_reason, problems(board)), *map(_remark, remarks(board)), *(_powerless(*each) for each in powerless)]
     return Group(Text(legend(board), style="dim"), *lines)
 
 
 def _remark(remarked: Remarked) -> Text:
     said = f"{remarked.metric} {', '.join(remarked.tests)}: {remarked.text}"
     return Text.assemble((f"{'remark':<8}", "yellow"), visible(said))
+
+
+def _powerless(test: str, said: str) -> Text:
+    return Text.assemble((f"{'models':<8}", STYLES["undecided"]), visible(f"{test}: {said}"))
 
 
 def _reason(problem: Ungraded) -> Text:

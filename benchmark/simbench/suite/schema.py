@@ -44,6 +44,17 @@ DeclaredLayout = Literal["channels_first", "channels_last", "tokens"]
 PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
 
 
+def meets(pass_if: str, grade: float) -> bool:
+    """Tell whether a grade meets a threshold.
+
+    >>> meets(">= 0.9", 0.95)
+    True
+    """
+    match = PASS_IF.match(pass_if)
+    assert match is not None, pass_if
+    return bool(COMPARISONS[match[1]](grade, float(match[2])))
+
+
 class Strict(BaseModel):
     """Base of all models: unknown keys and wrong types are errors, and instances are immutable."""
 
@@ -295,9 +306,7 @@ class DeclaredTest(Strict):
 
     def passes(self, grade: float) -> bool:
         """Tell whether a grade meets `pass_if`."""
-        match = PASS_IF.match(self.pass_if)
-        assert match is not None, self.pass_if
-        return bool(COMPARISONS[match[1]](grade, float(match[2])))
+        return meets(self.pass_if, grade)
 
 
 class Suite(Strict):

@@ -162,6 +162,17 @@ def interval_of_mean(grade: float, tallies: Sequence[Tally], model_correlation: 
     return interval_over_models(grade, questions, None if spread is None else spread.variance)
 
 
+def best_interval(verdict: Verdict, model_correlation: float) -> Interval | None:
+    """Return the interval that a perfect grade of the same questions would have; None for a grade that is a statistic.
+
+    Whoever fails no question cannot do better: where this interval does not pass, the models are too few to tell.
+    """
+    if not verdict.tallies:
+        return None
+    perfect = [Tally(tally.models, float(tally.asked), tally.asked) for tally in verdict.tallies]
+    return widen(interval_of_mean(1.0, perfect, model_correlation), verdict.auxiliary.get("at_null_level", 0.0))
+
+
 def tally_by_models(trials: Iterable[Trial]) -> tuple[Tally, ...]:
     """Add up the credits of trials that were asked of the same models, in the order of their first trial."""
     credits: dict[tuple[str, ...], list[float]] = {}
