@@ -145,10 +145,11 @@ class Question:
         at: float | None = None,
         line: str = "",
         reference_variables: tuple[NamedVariable, ...] = (),
+        given: float | None = None,
     ) -> Question:
         """Ask about one comparison, which names the question and its models; `needed` is all that must be scored."""
         needed = tuple(dict.fromkeys(needed))
-        return cls(str(compared), models_of(compared), needed, ask, column, at, line, reference_variables)
+        return cls(str(compared), models_of(compared), needed, ask, column, at, line, reference_variables, given)
 
     def answer(self, scores: Scores) -> Trial:
         """Answer from scores; without one of them, say why there is no answer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ from simbench.references import Comparison, ModelGroup, ModelRef, Representation
 from simbench.sanity.kind import Question, sanity_test
 from simbench.sanity.kinds.component_deletion import PROBE
 from simbench.sanity.selection import ChosenLayers, Pairs, pairs_of, representations_of
-from simbench.sanity.stats.statistic import CorrelationTest, association_given, constant_curve, observation
+from simbench.sanity.stats.partial_association import association_given, associations_without_models
+from simbench.sanity.stats.statistic import CorrelationTest, constant_curve, observation
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial
 
@@ -57,11 +57,11 @@ class ProbeCorrelation(CorrelationTest):
             # Listed when asked for: most suites are only looked over.
             senders = cache(partial(_senders, representations, self._compared(group.models)))
             for reference in representations:
+                line, at = str(reference), depth[reference.layer]
                 for other in senders(reference.model):
-                    if other == reference:
-                        continue
-                    question = observation(Comparison(other, reference), PROBE, line=str(reference))
-                    yield replace(question, given=float(abs(depth[other.layer] - depth[reference.layer])))
+                    if other != reference:
+                        apart = float(abs(depth[other.layer] - at))
+                        yield observation(Comparison(other, reference), PROBE, line=line, given=apart)
 
     def _compared(self, models: Sequence[ModelRef]) -> frozenset[tuple[ModelRef, ModelRef]] | None:
         """Return the pairs of models of a sample; None where all are compared."""
@@ -72,6 +72,10 @@ class ProbeCorrelation(CorrelationTest):
     def statistic(self, trials: Sequence[Trial]) -> float:
         """Compute the mean over references of Spearman's correlation given the distance in depth."""
         return association_given(trials)
+
+    def without_models(self, trials: Sequence[Trial]) -> dict[str, float]:
+        """Compute the statistic with each model left out in turn, of all of them at once."""
+        return associations_without_models(trials)
 
     def undetermined(self, trials: Sequence[Trial]) -> str:
         """Name the reference from whose probe all others differ by the same amount."""

@@ -75,6 +75,11 @@ class Observations(Sequence[Trial]):
         """Integers in the order of the reference values of one curve."""
         return self._table.order_of_reference[self._places]
 
+    @property
+    def order_of_given(self) -> NDArray[np.int64]:
+        """Integers in the order, along one curve, of what is given; all equal where nothing is."""
+        return self._table.order_of_given[self._places]
+
     def positions_by_line(self) -> dict[Line, Places]:
         """Return the positions of the observations of each curve, in the order of their first."""
         lines = self._table.line[self._places]
@@ -117,6 +122,10 @@ class _Table:
     @cached_property
     def order_of_reference(self) -> NDArray[np.int64]:
         return self._order_within_lines(self.reference_values)
+
+    @cached_property
+    def order_of_given(self) -> NDArray[np.int64]:
+        return self._order_within_lines(np.array([trial.given for trial in self.trials], dtype=float))
 
     @cached_property
     def joined(self) -> _Table:

@@ -23,7 +23,6 @@ from simbench.sanity.stats.rank_statistics import (
     standardised_ranks,
     zero_if_constant,
 )
-from simbench.sanity.stats.ties import ROUNDING
 from simbench.seeds import seed_for
 from simbench.verdicts.bounds import effective_questions, interval_over_models
 from simbench.verdicts.jackknife import Interval, jackknife_variance, leave_models_out, name_of
@@ -85,9 +84,13 @@ class StatisticTest(SanityTest):
         value = self.statistic(trials)
         if not math.isfinite(value):
             raise NotApplicable(self.undetermined(trials))
-        without = leave_models_out(trials, self.statistic)
+        without = self.without_models(trials)
         low, high = self.interval(value, trials, without)
         return Verdict("ok", clip(value), (clip(low), clip(high)), statistic=value, without=without)
+
+    def without_models(self, trials: Sequence[Trial]) -> dict[str, float]:
+        """Compute the statistic with each model left out in turn; NaN where no trial is left."""
+        return leave_models_out(trials, self.statistic)
 
     def interval(self, value: float, trials: Sequence[Trial], without: Mapping[str, float]) -> Interval:
         """Return the interval of a share with the same place between the least value and 1."""
@@ -124,7 +127,13 @@ class CorrelationTest(StatisticTest):
 
 
 def observation(
-    compared: Comparison, variable: Named, *, line: str, of: Comparison | None = None, column: str | None = None
+    compared: Comparison,
+    variable: Named,
+    *,
+    line: str,
+    of: Comparison | None = None,
+    column: str | None = None,
+    given: float | None = None,
 ) -> Question:
     """Ask for one point: a comparison's similarity, and a reference variable of it or of the comparison `of`."""
     measured = of or compared
@@ -135,6 +144,7 @@ def observation(
         column,
         line=line,
         reference_variables=((variable, measured),),
+        given=given,
     )
 
 
@@ -175,36 +185,6 @@ def association(trials: Sequence[Trial], correlation: Correlation = spearman) ->
         varies = np.ptp(similarities(line)) > 0
         correlations.append(correlation(_dissimilarity(line), line.order_of_reference) if varies else 0.0)
     return float(np.mean(correlations)) if correlations else math.nan
-
-
-def association_given(trials: Sequence[Trial]) -> float:
-    """Compute `association` with what the trials' `given` says of either side taken out: partial rank correlation.
-
-    0 along a curve where the index is constant or says what is given and no more; NaN where the reference variable is.
-    """
-    correlations = []
-    for line in by_line(trials):
-        given = standardised_ranks([math.nan if trial.given is None else trial.given for trial in line])
-        variable = _without(given, standardised_ranks(line.order_of_reference))
-        if not variable.any():
-            return math.nan
-        correlations.append(_cosine(_without(given, standardised_ranks(_dissimilarity(line))), variable))
-    return float(np.mean(correlations)) if correlations else math.nan
-
-
-def _without(given: NDArray[np.float64], ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Subtract what a standardised variable explains of standardised ranks; 0 where it explains them up to rounding."""
-    rest = ranks - (ranks @ given) * given
-    return rest if np.linalg.norm(rest) > ROUNDING else np.zeros_like(rest)
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Compute the cosine of two vectors; exactly 1 or −1 for vectors that are equal or opposite, 0 beside zeros."""
-    if not (a.any() and b.any()):
-        return 0.0
-    if np.array_equal(a, b):
-        return 1.0
-    return -1.0 if np.array_equal(a, -b) else float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _dissimilarity(line: Observations) -> NDArray[np.int64]:
