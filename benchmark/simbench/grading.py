@@ -11,6 +11,7 @@ from simbench.board.board import Board, BoardColumn, Row
 from simbench.board.remarks import Remark, count_remarks
 from simbench.board.scores import ScoreRow
 from simbench.board.standing import board_of
+from simbench.garbage import collection_paused
 from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan, PlannedMetric
 from simbench.references import Comparison, Named
@@ -48,6 +49,7 @@ def runs_behind(store: Store, records: Mapping[str, Mapping[str, ScoreRecord]]) 
     return {run: store.provenance(run) for run in runs}
 
 
+@collection_paused()
 def verdicts_on(plan: Plan, metric: Metric, records: Mapping[str, Mapping[str, ScoreRecord]]) -> dict[str, Verdict]:
     """Return a metric's verdicts, by test id."""
     scores = lookup(plan, metric, records)

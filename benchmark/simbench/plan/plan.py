@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import digests_kept
+from simbench.garbage import collection_paused
 from simbench.models.architecture import TRAINER_VERSION
 from simbench.models.loading import weights_in_key
 from simbench.plan.keys import (
@@ -175,16 +176,17 @@ class Plan:
     def score_key(self, metric: Metric, comparison: Comparison) -> str:
         """Return the key of one score."""
         keys = self._score_keys.setdefault((metric.identity, metric.label), {})
-        if comparison not in keys:
+        key = keys.get(comparison)
+        if key is None:
             with_fit = needs_fit(metric)
-            keys[comparison] = score_key(
+            key = keys[comparison] = score_key(
                 metric.identity,
                 metric.parameters,
                 self.representation_key(comparison.a, with_fit=with_fit),
                 self.representation_key(comparison.b, with_fit=with_fit),
                 symmetric=metric.symmetric,
             )
-        return keys[comparison]
+        return key
 
 
 def needs_fit(metric: Metric) -> bool:
@@ -216,6 +218,7 @@ def _nothing_to_ask(test: SanityTest, groups: Sequence[ModelGroup], metrics: Seq
     return reason
 
 
+@collection_paused()
 @digests_kept()
 def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ()) -> Plan:
     """Expand a suite for these metrics; `only` keeps the tests with these ids."""
