@@ -161,6 +161,17 @@ def test_questions_at_the_null_level_count_as_lost_to_the_metric_and_as_won_by_t
     assert above([replace(rows[0], verdicts={**rows[0].verdicts, "mean": unsure}), rows[1]]) == set()
 
 
+def test_questions_at_the_null_level_are_lost_on_the_models_that_they_are_about():
+    # b answers all about the last two models; a, half right on the others, has these questions at the null level
+    column = BoardColumn("t", "identity", ">= 0.95", "", model_correlation=0.05)
+    b = of_credits([0, 0, 0, 12, 12])
+    wrong = of_credits([6, 6, 6, 0, 0])
+    left_out = replace(wrong, tallies=wrong.tallies[:3], grade=0.5, auxiliary={"at_null_level": 0.4})
+    for answers in (wrong, left_out):
+        rows = [Row(metric_info(name), {"t": verdict}, 9, 1.0) for name, verdict in (("a", answers), ("b", b))]
+        assert not dominance(rows, [column], [column]).any()
+
+
 def test_a_directed_metric_is_compared_as_receiver_with_what_a_symmetric_one_is_both_ways():
     symmetric = row("symmetric", [6] * 5, [12] * 5, [], 0.2, [0.0] * 5, True)
     directed = row("directed", [6] * 5, [12] * 5, [2] * 5, 0.2, [0.0] * 5, False)

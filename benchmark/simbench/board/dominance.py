@@ -33,22 +33,50 @@ class Answers:
 
     Attributes:
         models: the groups of models.
-        least, most: mean credits if the questions at the null level, which could have any answer, had none or all of
-            it.
-        asked: how many questions there were, 0 where a metric was not asked.
+        credit: sums of credits.
+        asked: how many questions were answered, 0 where a metric was not asked.
+        at_null: (metrics, columns) how many more there were at the null level, which could have any answer.
         repeated: (metrics, columns) where the answers stand a second time, as those of the other direction.
     """
 
     models: tuple[tuple[str, ...], ...]
-    least: Floats
-    most: Floats
+    credit: Floats
     asked: Floats
+    at_null: Floats
     repeated: Flags
 
     def shared(self, metric: int, others: int | slice = slice(None)) -> Floats:
-        """Return how many questions a metric shares with others, those that both repeat counted once."""
+        """Return how many questions a metric shares with others, those that both repeat counted once.
+
+        What the other answered and a metric with questions at the null level did not was one of these.
+        """
+        own, theirs = self.asked[metric], self.asked[others]
+        either = np.maximum(own, theirs)
+        both = np.minimum(
+            np.where(self.at_null[metric][..., None] > 0, either, own),
+            np.where(self.at_null[others][..., None] > 0, either, theirs),
+        )
         both_repeat = self.repeated[metric] & self.repeated[others]
-        return np.where(both_repeat[..., None], 0.0, np.minimum(self.asked[metric], self.asked[others]))
+        return np.where(both_repeat[..., None], 0.0, both)
+
+    def least(self, metric: int, shared: Floats) -> Floats:
+        """Return the mean credits of a metric on questions shared with others, of none at the null level."""
+        answered, _, elsewhere = self._known(metric, shared)
+        return answered * (1 - elsewhere)
+
+    def most(self, shared: Floats) -> Floats:
+        """Return the mean credits of all metrics on questions shared with another, of all at the null level."""
+        answered, unknown, elsewhere = self._known(slice(None), shared)
+        return (answered + unknown) * (1 - elsewhere) + elsewhere
+
+    def _known(self, metrics: int | slice, shared: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return mean credits, shares without an answer, and the share at the null level on models not known."""
+        asked, at_null = self.asked[metrics], self.at_null[metrics]
+        missing = np.maximum(shared - asked, 0.0)
+        of_all = np.maximum(np.maximum(asked, shared), 1.0)
+        left = np.maximum(at_null - missing.sum(axis=-1), 0.0)
+        total = np.maximum(at_null + asked.sum(axis=-1), 1.0)
+        return self.credit[metrics] / of_all, missing / of_all, (left / total)[..., None]
 
 
 def dominance(rows: Sequence[Row], tests: Sequence[BoardColumn], columns: Sequence[BoardColumn]) -> Flags:
@@ -155,9 +183,10 @@ def _by_credits(answers: Answers, level: Floats, correlation: float) -> Flags:
     decided = np.zeros((metrics, metrics), dtype=bool)
     effects = _DesignEffects(answers, correlation)
     for metric in range(metrics):
-        own, shared, effect = answers.least[metric], answers.shared(metric), effects.of(metric)
-        won = (np.minimum(own, 1 - answers.most) * shared).sum(axis=(1, 2)) / effect
-        lost = (np.minimum(answers.most, 1 - own) * shared).sum(axis=(1, 2)) / effect
+        shared, effect = answers.shared(metric), effects.of(metric)
+        own, other = answers.least(metric, shared), answers.most(shared)
+        won = (np.minimum(own, 1 - other) * shared).sum(axis=(1, 2)) / effect
+        lost = (np.minimum(other, 1 - own) * shared).sum(axis=(1, 2)) / effect
         decided[metric] = sign_test(won, lost) <= level[metric]
     np.fill_diagonal(decided, False)
     return decided
@@ -169,7 +198,8 @@ class _DesignEffects:
     def __init__(self, answers: Answers, correlation: float) -> None:
         self.answers, self.correlation = answers, correlation
         numbers: dict[bytes, int] = {}
-        asked = [own.tobytes() + again.tobytes() for own, again in zip(answers.asked, answers.repeated, strict=True)]
+        of_metrics = zip(answers.asked, answers.at_null > 0, answers.repeated, strict=True)
+        asked = [b"".join(part.tobytes() for part in parts) for parts in of_metrics]
         self.pattern = [numbers.setdefault(own, len(numbers)) for own in asked]
         self.effects: dict[tuple[int, int], float] = {}
 
@@ -200,18 +230,17 @@ def _answers(rows: Sequence[Row], test: BoardColumn, parts: Sequence[str]) -> An
     tallies = [tally for own in graded for verdict in own.values() for tally in verdict.tallies]
     models = {group: place for place, group in enumerate(dict.fromkeys(tally.models for tally in tallies))}
     shape = len(rows), len(columns), len(models)
-    least, most, asked = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    repeated = np.zeros(shape[:2], dtype=bool)
+    credit, asked = np.zeros(shape), np.zeros(shape)
+    at_null, repeated = np.zeros(shape[:2]), np.zeros(shape[:2], dtype=bool)
     for metric, (own, repetition) in enumerate(zip(graded, again, strict=True)):
         repeated[metric, [columns[name] for name in repetition]] = True
         for name, verdict in {**own, **repetition}.items():
-            unknown = verdict.auxiliary.get("at_null_level", 0.0)
+            column, unknown = columns[name], verdict.auxiliary.get("at_null_level", 0.0)
             for tally in verdict.tallies:
-                place = metric, columns[name], models[tally.models]
-                least[place] = tally.credit / tally.asked * (1 - unknown)
-                most[place] = least[place] + unknown
-                asked[place] = tally.asked
-    return Answers(tuple(models), least, most, asked, repeated)
+                place = metric, column, models[tally.models]
+                credit[place], asked[place] = tally.credit, tally.asked
+            at_null[metric, column] = asked[metric, column].sum() * unknown / (1 - unknown)
+    return Answers(tuple(models), credit, asked, at_null, repeated)
 
 
 def _graded_parts(row: Row, test: BoardColumn, parts: Sequence[str]) -> Mapping[str, Verdict]:
