@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import inspect
 import sys
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-# The module of what is defined in a notebook or typed at the prompt.
-INTERACTIVE = "__main__"
-# The attribute of a module imported from a file that holds the bytes which were executed.
-SOURCE = "__simbench_source__"
-# What the names of modules start with that are imported from a file by its path.
-FILE_MODULE = "simbench_file_"
+from simbench.code_identity import INTERACTIVE, code_hash, is_interactive, module_of
+from simbench.own_files import FILE_MODULE
+from simbench.tracebacks import is_own
+
+# A function that wraps itself is followed no further than this.
+MOST_WRAPPED = 100
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,9 @@ class Origin:
 
 def origin_of(component: Callable[..., Any]) -> Origin:
     """Return the place where a function, or what it wraps, or a class is defined."""
-    component = inspect.unwrap(component)
+    component = _defined(component)
     code = getattr(component, "__code__", None)
-    module = component.__module__
-    if code is not None and not module.startswith("simbench."):
-        source_hash(component)  # of the file as it is now, before anybody edits it
+    module = module_of(component)
     if code is not None:
         return Origin(module, code.co_filename, code.co_firstlineno)
     file = getattr(sys.modules.get(module), "__file__", None) or "<interactive>"
@@ -63,30 +61,33 @@ def origin_of(component: Callable[..., Any]) -> Origin:
     return Origin(module, file, line)
 
 
-def source_hash(function: Callable[..., Any]) -> str:
-    """Hash the source of a component that declares no version, to stand for one.
+def _defined(component: Any) -> Any:
+    """Return the function or class that somebody wrote where a callable is made of several.
 
-    It is the hash of the file that defines the function (helpers beside it count), else of its own source or byte code.
-    It is that of the first call for a function, which is made when the function is registered: later edits of the file
-    are no edits of the function.
+    Of a function and those that it wraps, it is the innermost that is neither ours nor installed, if there is one.
     """
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    if function not in _hashes:
-        _hashes[function] = f"source-{hashlib.sha256(_source(function)).hexdigest()[:12]}"
-    return _hashes[function]
+    while isinstance(component, functools.partial):
+        component = component.func
+    chain = [component]
+    while (inner := getattr(chain[-1], "__wrapped__", None)) is not None and len(chain) < MOST_WRAPPED:
+        chain.append(inner)
+    written = [each for each in chain if hasattr(each, "__code__") and is_own(each.__code__.co_filename)]
+    chosen = (written or chain)[-1]
+    return chosen if inspect.isroutine(chosen) or isinstance(chosen, type) else type(chosen)
+
+
+def source_hash(component: Callable[..., Any]) -> str:
+    """Hash the code of a component that declares no version, to stand for one: see `simbench.code_identity`.
+
+    It is that of the first call for a component of a file, which is made when it is registered: later edits of the file
+    are no edits of it. In a notebook, what a function uses may be defined anew, so it is hashed anew.
+    """
+    try:
+        if component not in _hashes or is_interactive(component):
+            _hashes[component] = f"source-{code_hash(component)[:12]}"
+        return _hashes[component]
+    except TypeError:  # an object that is not hashable
+        return f"source-{code_hash(component)[:12]}"
 
 
 _hashes: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
-
-
-def _source(function: Callable[..., Any]) -> bytes:
-    executed = getattr(function, "__globals__", {}).get(SOURCE)
-    if isinstance(executed, bytes):
-        return executed
-    file = Path(function.__code__.co_filename)
-    if file.suffix == ".py" and file.is_file():
-        return file.read_bytes()
-    try:
-        return inspect.getsource(function).encode()
-    except OSError:
-        return function.__code__.co_code + repr(function.__code__.co_consts).encode()

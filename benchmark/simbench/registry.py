@@ -7,13 +7,9 @@ owns them lists in order as `BUILTIN_MODULES`, and right after them the installe
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
-import linecache
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from simbench.errors import SimbenchError, UnknownNameError, described, is_failure
 from simbench.files import is_file, no_file
-from simbench.origins import FILE_MODULE, SOURCE, Origin, source_hash
+from simbench.origins import Origin, source_hash
+from simbench.own_files import import_own
 from simbench.parameters import checked_parameters
 from simbench.process_state import preserved_state
+from simbench.tracebacks import place_of
 
 if TYPE_CHECKING:
     from simbench.data.dataset import DatasetSource
@@ -163,9 +161,14 @@ class Registered:
     version: int | None
     origin: Origin
 
+    def __post_init__(self) -> None:
+        """Hash the code as it is now, before anybody edits it, where that stands for a version."""
+        if self.version is None:
+            source_hash(self.function)
+
     @property
     def revision(self) -> int | str:
-        """Version, else hash of the source."""
+        """Version, else hash of the code."""
         return self.version if self.version is not None else source_hash(self.function)
 
     @property
@@ -265,43 +268,24 @@ def _import_module(name: str) -> ModuleType:
 
 def _import_file(path: Path) -> ModuleType:
     """Import a Python file under a name of its own, so that it needs to be on no path."""
-    import cloudpickle
-
     if not is_file(path):
         raise SimbenchError(no_file(path))
-    source = path.read_bytes()
-    # Not hash(): that of a string differs from process to process.
-    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    # A file that was edited since, as between two runs of a notebook, is another module.
-    if name in sys.modules and getattr(sys.modules[name], SOURCE, source) == source:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if spec is None or spec.loader is None:
-        raise SimbenchError(f"not a Python file: {path}")
-    module = importlib.util.module_from_spec(spec)
-    setattr(module, SOURCE, source)
-    sys.modules[name] = module
-    linecache.checkcache(str(path.resolve()))
-    # No other process can import this name, so what the file defines travels to workers by value.
-    cloudpickle.register_pickle_by_value(module)
     try:
         with preserved_state(importing=True):
-            # Not by the loader, whose cache of byte code tells files apart by second and size.
-            exec(compile(source, str(path.resolve()), "exec", dont_inherit=True), vars(module))
+            return import_own(path)
     except SimbenchError:
-        sys.modules.pop(name, None)
         raise
     except BaseException as error:  # the user's own file: one line, its own reason
-        sys.modules.pop(name, None)
         if not is_failure(error):
             raise
-        raise SimbenchError(f"{path}:{_line_in(path, error)}: cannot be imported: {described(error)}") from error
-    return module
+        raise SimbenchError(
+            f"{path}:{_line_in(path, error)}: cannot be imported: {_in_neighbour(path, error)}"
+        ) from error
 
 
 def _line_in(path: Path, error: BaseException) -> int:
     """Return the last line of `path` in the error's traceback."""
-    if isinstance(error, SyntaxError) and error.lineno:
+    if isinstance(error, SyntaxError) and error.lineno and error.filename == str(path.resolve()):
         return error.lineno
     line, trace = 1, error.__traceback__
     while trace is not None:
@@ -309,3 +293,11 @@ def _line_in(path: Path, error: BaseException) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+def _in_neighbour(path: Path, error: BaseException) -> str:
+    """Return an error in one line, with its place if that is in another file of the user's own."""
+    place = place_of(error)
+    if place is None or place[0] == str(path.resolve()):
+        return described(error)
+    return f"{Path(place[0]).name}:{place[1]}: {described(error)}"

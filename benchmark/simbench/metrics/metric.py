@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
@@ -258,15 +259,18 @@ metric = _decorator(MetricSource)
 
 def _registered(component: F, source: MetricSource) -> F:
     instance: Any = component() if isinstance(component, type) else component
-    function = instance.__call__ if isinstance(component, type) else component
+    is_function = inspect.isroutine(instance) or isinstance(instance, functools.partial)
+    function = instance if is_function else instance.__call__
     declared = {part.name: getattr(source, part.name) for part in fields(MetricSource)}
     for interface in ("prepare", "compare_many"):
         declared[interface] = declared[interface] or getattr(instance, interface, None)
     made = Metric(
         **declared, function=function, parameters=checked_parameters(function, {}), origin=origin_of(component)
     )
+    if made.version is None:
+        source_hash(function)  # of the file as it is now, before anybody edits it
     METRICS.register(made.name, made, made.origin)
-    setattr(component, ATTRIBUTE, made)
+    object.__setattr__(component, ATTRIBUTE, made) if not isinstance(component, type) else setattr(component, ATTRIBUTE, made)
     return component
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -45,7 +46,8 @@ def as_metric(component: Any) -> Metric | None:
 
 def gather_given(given: Sequence[MetricLike]) -> list[Metric]:
     """Return the metrics given by name, by location or as functions, each once."""
-    metrics = [metric for reference in given for metric in _given(reference)]
+    # Anew, since of a notebook the identity follows from what its functions are now.
+    metrics = [replace(metric) for reference in given for metric in _given(reference)]
     return list({metric.label: metric for metric in metrics}.values())
 
 

@@ -18,8 +18,11 @@ from functools import partial
 from multiprocessing.util import Finalize
 from typing import Any, Protocol, TypeVar
 
+import cloudpickle
+
 from simbench.errors import SimbenchError
 from simbench.origins import origin_of
+from simbench.own_files import OwnFile, pickled_by_reference, receive, sent
 from simbench.registry import ENGINES, Registered
 from simbench.run import worker as workers
 from simbench.run.execution import Channel, Ending, Parts, execute
@@ -41,6 +44,17 @@ class Task:
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Take along the user's own files to which the task refers, whichever engine sends it to another process."""
+        with pickled_by_reference():
+            content = cloudpickle.dumps((self.function, self.arguments))
+        return _received, (self.name, sent(), content)
+
+
+def _received(name: str, files: Sequence[tuple[OwnFile, bytes]], content: bytes) -> Task:
+    receive(files)
+    return Task(name, *cloudpickle.loads(content))
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Worker:
     def start(self, task: Any) -> None:
         """Send a task; the process may have died in the meantime, which `has_ended` tells."""
         self.task, self.parts = task, []
-        payload = cloudpickle.dumps((task.function, task.arguments))
+        payload = cloudpickle.dumps(task)
         with suppress(OSError):
             self.connection.send_bytes(payload)
 
@@ -229,8 +229,8 @@ def _run(payload: bytes, channel: Channel) -> Ending:
 
 
 def _called(payload: bytes) -> Any:
-    function, arguments = cloudpickle.loads(payload)
-    return function(*arguments)
+    task = cloudpickle.loads(payload)
+    return task.function(*task.arguments)
 
 
 def _end(*_: object) -> None:
