@@ -249,7 +249,7 @@ def _canonical(node: Any) -> Any:
         return tuple(_canonical(each) for each in kept)
     if isinstance(node, ast.AST):
         if isinstance(node, ast.Call) and _last(node) == "metric":
-            node = ast.Call(node.func, node.args, [each for each in node.keywords if each.arg not in MERELY_SAID])
+            node = ast.Call(node.func, node.args, [named for named in node.keywords if named.arg not in MERELY_SAID])
         fields = ((name, _canonical(value)) for name, value in ast.iter_fields(node) if name not in LEFT_OUT)
         return type(node).__name__, tuple((name, value) for name, value in fields if value not in (None, ()))
     return repr(node)

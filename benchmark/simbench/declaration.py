@@ -92,7 +92,7 @@ class Declaration:
     Attributes:
         name: by which suites and commands refer to the metric.
         higher_is_more_similar: False for a distance.
-        version: raised when values change; without one, the hash of the source identifies the metric.
+        version: raised when values change; without one, the hash of its code identifies the metric.
         symmetric: whether exchanging the arguments leaves the value.
         value_range: the least and the greatest value; None in JSON stands for an infinite end.
         triangle_inequality: whether d(x, z) ≤ d(x, y) + d(y, z) is claimed of this distance.
@@ -177,7 +177,7 @@ class MetricInfo(BaseModel):
 
     Attributes:
         label: the name, with the parameters that differ from their defaults.
-        identity: name and version, else name and hash of the source.
+        identity: name and version, else name and hash of the code.
         interface: how it is written: `matrix` (a function of two matrices), `batched` (prepares, then compares many) or
             `model-based` (continues the network, or reads its head).
         summary: the first line of its docstring.

@@ -155,7 +155,7 @@ def dataset(
 
     Args:
         name: the name of the dataset in suites.
-        version: to be raised when the data change; without one, the hash of the source file stands for it.
+        version: to be raised when the data change; without one, the hash of its code stands for it.
         files: names of the parameters that are paths of files.
         outline: shape and sizes, or a function of all parameters that returns them. Given an outline, simbench rejects
             a suite that asks for too many inputs, or has models that cannot read them, before it runs anything.

@@ -139,7 +139,7 @@ class Metric(MetricSource):
 
     @cached_property
     def identity(self) -> str:
-        """Name and version, else name and the hash of the source: on which a score's key depends."""
+        """Name and version, else name and the hash of its code: on which a score's key depends."""
         return f"{self.name}@{self.version if self.version is not None else source_hash(self.function)}"
 
     @property
@@ -270,7 +270,8 @@ def _registered(component: F, source: MetricSource) -> F:
     if made.version is None:
         source_hash(function)  # of the file as it is now, before anybody edits it
     METRICS.register(made.name, made, made.origin)
-    object.__setattr__(component, ATTRIBUTE, made) if not isinstance(component, type) else setattr(component, ATTRIBUTE, made)
+    # Not setattr: an object may be frozen.
+    (type if isinstance(component, type) else object).__setattr__(component, ATTRIBUTE, made)
     return component
 
 

@@ -96,7 +96,7 @@ def architecture(
 
     Args:
         name: how suites call it.
-        version: raise it when the network changes; without one, the hash of the source file stands for it.
+        version: raise it when the network changes; without one, the hash of its code stands for it.
         layers: given all parameters by keyword, the ordered names of the layers (dotted, as in `named_modules()`);
             without it, every suite has to list them.
         embedding_layer: the layer whose output the linear head reads.

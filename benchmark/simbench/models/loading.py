@@ -68,7 +68,7 @@ def loader(
         name: the name in lists.
         suffixes: suffixes of the files that it reads, such as `.npz`.
         architectures: architectures for which it knows weights by name.
-        version: raise it when the same file gives other weights; without one, the hash of the source file stands for
+        version: raise it when the same file gives other weights; without one, the hash of its code stands for
             it.
     """
 

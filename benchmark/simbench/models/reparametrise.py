@@ -61,7 +61,7 @@ def reparametrisation(name: str, *, changes: Changed, version: int | None = None
     Args:
         name: the name that suites use.
         changes: what its representations differ in: those of the `blocks`, or the `embedding` that the head reads.
-        version: raise it when the weights change; without one, the hash of the source file stands for it.
+        version: raise it when the weights change; without one, the hash of its code stands for it.
     """
 
     def decorate(function: F) -> F:

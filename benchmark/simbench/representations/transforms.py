@@ -56,7 +56,7 @@ F = TypeVar("F", bound="Callable[..., Representation]")
 def transform(name: str, *, function_preserving: bool, version: int | None = None) -> Callable[[F], F]:
     """Register a function of a representation, a generator and keyword-only parameters as a transform.
 
-    Raise `version` when the map changes; without one, the hash of the source file stands for it.
+    Raise `version` when the map changes; without one, the hash of its code stands for it.
     """
 
     def decorate(function: F) -> F:

@@ -99,7 +99,7 @@ def generator(name: str, *, version: int | None = None, pair: str | None = None)
 
     Args:
         name: the name that test kinds use.
-        version: raise it when the numbers change; without one, the hash of the source file stands for it.
+        version: raise it when the numbers change; without one, the hash of its code stands for it.
         pair: the boolean parameter that chooses one of two models, if there are two whose outputs agree and whose
             representations do not: such a generator can be named in a test of kind `distribution_sensitivity`.
     """
