@@ -216,10 +216,10 @@ def _is_mere(statement: ast.stmt) -> bool:
     """Tell whether a statement only defines a function or class: what does not name it does not depend on it."""
     if not isinstance(statement, Definition):
         return False
-    if isinstance(statement, ast.ClassDef) and (
-        statement.keywords or [b for b in statement.bases if _last(b) != "object"]
-    ):
-        return False  # a base class may keep a list of its subclasses
+    if isinstance(statement, ast.ClassDef):
+        bases = {*map(_last, statement.bases)} - {"object"}
+        if bases or statement.keywords:  # a base class may keep a list of its subclasses
+            return False
     return all(_last(decorator) in HARMLESS for decorator in statement.decorator_list)
 
 
