@@ -20,7 +20,7 @@ from simbench.board.cells import (
     state,
     tier_text,
 )
-from simbench.verdicts.verdict import Verdict
+from simbench.verdicts.verdict import NO_PAIRING, Trial, Verdict
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,13 @@ def test_every_reason_is_said_once_with_the_tests_that_share_it_and_nothing_else
         Ungraded("pwcca", ("correspondence",), "partly", "3 of 40 skip: cnn/1 block7: no variance in block7"),
         Ungraded("identifiability_llv", ("identity", "correspondence"), "skip", head_only),
     ]
+
+
+def test_a_refusal_is_said_once_with_the_tests_that_it_holds_for(make):
+    nothing = make.graded(0.0, violations=(Trial(NO_PAIRING, (), False, -1.0),))
+    row = make.full_row("a", 1.0, 1.0, 1.0, 1.0)
+    board = make.board([replace(row, verdicts={**row.verdicts, "identity": nothing, "sensitivity": nothing})])
+    assert problems(board) == [Ungraded("a", ("identity", "sensitivity"), "refused", NO_PAIRING)]
 
 
 def test_a_column_s_reason_is_said_where_its_test_gives_none(make):

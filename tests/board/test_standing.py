@@ -9,7 +9,7 @@ import pytest
 
 from simbench.board.board import Counts
 from simbench.board.standing import board_of, tiers, without
-from simbench.verdicts.verdict import Verdict
+from simbench.verdicts.verdict import NO_PAIRING, Trial, Verdict
 
 
 def labels(board):
@@ -88,6 +88,16 @@ def test_a_metric_that_left_an_owed_question_unanswered_is_not_placed(make, verd
     assert labels(board) == ["a", "b"]
     assert (by_label(board)["b"].main_standing.tier, by_label(board)["b"].main_standing.reason) == (None, reason)
     assert by_label(board)["a"].main_standing.tier == 1
+
+
+@pytest.mark.parametrize(("refused", "tier"), [(4, None), (3, None), (2, 1), (0, 1)])
+def test_a_metric_that_claims_in_vain_to_pair_inputs_stands_nowhere_even_alone(make, refused, tier):
+    row = make.full_row("hash", 0.0, 0.0, 0.0, 0.0, purposes={"dynamics"})
+    tests = ("identity", "correspondence", "invariance", "sensitivity")[:refused]
+    nothing = make.graded(0.0, violations=(Trial(NO_PAIRING, (), False, -1.0),))
+    board = make.board([replace(row, verdicts={**row.verdicts, **dict.fromkeys(tests, nothing)})])
+    standing = by_label(board)["hash"].main_standing
+    assert (standing.tier, standing.reason) == (tier, "" if tier else "claims to pair inputs, and does not")
 
 
 def test_a_promise_is_broken_by_a_column_and_counted_by_its_name(make):

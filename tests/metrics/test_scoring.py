@@ -16,7 +16,7 @@ from torch import Tensor
 
 from simbench.errors import NotApplicable, SimbenchError
 from simbench.metrics.metric import Metric, Pairs, Score, of_representation
-from simbench.metrics.scoring import score_pairs
+from simbench.metrics.scoring import refuse_asymmetry, score_pairs
 from simbench.registry import METRICS
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.testing.inputs import cases
@@ -364,3 +364,41 @@ def test_a_batch_may_mix_values_and_scores() -> None:
     values = [1.0, float("nan"), Score.skip("no"), torch.tensor(2.0)]
     scores = score_pairs(simple(compare_many=lambda prepared, pairs: values), ordinary(), ALL)
     assert statuses(scores) == ["ok", "error", "skip", "ok"]
+
+
+def directed(x: Tensor, y: Tensor) -> float:
+    """A metric that gives another value in the other order."""
+    return float((x - 2 * y).square().mean())
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_metric_that_is_not_as_symmetric_as_it_declares_is_an_error(batch: bool) -> None:
+    given, pairs = ordinary(4), [(0, 0), (0, 1), (1, 2), (2, 3)]
+    many = (lambda sides, asked: [directed(sides[a], sides[b]) for a, b in asked]) if batch else None
+    false = simple(directed, symmetric=True, compare_many=many)
+    refused = refuse_asymmetry(false, given, pairs, score_pairs(false, given, pairs))
+    assert statuses(refused) == ["error"] * 4
+    assert str(refused[0].reason).startswith("simple declares that it is symmetric, and gives ")
+    assert str(refused[0].reason).endswith("; declare symmetric=False")
+
+
+@pytest.mark.parametrize(
+    ("function", "declared"),
+    [
+        pytest.param(directed, False, id="not declared"),
+        pytest.param(difference, True, id="symmetric"),
+        pytest.param(lambda x, y: directed(x, y) * 1e-9 + float(difference(x, y)), True, id="up to rounding"),
+    ],
+)
+def test_scores_stay_as_they_are_where_the_declaration_holds(function: Callable[..., Any], declared: bool) -> None:
+    given, pairs = ordinary(4), [(0, 0), (0, 1), (1, 2), (2, 3)]
+    metric = simple(function, symmetric=declared)
+    scores = score_pairs(metric, given, pairs)
+    assert refuse_asymmetry(metric, given, pairs, scores) == scores
+
+
+def test_pairs_without_a_value_keep_their_reason_where_a_metric_is_refused() -> None:
+    given = [*ordinary(3), *sides(torch.ones(10, 3))]
+    false, pairs = simple(directed, symmetric=True), [(0, 3), (0, 1)]
+    refused = refuse_asymmetry(false, given, pairs, score_pairs(false, given, pairs))
+    assert statuses(refused) == ["skip", "error"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -15,7 +16,6 @@ from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
 from simbench.sanity.kind import (
-    NO_PAIRING,
     Question,
     SanityTest,
     Scores,
@@ -24,7 +24,7 @@ from simbench.sanity.kind import (
     give_credit,
     is_more_similar,
 )
-from simbench.verdicts.verdict import Owed
+from simbench.verdicts.verdict import NO_PAIRING, Owed
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,32 @@ def test_a_metric_that_claims_to_pair_inputs_and_does_not_has_grade_0_in_every_k
         assert (verdict.status, verdict.grade, verdict.interval, verdict.passed) == ("ok", 0.0, (0.0, 0.0), False)
         assert verdict.violations[0].where == NO_PAIRING
         assert all(column.grade in (0.0, None) and not column.passed for column in verdict.columns.values())
+
+
+def test_what_rounding_leaves_of_the_value_0_does_not_open_the_gate(group: ModelGroup) -> None:
+    """A ratio of norms is summed in the order of the rows: 0 with itself, and −2e-16 with its rows shuffled."""
+
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        if comparison.a.layer != comparison.b.layer:
+            return Similarity(-0.3)
+        return Similarity(0.0 if comparison.a.transform is None else -2e-16)
+
+    verdict = make("identity").grade([group], replace(AT_LAYERS, **PAIRS), scores)
+    assert (verdict.grade, verdict.is_refused) == (0.0, True)
+
+
+@pytest.mark.parametrize(
+    "expressed", [lambda s: s, lambda s: s * 1e-9, lambda s: -math.log(1.1 - s), lambda s: 9e99**s]
+)
+def test_the_gate_is_open_to_every_expression_of_an_index_that_pairs(
+    expressed: Callable[[float], float], group: ModelGroup
+) -> None:
+    def scores(comparison: Comparison, variable: Named | None = None) -> Similarity:
+        if comparison.a.transform is not None:
+            return Similarity(expressed(0.01))
+        return Similarity(expressed(1.0 if comparison.a == comparison.b else 0.4))
+
+    assert make("identity").grade([group], replace(AT_LAYERS, **PAIRS), scores).grade == 1.0
 
 
 @BY_KIND

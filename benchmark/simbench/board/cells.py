@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from simbench.board.board import Board, BoardColumn, BoardRow, Counts, Row, Standing
 from simbench.board.remarks import Remark
 from simbench.suite.schema import PASS_IF
-from simbench.verdicts.verdict import Verdict
+from simbench.verdicts.verdict import NO_PAIRING, Verdict
 
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "partly": "~", "not promised": "·"}
 # Stands behind a grade whose scores carry remarks.
@@ -22,7 +22,7 @@ LEGEND = (
     "counts neither for nor against it; ~ some of it could not be compared, so it is no pass. Grades are in [0, 1], 1 "
     "is perfect; brackets hold 95 % intervals over models. Metrics are listed by purpose. Tier 1 of a purpose: no "
     "other metric does better in a paired comparison; metrics of one tier are tied. – not placed: it left a question "
-    "that it owes unanswered."
+    "that it owes unanswered, or claims to pair inputs and does not."
 )
 
 
@@ -34,7 +34,7 @@ def legend(board: Board) -> str:
 
 @dataclass(frozen=True)
 class Ungraded:
-    """A reason for which one metric has no full grade in some columns."""
+    """A reason for which one metric has no full grade, or the grade 0 whatever it answered, in some columns."""
 
     metric: str
     columns: tuple[str, ...]
@@ -180,11 +180,14 @@ def short_id(column: BoardColumn) -> str:
 
 
 def problems(board: Board) -> list[Ungraded]:
-    """Return every reason for a missing or partial grade, with the columns that it holds for."""
+    """Return every reason for a missing or partial grade, and for a refusal, with the columns that it holds for."""
     outcomes: dict[tuple[str, str, str], list[str]] = {}
     for label, column, verdict in _unfinished(board):
         key = (label, verdict.outcome if verdict.status != "ok" else "partly", verdict.reason or "no reason was given")
         outcomes.setdefault(key, []).append(column)
+    for entry in board.rows:
+        if refused := [test.id for test in board.tests if cell(entry.row, test).is_refused]:
+            outcomes[entry.row.metric.label, "refused", NO_PAIRING] = refused
     return [Ungraded(label, tuple(columns), status, reason) for (label, status, reason), columns in outcomes.items()]
 
 

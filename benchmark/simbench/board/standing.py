@@ -102,11 +102,14 @@ def _within(purpose: Purpose, rows: Sequence[Row], columns: Sequence[BoardColumn
 
 
 def _lacking(row: Row, tests: Sequence[BoardColumn]) -> str:
-    """Say which of the tests that a metric owes it left unanswered, so that it cannot be placed; empty if none."""
+    """Say why a metric is not placed: it left tests that it owes unanswered, or is refused on most; empty if it is."""
     owed = {test.id: row.verdicts.get(test.id, Verdict("missing")) for test in tests}
     owed = {test: verdict for test, verdict in owed.items() if is_owed(verdict)}
     if not owed:
         return "owes none of the tests"
+    refused = [test for test, verdict in owed.items() if verdict.is_refused]
+    if 2 * len(refused) > len(owed):
+        return "claims to pair inputs, and does not"
     unanswered = [
         f"{test}: {'partly' if verdict.status == 'ok' else verdict.status}"
         for test, verdict in owed.items()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
 
 from simbench.errors import NotApplicable, SimbenchError, described, is_failure, storable
 from simbench.lazy import lazy_import
-from simbench.metrics.isolation import ChangedInputError, Inputs, inputs_of
+from simbench.metrics.isolation import ChangedInputError, Inputs, inputs_of, is_trusted
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.process_state import preserved_state
 from simbench.results.record import ScoreStatus
@@ -24,6 +25,10 @@ else:
 MINIMUM_ROWS = 3
 # Largest activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38.
 LARGEST = 1e60
+# A symmetric metric is asked about so many pairs of a block in the other order, too, where it comes from elsewhere.
+EXCHANGED = 5
+# Relative to the scores: far above what single precision leaves of a difference in the order of arguments.
+LARGEST_ASYMMETRY = 1e-3
 # From about here on, rounding may be why all rows are equal: float32 then loses differences of 0.1.
 LARGE = 1e6
 
@@ -50,6 +55,33 @@ def score_pairs(
     """
     with preserved_state(usual=True):
         return _score_pairs(metric, inputs_of(metric, representations), pairs, prepare)
+
+
+def refuse_asymmetry(
+    metric: Metric, representations: Sequence[Representation], pairs: Pairs, scores: Sequence[Score]
+) -> list[Score]:
+    """Return the scores; errors in place of values where a metric from elsewhere is not as symmetric as it declares.
+
+    A symmetric metric is never asked as receiver, so that a false declaration would hide one of its two directions.
+    """
+    given = list(scores)
+    answered = [place for place, (a, b) in enumerate(pairs) if a != b and given[place].value is not None]
+    if not metric.symmetric or metric.cost == "heavy" or not answered or is_trusted(metric):
+        return given
+    chosen = answered[:: max(1, len(answered) // EXCHANGED)][:EXCHANGED]
+    back = score_pairs(metric, representations, [pairs[place][::-1] for place in chosen])
+    usual = median(abs(given[place].value or 0.0) for place in answered)
+    for place, exchanged in zip(chosen, back, strict=True):
+        there, here = given[place].value, exchanged.value
+        if there is not None and here is not None:
+            size = max(abs(there), abs(here), usual)
+            if abs(there - here) > LARGEST_ASYMMETRY * size:
+                error = Score.error(
+                    f"{metric.name} declares that it is symmetric, and gives {there:.6g} in one order of its arguments "
+                    f"and {here:.6g} in the other; declare symmetric=False"
+                )
+                return [score if score.value is None else error for score in given]
+    return given
 
 
 def _score_pairs(

@@ -41,6 +41,7 @@ STYLES = {
     "partly": "yellow",
     "skip": "dim",
     "error": "bold red",
+    "refused": "bold red",
     "timeout": "bold red",
     "missing": "magenta",
 }

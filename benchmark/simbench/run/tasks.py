@@ -14,7 +14,7 @@ from simbench.errors import NotApplicable, SimbenchError, StorageError, describe
 from simbench.metrics.kernels.memoisation import memoising
 from simbench.metrics.kernels.memory import limited_memory
 from simbench.metrics.metric import Metric, Score
-from simbench.metrics.scoring import score_pairs
+from simbench.metrics.scoring import refuse_asymmetry, score_pairs
 from simbench.models import checkpoint
 from simbench.models.training import train
 from simbench.plan.plan import PlannedActivations, PlannedModel, needs_fit
@@ -219,7 +219,8 @@ def _scored(
     possible = [c for c in block.scores.values() if c.a in representations and c.b in representations]
     pairs = [(index[comparison.a], index[comparison.b]) for comparison in possible]
     with computing(block.title, materials.time_limit), without_imports() as elapsed:
-        scores = score_pairs(block.metric, list(representations.values()), pairs)
+        compared = list(representations.values())
+        scores = refuse_asymmetry(block.metric, compared, pairs, score_pairs(block.metric, compared, pairs))
     scored = dict(zip(possible, scores, strict=True))
     seconds = elapsed.seconds / max(1, len(possible))
     return [

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from statistics import median
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 
 from simbench.errors import SimbenchError
@@ -13,11 +14,12 @@ from simbench.origins import origin_of
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
 from simbench.sanity.stats.pairing import PairingCheck, checks_of_models
-from simbench.sanity.stats.ties import is_above
+from simbench.sanity.stats.ties import ROUNDING, is_above
 from simbench.suite.schema import DeclaredTest
 from simbench.verdicts.verdict import (
     LACKING,
     MODEL_CORRELATION,
+    NO_PAIRING,
     VIOLATIONS,
     Owed,
     Tally,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 # Most comparisons that a test may ask of one metric: each takes up a kilobyte when a suite is planned.
 MOST_COMPARISONS = 2_000_000
-NO_PAIRING = "claims to pair inputs, and holds a layer with its rows shuffled for as similar to the layer as the layer"
 SPARED = "the suite spares metrics that train something for every score here: `heavy: false`"
 # A functional metric, and the comparison on which its value is needed.
 NamedVariable = tuple[Named, Comparison]
@@ -268,7 +269,7 @@ class SanityTest(DeclaredTest):
             return Verdict("skip", reason=self.nothing_to_ask(metric), owed="not promised")
         trials = [_answer(question, metric, scores) for question in questions]
         checks = self._checked_pairing(groups, metric)
-        in_vain = _claims_in_vain(checks, scores)
+        in_vain = _claims_in_vain(checks, questions, scores)
         if in_vain:  # then "no higher than for shuffled rows" is a failure, not a question without an answer
             trials = [
                 _failed(trial, question) if trial.status == "null" else trial
@@ -296,7 +297,7 @@ class SanityTest(DeclaredTest):
         verdict = replace(verdict, owed=_owed_in_all(owed.values()), columns=parts)
         if in_vain:
             verdict = _without_pairing(verdict, self.passes(0.0))
-        elif (unproved := _unproved(checks, scores)) is not None:
+        elif (unproved := _unproved(checks, questions, scores)) is not None:
             verdict = _lacking_pairing(verdict, unproved)
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
         return replace(verdict, auxiliary={**verdict.auxiliary, **auxiliary})
@@ -349,24 +350,26 @@ class SanityTest(DeclaredTest):
         return list(self.pairing_checks(groups, metric)) if metric.pairs_inputs else []
 
 
-def _claims_in_vain(checks: Sequence[PairingCheck], scores: Scores) -> bool:
+def _claims_in_vain(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> bool:
     """Tell whether the metric claims to pair inputs and does not, on half of the layers with scores or more."""
     scored = [check for check in checks if all_scored(check, scores)]
-    return bool(scored) and 2 * _told_apart(scored, scores) <= len(scored)
+    return bool(scored) and 2 * _told_apart(scored, questions, scores) <= len(scored)
 
 
-def _unproved(checks: Sequence[PairingCheck], scores: Scores) -> Ungradable | None:
+def _unproved(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> Ungradable | None:
     """Return why it is not known whether the metric pairs inputs: so many checks lack scores that they could decide."""
     scored = [check for check in checks if all_scored(check, scores)]
-    if len(scored) == len(checks) or 2 * _told_apart(scored, scores) > len(checks):
+    if len(scored) == len(checks) or 2 * _told_apart(scored, questions, scores) > len(checks):
         return None
     lacking = [why for check in checks for why in [_why_unscored(check, scores)] if why is not None]
     example = next((why for status in LACKING for why in lacking if why.status == status), lacking[0])
     return Ungradable(example.status, f"{len(lacking)} of {len(checks)} checks of pairing: {example.reason}")
 
 
-def _told_apart(checks: Sequence[PairingCheck], scores: Scores) -> int:
-    return sum(scores(check.own).above(scores(check.unrelated)) for check in checks)
+def _told_apart(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> int:
+    others = dict.fromkeys(chain.from_iterable(question.comparisons for question in questions))
+    beside = [scores(other) for other in others if all_scored([other], scores)]
+    return sum(falls_by_more_than_rounding(scores(own), scores(other), beside) for own, other in checks)
 
 
 def _why_unscored(check: PairingCheck, scores: Scores) -> Ungradable | None:
@@ -427,6 +430,18 @@ def _lacking_pairing(verdict: Verdict, why: Ungradable) -> Verdict:
         )
     reason = "; ".join(text for text in (verdict.reason, why.reason) if text)
     return replace(verdict, passed=None if verdict.passed else verdict.passed, reason=reason, columns=columns)
+
+
+def falls_by_more_than_rounding(own: Similarity, unrelated: Similarity, beside: Sequence[Similarity]) -> bool:
+    """Tell whether unrelated rows are less similar than a layer is to itself, judged by other scores `beside`.
+
+    An index that does not depend on the order of rows may sum them in it: where a layer has the value 0 with itself,
+    what that leaves is small relative only to how far other scores are from 0. It is held against their median, which
+    shuffled rows exceed in any expression of an index that pairs inputs.
+    """
+    fall = own.value - unrelated.value
+    usual = median(abs(own.value - other.value) for other in beside) if beside else 0.0
+    return own.above(unrelated) and not 0 < fall <= ROUNDING * usual
 
 
 def models_of(*comparisons: Comparison) -> tuple[str, ...]:

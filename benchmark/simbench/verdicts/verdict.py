@@ -29,6 +29,10 @@ Owed = Literal["required", "promised", "not promised"]
 MODEL_CORRELATION = 0.1
 # A verdict lists at most so many violations.
 VIOLATIONS = 10
+# First violation of a metric that is refused, whatever it was asked.
+NO_PAIRING = (
+    "claims to pair inputs, and takes a layer with its rows shuffled for as similar to the layer as the layer is"
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,11 @@ class Verdict:
     without: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[Trial, ...] = field(default=(), repr=False)
     owed: Owed = "required"
+
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether the metric claims to pair inputs and does not, so that its answers count for nothing."""
+        return bool(self.violations) and self.violations[0].where == NO_PAIRING
 
     @property
     def outcome(self) -> Outcome:

@@ -87,8 +87,9 @@ class PartialOverlap(SanityTest):
         yield from (PairingCheck.of(self._population(1.0, "own", seed)) for seed in self.seeds)
 
     def nothing_to_ask(self, metric: Metric) -> str:
-        """Say that there is no network behind synthetic populations."""
-        return f"{metric.name} needs a network; the populations of {self.kind} are synthetic"
+        """Say what synthetic populations lack: a network and, whether or not there is one, labels."""
+        lacking = "labels" if metric.level == "layers" and "model" not in metric.needs else "a network"
+        return f"{metric.name} needs {lacking}; the populations of {self.kind} are synthetic"
 
     def _ladder(self, form: OtherPopulation, seed: int, metric: Metric) -> list[tuple[float, tuple[Comparison, ...]]]:
         """List, per share, the comparison with the first population; for directed metrics in both directions."""
