@@ -107,6 +107,14 @@ def test_what_only_tells_whether_a_metric_pairs_inputs_is_on_no_map():
     assert layer_maps([*across, (("cnn/0", "block2", "orthogonal"), layers[0][1])]) == []
 
 
+def test_a_layer_that_is_compared_with_itself_only_is_no_row_of_a_map():
+    first, second, embedding = [("cnn/0", name, "") for name in ("block1", "block2", "embedding")]
+    within = [(first, first), (first, second), (second, first), (second, second)]
+    (panel,) = layer_maps([*within, (embedding, embedding)])
+    assert (panel.rows, panel.columns) == (("block1", "block2"), ("block1", "block2"))
+    assert panel.entries == ((0,), (1,), (2,), (3,))
+
+
 def test_a_test_asked_in_both_directions_has_maps_and_one_with_other_columns_has_none():
     board, scores = evident_board()
     ways = ("as sender", "as receiver")

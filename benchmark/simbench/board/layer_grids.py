@@ -69,7 +69,7 @@ def maps_of_test(evidence: Evidence, test: str) -> Iterator[tuple[LayerMap, Evid
 def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
     """Return the maps that comparisons fill: means over pairs of models, then each pair of models.
 
-    What only tells whether a metric pairs inputs is left out: shuffled rows, and single layers against themselves.
+    What only tells whether a metric pairs inputs is left out: shuffled rows, and layers that are compared with themselves only.
     There are no maps where representations are changed otherwise, or where some pair of models fills less than half of
     a map of 2 × 2 or more.
     """
@@ -82,8 +82,8 @@ def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
         a, b = comparisons[position]
         name = "all models" if of_models else a[0] if a[0] == b[0] else f"{a[0]} → {b[0]}"
         positions.setdefault(name, []).append(position)
-    positions = {name: own for name, own in positions.items() if len(own) > 1 or not _is_self(*comparisons[own[0]])}
-    panels = [_panel(name, comparisons, places, of_models) for name, places in positions.items()]
+    related = {name: _without_lone_selves(comparisons, own) for name, own in positions.items()}
+    panels = [_panel(name, comparisons, places, of_models) for name, places in related.items() if places]
     if any(
         min(len(panel.rows), len(panel.columns)) < 2 or 2 * sum(map(bool, panel.entries)) < len(panel.entries)
         for panel in panels
@@ -92,8 +92,11 @@ def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
     return [*_means(panels), *panels]
 
 
-def _is_self(a: Place, b: Place) -> bool:
-    return a == b
+def _without_lone_selves(comparisons: Sequence[tuple[Place, Place]], positions: Sequence[int]) -> list[int]:
+    """Leave out what is compared with itself only, which would be a row and a column with nothing else in them."""
+    pairs = [(position, *comparisons[position]) for position in positions]
+    related = {side for _, a, b in pairs if a != b for side in (a, b)}
+    return [position for position, a, _ in pairs if a in related]
 
 
 def _panel(
