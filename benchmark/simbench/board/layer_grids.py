@@ -69,9 +69,9 @@ def maps_of_test(evidence: Evidence, test: str) -> Iterator[tuple[LayerMap, Evid
 def layer_maps(comparisons: Sequence[tuple[Place, Place]]) -> list[LayerMap]:
     """Return the maps that comparisons fill: means over pairs of models, then each pair of models.
 
-    What only tells whether a metric pairs inputs is left out: shuffled rows, and layers that are compared with themselves only.
-    There are no maps where representations are changed otherwise, or where some pair of models fills less than half of
-    a map of 2 × 2 or more.
+    What only tells whether a metric pairs inputs is left out: shuffled rows, and layers that are compared with
+    themselves only. There are no maps where representations are changed otherwise, or where some pair of models fills
+    less than half of a map of 2 × 2 or more.
     """
     asked = [place for place, (a, b) in enumerate(comparisons) if not (a[2] + b[2]).startswith(SHUFFLED)]
     if len(asked) < 4 or any(a[2] or b[2] for a, b in map(comparisons.__getitem__, asked)):
