@@ -249,3 +249,15 @@ def test_seven_convolutions_learn_mnist1d(mnist1d: Dataset, embedding: int | Non
 def test_a_gpu_trains_the_same_twice(digits: Dataset, brief: Training) -> None:
     one, other = (train(ARCHITECTURES.get("conv2d"), {}, brief, digits, 0, device="cuda") for _ in range(2))
     assert same_weights(one, other)
+
+
+@pytest.mark.parametrize(
+    ("split", "what"),
+    [
+        (Split(np.ones((4, 1, 8, 8))), r"no labels of its training split \(train_targets\)"),
+        (Split(np.ones((0, 1, 8, 8))), "no training split"),
+    ],
+)
+def test_training_asks_for_what_it_needs_by_name(split: Split, what: str, digits: Dataset) -> None:
+    with pytest.raises(SimbenchError, match=f"bare has {what}, which training needs"):
+        train_mlp(Dataset("bare", split, digits.test, 10))

@@ -56,7 +56,7 @@ def conditioned(dataset: Dataset, conditions: Conditions, seed: int) -> Dataset:
         split = subset(split, conditions.subset, dataset.name)
     if conditions.label_noise:
         chosen = seed_for(purpose="label noise", share=conditions.label_noise, seed=seed)
-        split = replace(split, targets=with_label_noise(split.targets, conditions.label_noise, dataset.classes, chosen))
+        split = replace(split, targets=with_label_noise(split.labels, conditions.label_noise, dataset.classes, chosen))
     if conditions.shortcut is not None:
         chosen = seed_for(purpose="shortcut", rate=conditions.shortcut, seed=seed)
         split = with_shortcut(split, conditions.shortcut, dataset, chosen)
@@ -68,7 +68,7 @@ def subset(split: Split, size: int, name: str) -> Split:
     if size > len(split):
         raise SimbenchError(f"subset: {size} training inputs are asked for; {name} has {len(split)}")
     order = np.random.RandomState(seed_for(purpose="subset")).permutation(len(split))[:size]
-    return Split(split.inputs[order], split.targets[order])
+    return split.chosen(order)
 
 
 def with_label_noise(targets: Labels, share: float, classes: int, seed: int) -> Labels:
@@ -98,8 +98,8 @@ def with_shortcut(split: Split, rate: float, dataset: Dataset, seed: int) -> Spl
     random = np.random.RandomState(seed)
     labels = random.randint(dataset.classes, size=len(split))
     right = _chosen(len(split), rate, random)
-    labels[right] = split.targets[right]
-    return replace(split, inputs=_marked(split.inputs, labels, dataset))
+    labels[right] = split.labels[right]
+    return replace(split, inputs=_marked(split.array, labels, dataset))
 
 
 def noisy(inputs: Tensor, largest_variance: float, generator: Generator) -> Tensor:
@@ -153,7 +153,9 @@ def _marked(inputs: Inputs, labels: Labels, dataset: Dataset) -> Inputs:
             "shortcut: a mark needs signals (channels, length) or images (channels, height, width); "
             f"{dataset.name} has inputs of shape {dataset.input_shape}"
         )
-    low, high = (np.float32(extreme) for extreme in (dataset.train.inputs.min(), dataset.train.inputs.max()))
+    if not len(dataset.train):
+        raise SimbenchError(f"shortcut: marks lie beyond all training inputs, and {dataset.name} has none")
+    low, high = (np.float32(extreme) for extreme in (dataset.train.array.min(), dataset.train.array.max()))
     reach = MARK_REACH * (high - low)
     marks = np.where(_codes(dataset.classes, axes)[labels], high + reach, low - reach)
     for axis in range(1, marks.ndim):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from simbench.data.items import shape_of
 from simbench.errors import SimbenchError
 from simbench.files import file_digest, from_home, is_file, no_file
 from simbench.origins import origin_of
@@ -23,23 +24,54 @@ from simbench.registry import DATASETS, Registered
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs `(n, ...)`, integers as they are and all else as float32, and their labels `(n,)` as int64."""
+    """Inputs and their labels `(n,)` as int64, if they have any.
 
-    inputs: NDArray[Any]
-    targets: NDArray[np.int64]
+    Inputs are an array `(n, ...)`, of integers as they are and of all else as float32, or items that are read batch by
+    batch.
+    """
+
+    inputs: Any
+    targets: Any = None
 
     def __post_init__(self) -> None:
         """Convert both to their dtypes; raise `ValueError` if their lengths differ or inputs are no real features."""
-        object.__setattr__(self, "inputs", _converted(self.inputs))
-        object.__setattr__(self, "targets", np.ascontiguousarray(self.targets, dtype=np.int64))
-        if self.inputs.ndim < 2 or self.targets.shape != self.inputs.shape[:1]:
-            raise ValueError(
-                f"inputs (n, ...) and targets (n,) are needed, got {self.inputs.shape} and {self.targets.shape}"
-            )
+        if not _are_items(self.inputs):
+            object.__setattr__(self, "inputs", _converted(self.inputs))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", np.ascontiguousarray(self.targets, dtype=np.int64))
+        shape = self.inputs.shape if isinstance(self.inputs, np.ndarray) else (len(self.inputs), 0)
+        if len(shape) < 2 or (self.targets is not None and self.targets.shape != shape[:1]):
+            given = "none" if self.targets is None else self.targets.shape
+            raise ValueError(f"inputs (n, ...) and targets (n,) are needed, got {shape} and {given}")
 
     def __len__(self) -> int:
         """Return the number of inputs."""
-        return len(self.targets)
+        return len(self.inputs)
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """Inputs as an array; raise `SimbenchError` if they are items."""
+        if not isinstance(self.inputs, np.ndarray):
+            raise SimbenchError(f"an array of inputs is needed, and these are {type(self.inputs).__name__}")
+        return self.inputs
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels of the inputs; raise `SimbenchError` if there are none."""
+        if self.targets is None:
+            raise SimbenchError("labels of the inputs are needed, and there are none")
+        labels: NDArray[np.int64] = self.targets
+        return labels
+
+    def chosen(self, order: NDArray[np.intp]) -> Split:
+        """Return some of the inputs, in this order, with their labels."""
+        return Split(self.inputs[order], None if self.targets is None else self.targets[order])
+
+
+def _are_items(inputs: Any) -> bool:
+    """Tell whether inputs are items: something of a length and no array, nor what NumPy makes one of."""
+    is_array = hasattr(inputs, "__array__") or isinstance(inputs, list | tuple)
+    return not is_array and hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__")
 
 
 def _converted(inputs: Any) -> NDArray[Any]:
@@ -85,12 +117,17 @@ class Outline:
         available = {"train": self.train, "test": self.test}[split]
         if asked <= available:
             return None
+        if available == 0:
+            return f"{name} has no {split} split, which is asked for {asked} inputs"
         return f"probe asks for {asked} inputs; {name} has {available} in its {split} split"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and held-out split of one classification task with labels 0 … `classes` − 1."""
+    """Training and held-out split of one task, with labels 0 … `classes` − 1 if they have any.
+
+    A split that is not there is empty. Without labels `classes` is 0, unless it is known all the same.
+    """
 
     name: str
     train: Split
@@ -102,7 +139,7 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, without the batch axis."""
-        return tuple(self.train.inputs.shape[1:])
+        return shape_of(self.train.inputs) or shape_of(self.test.inputs)
 
     @property
     def outline(self) -> Outline:
@@ -188,15 +225,19 @@ def load_dataset(name: str, parameters: Mapping[str, Any], cache: Path) -> Datas
 
 
 def fingerprint(data: Dataset) -> str:
-    """Return the SHA-256 over names, dtypes, shapes and bytes of all arrays."""
-    return arrays_digest(
-        {
-            "train_inputs": data.train.inputs,
-            "train_targets": data.train.targets,
-            "test_inputs": data.test.inputs,
-            "test_targets": data.test.targets,
-        }
-    )
+    """Return the SHA-256 over names, dtypes, shapes and bytes of all arrays; of items, over their `digest`."""
+    parts = {
+        "train_inputs": data.train.inputs,
+        "train_targets": data.train.targets,
+        "test_inputs": data.test.inputs,
+        "test_targets": data.test.targets,
+    }
+    arrays = {
+        name: part if isinstance(part, np.ndarray) else np.frombuffer(str(getattr(part, "digest", "")).encode(), "u1")
+        for name, part in parts.items()
+        if part is not None
+    }
+    return arrays_digest(arrays)
 
 
 def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -165,7 +165,7 @@ def _unusable(representation: Representation) -> Score | None:
 def _constant(representation: Representation, where: str, largest: float) -> Score:
     """Return the score of a constant representation: a skip, or an error where the numbers may be too large to vary."""
     inputs, dtype = representation.inputs, representation.activations.dtype
-    if inputs is not None and inputs.is_floating_point() and inputs.numel():
+    if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and inputs.numel():
         size = float(inputs.abs().max())
         if size > math.sqrt(torch.finfo(torch.float32).max):  # a variance, as normalising layers take it, is infinite
             return Score.error(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from simbench.data.items import Preprocess
     from simbench.models.architecture import Architecture
     from simbench.models.model import Model
 else:
@@ -53,7 +54,15 @@ class Loader(Registered):
         return load.lower().endswith(self.suffixes) or architecture in self.architectures
 
 
-F = TypeVar("F", bound="Callable[..., nn.Module]")
+@dataclass(frozen=True)
+class Loaded:
+    """A network with its weights, and what it wants done to items before it reads them."""
+
+    network: nn.Module
+    preprocess: Preprocess | None = None
+
+
+F = TypeVar("F", bound="Callable[..., nn.Module | Loaded]")
 
 
 def loader(
@@ -62,7 +71,8 @@ def loader(
     """Register a function `(load, architecture, parameters, input_shape, classes) -> nn.Module`; return it unchanged.
 
     The function returns the network of the architecture with the weights that `load` names; `with_weights` makes one of
-    a state dict.
+    a state dict. Weights that come with a preprocessing of images or texts return both, as `Loaded`. `classes` is 0
+    where the data have no labels.
 
     Args:
         name: the name in lists.
@@ -105,8 +115,11 @@ def load_pretrained(
     from simbench.models.model import Model
 
     chosen = _loader_of(load, architecture.name)
-    network = chosen.function(load, architecture, parameters, input_shape, classes)
-    return Model.of(network, architecture, parameters, input_shape, layers)
+    made = chosen.function(load, architecture, parameters, input_shape, classes)
+    loaded = made if isinstance(made, Loaded) else Loaded(made)
+    model = Model.of(loaded.network, architecture, parameters, input_shape, layers)
+    model.preprocess = loaded.preprocess
+    return model
 
 
 def check_source(load: str, architecture: Architecture, network: nn.Module | None) -> None:

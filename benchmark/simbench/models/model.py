@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from simbench.data.items import Items, Preprocess, tensor_of
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
 from simbench.models.capture import Capture, hooked, like, not_once
@@ -65,6 +66,8 @@ class Model:
         self._measured: dict[str, Layout | None] = {}
         # of layers of which nothing else tells it
         self.usual_layout: DeclaredLayout | None = None
+        # what the network wants done to items, such as images of any size, before it reads them
+        self.preprocess: Preprocess | None = None
         self._axes: dict[str, int] = {}
         self._cut_points: dict[str, bool] = {}
         self._reader = InputReader(self.network)
@@ -97,20 +100,39 @@ class Model:
         """Return a model with the same layers and another network of the same structure."""
         model = Model(network, self._layers, None, self._layouts, self.input_shape)
         model.embedding_layer = self.embedding_layer
-        model.usual_layout = self.usual_layout
+        model.usual_layout, model.preprocess = self.usual_layout, self.preprocess
         model._examples = self._examples
         return model
 
-    def see(self, inputs: Tensor) -> None:
+    def see(self, inputs: Tensor | Items) -> None:
         """Remember the shape of the first inputs `(n, …)` that are seen and, if they are token ids, a few of them.
 
         What is measured with inputs (the head, the layouts, whether something bypasses a layer) is measured with these:
-        random numbers are no token ids.
+        random numbers are no token ids. Of items it is the shape that the network reads.
         """
+        if not isinstance(inputs, Tensor):
+            if self._examples is not None or not len(inputs):
+                return
+            first = self.prepared(inputs[:1])
+            inputs = self.prepared(inputs[:EXAMPLES]) if are_whole(first) else first
+            self.input_shape = tuple(inputs.shape[1:])
         self.input_shape = self.input_shape or tuple(inputs.shape[1:])
         if self._examples is None and len(inputs):
             few = inputs[:EXAMPLES].detach().cpu()
             self._examples = torch.unique(few.long(), dim=0) if are_whole(few) else few[:0]
+
+    def prepared(self, inputs: Tensor | Items) -> Tensor:
+        """Return a batch of inputs as a tensor `(n, …)`: items as this network wants them, a tensor as it is."""
+        if isinstance(inputs, Tensor):
+            return inputs
+        return tensor_of(inputs, self.preprocess, type(self.network).__name__)
+
+    def _batches(self, inputs: Tensor | Items) -> Iterator[Tensor]:
+        if isinstance(inputs, Tensor):
+            yield from torch.split(inputs, EXTRACTION_BATCH)
+            return
+        for start in range(0, len(inputs), EXTRACTION_BATCH):
+            yield self.prepared(inputs[start : start + EXTRACTION_BATCH])
 
     @property
     def device(self) -> torch.device:
@@ -165,11 +187,11 @@ class Model:
             self.network, self._module(layer), blank, lambda inputs: self.network(self._reader.read(inputs))
         )
 
-    def activations(self, inputs: Tensor, layer: str) -> Tensor:
+    def activations(self, inputs: Tensor | Items, layer: str) -> Tensor:
         """Return the output of one layer, on the device of the inputs, without gradients."""
         return self.activations_of(inputs, [layer])[layer]
 
-    def activations_of(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def activations_of(self, inputs: Tensor | Items, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the outputs of several layers, from one pass over the inputs `(n, ...)`.
 
         Raises:
@@ -182,7 +204,7 @@ class Model:
                 raise result
         return {layer: result for layer, result in read.items() if isinstance(result, Tensor)}
 
-    def read(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor | SimbenchError]:
+    def read(self, inputs: Tensor | Items, layers: Sequence[str]) -> dict[str, Tensor | SimbenchError]:
         """Return the outputs of several layers, from one pass over the inputs `(n, …)`, or why a layer has none."""
         results: dict[str, Tensor | SimbenchError] = {}
         captures: list[Capture] = []
@@ -193,7 +215,7 @@ class Model:
                 results[layer] = error
         self.see(inputs)
         with torch.no_grad():
-            for batch in torch.split(inputs, EXTRACTION_BATCH) if captures else ():
+            for batch in self._batches(inputs) if captures else ():
                 as_read = self._reader.read(batch)
                 with ExitStack() as hooks:
                     for capture in captures:
@@ -203,13 +225,13 @@ class Model:
         self._axes.update({layer: output.ndim for layer, output in results.items() if isinstance(output, Tensor)})
         return {layer: results[layer] for layer in layers}
 
-    def logits(self, inputs: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor | Items) -> Tensor:
         """Return the logits `(n, labels)`, on the device of the inputs, without gradients."""
         self.see(inputs)
         with torch.no_grad():
-            return torch.cat([self._run(batch).to(inputs.device) for batch in torch.split(inputs, EXTRACTION_BATCH)])
+            return torch.cat([self._run(batch).to(batch.device) for batch in self._batches(inputs)])
 
-    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | Items | None = None) -> Tensor:
         """Return the logits `(n, labels)` when `activations` replace the output of `layer`.
 
         Differentiable with respect to the activations. Where no gradient is asked for, it runs in the batches in which
@@ -227,7 +249,7 @@ class Model:
         if torch.is_grad_enabled() and activations.requires_grad:
             return self._continue(layer, activations, inputs)
         pieces = torch.split(activations, EXTRACTION_BATCH)
-        pieces_of_inputs = torch.split(inputs, EXTRACTION_BATCH) if inputs is not None else [None] * len(pieces)
+        pieces_of_inputs = self._batches(inputs) if inputs is not None else [None] * len(pieces)
         return torch.cat(
             [self._continue(layer, piece, beside) for piece, beside in zip(pieces, pieces_of_inputs, strict=True)]
         )
@@ -255,7 +277,7 @@ class Model:
                     return _linear_head(module)
         return None
 
-    def _continue(self, layer: str, activations: Tensor, inputs: Tensor | None) -> Tensor:
+    def _continue(self, layer: str, activations: Tensor, inputs: Tensor | Items | None) -> Tensor:
         if isinstance(self.network, StagedNetwork) and layer in self.network.stages:
             # Stitching trains through here; without a gradient the network itself answers, bit for bit.
             trains = activations.requires_grad and isinstance(self.network, BlockNetwork)
@@ -266,7 +288,7 @@ class Model:
                 if not self._is_cut_point(layer):
                     raise ValueError(f'something bypasses layer "{layer}": continuing from it needs the inputs')
                 inputs = self._blank(len(activations), f'continuing from "{layer}"')
-            logits = self._run_with(layer, activations, inputs)
+            logits = self._run_with(layer, activations, self.prepared(inputs))
         return logits.to(activations.device)
 
     def _is_cut_point(self, layer: str) -> bool:

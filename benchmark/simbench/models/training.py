@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
@@ -16,6 +17,7 @@ from torch.nn.functional import cross_entropy, kl_div, l1_loss
 
 from simbench.data.conditions import conditioned, cropped_and_flipped, noisy
 from simbench.data.dataset import Dataset, Split
+from simbench.data.items import Items, tensor_of
 from simbench.errors import SimbenchError
 from simbench.models.architecture import Architecture
 from simbench.models.inputs import InputReader
@@ -76,10 +78,16 @@ def train(
         SimbenchError: the loss became infinite or no number; or the architecture does not take these inputs; or the
             dataset does not admit a condition.
     """
+    if len(dataset.train) == 0 or dataset.train.targets is None:
+        what = "no labels of its training split (train_targets)" if len(dataset.train) else "no training split"
+        raise SimbenchError(f"{dataset.name} has {what}, which training needs")
     dataset = conditioned(dataset, training, seed)
-    inputs = torch.from_numpy(dataset.train.inputs).to(device)
-    targets = torch.from_numpy(dataset.train.targets).to(device)
-    aims = _Aims(targets) if training.distil is None else _Aims(_taught(teacher, inputs), training.distil.loss)
+    inputs = _inputs_of(dataset.train).to(device)
+    if training.distil is None:
+        aims = _Aims(torch.from_numpy(dataset.train.labels).to(device))
+    else:
+        taught = inputs if isinstance(dataset.train.inputs, np.ndarray) else dataset.train.inputs
+        aims = _Aims(_taught(teacher, taught), training.distil.loss)
     start = time.perf_counter()
     with _private_randomness(device, seed_for(purpose="training", seed=seed)):
         network = architecture.build(dataset.input_shape, dataset.classes, **parameters).to(device)
@@ -89,13 +97,24 @@ def train(
         losses = _fit(network, read, aims, training, seed, progress)
     seconds = time.perf_counter() - start
     model = Model.of(network, architecture, parameters, dataset.input_shape, layers)
-    return Trained(model, accuracy(model, dataset.test), accuracy(model, dataset.train), losses, seconds)
+    return Trained(model, _accuracy_if_any(model, dataset.test), accuracy(model, dataset.train), losses, seconds)
 
 
 def accuracy(model: Model, split: Split) -> float:
     """Return the share of the inputs whose largest logit is their label's."""
-    predicted = model.logits(torch.from_numpy(split.inputs)).argmax(dim=1)
-    return float((predicted == torch.from_numpy(split.targets)).double().mean())
+    inputs = torch.from_numpy(split.inputs) if isinstance(split.inputs, np.ndarray) else split.inputs
+    predicted = model.logits(inputs).argmax(dim=1)
+    return float((predicted == torch.from_numpy(split.labels)).double().mean())
+
+
+def _accuracy_if_any(model: Model, split: Split) -> float:
+    return accuracy(model, split) if len(split) and split.targets is not None else math.nan
+
+
+def _inputs_of(split: Split) -> Tensor:
+    if isinstance(split.inputs, np.ndarray):
+        return torch.from_numpy(split.inputs)
+    return tensor_of(split.inputs, None, "training")
 
 
 @dataclass(frozen=True)
@@ -113,7 +132,7 @@ class _Aims:
         return l1_loss(logits, aimed) if self.distil == "l1" else cross_entropy(logits, aimed)
 
 
-def _taught(teacher: Model | None, inputs: Tensor) -> Tensor:
+def _taught(teacher: Model | None, inputs: Tensor | Items) -> Tensor:
     assert teacher is not None, "a student needs its teacher"
     return teacher.logits(inputs)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from simbench.bounds import Width
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.representations.selection import taken
 from simbench.representations.transforms import apply_linear, haar_orthogonal, mapped, transform
 
 if TYPE_CHECKING:
@@ -97,14 +98,11 @@ def row_subset(representation: Representation, generator: Generator, *, inputs: 
     rule = representation.spatial  # as many positions per input as before
     kept = torch.randperm(available, generator=generator)[:inputs].sort().values.to(representation.activations.device)
 
-    def chosen(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor[kept.to(tensor.device)]
-
     return replace(
         representation,
         activations=representation.activations[kept],
-        inputs=chosen(representation.inputs),
-        targets=chosen(representation.targets),
+        inputs=None if representation.inputs is None else taken(representation.inputs, kept),
+        targets=None if representation.targets is None else taken(representation.targets, kept),
         spatial=replace(rule, rows=rule.rows * inputs // available if rule.rows is not None else None),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class Head:
 class RepresentedModel(Protocol):
     """Interface of a model that a representation gives to model-based metrics."""
 
-    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+    def continue_from(self, layer: str, activations: Tensor, inputs: Any = None) -> Tensor:
         """Return the logits if `activations` replace the output of `layer`."""
         ...
 
@@ -63,7 +63,7 @@ class Representation:
         layout: the axis that holds the features.
         layer: the layer's name.
         model: the model, if it can continue from this layer; None for arrays from elsewhere.
-        inputs: the probe inputs, for models whose continuation needs them.
+        inputs: the probe inputs, a tensor or items, for models whose continuation needs them.
         targets: labels of the probe inputs, `(n,)`.
         classes: the number of labels.
         fit: the same layer on the fitting inputs, for metrics that learn a map.
@@ -75,7 +75,7 @@ class Representation:
     layout: Layout = "vector"
     layer: str = ""
     model: RepresentedModel | None = None
-    inputs: Tensor | None = None
+    inputs: Any = None
     targets: Tensor | None = None
     classes: int | None = None
     fit: Representation | None = None

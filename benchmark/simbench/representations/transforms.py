@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Generator, Tensor
 
+    from simbench.data.items import Items
     from simbench.representations.representation import Head, Representation, RepresentedModel
 else:
     torch = lazy_import("torch")
@@ -187,7 +188,7 @@ class UndoingModel:
             activations = activations - self.offset.to(activations.device, activations.dtype).reshape(shape)
         return (activations.movedim(self.axis, -1) @ inverse.T).movedim(-1, self.axis)
 
-    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | None = None) -> Tensor:
+    def continue_from(self, layer: str, activations: Tensor, inputs: Tensor | Items | None = None) -> Tensor:
         """Return the logits if `activations`, in the transformed coordinates, replace the output of `layer`."""
         return self.base.continue_from(layer, self.undo(activations), inputs)
 

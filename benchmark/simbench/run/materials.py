@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from simbench.data.conditions import with_shortcut
-from simbench.data.dataset import Dataset, Split, load_dataset
-from simbench.errors import SimbenchError
+from simbench.data.dataset import Dataset, load_dataset
+from simbench.errors import NotApplicable, SimbenchError
 from simbench.metrics.isolation import is_builtin, private_copy
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.models import checkpoint
@@ -80,11 +81,11 @@ def forget_all() -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Probe or fitting inputs `(n, …)` and their labels `(n,)`."""
+    """Probe or fitting inputs, a tensor `(n, …)` or items, and their labels `(n,)`, where there are any."""
 
-    inputs: Tensor
-    targets: Tensor
-    classes: int
+    inputs: Any
+    targets: Tensor | None
+    classes: int | None
 
 
 @dataclass(frozen=True)
@@ -283,11 +284,18 @@ def _reparametrised(model: Model, how: Named) -> Model:
 def _draw(dataset: Dataset, split: str, count: int, shortcut: float | None, device: str) -> Inputs:
     """Draw `count` inputs of a split by a seed of their own, keep the split's order, and mark them if asked to."""
     chosen = dataset.split(split)
+    if split == "train" and not len(chosen):
+        raise NotApplicable(f"{dataset.name} has no training split, which metrics need that learn on it")
     if (too_many := dataset.outline.lacks(count, dataset.name, split)) is not None:
         raise SimbenchError(too_many)
     generator = torch.Generator().manual_seed(seed_for(purpose="probe", split=split, inputs=count))
     order = torch.randperm(len(chosen), generator=generator)[:count].sort().values.numpy()
-    drawn = Split(chosen.inputs[order], chosen.targets[order])
+    drawn = chosen.chosen(order)
     if shortcut is not None:
         drawn = with_shortcut(drawn, shortcut, dataset, seed_for(purpose="probe shortcut", split=split, inputs=count))
-    return Inputs(torch.as_tensor(drawn.inputs).to(device), torch.as_tensor(drawn.targets).to(device), dataset.classes)
+    inputs, targets = drawn.inputs, drawn.targets
+    return Inputs(
+        torch.as_tensor(inputs).to(device) if isinstance(inputs, np.ndarray) else inputs,
+        None if targets is None else torch.as_tensor(targets).to(device),
+        dataset.classes or None,
+    )

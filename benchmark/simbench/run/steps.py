@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from simbench.errors import SimbenchError, StorageError
+from simbench.errors import NotApplicable, SimbenchError, StorageError
 from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.metric import Metric, Score
 from simbench.models.checkpoint import verified
@@ -237,7 +238,8 @@ class Steps:
         with preserved_state(usual=True), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for side in dict.fromkeys(model.inputs for model in self.plan.activations.values()):
-                self.materials.inputs(side)
+                with suppress(NotApplicable):  # concerns those alone who read it
+                    self.materials.inputs(side)
             for model in self.plan.models.values():
                 if model.spec is not None and model.spec.train is not None:
                     self.materials.dataset(model.spec.train.dataset)

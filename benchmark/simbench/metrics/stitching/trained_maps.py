@@ -29,6 +29,7 @@ from simbench.metrics.stitching.affine_maps import (
 )
 from simbench.metrics.stitching.map_forms import ANY, MapForm
 from simbench.metrics.stitching.scores import receiver_accuracy
+from simbench.representations.selection import taken
 from simbench.representations.transforms import UndoingModel
 from simbench.seeds import seed_for
 
@@ -126,7 +127,7 @@ def train_group(group: Sequence[Pair], training: TaskTraining) -> list[Affine]:
         for batch in torch.split(torch.randperm(rows, generator=order).to(aims.device), training.batch_size):
             flat = torch.stack([source[batch] for source in sources]).flatten(1, 2)
             stitched = torch.baddbmm(bias[:, None, :], flat, maps.weights().mT)
-            logits = _continue(stitched, len(batch), receivers, inputs[batch] if inputs is not None else None)
+            logits = _continue(stitched, len(batch), receivers, taken(inputs, batch) if inputs is not None else None)
             losses = torch.nn.functional.cross_entropy(logits, aims[:, batch].flatten(0, 1), reduction="sum")
             optimizer.zero_grad()
             (losses / len(batch)).backward()  # type: ignore[no-untyped-call]
@@ -163,14 +164,14 @@ def _aims(receivers: Sequence[Representation], training: TaskTraining) -> Tensor
     return targets.expand(len(receivers), -1)
 
 
-def _continue(stitched: Tensor, rows: int, receivers: Sequence[Representation], inputs: Tensor | None) -> Tensor:
+def _continue(stitched: Tensor, rows: int, receivers: Sequence[Representation], inputs: Any) -> Tensor:
     """Return the logits of all stitched networks, sender by sender; receivers first undo their transforms."""
     first = receivers[0]
     shaped = stitched.reshape(len(receivers), rows, *grid(first), first.features)
     shaped = shaped.movedim(-1, first.feature_axis + 1)
     if any(isinstance(receiver.model, UndoingModel) for receiver in receivers):
         shaped = torch.stack([_undo(values, r.model) for values, r in zip(shaped, receivers, strict=True)])
-    repeated = None if inputs is None else inputs.repeat(len(receivers), *[1] * (inputs.ndim - 1))
+    repeated = None if inputs is None else taken(inputs, torch.arange(rows).repeat(len(receivers)))
     logits: Tensor = _network(first).continue_from(first.layer, shaped.flatten(0, 1), repeated)
     return logits
 

@@ -44,6 +44,7 @@ from simbench.metrics.kernels.saturation import SATURATED
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.metrics.scoring import score_pairs
 from simbench.metrics.wrappers.base import WrappedMetric, Wrapper, with_inputs, wrapped, wrapper
+from simbench.representations.selection import taken
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Resampling(Wrapper):
         return replace(
             representation,
             fit=None,
-            **{name: part[chosen.to(part.device)] for name, part in parts.items() if part is not None},
+            **{name: taken(part, chosen) for name, part in parts.items() if part is not None},
         )
 
     def _with_interval(self, observed: Score, resampled: Sequence[Score] | None, inputs: int) -> Score:
