@@ -88,6 +88,45 @@ def test_what_cannot_be_loaded_is_named_and_not_cached(invoke, weights, tmp_path
     assert said in invoke("plan", suite).stderr
 
 
+@pytest.fixture
+def averaged(tmp_path):
+    """A checkpoint with two state dicts that fit."""
+    weights = ARCHITECTURES.get("mlp").build((1, 8, 8), 10, width=8).state_dict()
+    ema = {f"module.{name}": tensor for name, tensor in weights.items()}
+    torch.save({"model": weights, "ema": ema, "epoch": 3}, tmp_path / "last.ckpt")
+
+
+def planned_key(invoke, suite):
+    (model,) = json.loads(invoke("plan", suite, "--json").stdout)["models"]
+    assert model["state"] == "cached"
+    return model["key"]
+
+
+def test_of_two_state_dicts_the_suite_names_one_which_enters_the_key(invoke, averaged, tmp_path):
+    said = invoke("check", written(tmp_path, "last.ckpt")).stderr
+    assert 'last.ckpt holds 2 sets of weights that fit mlp: "model", "ema"; choose one by its key' in said
+    keys = {planned_key(invoke, written(tmp_path, "last.ckpt", more)) for more in (", key: model", ", key: ema")}
+    keys.add(planned_key(invoke, written(tmp_path, "last.ckpt", ', key: ema, strip_prefix: "module."')))
+    assert len(keys) == 3
+
+
+def test_a_loader_that_takes_no_key_says_so(invoke, tmp_path):
+    (tmp_path / "suite.yaml").write_text(
+        SUITE.format(load="DEFAULT", more=", key: ema, layers: [layer1]").replace(
+            "{name: mlp, width: 8}", "{name: torchvision, model: resnet18}"
+        )
+    )
+    assert 'models.a.load: loader torchvision: unknown parameter "key"' in invoke("check", "suite.yaml").stderr
+
+
+def test_a_key_without_a_file_is_refused(invoke, tmp_path):
+    suite = written(tmp_path, "x.pt", ", key: ema")
+    (tmp_path / suite).write_text(
+        (tmp_path / suite).read_text().replace("load: x.pt", "train: {dataset: digits, epochs: 0}")
+    )
+    assert "`key` says where weights are in the file that `load` names" in invoke("check", suite).stderr
+
+
 @pytest.mark.parametrize("verb", ["check", "plan"])
 def test_seeds_of_one_file_are_refused(invoke, weights, tmp_path, verb):
     done = invoke(verb, written(tmp_path, "w.pt", ", seeds: [0, 1, 2]"))

@@ -181,7 +181,7 @@ def refusal(load: Path | str, name: str = "mlp") -> str | None:
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".bin"])
 def test_what_can_be_loaded_is_seen_without_reading_it(trained_mlp: Trained, tmp_path: Path, suffix: str) -> None:
     assert refusal(save(weights_of(trained_mlp), tmp_path / f"w{suffix}")) is None
-    other = {f"x.{key}": tensor for key, tensor in weights_of(trained_mlp).items()}
+    other = {f"{key}_x": tensor for key, tensor in weights_of(trained_mlp).items()}
     assert "does not fit mlp" in str(refusal(save(other, tmp_path / f"other{suffix}")))
 
 

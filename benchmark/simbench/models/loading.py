@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from simbench.errors import SimbenchError
 from simbench.files import file_digest, from_home, is_file, no_file
 from simbench.lazy import lazy_import
-from simbench.models.weight_files import FILE_SUFFIXES, check_names, fit_into, read_weights
+from simbench.models.state_dicts import fit_into, state_dicts_in, weights_for
+from simbench.models.weight_files import FILE_SUFFIXES, read_file
 from simbench.origins import origin_of
+from simbench.parameters import ParameterError
 from simbench.registry import LOADERS, Registered
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
     from simbench.data.items import Preprocess
     from simbench.models.architecture import Architecture
@@ -97,6 +99,7 @@ def load_pretrained(
     input_shape: tuple[int, ...],
     classes: int,
     layers: Sequence[str] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Model:
     """Return a model with the weights that a suite's `load` names.
 
@@ -108,6 +111,7 @@ def load_pretrained(
         input_shape: shape of one input.
         classes: outputs of the classifier; published weights come with their own number.
         layers: the layers to compare, if not all that the architecture names.
+        options: parameters of the loader, such as `key` and `strip_prefix`.
 
     Raises:
         SimbenchError: the file is missing, unreadable or of another network; the download fails; no loader reads it.
@@ -115,30 +119,46 @@ def load_pretrained(
     from simbench.models.model import Model
 
     chosen = _loader_of(load, architecture.name)
-    made = chosen.function(load, architecture, parameters, input_shape, classes)
+    given = _checked_options(chosen, options or {})
+    made = chosen.function(load, architecture, parameters, input_shape, classes, **given)
     loaded = made if isinstance(made, Loaded) else Loaded(made)
     model = Model.of(loaded.network, architecture, parameters, input_shape, layers)
     model.preprocess = loaded.preprocess
     return model
 
 
-def check_source(load: str, architecture: Architecture, network: nn.Module | None) -> None:
+def check_source(
+    load: str, architecture: Architecture, network: nn.Module | None, options: Mapping[str, str] | None = None
+) -> None:
     """Raise `SimbenchError` if it is plain that `load` cannot be loaded; no weights are read, and none downloaded.
 
     Args:
         load: what a suite names.
         architecture: the architecture that the weights belong to.
         network: the network without weights, if it could be built, whose names the file's are held against.
+        options: parameters of the loader, such as `key` and `strip_prefix`.
     """
     if DIGEST.fullmatch(load):  # stands for a file that is not here
         return
     chosen = _loader_of(load, architecture.name)
     if load.lower().endswith(chosen.suffixes) and not is_file(from_home(load)):
         raise SimbenchError(no_file(load))
+    given = _checked_options(chosen, options or {})
     if chosen.function is load_state_dict:
-        weights = read_weights(load, outline=True)
-        if network is not None:
-            check_names(network.state_dict(), weights, load, architecture.name)
+        stored = read_file(load, outline=True)
+        if network is None:
+            state_dicts_in(stored, load, **given)
+        else:
+            weights_for(network, stored, load, architecture.name, **given)
+
+
+def _checked_options(chosen: Loader, options: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters of a loader that are given; raise `SimbenchError` for those that it does not take."""
+    try:
+        chosen.checked(options)
+    except ParameterError as error:
+        raise SimbenchError(f"loader {chosen.name}: {error}") from None
+    return dict(options)
 
 
 def _loader_of(load: str, architecture: str) -> Loader:
@@ -192,9 +212,13 @@ def load_state_dict(
     parameters: Mapping[str, Any],
     input_shape: tuple[int, ...],
     classes: int,
+    *,
+    key: str | None = None,
+    strip_prefix: str | None = None,
 ) -> nn.Module:
     """Load a state dict from a `.safetensors`, `.pt`, `.pth`, `.ckpt` or `.bin` file."""
-    return with_weights(read_weights(load), load, architecture, parameters, input_shape, classes)
+    options = {"key": key, "strip_prefix": strip_prefix}
+    return with_weights(read_file(load), load, architecture, parameters, input_shape, classes, **options)
 
 
 @loader("torchvision", architectures={"torchvision"}, version=OF_NO_KEY)
@@ -212,15 +236,34 @@ def load_published(
 
 
 def with_weights(
-    weights: Mapping[str, Tensor],
+    weights: Mapping[str, Any],
     load: str,
     architecture: Architecture,
     parameters: Mapping[str, Any],
     input_shape: tuple[int, ...],
     classes: int,
+    *,
+    key: str | None = None,
+    strip_prefix: str | None = None,
 ) -> nn.Module:
-    """Build the network and put a state dict into it; raise `SimbenchError` that says what does not fit."""
+    """Build the network and put a state dict into it, out of the checkpoint in which it may be.
+
+    Args:
+        weights: the state dict, or a dictionary that holds it.
+        load: what a suite names, for messages.
+        architecture: the architecture.
+        parameters: its parameters.
+        input_shape: shape of one input.
+        classes: outputs of the classifier.
+        key: where the state dict is, if it is not to be looked for.
+        strip_prefix: what the names of the weights begin with; those that begin otherwise are left out.
+
+    Raises:
+        SimbenchError: something does not fit.
+    """
     with torch.random.fork_rng(devices=[]):
         network = architecture.build(input_shape, classes, **parameters)
-    fit_into(network, weights, load, architecture.name)
+    fit_into(
+        network, weights_for(network, weights, load, architecture.name, key, strip_prefix), load, architecture.name
+    )
     return network

@@ -1,41 +1,40 @@
-"""Files of weights: the state dict in a file that a training script wrote. Importing this module imports no torch."""
+"""Files of weights: what a training script wrote into a file, as tensors in dictionaries.
+
+Importing this module imports no torch.
+"""
 
 from __future__ import annotations
 
 import mmap
 import pickle
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simbench.errors import SimbenchError, suggestion
+from simbench.errors import SimbenchError
 from simbench.files import from_home, is_file, is_written_by_torch, no_file
 from simbench.lazy import lazy_import
+from simbench.models.inert import PICKLE, inert_classes, stands_for
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
 else:
     torch = lazy_import("torch")
 
 FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-# The pickle in an archive that PyTorch wrote, and how it would name the type of which any length is a few bytes.
-PICKLE = "data.pkl"
+# How a pickle would name the type of which any length is a few bytes.
 BYTE_ARRAYS = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")
-# Keys under which training scripts commonly put the state dict in a checkpoint.
-CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
-def read_weights(load: str, *, outline: bool = False) -> dict[str, Tensor]:
-    """Read the state dict in a file, out of the checkpoint in which a training script may have put it.
+def read_file(load: str, *, outline: bool = False) -> Any:
+    """Read what a file of weights holds: a state dict, or a dictionary with one in it.
 
     Args:
         load: the path.
         outline: whether names and shapes will do; the tensors then have no content, and little of the file is read.
 
     Raises:
-        SimbenchError: there is no such file, or it holds no state dict, or more than tensors.
+        SimbenchError: there is no such file, or it cannot be read as tensors.
     """
     path = from_home(load)
     if not is_file(path):
@@ -47,17 +46,19 @@ def read_weights(load: str, *, outline: bool = False) -> dict[str, Tensor]:
     except NotWrittenByTorchError:
         raise SimbenchError(f"{load} is damaged or no file of weights that PyTorch wrote") from None
     except pickle.UnpicklingError:
-        raise SimbenchError(
-            f"{load} holds more than tensors, which is not loaded for safety: save the network's state_dict() alone"
-        ) from None
+        raise SimbenchError(_more_than_tensors(load)) from None
     except Exception as error:  # reading a damaged file may raise anything
         raise SimbenchError(f"{load} is damaged or no file of weights: {_one_line(error)}") from None
-    for key in CHECKPOINT_KEYS:
-        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
-            stored = stored[key]
-    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
-        raise SimbenchError(f"{load} holds no state dict: save the network's state_dict()")
+    if (name := stands_for(stored)) is not None and not stored:
+        raise SimbenchError(_more_than_tensors(load, f" (it is a pickled {name})"))
     return stored
+
+
+def _more_than_tensors(load: str, what: str = "") -> str:
+    return (
+        f"{load} holds more than tensors{what}, which is not loaded for safety: save the network's state_dict() "
+        "alone: torch.save(network.state_dict(), …)"
+    )
 
 
 def _read_safetensors(path: Path, outline: bool) -> Any:
@@ -80,10 +81,13 @@ def _read_torch(path: Path, outline: bool) -> Any:
         raise NotWrittenByTorchError
     archive = zipfile.is_zipfile(path)
     _refuse_larger_than_the_file(path, archive)
-    if not outline:
-        return torch.load(path, map_location="cpu", weights_only=True)
     # only the archives of today's PyTorch can be mapped into memory
-    return torch.load(path, map_location="meta", weights_only=True, mmap=archive)
+    options: dict[str, Any] = {"map_location": "meta", "mmap": archive} if outline else {"map_location": "cpu"}
+    try:
+        return torch.load(path, weights_only=True, **options)
+    except pickle.UnpicklingError:
+        with inert_classes(path):
+            return torch.load(path, weights_only=True, **options)
 
 
 def _refuse_larger_than_the_file(path: Path, archive: bool) -> None:
@@ -106,33 +110,6 @@ def _refuse_larger_than_the_file(path: Path, archive: bool) -> None:
 def _refuse_byte_arrays(content: bytes | mmap.mmap) -> None:
     if any(content.find(named) >= 0 for named in BYTE_ARRAYS):
         raise pickle.UnpicklingError("a bytearray")
-
-
-def fit_into(network: nn.Module, weights: Mapping[str, Tensor], load: str, name: str) -> None:
-    """Load the weights; raise `SimbenchError` that says in one line what does not fit."""
-    own = network.state_dict()
-    check_names(own, weights, load, name)
-    for key, tensor in weights.items():
-        if tensor.shape != own[key].shape:
-            raise SimbenchError(
-                f"{load} does not fit {name}: {key} has shape {tuple(tensor.shape)}, needed {tuple(own[key].shape)}"
-            )
-    network.load_state_dict(weights, strict=False)
-
-
-def check_names(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], load: str, name: str) -> None:
-    """Raise `SimbenchError` that says in one line which weights are missing or unexpected, if any are."""
-    # counters of batch norms are missing from old files and play no part in eval mode
-    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in weights if key not in own]
-    if missing or unexpected:
-        problems = []
-        if missing:
-            nearest = suggestion(missing[0], unexpected) if unexpected else ""
-            problems.append(f'{len(missing)} keys missing (first "{missing[0]}"{nearest})')
-        if unexpected:
-            problems.append(f'{len(unexpected)} unexpected (first "{unexpected[0]}")')
-        raise SimbenchError(f"{load} does not fit {name}: {', '.join(problems)}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -34,7 +34,7 @@ def source_problems(suite: Suite) -> dict[ModelRef, str]:
         architecture, network = ARCHITECTURES.get(spec.architecture.name), _network(suite, spec)
         for model in spec.models(name):
             try:
-                check_source(spec.weights(model), architecture, network)
+                check_source(spec.weights(model), architecture, network, spec.load_options)
             except SimbenchError as error:
                 problems[model] = str(error)
     return problems

@@ -337,6 +337,8 @@ def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
         content["trainer"] = TRAINER_VERSION
     else:
         content["load"] = weights_in_key(spec.weights(ref), architecture.name)
+        if spec.load_options:
+            content["load_options"] = spec.load_options
     teacher = _teacher(suite, spec)
     if teacher is not None and spec.train is not None and spec.train.distil is not None:
         content["distil"] = {"teacher": teacher.key, "loss": spec.train.distil.loss}

@@ -186,7 +186,7 @@ class Materials:
         arguments = (*self.build_arguments(ref), planned.spec.layers)
         if planned.spec.load is not None:
             weights = planned.spec.weights(ref)
-            model = load_pretrained(weights, *arguments)
+            model = load_pretrained(weights, *arguments, options=planned.spec.load_options)
             if weights_in_key(weights, planned.spec.architecture.name) != planned.source:
                 raise SimbenchError(f"{weights} has changed since this run was planned; start it again")
         else:

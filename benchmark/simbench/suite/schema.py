@@ -40,6 +40,8 @@ from simbench.references import ModelRef, models_of
 LONGEST_REASON = 500
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 DEFAULT = "default"
+# Keys of a group that say where in the file of `load` the weights are.
+LOAD_OPTIONS = ("key", "strip_prefix")
 DeclaredLayout = Literal["channels_first", "channels_last", "tokens"]
 PASS_IF = re.compile(r"^\s*(>=|<=|>|<)\s*([0-9]*\.?[0-9]+)\s*$")
 
@@ -168,6 +170,12 @@ class ModelSpec(Strict):
     load: str | Annotated[dict[MemberName, str], Field(min_length=1, max_length=MOST_SEEDS)] | None = None
     """File of weights, in which `{seed}` or `{member}` stands for one of `seeds` or `members`; or a mapping of members
     to files; or the name of published weights."""
+    key: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
+    """Place of the weights in the file of `load`, where it holds several that fit, such as `ema_state_dict`; keys
+    inside one another are joined by dots."""
+    strip_prefix: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
+    """Beginning of the names of the weights in the file, such as `model.`; those that begin otherwise are left out.
+    Names of modules around the whole network need none."""
     seeds: Seeds = [0]
     members: Members | None = None
     """Names of the models, in place of `seeds`, where they come from files."""
@@ -206,6 +214,11 @@ class ModelSpec(Strict):
         """Tell whether each model has a file of its own, so that its seed or name says nothing beside it."""
         return bool(self.names) or (self.load is not None and SEED in self.load)
 
+    @property
+    def load_options(self) -> dict[str, str]:
+        """Options by which the weights are found in their file, as far as they are given."""
+        return self.model_dump(include=set(LOAD_OPTIONS), exclude_none=True)
+
     @field_validator("seeds")
     @classmethod
     def _each_once(cls, seeds: list[int]) -> list[int]:
@@ -233,12 +246,18 @@ class ModelSpec(Strict):
                 raise ValueError("`load` names the members: leave out `seeds` and `members`")
         elif self.load is not None:
             check_placeholders("load", self.load, self.members)
+        if self.load is None and self.load_options:
+            raise ValueError(f"`{next(iter(self.load_options))}` says where weights are in the file that `load` names")
         return self
 
     @model_serializer(mode="wrap")
     def _as_declared(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out how models are named where they are named otherwise: suites without members stay as they were."""
+        """Leave out how models are named where they are named otherwise, and options of `load` that are not given.
+
+        So suites without members, or without such options, stay as they were.
+        """
         data: dict[str, Any] = serialised(self)
+        data = {key: value for key, value in data.items() if key not in LOAD_OPTIONS or value is not None}
         for key in ("members",) if not self.names else ("seeds",) if self.members else ("seeds", "members"):
             data.pop(key, None)
         return data
