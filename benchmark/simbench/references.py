@@ -103,6 +103,7 @@ class ModelGroup:
         layers: the layers, in order.
         embedding_layer: the layer that the linear head reads, if there is one.
         members: the names of its models, where they have some.
+        given: whether it is given as activations, with no network behind them.
     """
 
     name: str
@@ -110,6 +111,7 @@ class ModelGroup:
     layers: tuple[str, ...]
     embedding_layer: str | None
     members: tuple[str, ...] = ()
+    given: bool = False
 
     @property
     def models(self) -> tuple[ModelRef, ...]:

@@ -165,7 +165,7 @@ def test_a_member_of_a_mapping_is_named_by_its_key(invoke, runs, tmp_path):
     suite = written(tmp_path, "{x: runs/a.pt, y: runs/b.ckpt}")
     assert "models.a.load.y: no such file: runs/b.ckpt" in invoke("check", suite).stderr
     suite = written(tmp_path, "{x: runs/a.pt, y: runs/b.pt, z: runs/a.pt}")
-    assert "models.a: a/x and a/z both load " in invoke("check", suite).stderr
+    assert "models.a: a/x and a/z both have the weights of " in invoke("check", suite).stderr
 
 
 def test_members_are_named_in_scores_and_on_the_board(invoke, runs, tmp_path):

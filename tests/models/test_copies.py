@@ -28,7 +28,7 @@ def saved(folder: Path, name: str, weights: dict[str, Tensor]) -> Path:
 def test_the_same_weights_saved_under_two_names(suffix: str, tmp_path: Path) -> None:
     other = {**WEIGHTS, "head.bias": torch.ones(2)}
     contents = {"first": WEIGHTS, "second": other, "third": WEIGHTS}
-    files = {name: saved(tmp_path, name + suffix, weights) for name, weights in contents.items()}
+    files = {name: [saved(tmp_path, name + suffix, weights)] for name, weights in contents.items()}
     assert first_copy(files) == ("first", "third")
     del files["third"]
     assert first_copy(files) is None
@@ -37,7 +37,7 @@ def test_the_same_weights_saved_under_two_names(suffix: str, tmp_path: Path) -> 
 def test_names_of_weights_count(tmp_path: Path) -> None:
     renamed = {name.replace("head", "tail"): weights for name, weights in WEIGHTS.items()}
     paths = [saved(tmp_path, "a.pt", WEIGHTS), saved(tmp_path, "b.pt", renamed)]
-    assert first_copy(dict(enumerate(paths))) is None
+    assert first_copy({number: [path] for number, path in enumerate(paths)}) is None
 
 
 def test_archives_whose_checksums_are_wrong_are_read(tmp_path: Path) -> None:
@@ -51,12 +51,12 @@ def test_archives_whose_checksums_are_wrong_are_read(tmp_path: Path) -> None:
         with zipfile.ZipFile(paths[-1]) as archive:
             checksum = archive.infolist()[0].CRC.to_bytes(4, "little")
         paths[-1].write_bytes(content.replace(checksum, b"\0\0\0\0"))
-    assert first_copy(dict(enumerate(paths))) is None
+    assert first_copy({number: [path] for number, path in enumerate(paths)}) is None
 
 
 def test_files_that_are_missing_or_damaged_are_left_to_others(tmp_path: Path) -> None:
     (tmp_path / "cut.pt").write_bytes(saved(tmp_path, "a.pt", WEIGHTS).read_bytes()[:100])
-    assert first_copy({"a": tmp_path / "a.pt", "cut": tmp_path / "cut.pt", "absent": tmp_path / "absent.pt"}) is None
+    assert first_copy({name: [tmp_path / f"{name}.pt"] for name in ("a", "cut", "absent")}) is None
 
 
 def test_large_files_of_one_size_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
@@ -65,4 +65,4 @@ def test_large_files_of_one_size_are_told_apart_by_what_they_hold(tmp_path: Path
     paths = [tmp_path / "a.bin", tmp_path / "b.bin", tmp_path / "c.bin"]
     for path, content in zip(paths, (first, second, first), strict=True):
         path.write_bytes(content)
-    assert first_copy(dict(enumerate(paths))) == (0, 2)
+    assert first_copy({number: [path] for number, path in enumerate(paths)}) == (0, 2)

@@ -246,12 +246,12 @@ MISTAKES = {
     "neither train nor load": (
         "    train: {dataset: digits, epochs: 1}\n",
         "",
-        "6:5: models.net: give either `train` or `load`",
+        "6:5: models.net: give one of `train`, `load` and `activations`",
     ),
     "both train and load": (
         "    train: {",
         "    load: weights.pt\n    train: {",
-        "6:5: models.net: give either `train` or `load`",
+        "6:5: models.net: give one of `train`, `load` and `activations`",
     ),
     "a test that names no models": (
         "kind: identity\n    models: [net]\n",

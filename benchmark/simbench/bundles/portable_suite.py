@@ -13,16 +13,16 @@ from pydantic import BaseModel, ValidationError
 
 from simbench.bounds import MOST_INPUTS, MOST_LAYERS
 from simbench.bundles.archive import SUITE, BadBundleError, sha256
+from simbench.bundles.portable_models import check_portable, portable_group
 from simbench.errors import ExitCode, SimbenchError, SuiteError
 from simbench.metrics.metric import Metric
-from simbench.models.loading import has_published_weights, weights_in_key
 from simbench.parameters import ParameterError
 from simbench.plan.plan import model_group
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS, TRANSFORMS
 from simbench.sanity.kind import SanityTest
 from simbench.suite.bounded_yaml import FLOAT, FLOAT_PATTERN, FLOAT_STARTS
 from simbench.suite.load import too_many_models
-from simbench.suite.schema import Component, ModelSpec, Suite
+from simbench.suite.schema import Component, Suite
 from simbench.suite.yaml_nodes import parse_document
 
 MOST_QUESTIONS = 2_000_000
@@ -59,18 +59,21 @@ def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
     Raises:
         SimbenchError: it reads data from a file, which a bundle cannot name.
     """
-    components = [suite.probe.dataset, *(spec.train.dataset for spec in suite.models.values() if spec.train)]
-    for component in components:
+    for component in _datasets(suite):
         if DATASETS.get(component.name).files:
             raise SimbenchError(
                 f'dataset "{component.name}" is read from a file of yours: nobody else could check a bundle of it'
             )
-    models = {
-        name: spec if spec.load is None else _with_portable_weights(name, spec) for name, spec in suite.models.items()
-    }
+    models = {name: portable_group(name, spec) for name, spec in suite.models.items()}
     named = [Component(name=metric.name, **dict(metric.parameters)) for metric in metrics]
     plugins = [PurePath(reference).name if "/" in reference else reference for reference in suite.plugins]
     return suite.model_copy(update={"models": models, "metrics": named, "plugins": plugins})
+
+
+def _datasets(suite: Suite) -> list[Component]:
+    """List the datasets that a suite names."""
+    declared = [suite.probe.dataset, *(spec.train.dataset for spec in suite.models.values() if spec.train)]
+    return [component for component in declared if component is not None]
 
 
 def suite_bytes(suite: Suite) -> bytes:
@@ -141,19 +144,6 @@ def _differences(place: str, left: Any, right: Any) -> list[str]:
     return [] if left == right else [place]
 
 
-def _with_portable_weights(name: str, spec: ModelSpec) -> ModelSpec:
-    """Return a group with hashes in place of files; where each of its models has a file, by member."""
-    weights = {model.own_name: _portable(spec.weights(model), spec.architecture.name) for model in spec.models(name)}
-    if spec.of_files:
-        return spec.model_copy(update={"load": weights, "members": None, "seeds": [0]})
-    return spec.model_copy(update={"load": next(iter(weights.values()))})
-
-
-def _portable(load: str, architecture: str) -> str:
-    """Return the hash that stands in a model's key for a file of weights; the name of published weights as it is."""
-    return load if has_published_weights(load, architecture) else weights_in_key(load, architecture)
-
-
 def _test(raw: Any) -> BaseModel:
     if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
         raise BadBundleError(f"{SUITE}: a test without a kind")
@@ -173,24 +163,21 @@ def _check_numbers(data: Any) -> None:
 
 def _check_components(suite: Suite) -> None:
     """Raise an error unless everything that the suite names is known here and none of it is a path."""
-    datasets = [suite.probe.dataset, *(spec.train.dataset for spec in suite.models.values() if spec.train)]
-    for component in datasets:
+    for component in _datasets(suite):
         if component.name not in DATASETS:
             raise CannotCheckError(f'no dataset "{component.name}" here: install the plugin that brings it')
         if DATASETS.get(component.name).files:
             raise BadBundleError(f'{SUITE}: dataset "{component.name}" is read from a file, which no bundle may name')
     for name, spec in suite.models.items():
-        if spec.architecture.name not in ARCHITECTURES:
+        if spec.architecture is not None and spec.architecture.name not in ARCHITECTURES:
             raise CannotCheckError(
                 f'no architecture "{spec.architecture.name}" here: install the plugin that brings it'
             )
-        for weights in map(spec.weights, spec.models(name) if spec.load is not None else ()):
-            if not weights.replace("_", "").isalnum():
-                raise BadBundleError(f"{SUITE}: models.{name}.load is neither a hash nor the name of published weights")
         if spec.teacher is not None and (
             spec.teacher not in suite.models or suite.models[spec.teacher].teacher is not None
         ):
             raise BadBundleError(f'{SUITE}: models.{name}: "{spec.teacher}" cannot be its teacher')
+    check_portable(suite)
     for test in suite.tests:
         for transform in getattr(test, "transforms", ()):
             _check_transform(transform if isinstance(transform, Component) else Component(name=transform), test.id)

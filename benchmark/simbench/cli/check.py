@@ -81,7 +81,7 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
         "suite": suite.suite,
         "version": suite.version,
         "about": " ".join(suite.about.split()),
-        "probe": f"{suite.probe.inputs} inputs of {suite.probe.dataset.name} ({suite.probe.split})",
+        "probe": _probe(suite),
         "models": {name: len(spec.models(name)) for name, spec in suite.models.items()},
         "metrics": metrics,
         "tests": [
@@ -95,6 +95,13 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
             for test in suite.tests
         ],
     }
+
+
+def _probe(suite: Suite) -> str:
+    dataset = suite.probe.dataset
+    if dataset is None:
+        return "none: activations are given" if suite.models else "none: all models are synthetic"
+    return f"{suite.probe.inputs} inputs of {dataset.name} ({suite.probe.split})"
 
 
 def _show_suite(document: dict[str, Any]) -> None:

@@ -23,6 +23,15 @@ else:
     torch = lazy_import("torch")
 
 MINIMUM_ROWS = 3
+# What no array can bring: said before anything that one could.
+NOT_TO_BE_GIVEN = ("model", "head")
+# Why activations that a suite gives have no such thing, and what would give it to them.
+LACKING_OF_GIVEN = {
+    "model": "it is given as activations, without a network",
+    "head": "it is given as activations, without a network",
+    "targets": "its group of activations has no `targets`",
+    "fit": "its group of activations has no `fit`",
+}
 # Largest activation: metrics multiply up to four of them, and sum over pairs of rows. float32 ends at 3e38.
 LARGEST = 1e60
 # A symmetric metric is asked about so many pairs of a block in the other order, too, where it comes from elsewhere.
@@ -183,9 +192,11 @@ def _constant(representation: Representation, where: str, largest: float) -> Sco
 
 def _lacking(metric: Metric, representation: Representation) -> Score | None:
     """Return a score that says why a usable representation is no input for this metric; None if it is one."""
-    for need in sorted(metric.needs):
+    for need in sorted(metric.needs, key=lambda need: (need not in NOT_TO_BE_GIVEN, need)):
         if not representation.offers(need):
-            return Score.skip(f"{metric.name} needs a {need}; {representation.layer or 'the representation'} has none")
+            where = representation.layer or "the representation"
+            why = f": {LACKING_OF_GIVEN[need]}" if representation.given and need in LACKING_OF_GIVEN else ""
+            return Score.skip(f"{metric.name} needs a {need}; {where} has none{why}")
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,21 +22,20 @@ END = 1 << 16
 ABOUT_THE_ARCHIVE = ".data/"
 
 
-def first_copy(files: Mapping[T, Path]) -> tuple[T, T] | None:
-    """Return the names of the first two files that hold the same; None if there are none, or they cannot be read."""
-    alike: dict[Hashable, list[tuple[T, Path]]] = {}
-    for name, path in files.items():
-        if not is_file(path):
+def first_copy(files: Mapping[T, Sequence[Path]]) -> tuple[T, T] | None:
+    """Return the names of the first two whose files hold the same; None if there are none, or they cannot be read."""
+    alike: dict[Hashable, list[tuple[T, Sequence[Path]]]] = {}
+    for name, paths in files.items():
+        if not all(map(is_file, paths)):
             continue
         try:
-            others = alike.setdefault(_outline(path), [])
-            digest = _content(path) if others else None
+            others = alike.setdefault(tuple(map(_outline, paths)), [])
             for other, same in others:
-                if _content(same) == digest:
+                if all(_content(a) == _content(b) for a, b in zip(paths, same, strict=True)):
                     return other, name
         except (OSError, zipfile.BadZipFile):
             continue
-        others.append((name, path))
+        others.append((name, paths))
     return None
 
 

@@ -13,6 +13,9 @@ from simbench.files import from_home
 from simbench.models.copies import first_copy
 from simbench.models.loading import check_source
 from simbench.registry import ARCHITECTURES, DATASETS
+from simbench.representations.layouts import layouts_of, undecided
+from simbench.suite.array_outlines import split_reference
+from simbench.suite.given_files import find_array
 from simbench.suite.load import layers_of_model
 from simbench.suite.schema import MEMBER, SEED
 
@@ -31,7 +34,7 @@ def source_problems(suite: Suite) -> dict[ModelRef, str]:
     for name, spec in suite.models.items():
         if spec.load is None:
             continue
-        architecture, network = ARCHITECTURES.get(spec.architecture.name), _network(suite, spec)
+        architecture, network = ARCHITECTURES.get(spec.network.name), _network(suite, spec)
         for model in spec.models(name):
             try:
                 check_source(spec.weights(model), architecture, network, spec.load_options)
@@ -42,31 +45,39 @@ def source_problems(suite: Suite) -> dict[ModelRef, str]:
 
 def copy_problems(suite: Suite) -> dict[str, str]:
     """Return by group, in one line, that several of its models have the same weights."""
-    problems = {name: _copies(name, spec) for name, spec in suite.models.items() if spec.load is not None}
+    problems = {name: _copies(name, spec) for name, spec in suite.models.items() if spec.train is None}
     return {name: problem for name, problem in problems.items() if problem is not None}
 
 
 def _copies(name: str, spec: ModelSpec) -> str | None:
-    """Return in one line which models of a group load the same; None if all are different."""
+    """Return in one line which models of a group are the same; None if all are different."""
     models = spec.models(name)
-    weights = {model: spec.weights(model) for model in models}
-    if len(models) > 1 and isinstance(spec.load, str) and len(set(weights.values())) == 1:
-        key, place = ("members", MEMBER) if spec.names else ("seeds", SEED)
+    sources = {model: _source(model, spec) for model in models}
+    key, what = ("load", "weights") if spec.activations is None else ("activations", "activations")
+    if len(models) > 1 and isinstance(spec.load, str) and len(set(sources.values())) == 1:
+        named, place = ("members", MEMBER) if spec.names else ("seeds", SEED)
         return (
-            f"models.{name}.{key}: `load` gives all {len(models)} {key} the same weights, and the members of a group "
-            f"are different networks: give each a file, by {place} in its name, or leave out all but one"
+            f"models.{name}.{named}: `{key}` gives all {len(models)} {named} the same weights, and the members of a "
+            f"group are different networks: give each a file, by {place} in its name, or leave out all but one"
         )
-    by_name: dict[str, ModelRef] = {}
-    for model, load in weights.items():
-        same = by_name.setdefault(load, model)
+    by_source: dict[tuple[str, ...], ModelRef] = {}
+    for model, source in sources.items():
+        same = by_source.setdefault(source, model)
         if same != model:
-            return f"models.{name}: {same} and {model} both load {load}; {COPIES}"
-    copies = first_copy({model: from_home(load) for model, load in weights.items()})
+            return f"models.{name}: {same} and {model} both have the {what} of {source[0]}; {COPIES}"
+    copies = first_copy({model: [split_reference(part)[0] for part in source] for model, source in sources.items()})
     if copies is None:
         return None
     first, second = copies
-    files = f"{weights[first]} and {weights[second]}"
-    return f"models.{name}: {first} and {second} have the same weights ({files}); {COPIES}"
+    files = f"{sources[first][0]} and {sources[second][0]}"
+    return f"models.{name}: {first} and {second} have the same {what} ({files}); {COPIES}"
+
+
+def _source(model: ModelRef, spec: ModelSpec) -> tuple[str, ...]:
+    """Return the files of a model."""
+    if spec.activations is not None:
+        return tuple(spec.arrays(model).values())
+    return (str(from_home(spec.weights(model))),)
 
 
 def layer_problems(suite: Suite) -> Iterator[str]:
@@ -75,21 +86,40 @@ def layer_problems(suite: Suite) -> Iterator[str]:
     Groups whose architecture names its layers are checked when the suite is loaded.
     """
     for name, spec in suite.models.items():
-        architecture = ARCHITECTURES.get(spec.architecture.name)
-        if spec.layers is None or architecture.layers(**spec.architecture.parameters) is not None:
+        if spec.activations is not None:
+            continue
+        architecture = ARCHITECTURES.get(spec.network.name)
+        if spec.layers is None or architecture.layers(**spec.network.parameters) is not None:
             continue
         network = _network(suite, spec)
         if network is not None:
             modules = [module for module, _ in network.named_modules() if module]
             for layer in layers_of_model(suite, name) or ():
                 if layer not in modules:
-                    error = UnknownNameError(f"layer of {spec.architecture.name}", layer, modules)
+                    error = UnknownNameError(f"layer of {spec.network.name}", layer, modules)
                     yield f"models.{name}.layers: {error}"
+
+
+def layout_problems(suite: Suite) -> Iterator[str]:
+    """Yield a line for every group of activations with a layer of which it cannot be told which axis holds features."""
+    for name, spec in suite.models.items():
+        if spec.activations is None or suite.probe.spatial == "flatten":
+            continue
+        undecided_layers: dict[str, str] = {}
+        for model in spec.models(name):
+            for layer, reference in spec.arrays(model).items():
+                if spec.declared_layout(layer) is None and layer not in undecided_layers:
+                    shape = find_array(reference).outline.shape
+                    if layouts_of([shape])[0] is None:
+                        undecided_layers[layer] = undecided(layer, shape)
+        if undecided_layers:
+            more = f" (and so for {len(undecided_layers) - 1} more layers)" if len(undecided_layers) > 1 else ""
+            yield f"models.{name}.layout: {next(iter(undecided_layers.values()))}{more}"
 
 
 def all_problems(suite: Suite) -> list[str]:
     """Return a line for everything that keeps models from being obtained, or layers from being read."""
-    return [*model_problems(suite, source_problems(suite)), *layer_problems(suite)]
+    return [*model_problems(suite, source_problems(suite)), *layer_problems(suite), *layout_problems(suite)]
 
 
 def model_problems(suite: Suite, sources: Mapping[ModelRef, str]) -> list[str]:
@@ -108,8 +138,8 @@ def _member(model: ModelRef, spec: ModelSpec) -> str:
 
 def _network(suite: Suite, spec: ModelSpec) -> nn.Module | None:
     """Return the network of a group without weights; None where the shape of its inputs is not known beforehand."""
-    component = spec.train.dataset if spec.train is not None else suite.probe.dataset
+    component = spec.train.dataset if spec.train is not None else suite.probe.data
     outline = DATASETS.get(component.name).outline(component.parameters)
     if outline is None:
         return None
-    return ARCHITECTURES.get(spec.architecture.name).outline(outline.input_shape, **spec.architecture.parameters)
+    return ARCHITECTURES.get(spec.network.name).outline(outline.input_shape, **spec.network.parameters)

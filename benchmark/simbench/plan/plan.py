@@ -12,6 +12,7 @@ from simbench.files import digests_kept
 from simbench.garbage import collection_paused
 from simbench.models.architecture import TRAINER_VERSION
 from simbench.models.loading import weights_in_key
+from simbench.plan.given import array_content, given_content
 from simbench.plan.keys import (
     CONDITIONS_VERSION,
     digest,
@@ -47,6 +48,12 @@ class PlannedModel:
     """Model whose logits are the targets of the training, if any."""
     source: Mapping[str, Any] | str | None = None
     """What stands in the key for the data of the training, or for the weights that are loaded."""
+
+    @property
+    def given(self) -> Mapping[str, Any] | None:
+        """Content of the key of a model that is given as activations; None for any other."""
+        given = self.spec is not None and self.spec.activations is not None
+        return self.source if given and isinstance(self.source, Mapping) else None
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,10 @@ class Plan:
     def representation_content(self, ref: RepresentationRef, *, with_fit: bool) -> dict[str, Any]:
         """Return all that the key of a representation depends on."""
         sides = ("probe", "fit") if with_fit else ("probe",)
-        content: dict[str, Any] = {side: self.activations_content(ref, side) for side in sides}
+        given = self.models[ref.model].given
+        content: dict[str, Any] = {
+            side: self.activations_content(ref, side) for side in sides if given is None or side in given["activations"]
+        }
         content["spatial"] = {"mode": self.suite.probe.spatial, "rows": self.suite.probe.rows}
         layout = self._declared_layout(ref)
         if layout is not None:
@@ -161,6 +171,11 @@ class Plan:
 
     def activations_content(self, ref: RepresentationRef, inputs: str) -> dict[str, Any]:
         """Return all that the key of activations depends on."""
+        given = self.models[ref.model].given
+        if given is not None:
+            content = array_content(given, ref.layer, inputs)
+            change = _versioned(ref.reparametrisation, REPARAMETRISATIONS)
+            return content if change is None else {**content, "reparametrisation": change}
         return {
             "model": self.models[ref.model].key,
             "layer": ref.layer,
@@ -203,7 +218,8 @@ def check_plan(suite: Suite, metrics: Sequence[Metric]) -> dict[str, str | None]
     """
     groups = {name: model_group(suite, name) for name in suite.models}
     for name, spec in suite.models.items():
-        _planned(suite, spec.models(name)[0], spec)
+        if spec.activations is None:  # files of activations are large, and hashed when they are compared
+            _planned(suite, spec.models(name)[0], spec)
     for inputs in ("probe", "fit"):
         input_spec(suite, inputs)
     # What is asked depends on what a metric declares, not on its parameters, of which a suite may give a thousand.
@@ -214,7 +230,7 @@ def check_plan(suite: Suite, metrics: Sequence[Metric]) -> dict[str, str | None]
 def _nothing_to_ask(test: SanityTest, groups: Sequence[ModelGroup], metrics: Sequence[Metric]) -> str | None:
     if not metrics or any(test.asks(groups, metric) for metric in metrics):
         return None
-    ((reason, _),) = Counter(test.nothing_to_ask(metric) for metric in metrics).most_common(1)
+    ((reason, _),) = Counter(test.why_nothing(groups, metric) for metric in metrics).most_common(1)
     return reason
 
 
@@ -237,7 +253,7 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
         for ref in _representations(obtained):
             if ref.model not in models:
                 models[ref.model] = _synthetic(suite, ref.model)
-            if ref.model.generator is None:
+            if ref.model.generator is None and models[ref.model].given is None:
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
                     places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
         # Of the two orders of a symmetric pair, keep the one that was asked for first.
@@ -278,9 +294,10 @@ def model_group(suite: Suite, name: str) -> ModelGroup:
     spec = suite.models[name]
     layers = layers_of_model(suite, name)
     if layers is None:
-        raise SimbenchError(f'models.{name}: architecture "{spec.architecture.name}" needs `layers:`, a list of names')
-    architecture = ARCHITECTURES.get(spec.architecture.name)
-    embedding_layer = architecture.embedding_layer(**spec.architecture.parameters)
+        raise SimbenchError(f'models.{name}: architecture "{spec.network.name}" needs `layers:`, a list of names')
+    if spec.activations is not None:
+        return ModelGroup(name, tuple(spec.seeds), layers, None, spec.names, given=True)
+    embedding_layer = ARCHITECTURES.get(spec.network.name).embedding_layer(**spec.network.parameters)
     return ModelGroup(name, tuple(spec.seeds), layers, embedding_layer, spec.names)
 
 
@@ -288,7 +305,8 @@ def input_spec(suite: Suite, inputs: str) -> dict[str, Any]:
     """Return what `probe` or `fit` means, as keys hold it: dataset, split, number of inputs and shortcut."""
     probe = suite.probe
     side = probe.fit if inputs == "fit" else probe
-    content = {"dataset": _data_spec(probe.dataset), "split": side.split, "inputs": side.inputs}
+    dataset = None if probe.dataset is None else _data_spec(probe.dataset)
+    content = {"dataset": dataset, "split": side.split, "inputs": side.inputs}
     return content | ({} if probe.shortcut is None else _conditions({"shortcut": probe.shortcut}))
 
 
@@ -322,11 +340,13 @@ def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
     if ref.generator is not None:
         return {"construction": _versioned(ref.generator, GENERATORS), "seed": ref.seed}
     spec = suite.models[ref.group]
-    architecture = ARCHITECTURES.get(spec.architecture.name)
+    if spec.activations is not None:
+        return given_content(spec, ref)
+    architecture = ARCHITECTURES.get(spec.network.name)
     content: dict[str, Any] = {
         "architecture": {
             "identity": architecture.identity,
-            "parameters": architecture.checked(spec.architecture.parameters),
+            "parameters": architecture.checked(spec.network.parameters),
         },
         "seed": 0 if spec.of_files else ref.seed,
     }
@@ -347,6 +367,8 @@ def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
 
 def _planned(suite: Suite, ref: ModelRef, spec: ModelSpec) -> PlannedModel:
     content, teacher = model_content(suite, ref), _teacher(suite, spec)
+    if spec.activations is not None:
+        return PlannedModel(ref, digest("model", content), spec, source=content)
     source = content["data"] if spec.train is not None else content["load"]
     return PlannedModel(ref, digest("model", content), spec, None if teacher is None else teacher.ref, source)
 

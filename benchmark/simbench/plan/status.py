@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from simbench.files import from_home, is_file
 from simbench.models.model_record import CorruptError, read_record
-from simbench.plan.obtainable import layer_problems, model_problems, source_problems
+from simbench.plan.obtainable import layer_problems, layout_problems, model_problems, source_problems
 from simbench.plan.plan import Plan, PlannedModel
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
@@ -70,7 +70,7 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
         metric_status(planned.metric.label, planned.scores, store.scores(planned.metric.identity))
         for planned in plan.metrics
     )
-    problems = model_problems(plan.suite, sources)
+    problems = [*model_problems(plan.suite, sources), *layout_problems(plan.suite)]
     if "torch" in sys.modules:  # else to look at layers would take longer than to plan
         problems += layer_problems(plan.suite)
     return PlanStatus(models, activations, metrics, tuple(problems))
@@ -82,6 +82,8 @@ def model_status(model: PlannedModel, store: Store, problem: str | None = None) 
     Unless it cannot be loaded, for which `problem` is the reason.
     """
     name, key = str(model.ref), model.key
+    if model.spec is not None and model.spec.activations is not None:
+        return ItemStatus(name, key, "cached", f"given as activations of {len(model.spec.layers or ())} layers")
     if model.spec is not None and model.spec.load is not None:
         weights = model.spec.weights(model.ref)
         if problem is not None:

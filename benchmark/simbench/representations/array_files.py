@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.files import is_written_by_torch, no_file
+from simbench.files import no_file
 from simbench.representations.tensors import as_tensor
+from simbench.suite.array_outlines import reason_of, refuse_bomb, split_reference, torch_arrays
 
 
 def load_array(reference: str) -> Tensor:
     """Load the array at `path` or, from a file of several arrays, `path:name`.
 
+    Where the file is as the array is in memory (npy, safetensors, and what PyTorch writes), it is mapped into memory,
+    and read as it is needed. What is changed of it stays in memory.
+
     Raises:
         SimbenchError: there is no such file or array, or it cannot be read.
     """
-    path, name = _split(reference)
+    path, name = split_reference(reference)
     reader = READERS.get(path.suffix.lower())
     if not path.is_file():
         raise SimbenchError(no_file(path))
@@ -32,10 +35,7 @@ def load_array(reference: str) -> Tensor:
     except SimbenchError:
         raise
     except Exception as error:  # reading a damaged file may raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if "pickle" in reason:  # NumPy would advise to load it unsafely
-            reason = "not an array of numbers, or damaged"
-        raise SimbenchError(f"{path}: cannot be read: {reason}") from None
+        raise SimbenchError(f"{path}: cannot be read: {reason_of(error)}") from None
     return _plain(content, reference)
 
 
@@ -44,60 +44,33 @@ def array_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS and path.is_file()}
 
 
-def _split(reference: str) -> tuple[Path, str | None]:
-    """Split a reference into path and name; a colon that is part of an existing path does not separate them."""
-    path, separator, name = reference.rpartition(":")
-    if not separator or Path(reference).exists():
-        return Path(reference), None
-    return Path(path), name
-
-
 def _read_npy(path: Path, name: str | None) -> Any:
     if name is not None:
         raise SimbenchError(f"{path} holds one array without a name; leave out `:{name}`")
-    return np.load(path, allow_pickle=False)
+    try:
+        return np.load(path, allow_pickle=False, mmap_mode="c")
+    except ValueError:  # arrays without elements cannot be mapped, nor objects, which are refused
+        return np.load(path, allow_pickle=False)
 
 
 def _read_npz(path: Path, name: str | None) -> Any:
     with np.load(path, allow_pickle=False) as archive:
         if not hasattr(archive, "files"):
             raise SimbenchError(f"{path} is a single array; call it .npy")
-        return archive[_choose(path, name, archive.files)]
+        chosen = _choose(path, name, archive.files)
+        for entry in archive.zip.infolist():
+            if entry.filename.removesuffix(".npy") == chosen:
+                refuse_bomb(path, entry)
+        return archive[chosen]
 
 
 def _read_torch(path: Path, name: str | None) -> Any:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        if not is_written_by_torch(path):
-            raise SimbenchError(f"{path}: cannot be read: damaged, or no file that PyTorch wrote") from None
-        # torch's own message is long, and about pickle.
-        if "weights_only" in str(error) or "Weights only" in str(error):
-            raise SimbenchError(f"{path} holds more than tensors, so it is not unpickled; save tensors alone") from None
-        raise
+    content = torch_arrays(path, map_location="cpu")
     if isinstance(content, Tensor):
         if name is not None:
             raise SimbenchError(f"{path} holds one array without a name; leave out `:{name}`")
         return content
-    arrays: dict[str, Tensor] = {}
-    for key, value in _tensors_in(content):
-        if key in arrays:
-            raise SimbenchError(f"{path} holds two arrays called {key}; give them different names")
-        arrays[key] = value
-    if not arrays:
-        raise SimbenchError(f"{path} holds no array, but a {type(content).__name__}; an array of numbers is needed")
-    return arrays[_choose(path, name, list(arrays))]
-
-
-def _tensors_in(content: Any) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors in dictionaries and lists, and their names: `layer1`, `epoch.layer1`, `0`."""
-    if not isinstance(content, Mapping | list | tuple):
-        return
-    for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
-        if isinstance(value, Tensor):
-            yield str(key), value
-        else:
-            yield from ((f"{key}.{name}", tensor) for name, tensor in _tensors_in(value))
+    return content[_choose(path, name, list(content))]
 
 
 def _read_safetensors(path: Path, name: str | None) -> Any:

@@ -17,6 +17,7 @@ from simbench.representations.layouts import (
     Layout,
     declared_as,
     layouts_of,
+    undecided,
 )
 from simbench.representations.representation import Representation, SpatialMode, SpatialRule
 
@@ -96,7 +97,7 @@ def read_pair(
         by_sizes: Layout | None = "tokens" if is_sequence else measured[place]
         chosen = declared_as(declared, len(shapes[place])) or by_sizes
         if chosen is None and mode != "flatten" and len(shapes[place]) <= MOST_AXES:
-            raise SimbenchError(_question(name, shapes[place]))
+            raise SimbenchError(undecided(name, shapes[place]))
         side = Representation.from_array(array, name, _as_given(chosen, len(shapes[place]), declared))
         sides.append(replace(side, spatial=SpatialRule(mode or USUAL)))
         layouts.append(chosen)
@@ -151,11 +152,3 @@ def _declared(layout: str | Sequence[str] | None) -> list[DeclaredLayout | None]
     if len(given) > 2:
         raise SimbenchError("layout: give one for both arrays, or one for each")
     return (given * 2)[:2] or [None, None]  # type: ignore[return-value]
-
-
-def _question(name: str, shape: tuple[int, ...]) -> str:
-    choices = ", ".join(choice for choice in DECLARED_LAYOUTS if choice != "tokens" or len(shape) == SEQUENCE_AXES)
-    return (
-        f"{name}: which axis of {shape} holds the features cannot be told from sizes: give its layout ({choices}), "
-        "or the spatial rule flatten, which needs none"
-    )

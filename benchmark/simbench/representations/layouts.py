@@ -75,3 +75,12 @@ def _evidence(readings: Sequence[tuple[Layout, tuple[int, ...], bool]]) -> int:
 
 def _agreed(layouts: Sequence[Layout]) -> Layout | None:
     return layouts[0] if len(set(layouts)) == 1 else None
+
+
+def undecided(name: str, shape: tuple[int, ...]) -> str:
+    """Ask for the layout of an array that sizes do not tell."""
+    choices = ", ".join(choice for choice in DECLARED_LAYOUTS if choice != "tokens" or len(shape) == SEQUENCE_AXES)
+    return (
+        f"{name}: which axis of {shape} holds the features cannot be told from sizes: give its layout ({choices}), "
+        "or the spatial rule flatten, which needs none"
+    )

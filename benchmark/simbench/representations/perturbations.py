@@ -55,7 +55,7 @@ def class_noise(representation: Representation, generator: Generator, *, ratio: 
     else of the image.
     """
     if representation.targets is None or representation.classes is None:
-        raise NotApplicable("class_noise needs the labels of the probe inputs")
+        raise NotApplicable("class_noise needs the labels of the probe inputs (`targets` of a group of activations)")
     centres = torch.randn(representation.classes, representation.features, generator=generator, dtype=torch.float64)
 
     def clustered(side: Representation) -> Representation:

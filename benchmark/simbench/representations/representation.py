@@ -69,6 +69,7 @@ class Representation:
         fit: the same layer on the fitting inputs, for metrics that learn a map.
         spatial: the rule by which positions become rows of `matrix`.
         at_head: whether the model's head reads this layer, so that its logits are `head(activations)`.
+        given: whether it is given as activations, in a suite, with no network behind it.
     """
 
     activations: Tensor
@@ -81,6 +82,7 @@ class Representation:
     fit: Representation | None = None
     spatial: SpatialRule = field(default_factory=SpatialRule)
     at_head: bool = False
+    given: bool = False
 
     @classmethod
     def from_array(cls, array: object, layer: str = "", layout: DeclaredLayout | None = None) -> Representation:

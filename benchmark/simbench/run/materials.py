@@ -33,6 +33,7 @@ from simbench.representations.layouts import declared_as
 from simbench.representations.representation import Representation, SpatialRule
 from simbench.representations.storage import load_activations, stored_checksum
 from simbench.results.store import Store
+from simbench.run.given import given_representation
 from simbench.seeds import seed_for
 from simbench.suite.schema import Component, Suite
 
@@ -144,7 +145,7 @@ class Materials:
         split, count = (probe.fit.split, probe.fit.inputs) if side == "fit" else (probe.split, probe.inputs)
         return _inputs.get(
             self._inputs_key(side),
-            lambda: _draw(self.dataset(probe.dataset), split, count, probe.shortcut, self.device),
+            lambda: _draw(self.dataset(probe.data), split, count, probe.shortcut, self.device),
         )
 
     def model(self, ref: ModelRef, reparametrisation: Named | None = None) -> Model:
@@ -158,7 +159,12 @@ class Materials:
 
     def representation(self, ref: RepresentationRef, *, with_fit: bool) -> Representation:
         """Return the representation of a reference: stored or synthetic activations, under its transform."""
-        representation = self._synthetic(ref) if ref.model.generator is not None else self._stored(ref, with_fit)
+        if ref.model.generator is not None:
+            representation = self._synthetic(ref)
+        elif (planned := self.models[ref.model]).given is not None:
+            representation = given_representation(planned, ref, self.suite.probe, self.device, with_fit=with_fit)
+        else:
+            representation = self._stored(ref, with_fit)
         if ref.transform is None:
             return representation
         transform = TRANSFORMS.get(ref.transform.name)
@@ -170,9 +176,9 @@ class Materials:
         """Return (architecture, parameters, input shape, classes) of a model."""
         spec = self.models[ref].spec
         assert spec is not None
-        architecture = ARCHITECTURES.get(spec.architecture.name)
-        parameters = architecture.checked(spec.architecture.parameters)
-        dataset = self.dataset(spec.train.dataset if spec.train is not None else self.suite.probe.dataset)
+        architecture = ARCHITECTURES.get(spec.network.name)
+        parameters = architecture.checked(spec.network.parameters)
+        dataset = self.dataset(spec.train.dataset if spec.train is not None else self.suite.probe.data)
         return architecture, parameters, dataset.input_shape, dataset.classes
 
     @property
@@ -187,7 +193,7 @@ class Materials:
         if planned.spec.load is not None:
             weights = planned.spec.weights(ref)
             model = load_pretrained(weights, *arguments, options=planned.spec.load_options)
-            if weights_in_key(weights, planned.spec.architecture.name) != planned.source:
+            if weights_in_key(weights, planned.spec.network.name) != planned.source:
                 raise SimbenchError(f"{weights} has changed since this run was planned; start it again")
         else:
             model = checkpoint.load(self.store.model(planned.key), *arguments, key=planned.key)
@@ -238,7 +244,7 @@ class Materials:
     def _inputs_key(self, side: str) -> tuple[Hashable, ...]:
         probe = self.suite.probe
         chosen = (probe.fit.split, probe.fit.inputs) if side == "fit" else (probe.split, probe.inputs)
-        return (*self._data_key(probe.dataset), *chosen, probe.shortcut, self.device)
+        return (*self._data_key(probe.data), *chosen, probe.shortcut, self.device)
 
     def _model_key(self, ref: ModelRef) -> tuple[Hashable, ...]:
         """Return all that a model object depends on: its key and weights, and the probe, on which it is measured."""
@@ -261,7 +267,9 @@ class Materials:
 
 def _planned_data(plan: Plan) -> dict[str, Any]:
     """Return what stands for each dataset in the keys of a plan; raise `SimbenchError` if a file changed meanwhile."""
-    declared = [(plan.suite.probe.dataset, plan.inputs["probe"]["dataset"])]
+    declared: list[tuple[Component, Any]] = []
+    if plan.suite.probe.dataset is not None:
+        declared.append((plan.suite.probe.dataset, plan.inputs["probe"]["dataset"]))
     for model in plan.models.values():
         if model.spec is not None and model.spec.train is not None:
             declared.append((model.spec.train.dataset, model.source))

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Most comparisons that a test may ask of one metric: each takes up a kilobyte when a suite is planned.
 MOST_COMPARISONS = 2_000_000
+# Stands for the layer that the head of a group would read, if it had a network.
+NO_HEAD = "what a head would read"
 SPARED = "the suite spares metrics that train something for every score here: `heavy: false`"
 # A functional metric, and the comparison on which its value is needed.
 NamedVariable = tuple[Named, Comparison]
@@ -266,7 +268,7 @@ class SanityTest(DeclaredTest):
             if self._spares(metric):
                 return Verdict("skip", reason=SPARED, owed=self.owed(metric, None))
             # What a kind asks of no metric of this sort, none of them owes.
-            return Verdict("skip", reason=self.nothing_to_ask(metric), owed="not promised")
+            return Verdict("skip", reason=self.why_nothing(groups, metric), owed="not promised")
         trials = [_answer(question, metric, scores) for question in questions]
         checks = self._checked_pairing(groups, metric)
         in_vain = _claims_in_vain(checks, questions, scores)
@@ -312,6 +314,19 @@ class SanityTest(DeclaredTest):
             reason = "compares layers" if self.of_layers_only else "found no linear heads to compare"
             return f"{self.kind} {reason}; this metric is defined at the head only"
         return f"{self.kind} found nothing to compare in the models it was given"
+
+    def why_nothing(self, groups: Sequence[ModelGroup], metric: Metric) -> str:
+        """Explain why nothing is asked of a metric in these groups, which may be given without the network it takes."""
+        given = [group.name for group in groups if group.given]
+        as_networks = [
+            replace(group, embedding_layer=NO_HEAD, given=False) if group.given else group for group in groups
+        ]
+        if given and self.asks(as_networks, metric):
+            return (
+                f"{self.kind} compares what linear heads read here, and {', '.join(given)} "
+                f"{'are' if len(given) > 1 else 'is'} given as activations, without a network"
+            )
+        return self.nothing_to_ask(metric)
 
     def judge(self, trials: Sequence[Trial]) -> Verdict:
         """Grade answered questions, with an interval: by their mean credit, unless a kind does otherwise."""

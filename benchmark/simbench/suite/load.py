@@ -14,6 +14,7 @@ from simbench.files import is_file, no_file
 from simbench.registry import ARCHITECTURES, DATASETS, TEST_KINDS
 from simbench.suite.bounded_yaml import LARGEST_SUITE, MOST_VALUES
 from simbench.suite.data_problems import data_problems
+from simbench.suite.given_groups import resolve_given
 from simbench.suite.inheritance import drop_repeated, resolve_inheritance
 from simbench.suite.names import component_at, dataset_places, import_plugins, metric_places, name_problems
 from simbench.suite.schema import MEMBER, SEED, DeclaredTest, Suite
@@ -52,6 +53,7 @@ def load_suite(reference: str) -> Suite:
     _anchor(document, _plugin_places(document))
     problems = [*document.problems, *import_plugins(document)]
     _anchor(document, _file_places(document))
+    problems.extend(islice(resolve_given(document), MOST_COUNTED))
     data = dict(document.data)
     if isinstance(data.get("tests"), list) and data["tests"]:
         # A bad test is reported once; a placeholder lets pydantic check the rest of the file.
@@ -82,9 +84,9 @@ def too_many_models(suite: Suite) -> str | None:
 def layers_of_model(suite: Suite, name: str) -> tuple[str, ...] | None:
     """Return the ordered layers of a model group; None if they are only known once the network is built."""
     spec = suite.models[name]
-    if spec.layers is not None:
-        return tuple(spec.layers)
-    return ARCHITECTURES.get(spec.architecture.name).layers(**spec.architecture.parameters)
+    if spec.layers is not None or spec.activations is not None:
+        return tuple(spec.layers or ())
+    return ARCHITECTURES.get(spec.network.name).layers(**spec.network.parameters)
 
 
 def _extended(path: Path, chain: Sequence[Path], left: int = LARGEST_SUITE) -> SuiteDocument:

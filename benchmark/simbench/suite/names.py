@@ -124,13 +124,21 @@ def _metric_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
             yield from _component(METRICS, location, document)
 
 
+def _network_at(name: str, document: SuiteDocument) -> Component | None:
+    """Return the architecture of a group; None if it is unknown, or the group is given as activations or in part."""
+    component = component_at(("models", name, "architecture"), document)
+    if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
+        return None
+    return component if document.at(("models", name, "activations")) is None else None
+
+
 def _architecture_layers(name: str, document: SuiteDocument) -> tuple[tuple[str, ...] | None, str | None]:
     """Return the layers that a model group's architecture declares and the one that its head reads; None if undeclared.
 
     Both are None if the architecture is itself invalid, or only a part of it is known.
     """
-    component = component_at(("models", name, "architecture"), document)
-    if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
+    component = _network_at(name, document)
+    if component is None:
         return None, None
     architecture = ARCHITECTURES.get(component.name)
     try:
@@ -141,8 +149,8 @@ def _architecture_layers(name: str, document: SuiteDocument) -> tuple[tuple[str,
 
 def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find layers that an architecture does not have, and a missing list of layers where only the suite can give it."""
-    component = component_at(("models", name, "architecture"), document)
-    if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
+    component = _network_at(name, document)
+    if component is None:
         return
     (layers, _), listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
     if listed is None and ARCHITECTURES.get(component.name).layer_names is None:

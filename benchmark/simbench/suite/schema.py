@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -102,7 +103,8 @@ class FitProbe(Strict):
 class Probe(Strict):
     """Inputs on which representations are read, and the rule by which positions become rows."""
 
-    dataset: ComponentChoice
+    dataset: ComponentChoice | None = None
+    """Needed by groups that have a network; activations are those of some inputs."""
     split: Literal["train", "test"] = "test"
     inputs: int = Field(default=1000, ge=3, le=MOST_INPUTS)
     spatial: Literal["positions", "pool", "flatten"] = "positions"
@@ -110,6 +112,12 @@ class Probe(Strict):
     fit: FitProbe = FitProbe()
     shortcut: float | None = Field(default=None, ge=0, le=1)
     """Share of the inputs, also those of `fit`, whose mark gives the label, as in training; at 0, marks are random."""
+
+    @property
+    def data(self) -> Component:
+        """Dataset of a suite whose models read one."""
+        assert self.dataset is not None, "a suite of activations alone has no dataset"
+        return self.dataset
 
 
 class Conditions(Strict):
@@ -162,10 +170,15 @@ class Training(Conditions):
     after three quarters."""
 
 
-class ModelSpec(Strict):
-    """Named group of models: an architecture, trained from several seeds or loaded from files."""
+# Files of activations: a template, or by member, in turn a template or by layer.
+GivenFiles = str | Annotated[dict[MemberName, str | dict[str, str]], Field(min_length=1, max_length=MOST_SEEDS)]
 
-    architecture: ComponentChoice
+
+class ModelSpec(Strict):
+    """Named group of models: an architecture, trained from several seeds or loaded from files; or activations alone."""
+
+    architecture: ComponentChoice | None = None
+    """The network; a group of activations has none."""
     train: Training | None = None
     load: str | Annotated[dict[MemberName, str], Field(min_length=1, max_length=MOST_SEEDS)] | None = None
     """File of weights, in which `{seed}` or `{member}` stands for one of `seeds` or `members`; or a mapping of members
@@ -179,6 +192,21 @@ class ModelSpec(Strict):
     seeds: Seeds = [0]
     members: Members | None = None
     """Names of the models, in place of `seeds`, where they come from files."""
+    activations: (
+        str | Annotated[dict[MemberName, str | dict[str, str]], Field(min_length=1, max_length=MOST_SEEDS)] | None
+    ) = None
+    """Files of activations, in place of a network: `acts/{member}/{layer}.npy`, or one file of all layers,
+    `acts/{member}.npz`; or a mapping of members to such names, or to mappings of layers to files. npy, npz, pt, pth,
+    safetensors; `file:NAME` names an array in a file of several."""
+    targets: str | None = None
+    """File of the labels of the rows of `activations`, for metrics that need labels."""
+    fit: str | Annotated[dict[MemberName, str | dict[str, str]], Field(min_length=1, max_length=MOST_SEEDS)] | None = (
+        None
+    )
+    """Files of activations of other inputs, of the training split, on which metrics that learn a map learn it; declared
+    as `activations`."""
+    fit_targets: str | None = None
+    """File of the labels of the rows of `fit`."""
     layers: LayerNames | None = None
     layout: DeclaredLayout | dict[str, DeclaredLayout] | None = None
     """Which axis of outputs with positions holds the features, for all layers or by layer, where that is not to be
@@ -195,9 +223,16 @@ class ModelSpec(Strict):
         return self.train.distil.teacher if self.train is not None and self.train.distil is not None else None
 
     @property
+    def network(self) -> Component:
+        """Architecture of a group that has networks."""
+        assert self.architecture is not None, "a group of activations has no network"
+        return self.architecture
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the members; none where models have seeds."""
-        return tuple(self.load) if isinstance(self.load, dict) else tuple(self.members or ())
+        source = self.load if self.activations is None else self.activations
+        return tuple(source) if isinstance(source, dict) else tuple(self.members or ())
 
     def models(self, group: str) -> tuple[ModelRef, ...]:
         """Return references to the models of this group, given its name."""
@@ -208,6 +243,18 @@ class ModelSpec(Strict):
         if isinstance(self.load, dict):
             return self.load[model.own_name]
         return filled(str(self.load), model)
+
+    def arrays(self, model: ModelRef, side: str = "probe") -> Mapping[str, str]:
+        """Return the arrays of a model that is given as activations, by layer: references to files, or hashes.
+
+        Args:
+            model: a model of this group.
+            side: `probe` or `fit`; without any for `fit`, none.
+        """
+        files = self.fit if side == "fit" else self.activations
+        arrays = files.get(model.own_name) if isinstance(files, dict) else {}
+        assert isinstance(arrays, dict), "templates are resolved when a suite is loaded from a file"
+        return arrays
 
     @property
     def of_files(self) -> bool:
@@ -235,20 +282,37 @@ class ModelSpec(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSpec:
-        if (self.train is None) == (self.load is None):
-            raise ValueError("give either `train` or `load`")
+        if sum(source is not None for source in (self.train, self.load, self.activations)) != 1:
+            raise ValueError("give one of `train`, `load` and `activations`")
+        if (self.architecture is None) == (self.activations is None):
+            given = self.activations is not None
+            raise ValueError("`activations` have no `architecture`" if given else "an `architecture` is needed")
+        if self.activations is None and not (self.targets is self.fit is self.fit_targets is None):
+            raise ValueError("`targets`, `fit` and `fit_targets` belong to `activations`; networks read the probe")
         if self.members is not None and "seeds" in self.model_fields_set:
             raise ValueError("give either `seeds` or `members`")
         if self.members is not None and self.train is not None:
             raise ValueError("`members` are models from files; models that are trained have `seeds`")
-        if isinstance(self.load, dict):
+        key, source = ("load", self.load) if self.activations is None else ("activations", self.activations)
+        if isinstance(source, dict):
             if not {"seeds", "members"}.isdisjoint(self.model_fields_set):
-                raise ValueError("`load` names the members: leave out `seeds` and `members`")
-        elif self.load is not None:
-            check_placeholders("load", self.load, self.members)
+                raise ValueError(f"`{key}` names the members: leave out `seeds` and `members`")
+        elif source is not None:
+            check_placeholders(key, source, self.members)
+        self._check_layers()
         if self.load is None and self.load_options:
             raise ValueError(f"`{next(iter(self.load_options))}` says where weights are in the file that `load` names")
         return self
+
+    def _check_layers(self) -> None:
+        """Raise `ValueError` if files are listed for some of the layers or members only."""
+        for key, files in (("activations", self.activations), ("fit", self.fit)):
+            for member in self.names:
+                arrays = files.get(member) if isinstance(files, dict) else ""
+                if isinstance(arrays, dict) and not set(self.layers or ()) <= arrays.keys():
+                    raise ValueError(f"`{key}` of {member} leaves out some of the `layers`")
+                if arrays is None:
+                    raise ValueError(f"`{key}` leaves out {member}")
 
     @model_serializer(mode="wrap")
     def _as_declared(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -257,12 +321,13 @@ class ModelSpec(Strict):
         So suites without members, or without such options, stay as they were.
         """
         data: dict[str, Any] = serialised(self)
-        data = {key: value for key, value in data.items() if key not in LOAD_OPTIONS or value is not None}
-        for key in ("members",) if not self.names else ("seeds",) if self.members else ("seeds", "members"):
-            data.pop(key, None)
-        return data
+        without = {key for key in (*GIVEN, *LOAD_OPTIONS, "architecture") if getattr(self, key) is None}
+        without |= {"members"} if not self.names else {"seeds"} if self.members else {"seeds", "members"}
+        return {key: value for key, value in data.items() if key not in without}
 
 
+# Keys of a group that is given as activations.
+GIVEN = ("members", "activations", "targets", "fit", "fit_targets")
 # Places in the names of files, each filled in with the seed or the name of a model.
 SEED, MEMBER = "{seed}", "{member}"
 
@@ -335,7 +400,7 @@ class Suite(Strict):
     version: int = Field(ge=1)
     about: str = ""
     plugins: list[str] = Field(default=[], max_length=MOST_PLUGINS)
-    probe: Probe
+    probe: Probe = Probe()
     models: dict[str, ModelSpec] = Field(default={}, max_length=MOST_GROUPS)
     metrics: Annotated[
         list[ComponentChoice], BeforeValidator(_listed), Field(min_length=1, max_length=MOST_METRICS)
@@ -351,6 +416,13 @@ class Suite(Strict):
             if len(name) > LONGEST_NAME:
                 raise ValueError(f'"{name[:20]}…": a name has at most {LONGEST_NAME} characters, not {len(name)}')
         return models
+
+    @model_validator(mode="after")
+    def _data_for_networks(self) -> Suite:
+        for name, spec in self.models.items():
+            if self.probe.dataset is None and spec.activations is None:
+                raise ValueError(f"`probe: {{dataset: …}}` is needed: models.{name} reads its inputs")
+        return self
 
     @property
     def title(self) -> str:

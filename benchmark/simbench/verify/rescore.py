@@ -173,7 +173,7 @@ def _obtainable(plan: Plan, contents: Contents, ref: ModelRef, request: Request)
     assert model.spec is not None
     if model.spec.train is None:
         # Only published weights have a name; weights of the author's own are known by a hash, and not here.
-        return has_published_weights(model.spec.weights(ref), model.spec.architecture.name)
+        return has_published_weights(model.spec.weights(ref), model.spec.network.name)
     return request.retrain or request.store.has_model(model.key) or model.key in contents.model_keys
 
 
