@@ -61,7 +61,8 @@ def code_hash(component: Any) -> str:
 def module_of(piece: Any) -> str:
     """Return the name of the module whose text defines a function or class."""
     # Not __module__ of a function, which `functools.wraps` copies.
-    return str(getattr(piece, "__globals__", {}).get("__name__") or getattr(piece, "__module__", None) or INTERACTIVE)
+    names = piece.__globals__ if isinstance(piece, types.FunctionType) else {}
+    return str(names.get("__name__") or getattr(piece, "__module__", None) or INTERACTIVE)
 
 
 def _pieces(component: Any, seen: set[int]) -> Iterator[Any]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from simbench.errors import described, storable
 
 PACKAGE = f"{Path(__file__).parent}{os.sep}"
+# The file, as cloudpickle has it, of code that has travelled to another process by value.
+PICKLED_CODE = "<dynamic-code>"
 # Folders of the standard library and of what is installed.
 INSTALLED = tuple(
     f"{folder}{os.sep}"
@@ -64,8 +66,10 @@ def whole(error: BaseException) -> str:
 def _steps(error: BaseException) -> list[tuple[str, int, str]]:
     steps, trace = [], error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        steps.append((code.co_filename, trace.tb_lineno, code.co_name))
+        code, file = trace.tb_frame.f_code, trace.tb_frame.f_code.co_filename
+        if file == PICKLED_CODE:  # the module from which it came still says its file, if it had one
+            file = str(trace.tb_frame.f_globals.get("__file__") or file)
+        steps.append((file, trace.tb_lineno, code.co_name))
         trace = trace.tb_next
     return steps
 
@@ -85,7 +89,9 @@ def _is_installed(file: str) -> bool:
 
 def _is_interactive(file: str) -> bool:
     """Tell whether a name of a file is that of a cell of a notebook, or of what is typed at the prompt."""
-    return file.startswith(("<ipython-input", "<stdin", "<python-input", "<string")) or "ipykernel_" in file
+    return file.startswith(("<ipython-input", "<stdin", "<python-input", "<string", PICKLED_CODE)) or (
+        "ipykernel_" in file
+    )
 
 
 def _package_of(file: str) -> str:

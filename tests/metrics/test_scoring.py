@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal
@@ -60,6 +61,11 @@ def interrupted(*arguments: object) -> float:
     raise KeyboardInterrupt
 
 
+def at_a_line(score: Score) -> str:
+    """Return the reason with N for the number of the line that raised."""
+    return re.sub(r"\.py:\d+\)$", ".py:N)", score.reason or "")
+
+
 @pytest.mark.parametrize("interface", ["plain", "batch", "prepare"])
 def test_a_metric_that_exits_is_an_error_and_ctrl_c_is_none(interface: str) -> None:
     def with_interface(function: Callable[..., Any]) -> Metric:
@@ -69,7 +75,7 @@ def test_a_metric_that_exits_is_an_error_and_ctrl_c_is_none(interface: str) -> N
         return simple(prepare=prepare, compare_many=function)
 
     scores = score_pairs(with_interface(leaves), ordinary(), ALL)
-    assert {(score.status, score.reason) for score in scores} == {("error", "SystemExit: 0")}
+    assert {(score.status, at_a_line(score)) for score in scores} == {("error", "SystemExit: 0 (test_scoring.py:N)")}
     with pytest.raises(KeyboardInterrupt):
         score_pairs(with_interface(interrupted), ordinary(), ALL)
 
@@ -193,7 +199,7 @@ def raises(error: BaseException) -> Callable[[], Any]:
 @pytest.mark.parametrize(
     ("outcome", "status", "reason"),
     [
-        (raises(ValueError("too\nbad")), "error", "ValueError: too"),
+        (raises(ValueError("too\nbad")), "error", "ValueError: too (test_scoring.py:N)"),
         (raises(SimbenchError("the network has no logits")), "error", "the network has no logits"),
         (raises(NotApplicable("not here")), "skip", "not here"),
         (lambda: float("nan"), "error", "simple returned nan"),
@@ -251,10 +257,10 @@ def raises(error: BaseException) -> Callable[[], Any]:
             "error",
             "simple returned a Score with an auxiliary value whose name is no text",
         ),
-        (raises(asyncio.CancelledError("late")), "error", "CancelledError: late"),
-        (raises(BaseException("base")), "error", "BaseException: base"),
-        (raises(UnspeakableError()), "error", "UnspeakableError: its message raises RuntimeError"),
-        (raises(ValueError("half \ud800")), "error", "ValueError: half \\ud800"),
+        (raises(asyncio.CancelledError("late")), "error", "CancelledError: late (test_scoring.py:N)"),
+        (raises(BaseException("base")), "error", "BaseException: base (test_scoring.py:N)"),
+        (raises(UnspeakableError()), "error", "UnspeakableError: its message raises RuntimeError (test_scoring.py:N)"),
+        (raises(ValueError("half \ud800")), "error", "ValueError: half \\ud800 (test_scoring.py:N)"),
         (raises(NotApplicable("half \ud800")), "skip", "half \\ud800"),
         (lambda: Score.skip("half \ud800"), "skip", "half \\ud800"),
         (raises(ValueError("x" * 10**6)), "error", "ValueError: " + "x" * 987 + "…"),
@@ -267,7 +273,7 @@ def test_what_fails_for_one_pair_leaves_the_others(outcome: Callable[[], Any], s
     metric = simple(lambda x, y: fails_for_first(x, y, outcome, given[0].matrix))
     scores = score_pairs(metric, given, ALL)
     assert statuses(scores) == [status, "ok", "ok", "ok"]
-    assert scores[0].reason == reason
+    assert at_a_line(scores[0]) == reason
 
 
 @pytest.mark.parametrize(
@@ -350,7 +356,7 @@ def test_a_batch_that_fails_is_scored_pair_by_pair() -> None:
 
     scores = score_pairs(simple(compare_many=compare_many), ordinary(), ALL)
     assert statuses(scores) == ["error", "ok", "ok", "ok"]
-    assert scores[0].reason == "RuntimeError: one of them is bad"
+    assert at_a_line(scores[0]) == "RuntimeError: one of them is bad (test_scoring.py:N)"
     assert [score.value for score in scores[1:]] == [7.0] * 3
 
 

@@ -69,7 +69,8 @@ def test_every_task_gives_its_value(engine: Engine) -> None:
 
 def test_an_exception_is_a_reason_and_leaves_the_others_alone(engine: Engine) -> None:
     found = outcomes(engine, [Task("bad", fail, ("no such luck",)), Task("good", double, (1,))])
-    assert found["bad"].reason == "ValueError: no such luck"
+    line = fail.__code__.co_firstlineno + 1
+    assert found["bad"].reason == f"ValueError: no such luck (test_engines.py:{line})"
     assert "Traceback" in found["bad"].details
     assert found["good"].value == 2
 
@@ -365,7 +366,8 @@ def test_parts_that_were_finished_outlast_a_failure(engine: Engine) -> None:
         raise ValueError("no third")
 
     (outcome,) = outcomes(engine, [Task("partly", partly, ())]).values()
-    assert (outcome.parts, outcome.reason) == (("first", "second"), "ValueError: no third")
+    reason = f"ValueError: no third (test_engines.py:{partly.__code__.co_firstlineno + 3})"
+    assert (outcome.parts, outcome.reason) == (("first", "second"), reason)
 
 
 def test_a_block_past_its_time_limit_is_stopped(engine: Engine) -> None:

@@ -127,7 +127,7 @@ def raises(x: torch.Tensor, y: torch.Tensor) -> float:
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (raises, "RuntimeError: the index is confused"),
+        (raises, f"RuntimeError: the index is confused (test_session.py:{raises.__code__.co_firstlineno + 1})"),
         (lambda x, y: float("nan"), "mine returned nan"),
         (lambda x, y: x.mean(dim=0), "mine returned an array of shape (8,), not a number"),
         (lambda x, y: "high", "mine returned str, not a number"),

@@ -134,12 +134,16 @@ def gives_up(x: Tensor, y: Tensor) -> float:
     raise ValueError("not today")
 
 
+def leaves(x: Tensor, y: Tensor) -> float:
+    sys.exit(0)
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (gives_up, "ValueError: not today"),
+        (gives_up, f"ValueError: not today (test_conformance.py:{gives_up.__code__.co_firstlineno + 1})"),
         (lambda x, y: float("nan"), "honest returned nan"),
-        (lambda x, y: sys.exit(0), "SystemExit: 0"),
+        (leaves, f"SystemExit: 0 (test_conformance.py:{leaves.__code__.co_firstlineno + 1})"),
     ],
     ids=["raises", "nan", "exits"],
 )
@@ -224,7 +228,8 @@ def by_inner_products(prepared: list[Tensor], pairs: list[tuple[int, int]]) -> l
 def test_a_preparation_that_expects_a_representation_is_told_that_it_is_given_the_matrix() -> None:
     metric = honest(prepare=lambda side: side.matrix, compare_many=by_inner_products)
     found = {one.property: one for one in check_metric(metric)}
-    reason = "AttributeError: 'Tensor' object has no attribute 'matrix'"
+    line = sys._getframe().f_lineno - 2
+    reason = f"AttributeError: 'Tensor' object has no attribute 'matrix' (test_conformance.py:{line})"
     given = "the function is given two matrices and `prepare` one; with `needs`, Representations"
     assert found["batched interface equals plain function"].ok is False
     assert found["batched interface equals plain function"].detail.endswith(f"the first with {reason}; {given}")
@@ -236,9 +241,11 @@ def test_a_preparation_that_expects_a_representation_is_told_that_it_is_given_th
 def test_a_function_of_matrices_with_needs_is_told_that_it_is_given_representations() -> None:
     metric = honest(lambda x, y: float((x.T @ y).norm()), needs=frozenset({"model"}))
     given = "with `needs`, the function is given two Representations and `prepare` one; each has a `.matrix`"
+    line = sys._getframe().f_lineno - 2
     found = finding(metric, "gives a number (random)")
     assert found.ok is False
-    assert found.measured == f"error: AttributeError: 'Representation' object has no attribute 'T'; {given}"
+    what = "AttributeError: 'Representation' object has no attribute 'T'"
+    assert found.measured == f"error: {what} (test_conformance.py:{line}); {given}"
 
 
 def test_an_undeclared_invariance_is_a_hint() -> None:

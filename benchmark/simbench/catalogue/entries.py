@@ -15,7 +15,7 @@ from simbench.catalogue.kinds import ListedKind
 from simbench.catalogue.metric_facts import metric_facts
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.origins import Origin
-from simbench.parameters import parameters_model
+from simbench.parameters import declared_parameters, parameters_model
 from simbench.registry import (
     ARCHITECTURES,
     DATASETS,
@@ -100,14 +100,14 @@ def _components(registry: Registry[Any]) -> Iterator[Entry]:
 
 
 def _entry(kind: str, name: str, component: Any, origin: Origin, implementation: Any, facts: dict[str, Any]) -> Entry:
-    doc = inspect.getdoc(implementation) or ""
+    doc = getattr(component, "doc", None) or inspect.getdoc(implementation) or ""
     parameters = _parameters(implementation)
     summary = doc.partition("\n")[0]
     return Entry(kind, name, summary, origin.module, origin.file, origin.line, facts, tuple(parameters), doc)
 
 
 def _parameters(implementation: Any) -> Iterator[Parameter]:
-    """Return a function's keyword-only arguments, or a test kind's own keys."""
+    """Return a function's parameters, or a test kind's own keys."""
     if not hasattr(implementation, "model_fields"):
         try:
             implementation = parameters_model(implementation)
@@ -126,10 +126,9 @@ def _as_in_yaml(value: Any) -> str:
 
 
 def _keywords(function: Callable[..., Any]) -> Iterator[Parameter]:
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            default = None if parameter.default is parameter.empty else repr(parameter.default)
-            yield Parameter(parameter.name, type_name(parameter.annotation), default)
+    for parameter in declared_parameters(function).values():
+        default = None if parameter.default is parameter.empty else repr(parameter.default)
+        yield Parameter(parameter.name, type_name(parameter.annotation), default)
 
 
 def type_name(annotation: Any) -> str:

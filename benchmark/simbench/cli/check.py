@@ -22,21 +22,27 @@ def command(
             metavar="SUITE|METRIC", help="A suite, or a metric: a name, file.py, file.py:attr, pkg.mod:attr."
         ),
     ],
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where a metric that raises does so, with all calls until there.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Validate a suite, or measure the declared properties of a metric."""
-    from simbench.cli.output import print_json, stdout_reserved
+    from simbench.cli.output import print_json, say, stdout_reserved
 
     with stdout_reserved(json):
         subject = _subject(target)
-        findings = None if not isinstance(subject, list) else _findings(subject)
+        findings, tracebacks = _findings(subject) if isinstance(subject, list) else (None, {})
     if findings is None:
         document = _suite_as_json(subject)
         print_json(document) if json else _show_suite(document)
         if any(test["problem"] for test in document["tests"]):
             raise typer.Exit(int(ExitCode.VERDICT_FAILED))
         return
-    print_json(_findings_as_json(findings)) if json else _show_findings(findings)
+    shown = tracebacks if traceback else {}
+    print_json(_findings_as_json(findings, shown)) if json else _show_findings(findings, shown)
+    if tracebacks and not (traceback or json):
+        say("--traceback shows all calls that led to what a metric raised")
     if any(finding.ok is False for _, checks in findings for finding in checks):
         raise typer.Exit(int(ExitCode.VERDICT_FAILED))
 
@@ -55,16 +61,22 @@ def _subject(target: str) -> Any:
     raise UnknownNameError("suite or metric", target, [*bundled_suites(), *METRICS.names()])
 
 
-def _findings(metrics: list[Metric]) -> list[tuple[Metric, list[Finding]]]:
+def _findings(metrics: list[Metric]) -> tuple[list[tuple[Metric, list[Finding]]], dict[str, list[str]]]:
+    """Return the findings on every metric, and the tracebacks of those that raise, by their names."""
+    from simbench.metrics.scoring import gathering_tracebacks
     from simbench.testing.conformance import check_metric
 
     checked: list[tuple[Metric, list[Finding]]] = []
+    tracebacks: dict[str, list[str]] = {}
     for metric in metrics:
         try:
-            checked.append((metric, list(check_metric(metric))))
+            with gathering_tracebacks() as gathered:
+                checked.append((metric, list(check_metric(metric))))
         except SimbenchError as error:
             raise SimbenchError(f"{metric.name}: {error}") from None
-    return checked
+        if gathered:
+            tracebacks[metric.name] = gathered
+    return checked, tracebacks
 
 
 def _suite_as_json(suite: Suite) -> dict[str, Any]:
@@ -121,7 +133,9 @@ def _show_suite(document: dict[str, Any]) -> None:
             say(f"      asks nothing of any metric of this suite: {test['problem']}")
 
 
-def _findings_as_json(findings: list[tuple[Metric, list[Finding]]]) -> list[dict[str, Any]]:
+def _findings_as_json(
+    findings: list[tuple[Metric, list[Finding]]], tracebacks: dict[str, list[str]]
+) -> list[dict[str, Any]]:
     return [
         {
             "metric": metric.name,
@@ -133,6 +147,7 @@ def _findings_as_json(findings: list[tuple[Metric, list[Finding]]]) -> list[dict
                 }
                 for finding in checks
             ],
+            **({"tracebacks": tracebacks[metric.name]} if metric.name in tracebacks else {}),
         }
         for metric, checks in findings
     ]
@@ -142,7 +157,7 @@ def _json_value(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | str) else str(value)
 
 
-def _show_findings(findings: list[tuple[Metric, list[Finding]]]) -> None:
+def _show_findings(findings: list[tuple[Metric, list[Finding]]], tracebacks: dict[str, list[str]]) -> None:
     from rich.table import Table
 
     from simbench.cli.output import results_console
@@ -160,6 +175,8 @@ def _show_findings(findings: list[tuple[Metric, list[Finding]]]) -> None:
             texts = (finding.property, finding.declared, finding.measured, finding.detail or "")
             table.add_row(shown(mark, style=colour), *(shown(str(text)) for text in texts))
         console.print(table)
+        for text in tracebacks.get(metric.name, ()):
+            console.print(shown(f"\n{text}", lines=True), soft_wrap=True)
 
 
 def _verdict(checks: list[Finding]) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import simbench
 from simbench.errors import is_failure
 from simbench.lazy import lazy_import
+from simbench.metrics.classes import OfClass
 from simbench.metrics.kernels.memoisation import not_memoising
 from simbench.metrics.kernels.memory import half_of_limit
 from simbench.metrics.metric import Metric, Pairs, Preparation
@@ -62,6 +63,8 @@ def _is_builtin(function: Any, seen: set[int]) -> bool:
     seen.add(id(function))
     if isinstance(function, Preparation):
         return _is_builtin(function.function, seen)
+    if isinstance(function, OfClass):
+        return _is_builtin(function.defined, seen)
     if isinstance(function, functools.partial):
         inside = [*function.args, *function.keywords.values()]
         return _is_builtin(function.func, seen) and _are_builtin(inside, seen)
@@ -116,7 +119,7 @@ class Inputs:
     def compare_many(self, prepared: Sequence[Any], pairs: Pairs) -> Sequence[Any]:
         """Return the values of a batch of pairs of indices into what was prepared."""
         assert self.metric.compare_many is not None
-        values: Sequence[Any] = self.metric.compare_many(prepared, pairs, **self.metric.parameters)
+        values: Sequence[Any] = self.metric.compare_many(prepared, pairs, **self.metric.parameters_of_comparison)
         return values
 
 
@@ -152,7 +155,7 @@ class PrivateInputs(Inputs):
         for side in used:
             self._prepared.setdefault(side, Snapshot(prepared[side]))
         self._require_unchanged(used)
-        parameters = copy.deepcopy(dict(self.metric.parameters))
+        parameters = copy.deepcopy(self.metric.parameters_of_comparison)
         try:
             with preserved_state(), not_memoising():
                 values: Sequence[Any] = self.metric.compare_many(list(prepared), list(pairs), **parameters)

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
@@ -21,8 +20,9 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from simbench.declaration import Declaration, MetricInfo
 from simbench.errors import SimbenchError
+from simbench.metrics.classes import method_of
 from simbench.origins import Origin, origin_of, source_hash
-from simbench.parameters import ParameterError, checked_parameters, parameters_model
+from simbench.parameters import ParameterError, checked_parameters, declared_parameters, parameters_model
 from simbench.registry import METRICS, WRAPPERS
 from simbench.results.record import ScoreStatus
 
@@ -173,8 +173,16 @@ class Metric(MetricSource):
     @cached_property
     def _parameters_of_prepare(self) -> dict[str, Any]:
         assert self.prepare is not None
-        prepare = self.prepare.function if isinstance(self.prepare, Preparation) else self.prepare
-        accepted = signature(prepare).parameters.values()
+        return self._named_by(self.prepare.function if isinstance(self.prepare, Preparation) else self.prepare)
+
+    @cached_property
+    def parameters_of_comparison(self) -> dict[str, Any]:
+        """Those of the parameters that `compare_many` names."""
+        assert self.compare_many is not None
+        return self._named_by(self.compare_many)
+
+    def _named_by(self, function: Callable[..., Any]) -> dict[str, Any]:
+        accepted = signature(function).parameters.values()
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted):
             return dict(self.parameters)
         names = {parameter.name for parameter in accepted}
@@ -203,8 +211,14 @@ class Metric(MetricSource):
 
     @property
     def summary(self) -> str:
-        """First line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        """First line of the docstring of the function or class."""
+        return self.doc.partition("\n")[0]
+
+    @property
+    def doc(self) -> str:
+        """Docstring of the function; of a method of an object, that of its class."""
+        owner = getattr(self.function, "__self__", None)
+        return (inspect.getdoc(type(owner)) if owner is not None else None) or inspect.getdoc(self.function) or ""
 
     def with_parameters(self, given: Mapping[str, Any]) -> Metric:
         """Set some parameters, or wrap the metric; `ParameterError` names every parameter that it does not have."""
@@ -240,9 +254,17 @@ def _decorator(source: Callable[P, MetricSource]) -> Callable[P, Callable[[F], F
     def metric(*arguments: P.args, **declared: P.kwargs) -> Callable[[F], F]:
         """Register a function (or a class with `__call__`, `prepare`, `compare_many`) as a metric; return it unchanged.
 
-        Keyword-only arguments of the function are the metric's parameters. `prepare` and `compare_many` receive the
-        same parameters; `compare_many(prepared, pairs)` returns one value or `Score` per pair of indices into
-        `prepared`. The arguments are the fields of `Declaration`, and `prepare` and `compare_many`.
+        Arguments of the function, or of the class's `__init__`, that have a default are the metric's parameters.
+        `prepare` and `compare_many` receive those that they name; `compare_many(prepared, pairs)` returns one value or
+        `Score` per pair of indices into `prepared`. The arguments of the decorator are the fields of `Declaration`, and
+        `prepare` and `compare_many`.
+
+        >>> import torch
+        >>> @metric("overlap", higher_is_more_similar=True, symmetric=True)
+        ... def overlap(x, y, power=2.0):
+        ...     return (x * y).sum().abs() ** power
+        >>> METRICS.get("overlap").with_parameters({"power": 3.0}).label
+        'overlap(power=3.0)'
         """
         try:
             made = source(*arguments, **declared)
@@ -258,21 +280,51 @@ metric = _decorator(MetricSource)
 
 
 def _registered(component: F, source: MetricSource) -> F:
-    instance: Any = component() if isinstance(component, type) else component
-    is_function = inspect.isroutine(instance) or isinstance(instance, functools.partial)
-    function = instance if is_function else instance.__call__
     declared = {part.name: getattr(source, part.name) for part in fields(MetricSource)}
+    _require_metric(component, source.name)
     for interface in ("prepare", "compare_many"):
-        declared[interface] = declared[interface] or getattr(instance, interface, None)
-    made = Metric(
-        **declared, function=function, parameters=checked_parameters(function, {}), origin=origin_of(component)
-    )
+        declared[interface] = declared[interface] or method_of(component, interface)
+    function = method_of(component, "__call__") or component
+    try:
+        parameters = checked_parameters(function, {})
+    except ParameterError as error:
+        raise SimbenchError(f'metric "{source.name}": {error}; give it a default') from None
+    _require_two_sides(function, source.name)
+    made = Metric(**declared, function=function, parameters=parameters, origin=origin_of(component))
     if made.version is None:
         source_hash(function)  # of the file as it is now, before anybody edits it
     METRICS.register(made.name, made, made.origin)
     # Not setattr: an object may be frozen.
     (type if isinstance(component, type) else object).__setattr__(component, ATTRIBUTE, made)
     return component
+
+
+def _require_metric(component: Any, name: str) -> None:
+    """Raise `SimbenchError` for what cannot be called, and for a class that cannot be made without arguments."""
+    if (
+        not any("__call__" in vars(each) for each in component.__mro__)
+        if isinstance(component, type)
+        else not callable(component)
+    ):
+        raise SimbenchError(f'metric "{name}": it has no __call__, by which two sides are compared')
+    if isinstance(component, type):
+        try:
+            signature(component).bind()
+        except TypeError as error:
+            raise SimbenchError(f'metric "{name}": __init__ is called without arguments: {error}') from None
+
+
+def _require_two_sides(function: Callable[..., Any], name: str) -> None:
+    """Raise `SimbenchError` for a function that cannot be called with two sides."""
+    try:
+        arguments = signature(function).bind(None, None).arguments
+    except TypeError as error:
+        raise SimbenchError(f'metric "{name}": the function is called with two sides: {error}') from None
+    except ValueError:  # of code that is not written in Python
+        return
+    parameters = declared_parameters(function)
+    if taken := [argument for argument in arguments if argument in parameters]:
+        raise SimbenchError(f'metric "{name}": "{taken[0]}" is one of the two sides, and takes no default')
 
 
 def _in_words(error: ValidationError, name: object) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,6 +15,7 @@ from simbench.metrics.isolation import ChangedInputError, Inputs, inputs_of, is_
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.process_state import preserved_state
 from simbench.results.record import ScoreStatus
+from simbench.tracebacks import described_at, whole
 
 if TYPE_CHECKING:
     import torch
@@ -336,11 +338,28 @@ def _finite(part: Any, name: str = "") -> float:
     return number
 
 
+# Tracebacks of what failed in the block of `gathering_tracebacks`.
+_tracebacks: list[str] | None = None
+
+
+@contextmanager
+def gathering_tracebacks() -> Iterator[list[str]]:
+    """Gather the tracebacks of metrics that raise in the block, each once; `check` shows them."""
+    global _tracebacks
+    before, _tracebacks = _tracebacks, []
+    try:
+        yield _tracebacks
+    finally:
+        _tracebacks = before
+
+
 def _failure(error: BaseException) -> Score:
+    if _tracebacks is not None and not isinstance(error, NotApplicable) and (text := whole(error)) not in _tracebacks:
+        _tracebacks.append(text)
     if isinstance(error, NotApplicable):
         return Score.skip(storable(error))
     if isinstance(error, ChangedInputError):
         return Score.error(str(error))
     if isinstance(error, SimbenchError):  # its message says all
         return Score.error(described(error).removeprefix(f"{type(error).__name__}: "))
-    return Score.error(described(error))
+    return Score.error(described_at(error))

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from simbench.errors import NotApplicable, SimbenchError, Stop, described, is_failure, storable
+from simbench.errors import NotApplicable, SimbenchError, Stop, is_failure, storable
 from simbench.lazy import lazy_import
 from simbench.process_state import preserved_state
+from simbench.tracebacks import described_at
 
 torch: Any = lazy_import("torch")
 
@@ -136,7 +137,7 @@ def execute(function: Callable[..., Any], arguments: tuple[Any, ...], channel: C
         except BaseException as error:
             if not is_failure(error):
                 raise
-            return Ending(reason=described(error), details="".join(traceback.format_exception(error)))
+            return Ending(reason=described_at(error), details="".join(traceback.format_exception(error)))
 
 
 @contextmanager
