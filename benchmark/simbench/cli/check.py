@@ -52,11 +52,11 @@ def _subject(target: str) -> Any:
     from simbench.metrics.resolve import resolve_metrics
     from simbench.registry import METRICS
     from simbench.suite.load import bundled_suites, load_suite
-    from simbench.suite.names import is_location
+    from simbench.suite.names import is_group, is_location
 
     if target.endswith((".yaml", ".yml")) or target in bundled_suites():
         return load_suite(target)
-    if is_location(target) or target.partition("(")[0] in METRICS:
+    if is_location(target) or is_group(target) or target.partition("(")[0] in METRICS:
         return resolve_metrics([target])
     raise UnknownNameError("suite or metric", target, [*bundled_suites(), *METRICS.names()])
 

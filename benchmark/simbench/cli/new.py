@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +20,14 @@ class Scaffold(StrEnum):
     suite = "suite"
 
 
-METRIC = '''\
+HEAD = '''\
 """The similarity that {name} measures, and the paper that defines it."""
 
 import simbench
 
 
-@simbench.metric(
+'''
+DECLARED = """\
     "{name}",
     higher_is_more_similar=True,
     symmetric=True,
@@ -33,18 +35,105 @@ import simbench
     invariant_to={{"orthogonal", "isotropic_scaling", "translation"}},
     formula="‖YᵀX‖² / (‖XᵀX‖ · ‖YᵀY‖), columns centred",
     reference="",
+"""
+PLAIN = (
+    HEAD
+    + "@simbench.metric(\n"
+    + DECLARED
+    + '''\
 )
 def {name}(x, y):
     """Return the similarity of two (rows, features) matrices of the same inputs: put your definition here.
 
-    With `needs={{"model"}}`, it is given two Representations in place of the matrices. Where preparing each matrix once
-    pays, `prepare=` is given one matrix (with `needs`, one Representation), and `compare_many=` the list of what that
-    returned and pairs of indices into it. The metric's parameters come as keyword arguments.
+    Further arguments with a default are the metric's parameters: `{name}(power=3.0)`. `simbench new metric` has other
+    forms: --batched, --model and --class.
     """
     x = x.double() - x.double().mean(dim=0)
     y = y.double() - y.double().mean(dim=0)
     return (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())
 '''
+)
+BATCHED = (
+    HEAD
+    + '''\
+def gram(x):
+    """Prepare one (rows, features) matrix; done once for each, however many others it is compared with."""
+    x = x.double() - x.double().mean(dim=0)
+    k = x @ x.T
+    return k / k.norm()
+
+
+def compare_all(grams, pairs):
+    """Return the similarity of each pair of indices into what was prepared."""
+    return [float((grams[a] * grams[b]).sum()) for a, b in pairs]
+
+
+@simbench.metric(
+'''
+    + DECLARED
+    + '''\
+    prepare=gram,
+    compare_many=compare_all,
+)
+def {name}(x, y):
+    """Return the similarity of two matrices: what the batched interface has to equal, which `check` measures."""
+    return compare_all([gram(x), gram(y)], [(0, 1)])[0]
+'''
+)
+OF_MODELS = (
+    HEAD
+    + '''\
+@simbench.metric(
+    "{name}",
+    higher_is_more_similar=True,
+    symmetric=True,
+    value_range=(0, 1),
+    needs={{"head"}},
+    level="head",
+    formula="share of the inputs with one label",
+    reference="",
+)
+def {name}(a, b):
+    """Return the share of the inputs to which two networks give the same label: put your definition here.
+
+    With `needs`, the function is given two Representations: `a.matrix` holds the (rows, features) that the head reads,
+    `a.log_probabilities` what it makes of them, `a.model` the network, `a.inputs` and `a.targets` the data. With
+    `needs={{"model"}}`, `a.model.continue_from(a.layer, activations)` runs the rest of the network.
+    """
+    return (a.log_probabilities.argmax(dim=1) == b.log_probabilities.argmax(dim=1)).double().mean()
+'''
+)
+OF_CLASS = (
+    HEAD
+    + "@simbench.metric(\n"
+    + DECLARED
+    + '''\
+)
+class {camel}:
+    """Compare the centred Gram matrices: put your definition here.
+
+    Arguments of `__init__` are the metric's parameters: `{name}(centred=false)`. Without `prepare` and `compare_many`,
+    pairs are compared one by one.
+    """
+
+    def __init__(self, centred: bool = True):
+        self.centred = centred
+
+    def prepare(self, x):
+        """Prepare one (rows, features) matrix."""
+        x = x.double() - x.double().mean(dim=0) if self.centred else x.double()
+        k = x @ x.T
+        return k / k.norm()
+
+    def compare_many(self, grams, pairs):
+        """Return the similarity of each pair of indices into what was prepared."""
+        return [float((grams[a] * grams[b]).sum()) for a, b in pairs]
+
+    def __call__(self, x, y):
+        """Return the similarity of two matrices."""
+        return self.compare_many([self.prepare(x), self.prepare(y)], [(0, 1)])[0]
+'''
+)
 
 SUITE = """\
 suite: {name}
@@ -72,6 +161,13 @@ tests:
 def command(
     what: Annotated[Scaffold, typer.Argument(metavar="metric|suite")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Becomes NAME.py or NAME.yaml in this folder.")],
+    batched: Annotated[
+        bool, typer.Option("--batched", help="A metric that prepares each matrix once, and compares many pairs.")
+    ] = False,
+    model: Annotated[
+        bool, typer.Option("--model", help="A metric that is given the networks, with inputs and labels.")
+    ] = False,
+    class_: Annotated[bool, typer.Option("--class", help="A metric written as a class, with a parameter.")] = False,
 ) -> None:
     """Write a metric or a suite to start from."""
     from simbench.cli.output import say
@@ -80,12 +176,26 @@ def command(
     from simbench.suite.load import bundled_suites
 
     path = Path(f"{name}.py" if what is Scaffold.metric else f"{name}.yaml")
+    text = _text(what, {"--batched": batched, "--model": model, "--class": class_})
     if not name.isidentifier() or keyword.iskeyword(name):
         raise SimbenchError(f'"{name}" is not a Python name (letters, digits and underscores)')
     if name in (METRICS if what is Scaffold.metric else bundled_suites()):
         raise SimbenchError(f'there is a {what.value} "{name}" already; choose another name')
     if path.exists():
         raise SimbenchError(f"{path} exists already; it is left as it is")
-    write_text(path, (METRIC if what is Scaffold.metric else SUITE).format(name=name))
+    camel = "".join(part.title() for part in name.split("_")) or name
+    write_text(path, text.format(name=name, camel=camel))
     suite_argument = "quick --metric " if what is Scaffold.metric else ""
     say(f"wrote {path}", f"next: simbench check {path}", f"      simbench run {suite_argument}{path}")
+
+
+def _text(what: Scaffold, forms: Mapping[str, bool]) -> str:
+    """Return the text of a suite, or of a metric in the form that was asked for."""
+    asked = [form for form, wanted in forms.items() if wanted]
+    if what is Scaffold.suite:
+        if asked:
+            raise SimbenchError(f"{asked[0]} is a form of metrics; a suite has none")
+        return SUITE
+    if len(asked) > 1:
+        raise SimbenchError(f"{' and '.join(asked)}: choose one form of the metric")
+    return {"--batched": BATCHED, "--model": OF_MODELS, "--class": OF_CLASS}[asked[0]] if asked else PLAIN

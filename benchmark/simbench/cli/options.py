@@ -64,7 +64,8 @@ MetricOption = Annotated[
         "--metric",
         "-m",
         metavar="METRIC",
-        help="A name, file.py, file.py:attr or pkg.mod:attr, also with parameters: svcca(variance=0.9); repeatable.",
+        help="A name, all, family:CKA, file.py, file.py:attr or pkg.mod:attr, also with parameters: "
+        "svcca(variance=0.9); repeatable.",
         show_default=False,
     ),
 ]
@@ -73,6 +74,15 @@ SuiteMetricsOption = Annotated[
     typer.Option(
         "--suite-metrics/--no-suite-metrics",
         help="Take the suite's own metrics too, or only those given by --metric.",
+        show_default=False,
+    ),
+]
+ExceptOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--except",
+        metavar="METRIC",
+        help="Leave out a metric, by name or label, or all of a family, as family:CKA; repeatable.",
         show_default=False,
     ),
 ]

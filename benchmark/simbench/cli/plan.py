@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from simbench.cli.options import JsonOption, MetricOption, OnlyOption, StoreOption, SuiteArgument, SuiteMetricsOption
+from simbench.cli.options import (
+    ExceptOption,
+    JsonOption,
+    MetricOption,
+    OnlyOption,
+    StoreOption,
+    SuiteArgument,
+    SuiteMetricsOption,
+)
 from simbench.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -19,6 +27,7 @@ def command(
     suite: SuiteArgument,
     metric: MetricOption = None,
     suite_metrics: SuiteMetricsOption = True,
+    excluded: ExceptOption = None,
     only: OnlyOption = None,
     store: StoreOption = None,
     json: JsonOption = False,
@@ -29,7 +38,7 @@ def command(
     from simbench.run.session import prepare
 
     with stdout_reserved(json):
-        plan = prepare(suite, metric or (), only or (), suite_metrics=suite_metrics)
+        plan = prepare(suite, metric or (), only or (), suite_metrics=suite_metrics, excluded=excluded or ())
         status = plan_status(plan, read_store(store))
     if json:
         print_json(_document(plan, status))

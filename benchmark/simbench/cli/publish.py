@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from simbench.cli.options import DropOption, MetricOption, StoreOption, SuiteArgument, SuiteMetricsOption
+from simbench.cli.options import DropOption, ExceptOption, MetricOption, StoreOption, SuiteArgument, SuiteMetricsOption
 
 
 def command(
     suite: SuiteArgument,
     metric: MetricOption = None,
     suite_metrics: SuiteMetricsOption = True,
+    excluded: ExceptOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write.")] = Path("leaderboard"),
     store: StoreOption = None,
     bundle: Annotated[
@@ -43,7 +44,7 @@ def command(
     from simbench.verdicts.verdict import LACKING
     from simbench.verify.published import refuse_loss, standing_rows
 
-    plan = prepare(suite, metric or (), suite_metrics=suite_metrics)
+    plan = prepare(suite, metric or (), suite_metrics=suite_metrics, excluded=excluded or ())
     rows = [planned.metric.label for planned in plan.board]
     refuse_loss(rows, standing_rows(out / plan.suite.suite), drop or (), "choose another folder by --out")
     place, remarks = read_store(store), progress_console()
@@ -53,7 +54,9 @@ def command(
         if bundle is not None:
             raise
         proof = {}
-        board, scores = stored_results(suite, metrics=metric or (), suite_metrics=suite_metrics, store=place)
+        board, scores = stored_results(
+            suite, metrics=metric or (), suite_metrics=suite_metrics, excluded=excluded or (), store=place
+        )
         remarks.print(f"no {BUNDLE}: {reason}", markup=False, highlight=False, soft_wrap=True)
     for path in publish(board, out, scores, csv=csv):
         say(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from simbench.cli.options import JsonOption, MetricOption
+from simbench.cli.options import ExceptOption, JsonOption, MetricOption
 from simbench.errors import ExitCode, SimbenchError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def command(
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="As A; rows are the same inputs in the same order.")],
     metric: MetricOption = None,
+    excluded: ExceptOption = None,
     spatial: Annotated[
         str | None,
         typer.Option(
@@ -55,11 +56,12 @@ def command(
 ) -> None:
     """Score metrics on two arrays or two folders of arrays."""
     from simbench.cli.output import print_json, stdout_reserved
+    from simbench.metrics.resolve import without
     from simbench.representations.array_pairs import check_options
     from simbench.verdicts.verdict import LACKING
 
     with stdout_reserved(json):
-        metrics = _metrics(metric)
+        metrics = without(_metrics(metric), excluded or ())
         check_options(spatial, layout)
         scored = [
             score

@@ -13,7 +13,7 @@ from simbench.errors import SimbenchError
 from simbench.metrics.metric import ATTRIBUTE, Metric
 from simbench.parameters import ParameterError
 from simbench.registry import METRICS, import_reference
-from simbench.suite.names import is_location
+from simbench.suite.names import is_group, is_location, names_in_group
 
 # A name, a location, a `Metric`, or a function decorated with `@simbench.metric`.
 MetricLike = str | Metric | Callable[..., Any]
@@ -24,8 +24,8 @@ HOW_TO_REGISTER = "decorate a function with @simbench.metric(...)"
 def resolve_metrics(references: Sequence[str]) -> list[Metric]:
     """Return the metrics that `references` name, each once, in order.
 
-    A reference is a registered name, `file.py` or `pkg.mod` (every metric defined there), `file.py:attr` or
-    `pkg.mod:attr`; each may be followed by parameters, as labels are: `svcca(variance=0.9)`.
+    A reference is a registered name, `all`, `default`, `family:CKA`, `file.py` or `pkg.mod` (every metric defined
+    there), `file.py:attr` or `pkg.mod:attr`; each may be followed by parameters, as labels are: `svcca(variance=0.9)`.
     """
     metrics: dict[str, Metric] = {}
     for reference in references:
@@ -34,6 +34,26 @@ def resolve_metrics(references: Sequence[str]) -> list[Metric]:
             chosen = set_parameters(metric, {**metric.parameters, **parameters}) if parameters else metric
             metrics.setdefault(chosen.label, chosen)
     return list(metrics.values())
+
+
+def without(metrics: Sequence[Metric], excluded: Sequence[str]) -> list[Metric]:
+    """Return the metrics but those that `excluded` names: by name or label, by file, or all of a family.
+
+    Raises:
+        UnknownNameError: nothing is called so.
+    """
+    names: set[str] = set()
+    for reference in excluded:
+        labels = {metric.label for metric in metrics}
+        if reference in labels:
+            names.add(reference)
+        elif is_group(reference):
+            names.update(names_in_group(reference))
+        elif is_location(reference) and reference not in METRICS:
+            names.update(metric.name for metric in resolve_metrics([reference]))
+        else:
+            names.add(METRICS.get(reference).name)
+    return [metric for metric in metrics if metric.name not in names and metric.label not in names]
 
 
 def as_metric(component: Any) -> Metric | None:
@@ -85,6 +105,9 @@ def _split(reference: str) -> tuple[str, dict[str, Any]]:
 
 
 def _resolve(reference: str) -> Iterator[Metric]:
+    if is_group(reference):
+        yield from (METRICS.get(name) for name in names_in_group(reference))
+        return
     # The look-up loads the built-in metrics first, so that a user's metric of the same name is reported as the second.
     if reference in METRICS or not is_location(reference):
         yield METRICS.get(reference)

@@ -18,7 +18,7 @@ from simbench.board.scores import ScoreRow
 from simbench.errors import ExitCode, SimbenchError, StorageError
 from simbench.grading import grade, runs_behind, score_table, stored_records
 from simbench.metrics.kernels.memory import DEFAULT
-from simbench.metrics.resolve import MetricLike, gather_given
+from simbench.metrics.resolve import MetricLike, gather_given, without
 from simbench.plan.plan import Plan, make_plan
 from simbench.plan.suite_metrics import gather_metrics
 from simbench.results.lease import Holder, leased
@@ -126,6 +126,7 @@ def run(
     *,
     metrics: Sequence[MetricLike] = (),
     suite_metrics: bool = True,
+    excluded: Sequence[str] = (),
     only: Sequence[str] = (),
     device: str = "auto",
     jobs: int | None = None,
@@ -140,9 +141,10 @@ def run(
 
     Args:
         suite: the name of a bundled suite, the path of a YAML file, or a loaded suite.
-        metrics: metrics to score besides the suite's own: names, `file.py[:attr]`, `pkg.mod:attr`, or functions
-            decorated with `@simbench.metric`.
+        metrics: metrics to score besides the suite's own: names, `all`, `family:CKA`, `file.py[:attr]`,
+            `pkg.mod:attr`, or functions decorated with `@simbench.metric`.
         suite_metrics: whether to score the suite's own metrics.
+        excluded: metrics to leave out, by name, by label or as `family:CKA`.
         only: ids of the tests to run; all by default.
         device: `auto`, `cpu` or `cuda`.
         jobs: worker processes; one per core by default.
@@ -160,7 +162,7 @@ def run(
     place = Store(
         Path(store) if store is not None else None, warn=lambda message: listener(Warned(message)), mends=True
     )
-    plan = prepare(suite, metrics, only, suite_metrics=suite_metrics)
+    plan = prepare(suite, metrics, only, suite_metrics=suite_metrics, excluded=excluded)
     chosen, device_name = choose_device(device)
     workers = jobs or default_jobs()
     facts = collect(device=chosen, device_name=device_name, jobs=workers, engine=engine)
@@ -216,14 +218,22 @@ def _lease_of(plan: Plan, store: Store, provenance: str) -> AbstractContextManag
 
 
 def prepare(
-    suite: str | Suite, metrics: Sequence[MetricLike] = (), only: Sequence[str] = (), *, suite_metrics: bool = True
+    suite: str | Suite,
+    metrics: Sequence[MetricLike] = (),
+    only: Sequence[str] = (),
+    *,
+    suite_metrics: bool = True,
+    excluded: Sequence[str] = (),
 ) -> Plan:
     """Load a suite, gather the given metrics and, unless `suite_metrics` is false, its own, and make a plan."""
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     if not suite_metrics and not metrics:
         raise SimbenchError("without the suite's metrics there is nothing to score: give one by --metric")
     gathered = gather_metrics(loaded, metrics) if suite_metrics else gather_given(metrics)
-    return make_plan(loaded, gathered, only)
+    left = without(gathered, excluded)
+    if gathered and not left:
+        raise SimbenchError(f"without {', '.join(excluded)} no metric is left to score")
+    return make_plan(loaded, left, only)
 
 
 def stored_results(
@@ -231,11 +241,12 @@ def stored_results(
     *,
     metrics: Sequence[MetricLike] = (),
     suite_metrics: bool = True,
+    excluded: Sequence[str] = (),
     store: Store | str | Path | None = None,
 ) -> tuple[Board, list[ScoreRow]]:
     """Return the leaderboard of a suite and its scores from the store; only verdicts are computed."""
     place = store if isinstance(store, Store) else Store(Path(store) if store is not None else None)
-    plan = prepare(suite, metrics, suite_metrics=suite_metrics)
+    plan = prepare(suite, metrics, suite_metrics=suite_metrics, excluded=excluded)
     records = stored_records(plan, place)
     provenance = {"made_with": made_with(), "runs": runs_behind(place, records)}
     return grade(plan, records, provenance), score_table(plan, records)

@@ -30,7 +30,7 @@ def suite_schema() -> dict[str, Any]:
     tests["items"] = {"anyOf": kinds}
     schema["properties"]["extends"] = {"type": "string", "description": "The suite, by name or path, to build on."}
     metrics = schema["properties"]["metrics"]
-    schema["properties"]["metrics"] = {"anyOf": [{"type": "string"}, metrics]}
+    schema["properties"]["metrics"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Component"}, metrics]}
     # A suite that extends another one may inherit any key.
     extending = schema.pop("required", [])
     schema["anyOf"] = [{"required": ["extends"]}, {"required": extending}]

@@ -13,7 +13,7 @@ from simbench.bounds import MOST_PLUGINS
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.parameters import ParameterError, checked_parameters
 from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRANSFORMS, Registry, import_reference
-from simbench.suite.schema import DEFAULT, Component
+from simbench.suite.schema import ALL, DEFAULT, EXCEPT, FAMILY, Component
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 
@@ -73,6 +73,26 @@ def is_location(name: str) -> bool:
     return ":" in name or "." in name
 
 
+def is_group(name: str) -> bool:
+    """Tell whether a name in a list of metrics stands for several: `all`, `default`, `family:CKA`.
+
+    >>> [is_group(name) for name in ("all", "family:CKA", "cka")]
+    [True, True, False]
+    """
+    return name in (ALL, DEFAULT) or name.startswith(FAMILY)
+
+
+def names_in_group(name: str) -> tuple[str, ...]:
+    """Return the names of the registered metrics for which such a name stands; raise `UnknownNameError` for none."""
+    if not name.startswith(FAMILY):
+        return tuple(each for each, metric in METRICS if name == ALL or metric.default)
+    wanted = name.removeprefix(FAMILY).strip()
+    families = dict.fromkeys(metric.family for _, metric in METRICS)
+    if wanted.casefold() not in map(str.casefold, families):
+        raise UnknownNameError("family of metrics", wanted, families)
+    return tuple(each for each, metric in METRICS if metric.family.casefold() == wanted.casefold())
+
+
 def _models(document: SuiteDocument) -> tuple[str, ...]:
     models = document.at(("models",))
     return tuple(models) if isinstance(models, dict) else ()
@@ -94,6 +114,12 @@ def _component(registry: Registry[Any], location: Location, document: SuiteDocum
     component = component_at(location, document)
     if component is None:
         return
+    yield from _parameter_problems(registry, component, location, document)
+
+
+def _parameter_problems(
+    registry: Registry[Any], component: Component, location: Location, document: SuiteDocument
+) -> Iterator[SuiteProblem]:
     try:
         _check_parameters(registry.get(component.name), component.parameters)
     except UnknownNameError as error:
@@ -116,9 +142,11 @@ def _check_parameters(component: Any, given: Mapping[str, Any]) -> None:
 def _metric_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     for location in metric_places(document):
         choice = component_at(location, document)
-        if choice is None or choice.name == DEFAULT:
+        if choice is None:
             continue
-        if is_location(choice.name) and choice.name not in METRICS:
+        if is_group(choice.name):
+            yield from _group_problems(choice, location, document)
+        elif is_location(choice.name) and choice.name not in METRICS:
             yield from _import_problems(choice.name, location, document)
         else:
             yield from _component(METRICS, location, document)
@@ -130,6 +158,35 @@ def _network_at(name: str, document: SuiteDocument) -> Component | None:
     if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
         return None
     return component if document.at(("models", name, "activations")) is None else None
+
+
+def _group_problems(group: Component, location: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
+    """Find an unknown family, and unknown names among those that are left out of a group of metrics."""
+    try:
+        names = names_in_group(group.name)
+    except UnknownNameError as error:
+        named = (*location, "name") if (*location, "name") in document.values else location
+        yield SuiteProblem.of(document.position(named), error)
+        return
+    for parameter in group.parameters:
+        at = (*location, parameter)
+        if parameter == EXCEPT:
+            yield from _excluded_problems(group.parameters[EXCEPT], at, document)
+        else:
+            for name in names[:1]:
+                checked = Component(name=name, **{parameter: group.parameters[parameter]})
+                yield from _parameter_problems(METRICS, checked, location, document)
+
+
+def _excluded_problems(excluded: Any, location: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
+    if not isinstance(excluded, list) or None in _strings(excluded):
+        yield SuiteProblem(document.position(location), f"{EXCEPT}: a list of names of metrics, or of families")
+        return
+    for index, name in enumerate(excluded):
+        try:
+            names_in_group(name) if is_group(name) else METRICS.get(name)
+        except UnknownNameError as error:
+            yield SuiteProblem.of(document.position((*location, index)), error)
 
 
 def _architecture_layers(name: str, document: SuiteDocument) -> tuple[tuple[str, ...] | None, str | None]:

@@ -40,7 +40,10 @@ from simbench.references import ModelRef, models_of
 # Longest sentence that says why a test is there.
 LONGEST_REASON = 500
 COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
-DEFAULT = "default"
+# Names that stand for several metrics: the default ones, all registered ones, and those of a family, `family:CKA`.
+DEFAULT, ALL, FAMILY = "default", "all", "family:"
+# The key beside such a name that leaves some of them out.
+EXCEPT = "except"
 # Keys of a group that say where in the file of `load` the weights are.
 LOAD_OPTIONS = ("key", "strip_prefix")
 DeclaredLayout = Literal["channels_first", "channels_last", "tokens"]
@@ -81,7 +84,7 @@ def _named(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | dict) else value
 
 
 def _shortest(component: Component) -> str | dict[str, Any]:
@@ -405,7 +408,8 @@ class Suite(Strict):
     metrics: Annotated[
         list[ComponentChoice], BeforeValidator(_listed), Field(min_length=1, max_length=MOST_METRICS)
     ] = [Component(name=DEFAULT)]
-    """Names with parameters, or files; `default` adds all default metrics that the list does not contain."""
+    """Names with parameters, or files; `default`, `all` and `family:NAME` add all those that the list does not contain,
+    but for the metrics and families of the list `except` beside them: `{name: all, except: [svcca, family:RSA]}`."""
     tests: list[Any] = Field(min_length=1, max_length=MOST_TESTS)
     """Instances of the test kinds' models, which extend `DeclaredTest`."""
 
