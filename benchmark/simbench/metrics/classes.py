@@ -46,7 +46,7 @@ class OfClass:
     @property
     def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
         """Annotations of the method and of `__init__`."""
-        return {**_annotations(getattr(self.defined, self.method)), **_annotations(self.defined.__init__)}
+        return {**_annotations(getattr(self.defined, self.method)), **_annotations(vars(self)["defined"].__init__)}
 
     @property
     def __globals__(self) -> dict[str, Any]:
