@@ -17,7 +17,7 @@ from simbench.board.comparison import compare, difference_interval, paired_inter
 from simbench.board.standing import board_of
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.sanity.stats.statistic import StatisticTest, association
-from simbench.verdicts.verdict import Trial, Verdict, grade_trials, judge_by_mean, ungraded
+from simbench.verdicts.verdict import AT_NULL_LEVEL, Trial, Verdict, grade_trials, judge_by_mean, ungraded
 
 MODELS = 8
 TRIALS = 50
@@ -275,3 +275,11 @@ def test_a_baseline_names_what_got_worse() -> None:
 def test_what_is_no_longer_there_cannot_be_compared_and_is_no_pass() -> None:
     baseline = board({"cka": share(9), "cca": share(2)})
     assert worsened(baseline, board({"cca": share(9)})) == ["cka: in the baseline, not in this run"]
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_questions_at_the_null_level_of_either_run_widen_the_difference(changed: int) -> None:
+    verdicts = [share(9), share(6)]
+    low, high = difference_interval(*verdicts)
+    verdicts[changed] = replace(verdicts[changed], auxiliary={AT_NULL_LEVEL: 0.25})
+    assert difference_interval(*verdicts) == pytest.approx((0.75 * low - 0.25, 0.75 * high + 0.25))

@@ -124,6 +124,12 @@ def test_the_gate_closes_where_half_of_the_layers_are_not_told_apart(
     assert make("identity").grade([group], replace(AT_LAYERS, **PAIRS), scores).grade == grade
 
 
+def test_who_claims_to_pair_in_vain_fails_whatever_grade_the_test_asks_for(group: ModelGroup) -> None:
+    test = make("identity", pass_if="<= 0.5")
+    verdict = test.grade([group], replace(AT_LAYERS, **PAIRS), lambda comparison, variable=None: Similarity(1.0))
+    assert (verdict.grade, verdict.outcome) == (0.0, "fail")
+
+
 @pytest.mark.parametrize(("status", "outcome"), [("skip", "partly"), ("missing", "missing"), ("error", "error")])
 @pytest.mark.parametrize(("lacking", "blind", "passes"), [(2, 0, False), (1, 0, True), (4, 4, False), (2, 2, False)])
 def test_who_leaves_the_gate_unanswered_passes_only_where_that_cannot_decide_it(

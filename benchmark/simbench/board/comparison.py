@@ -15,7 +15,7 @@ from simbench.board.cells import cell, state
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.verdicts.bounds import effective_questions, hull, interval_of_difference, share_interval
 from simbench.verdicts.jackknife import Interval, jackknife_interval
-from simbench.verdicts.verdict import MODEL_CORRELATION, Tally, Verdict
+from simbench.verdicts.verdict import AT_NULL_LEVEL, MODEL_CORRELATION, Tally, Verdict
 
 # Shares of credit that differ by no more are the same.
 ROUNDING = 1e-12
@@ -165,11 +165,14 @@ def difference_interval(
     """Return the 95 % interval of second − first in [-1, 1]: paired, or else from the intervals of both grades.
 
     Of means of credits the paired interval is never narrower than `disagreement_interval`: of few models, and where
-    both grades are nearly perfect, the spread of the differences may be small by chance.
+    both grades are nearly perfect, the spread of the differences may be small by chance. Questions at the null level
+    are in no mean, so it holds whatever their answers could have been.
     """
     paired = paired_interval(first, second)
     if first.tallies and second.tallies:
-        return hull(paired, disagreement_interval(first.tallies, second.tallies, model_correlation))
+        low, high = hull(paired, disagreement_interval(first.tallies, second.tallies, model_correlation))
+        at_null = max(verdict.auxiliary.get(AT_NULL_LEVEL, 0.0) for verdict in (first, second))
+        return low * (1 - at_null) - at_null, high * (1 - at_null) + at_null
     if paired is not None or first.grade is None or second.grade is None:
         return paired
     if first.interval is None or second.interval is None:

@@ -18,7 +18,7 @@ from simbench.board.board import BoardColumn, Row
 from simbench.references import AS_RECEIVER, AS_SENDER
 from simbench.verdicts.bounds import effective_questions
 from simbench.verdicts.jackknife import jackknife_variance
-from simbench.verdicts.verdict import Verdict
+from simbench.verdicts.verdict import AT_NULL_LEVEL, Verdict
 
 # Chance, at most, that one of two equal metrics is held to be above the other, over all tests and both directions.
 ALPHA = 0.05
@@ -235,7 +235,7 @@ def _answers(rows: Sequence[Row], test: BoardColumn, parts: Sequence[str]) -> An
     for metric, (own, repetition) in enumerate(zip(graded, again, strict=True)):
         repeated[metric, [columns[name] for name in repetition]] = True
         for name, verdict in {**own, **repetition}.items():
-            column, unknown = columns[name], verdict.auxiliary.get("at_null_level", 0.0)
+            column, unknown = columns[name], verdict.auxiliary.get(AT_NULL_LEVEL, 0.0)
             for tally in verdict.tallies:
                 place = metric, column, models[tally.models]
                 credit[place], asked[place] = tally.credit, tally.asked

@@ -298,7 +298,7 @@ class SanityTest(DeclaredTest):
         verdict = self._judged_with(verdict, [parts[name] for name in counted if name is not None])
         verdict = replace(verdict, owed=_owed_in_all(owed.values()), columns=parts)
         if in_vain:
-            verdict = _without_pairing(verdict, self.passes(0.0))
+            verdict = _without_pairing(verdict)
         elif (unproved := _unproved(checks, questions, scores)) is not None:
             verdict = _lacking_pairing(verdict, unproved)
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
@@ -417,20 +417,20 @@ def _owed_in_all(owed: Iterable[Owed]) -> Owed:
     return "required" if "required" in levels else "promised" if "promised" in levels else "not promised"
 
 
-def _without_pairing(verdict: Verdict, passed: bool) -> Verdict:
-    """Return the verdict on a metric that claims to pair inputs and does not: 0, whatever it was asked."""
+def _without_pairing(verdict: Verdict) -> Verdict:
+    """Return the verdict on a metric that claims to pair inputs and does not: 0 and failed, whatever it was asked."""
     if verdict.status != "ok":
         return verdict
     return replace(
         verdict,
         grade=0.0,
         interval=(0.0, 0.0),
-        passed=passed,
+        passed=False,
         statistic=None if verdict.statistic is None else 0.0,
         without=dict.fromkeys(verdict.without, 0.0),
         tallies=tuple(Tally(tally.models, 0.0, tally.asked) for tally in verdict.tallies),
         violations=(Trial(NO_PAIRING, (), False, -1.0), *verdict.violations)[:VIOLATIONS],
-        columns={name: _without_pairing(part, passed) for name, part in verdict.columns.items()},
+        columns={name: _without_pairing(part) for name, part in verdict.columns.items()},
     )
 
 

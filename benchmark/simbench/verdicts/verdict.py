@@ -27,6 +27,8 @@ Owed = Literal["required", "promised", "not promised"]
 # Intraclass correlation of answers about the same models, where a kind does not say its own: on the published boards
 # it is at most .09 for these (docs/decisions/intervals.md).
 MODEL_CORRELATION = 0.1
+# Auxiliary value: the share of the questions at the null level.
+AT_NULL_LEVEL = "at_null_level"
 # A verdict lists at most so many violations.
 VIOLATIONS = 10
 # First violation of a metric that is refused, whatever it was asked.
@@ -179,7 +181,7 @@ def best_interval(verdict: Verdict, model_correlation: float) -> Interval | None
     if not verdict.tallies:
         return None
     perfect = [Tally(tally.models, float(tally.asked), tally.asked) for tally in verdict.tallies]
-    return widen(interval_of_mean(1.0, perfect, model_correlation), verdict.auxiliary.get("at_null_level", 0.0))
+    return widen(interval_of_mean(1.0, perfect, model_correlation), verdict.auxiliary.get(AT_NULL_LEVEL, 0.0))
 
 
 def tally_by_models(trials: Iterable[Trial]) -> tuple[Tally, ...]:
@@ -262,7 +264,7 @@ def grade_trials(
         passed=None if passed and unanswered else passed,
         comparisons=comparisons,
         reason=partial,
-        auxiliary={**verdict.auxiliary, "at_null_level": share_at_null} if at_null else verdict.auxiliary,
+        auxiliary={**verdict.auxiliary, AT_NULL_LEVEL: share_at_null} if at_null else verdict.auxiliary,
         trials=tuple(answered),
     )
 
