@@ -279,7 +279,14 @@ def test_what_is_no_longer_there_cannot_be_compared_and_is_no_pass() -> None:
 
 @pytest.mark.parametrize("changed", [0, 1])
 def test_questions_at_the_null_level_of_either_run_widen_the_difference(changed: int) -> None:
-    verdicts = [share(9), share(6)]
-    low, high = difference_interval(*verdicts)
-    verdicts[changed] = replace(verdicts[changed], auxiliary={AT_NULL_LEVEL: 0.25})
-    assert difference_interval(*verdicts) == pytest.approx((0.75 * low - 0.25, 0.75 * high + 0.25))
+    first, second = share(9), share(6)
+    interval = difference_interval(first, second)
+    assert interval is not None
+    low, high = interval
+    null = {AT_NULL_LEVEL: 0.25}
+    widened = (
+        difference_interval(first, replace(second, auxiliary=null))
+        if changed
+        else difference_interval(replace(first, auxiliary=null), second)
+    )
+    assert widened == pytest.approx((0.75 * low - 0.25, 0.75 * high + 0.25))
