@@ -143,6 +143,7 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "the log-probabilities": lambda side: side.log_probabilities,
     "the matrix": lambda side: side.matrix,
 }
+OF_THE_NETWORK = ("the inputs", "the weights", "running statistics", "the logits", "the log-probabilities")
 
 
 @pytest.mark.parametrize("by", ["torch", "numpy"])
@@ -160,11 +161,23 @@ def test_no_part_of_a_representation_can_be_changed(part: str, by: str) -> None:
     model = Model(network(), layers=["0"])
     given = [with_model(model), with_model(model)]
     before, logits = Snapshot(given), [side.logits.clone() for side in given]
-    for needs in ({"model"}, {"targets"}, {"fit"}):
+    of_the_network = part in OF_THE_NETWORK
+    for needs in ({"model"}, *([] if of_the_network else [{"targets"}, {"fit"}])):
         for score in score_pairs(metric(function, needs=frozenset(needs)), given, [(0, 1), (1, 0), (0, 0)]):
             assert (score.status, "in place" in str(score.reason)) == ("error", True), score
     assert before.changed() is None
     assert all(torch.equal(side.logits, kept) for side, kept in zip(given, logits, strict=True))
+
+
+@pytest.mark.parametrize("needs", [{"targets"}, {"fit"}, {"sequence"}])
+def test_who_declares_no_need_of_the_network_is_not_told_which_layer_it_is(needs: set[str]) -> None:
+    def function(a: Any, b: Any) -> float:
+        sides = (a, b, a.fit, b.fit)
+        return float(any(side.layer or side.model is not None or side.inputs is not None for side in sides))
+
+    given = [replace(with_model(), layout="tokens", activations=torch.randn(8, 3, 4)) for _ in range(2)]
+    (score,) = score_pairs(metric(function, needs=frozenset(needs)), given, [(0, 1)])
+    assert score.value == 0.0
 
 
 def test_what_was_changed_is_named() -> None:

@@ -129,6 +129,7 @@ class PrivateInputs(Inputs):
     def __init__(self, metric: Metric, representations: Sequence[Representation]) -> None:
         """Copy nothing yet."""
         super().__init__(metric, representations)
+        self._declared: dict[int, Representation] = {}
         self._copies = Copies()
         self._prepared: dict[int, Snapshot] = {}
 
@@ -174,14 +175,21 @@ class PrivateInputs(Inputs):
                 )
 
     def _copy(self, index: int, *, whole: bool) -> Any:
-        representation = self.representations[index]
-        return self._copies.representation(representation) if whole else self._copies.tensor(representation.matrix)
+        given = self._given(index, whole=whole)
+        return self._copies.representation(given) if whole else self._copies.tensor(given)
+
+    def _given(self, index: int, *, whole: bool) -> Any:
+        """Return the matrix or, as far as the metric declares to need it, the representation."""
+        if not whole:
+            return self.representations[index].matrix
+        if index not in self._declared:
+            self._declared[index] = as_declared(self.metric, self.representations[index])
+        return self._declared[index]
 
     @contextmanager
     def _called(self, indices: Sequence[int], *, whole: bool) -> Iterator[None]:
         """Call the metric in the block: restore the process, drop copies that were changed, and say so."""
-        representations = [self.representations[index] for index in dict.fromkeys(indices)]
-        given = representations if whole else [each.matrix for each in representations]
+        given = [self._given(index, whole=whole) for index in dict.fromkeys(indices)]
         try:
             with preserved_state(), not_memoising():
                 yield
@@ -196,6 +204,17 @@ class PrivateInputs(Inputs):
         self._copies.shrink(keep=given)
         if changed is not None:
             raise ChangedInputError(f"{self.metric.name} changed {changed} that it was given in place: {ADVICE}")
+
+
+def as_declared(metric: Metric, representation: Representation) -> Representation:
+    """Return what a metric declares to need of a representation: without `model` or `head`, no network, inputs or name.
+
+    By the name of a layer alone, corresponding layers would be told.
+    """
+    if {"model", "head"} & set(metric.needs):
+        return representation
+    fit = None if representation.fit is None else as_declared(metric, representation.fit)
+    return replace(representation, layer="", model=None, inputs=None, at_head=False, fit=fit)
 
 
 def inputs_of(metric: Metric, representations: Sequence[Representation]) -> Inputs:
