@@ -14,8 +14,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simbench.api import ScoreValue, ScoreWarning, score
+    from simbench.api import ScoreValue, ScoreWarning, score, score_layers
     from simbench.errors import ExitCode, NotApplicable, SimbenchError, SuiteError, UnknownNameError
+    from simbench.metrics.layer_pairs import LayerScores
     from simbench.metrics.metric import Metric, Score, metric
     from simbench.representations.representation import Representation
     from simbench.run.session import run
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ExitCode",
+    "LayerScores",
     "Metric",
     "NotApplicable",
     "Representation",
@@ -37,10 +39,12 @@ __all__ = [
     "metric",
     "run",
     "score",
+    "score_layers",
 ]
 
 _HOMES = {
     "ExitCode": "simbench.errors",
+    "LayerScores": "simbench.metrics.layer_pairs",
     "Metric": "simbench.metrics.metric",
     "NotApplicable": "simbench.errors",
     "Representation": "simbench.representations.representation",
@@ -52,6 +56,7 @@ _HOMES = {
     "UnknownNameError": "simbench.errors",
     "metric": "simbench.metrics.metric",
     "score": "simbench.api",
+    "score_layers": "simbench.api",
 }
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from os import PathLike, fspath
 from typing import Any
 
 from torch import Tensor
 
 from simbench.errors import SimbenchError
+from simbench.metrics.kernels.memory import DEFAULT
+from simbench.metrics.layer_pairs import LayerScores, LayerToScore, score_all_pairs
 from simbench.metrics.metric import Metric
 from simbench.metrics.resolve import as_metric, resolve_metrics
 from simbench.metrics.scoring import score_pairs
 from simbench.parameters import checked_parameters
-from simbench.representations.array_pairs import ArrayPair, read_pair
+from simbench.representations.array_layers import ArrayLayer, layers_of
+from simbench.representations.array_pairs import ArrayPair, check_options, declared_layouts, read_layer, read_pair
+from simbench.representations.layouts import DeclaredLayout
 from simbench.representations.representation import Representation
 from simbench.representations.tensors import as_tensor
 
@@ -106,6 +112,68 @@ def score(
     value = ScoreValue(result.value, chosen.label, remarks, result.standard_error, result.auxiliary)
     value.spatial, value.layouts = pair.spatial, pair.layouts
     return value
+
+
+def score_layers(
+    x: Any,
+    y: Any,
+    metric: str | Callable[..., Any] | Metric = "cka",
+    *,
+    spatial: str | None = None,
+    layout: str | Sequence[str] | None = None,
+    memory_limit: int = DEFAULT,
+    **parameters: Any,
+) -> LayerScores:
+    """Return the scores of all layers of one network with all layers of another, on the same inputs.
+
+    The matrix stands in `values`, the names of its rows and columns in `rows` and `columns`, and the most similar pair
+    in `most_similar`, with those of every row and column in `most_similar_by_row` and `most_similar_by_column`. Pairs
+    without a value are NaN, and stand with the reason in `problems`.
+
+    Args:
+        x: the layers of one network: a mapping of names to arrays as `score` takes them, a folder of array files, or a
+            file of several arrays. Layers of a folder are in natural order (`block2` before `block10`).
+        y: as `x`; of a directed metric, layers of `x` send and those of `y` receive.
+        metric: as for `score`.
+        spatial: as for `score`.
+        layout: as for `score`; it holds for all layers of a network.
+        memory_limit: bytes for what is read and prepared at a time. Files are mapped into memory.
+        parameters: the metric's parameters.
+
+    Raises:
+        SimbenchError: the metric, a parameter or an option is not valid, or there are no layers.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(50, 4))
+    >>> scores = score_layers({"a": x, "b": x**2}, {"c": x + 1}, "cka")
+    >>> scores.values.round(2).tolist(), scores.most_similar.row
+    ([[1.0], [0.06]], 'a')
+    """
+    chosen = _metric(metric)
+    chosen = chosen.with_parameters({**chosen.parameters, **parameters})
+    check_options(spatial, layout)
+    layouts = declared_layouts(layout)
+    if layouts[0] == layouts[1] and (x is y or (isinstance(x, str | PathLike) and x == y)):
+        rows = columns = _layers_to_score(x, "x", spatial, layouts[0], chosen)
+    else:
+        rows, columns = (
+            _layers_to_score(source, name, spatial, declared, chosen)
+            for source, name, declared in zip((x, y), ("x", "y"), layouts, strict=True)
+        )
+    return score_all_pairs(chosen, rows, columns, memory_limit)
+
+
+def _layers_to_score(
+    source: Any, name: str, spatial: str | None, layout: DeclaredLayout | None, metric: Metric
+) -> list[LayerToScore]:
+    def read(layer: ArrayLayer) -> Representation:
+        array = layer.load()
+        return read_layer(array, layer.name, spatial=spatial, layout=layout, sequences="sequence" in metric.needs)
+
+    return [
+        LayerToScore(layer.name, partial(read, layer), layer.numbers)
+        for layer in layers_of(fspath(source) if isinstance(source, PathLike) else source, name)
+    ]
 
 
 def _metric(metric: str | Callable[..., Any] | Metric) -> Metric:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from simbench.cli.options import ExceptOption, JsonOption, MetricOption
+from simbench.cli.options import ExceptOption, JsonOption, MemoryLimitOption, MetricOption
 from simbench.errors import ExitCode, SimbenchError
 
 if TYPE_CHECKING:
@@ -52,9 +52,25 @@ def command(
             "(inputs, tokens, features); given twice, of A and of B.",
         ),
     ] = None,
+    all_pairs: Annotated[
+        bool,
+        typer.Option(
+            "--all-pairs",
+            help="Score every layer of A against every layer of B: the files of two folders, or the arrays of two "
+            "files. So are folders that have no files of the same name.",
+        ),
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="With --all-pairs, draw a heat map: png, svg or pdf.", show_default=False
+        ),
+    ] = None,
+    memory_limit: MemoryLimitOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Score metrics on two arrays or two folders of arrays."""
+    """Score metrics on two arrays, two folders of arrays, or all layers of two networks."""
+    from simbench.cli.layer_matrix import layers_as_json, scored_layers, show_layers
     from simbench.cli.output import print_json, stdout_reserved
     from simbench.metrics.resolve import without
     from simbench.representations.array_pairs import check_options
@@ -63,11 +79,22 @@ def command(
     with stdout_reserved(json):
         metrics = without(_metrics(metric), excluded or ())
         check_options(spatial, layout)
+        if all_pairs or _have_no_common_names(a, b):
+            matrices = scored_layers(a, b, metrics, spatial, layout, memory_limit, plot)
+        elif plot is not None:
+            raise SimbenchError("--plot draws the heat map of --all-pairs")
+        else:
+            matrices = None
         scored = [
             score
-            for name, first, second in _pairs(a, b)
+            for name, first, second in (_pairs(a, b) if matrices is None else ())
             for score in _score_or_reason(metrics, name, first, second, spatial, layout)
         ]
+    if matrices is not None:
+        print_json([layers_as_json(matrix) for matrix in matrices]) if json else show_layers(matrices)
+        if any(score.status in LACKING for matrix in matrices for row in matrix.scores for score in row):
+            raise typer.Exit(int(ExitCode.INCOMPLETE))
+        return
     if json:
         print_json([_record(result) for result in scored])
     else:
@@ -84,6 +111,20 @@ def _metrics(references: list[str] | None) -> list[Metric]:
     if references:
         return resolve_metrics(references)
     return [metric for _, metric in METRICS if metric.default and not metric.needs]
+
+
+def _have_no_common_names(a: str, b: str) -> bool:
+    """Tell whether two folders hold arrays, and none under the same name; say so."""
+    from simbench.cli.output import say
+    from simbench.representations.array_files import array_files
+
+    if not all(Path(folder).is_dir() for folder in (a, b)):
+        return False
+    first, second = array_files(Path(a)), array_files(Path(b))
+    if not first or not second or not first.keys().isdisjoint(second):
+        return False
+    say(f"{a} and {b} have no files of the same name: all pairs of layers are scored (--all-pairs)", error=True)
+    return True
 
 
 def _pairs(a: str, b: str) -> list[tuple[str | None, str, str]]:

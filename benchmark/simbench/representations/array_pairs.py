@@ -82,27 +82,56 @@ def read_pair(
     measured = layouts_of(shapes)
     sides: list[Representation] = []
     layouts: list[Layout | None] = []
-    for place, (array, name, declared) in enumerate(zip(arrays, names, _declared(layout), strict=True)):
-        if isinstance(array, Representation):
-            _check_layout(array, name, declared)
-            sides.append(array if mode is None else replace(array, spatial=replace(array.spatial, mode=mode)))
-            layouts.append(array.layout)
-            continue
-        if array.is_complex():
-            raise SimbenchError(
-                f"{name}: metrics compare real numbers, and these are complex; "
-                "give real and imaginary parts as features of their own"
-            )
-        is_sequence = sequences and len(shapes[place]) == SEQUENCE_AXES
-        by_sizes: Layout | None = "tokens" if is_sequence else measured[place]
-        chosen = declared_as(declared, len(shapes[place])) or by_sizes
-        if chosen is None and mode != "flatten" and len(shapes[place]) <= MOST_AXES:
-            raise SimbenchError(undecided(name, shapes[place]))
-        side = Representation.from_array(array, name, _as_given(chosen, len(shapes[place]), declared))
-        sides.append(replace(side, spatial=SpatialRule(mode or USUAL)))
+    for array, name, declared, by_sizes in zip(arrays, names, declared_layouts(layout), measured, strict=True):
+        side, chosen = _read(array, name, mode, declared, by_sizes, sequences=sequences)
+        sides.append(side)
         layouts.append(chosen)
     modes = [side.spatial.mode for side in sides if side.activations.ndim >= SEQUENCE_AXES]
     return ArrayPair((sides[0], sides[1]), modes[0] if modes else None, tuple(layouts))
+
+
+def read_layer(
+    array: Tensor | Representation,
+    name: str,
+    *,
+    spatial: str | None = None,
+    layout: DeclaredLayout | None = None,
+    sequences: bool = False,
+) -> Representation:
+    """Read one of several arrays that are compared with each other; arguments and errors are those of `read_pair`.
+
+    What is not given of its layout is told by its own sizes alone: it is the same in every comparison.
+    """
+    shape = tuple(array.activations.shape if isinstance(array, Representation) else array.shape)
+    return _read(array, name, _checked(spatial), layout, layouts_of([shape])[0], sequences=sequences)[0]
+
+
+def _read(
+    array: Tensor | Representation,
+    name: str,
+    mode: SpatialMode | None,
+    declared: DeclaredLayout | None,
+    by_sizes: Layout | None,
+    *,
+    sequences: bool,
+) -> tuple[Representation, Layout | None]:
+    """Return a representation and its layout; None if the rule needs none, and it cannot be told."""
+    if isinstance(array, Representation):
+        _check_layout(array, name, declared)
+        return (array if mode is None else replace(array, spatial=replace(array.spatial, mode=mode))), array.layout
+    shape = tuple(array.shape)
+    if array.is_complex():
+        raise SimbenchError(
+            f"{name}: metrics compare real numbers, and these are complex; "
+            "give real and imaginary parts as features of their own"
+        )
+    if sequences and len(shape) == SEQUENCE_AXES:
+        by_sizes = "tokens"
+    chosen = declared_as(declared, len(shape)) or by_sizes
+    if chosen is None and mode != "flatten" and len(shape) <= MOST_AXES:
+        raise SimbenchError(undecided(name, shape))
+    side = Representation.from_array(array, name, _as_given(chosen, len(shape), declared))
+    return replace(side, spatial=SpatialRule(mode or USUAL)), chosen
 
 
 def _check_layout(given: Representation, name: str, declared: DeclaredLayout | None) -> None:
@@ -131,7 +160,7 @@ def _as_given(chosen: Layout | None, axes: int, declared: DeclaredLayout | None)
 def check_options(spatial: str | None, layout: str | Sequence[str] | None) -> None:
     """Raise `SimbenchError` if a spatial rule or a layout is none that `read_pair` takes."""
     _checked(spatial)
-    _declared(layout)
+    declared_layouts(layout)
 
 
 def _checked(spatial: str | None) -> SpatialMode | None:
@@ -143,7 +172,7 @@ def _checked(spatial: str | None) -> SpatialMode | None:
     raise UnknownNameError("spatial rule", str(spatial), RULES)
 
 
-def _declared(layout: str | Sequence[str] | None) -> list[DeclaredLayout | None]:
+def declared_layouts(layout: str | Sequence[str] | None) -> list[DeclaredLayout | None]:
     """Return the layout of either array, of one for both, or one for each."""
     given = list(layout) if isinstance(layout, list | tuple) else [layout]
     for name in given:

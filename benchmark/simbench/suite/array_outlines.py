@@ -179,7 +179,7 @@ def _of_safetensors(path: Path) -> Outlines:
 
     outlines: Outlines = {}
     with safe_open(path, framework="numpy") as file:
-        for name in file.keys():  # noqa: SIM118 - not a mapping
+        for name in sorted(file.keys()):  # the order in which they were given is lost
             part = file.get_slice(name)
             dtype = str(part.get_dtype())
             prefix = next((PREFIXES[start] for start in ("BOOL", *PREFIXES) if dtype.startswith(start)), dtype)

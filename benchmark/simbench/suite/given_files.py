@@ -18,7 +18,7 @@ LAYER = "{layer}"
 ONLY_LAYER = "activations"
 # In "acts.npz:blocks.{layer}", where the path ends.
 END_OF_PATH = re.compile(rf"({'|'.join(map(re.escape, OUTLINES))}):", re.IGNORECASE)
-DIGITS = re.compile(r"(\d+)")
+DIGITS = re.compile(r"([0-9]+)")
 
 
 class GivenArray(NamedTuple):
@@ -38,12 +38,22 @@ def in_natural_order(names: Sequence[str]) -> list[str]:
     >>> in_natural_order(["block10", "block2", "a"])
     ['a', 'block2', 'block10']
     """
-    return sorted(
-        names,
-        key=lambda name: [
-            (not part.isdigit(), int(part or 0) if part.isdigit() else 0, part) for part in DIGITS.split(name)
-        ],
-    )
+    return sorted(names, key=_natural)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return what to compare in place of a name: of two numbers, which stand at odd places, the longer is larger."""
+    parts = enumerate(DIGITS.split(name))
+    return [(len(digits := part.lstrip("0")), digits) if place % 2 else (0, part) for place, part in parts]
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Return names in the order of their file, which follows a network; if that is the alphabet's, in natural order.
+
+    >>> in_order(["stem", "block2", "block10"]), in_order(["block1", "block10", "block2"])
+    (['stem', 'block2', 'block10'], ['block1', 'block2', 'block10'])
+    """
+    return in_natural_order(names) if list(names) == sorted(names) else list(names)
 
 
 def find_layers(template: str, folder: Path, layers: Sequence[str] | None) -> Layers:
@@ -77,13 +87,7 @@ def find_layers(template: str, folder: Path, layers: Sequence[str] | None) -> La
         return {_only_name(layers, template): _checked(str(whole), outlines[None])}
     pattern = _pattern(inner if separator else LAYER)
     arrays = {match["layer"]: name for name in outlines if name and (match := pattern.fullmatch(name))}
-    names = (
-        layers
-        if layers is not None
-        else list(arrays)
-        if whole.suffix != ".safetensors"
-        else in_natural_order(list(arrays))
-    )
+    names = layers or in_order(list(arrays))
     if not names:
         raise SimbenchError(f"{whole} holds no arrays" + (f" called {inner}" if separator else ""))
     _check_number(names, template)
