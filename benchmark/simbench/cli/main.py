@@ -28,7 +28,7 @@ from simbench.visible import visible
 # Verbs in the order in which people use them.
 VERBS = (
     *("run", "plan", "list", "describe", "check", "new", "score"),
-    *("compare", "publish", "plot", "verify", "leaderboard", "suite", "cache"),
+    *("explain", "runs", "compare", "publish", "plot", "verify", "leaderboard", "suite", "cache"),
 )
 
 

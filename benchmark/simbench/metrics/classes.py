@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 
 from simbench.parameters import declared_parameters
 
+# Not as an attribute of an object, of which a subclass may have another one.
+INIT = "__init__"
 # Objects by their class and parameters, so that all functions of a metric share one.
 _objects: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 
@@ -46,7 +48,7 @@ class OfClass:
     @property
     def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
         """Annotations of the method and of `__init__`."""
-        return {**_annotations(getattr(self.defined, self.method)), **_annotations(vars(self)["defined"].__init__)}
+        return {**_annotations(getattr(self.defined, self.method)), **_annotations(getattr(self.defined, INIT))}
 
     @property
     def __globals__(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from simbench.board.cells import (
     state,
     tier_text,
 )
+from simbench.board.explanation import failing_columns
 from simbench.board.power import power_text
 from simbench.publish.visible_console import shown
 from simbench.visible import visible
@@ -82,10 +83,20 @@ def table(board: Board, width: int | None = None) -> Table:
 
 
 def reasons(board: Board) -> Group:
-    """Return the legend, a line per metric and reason for which a grade is missing or partial, and the remarks."""
+    """Return the legend, the columns that fail, the reasons for missing and partial grades, and the remarks."""
+    failing = [_failing(*failed) for failed in failing_columns(board)]
     powerless = [(test.id, said) for test in board.tests if (said := power_text(board, test))]
-    lines = [*map(_reason, problems(board)), *map(_remark, remarks(board)), *(_powerless(*each) for each in powerless)]
+    lines = [
+        *failing,
+        *map(_reason, problems(board)),
+        *map(_remark, remarks(board)),
+        *(_powerless(*each) for each in powerless),
+    ]
     return Group(Text(legend(board), style="dim"), *lines)
+
+
+def _failing(metric: str, test: str, columns: Sequence[str]) -> Text:
+    return Text.assemble((f"{'fails':<8}", STYLES["fail"]), visible(f"{metric} {test}: {', '.join(columns)}"))
 
 
 def _remark(remarked: Remarked) -> Text:

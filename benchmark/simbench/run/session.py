@@ -242,11 +242,12 @@ def stored_results(
     metrics: Sequence[MetricLike] = (),
     suite_metrics: bool = True,
     excluded: Sequence[str] = (),
+    only: Sequence[str] = (),
     store: Store | str | Path | None = None,
 ) -> tuple[Board, list[ScoreRow]]:
     """Return the leaderboard of a suite and its scores from the store; only verdicts are computed."""
     place = store if isinstance(store, Store) else Store(Path(store) if store is not None else None)
-    plan = prepare(suite, metrics, suite_metrics=suite_metrics, excluded=excluded)
+    plan = prepare(suite, metrics, only, suite_metrics=suite_metrics, excluded=excluded)
     records = stored_records(plan, place)
     provenance = {"made_with": made_with(), "runs": runs_behind(place, records)}
     return grade(plan, records, provenance), score_table(plan, records)
