@@ -196,6 +196,17 @@ def dataset(
         files: names of the parameters that are paths of files.
         outline: shape and sizes, or a function of all parameters that returns them. Given an outline, simbench rejects
             a suite that asks for too many inputs, or has models that cannot read them, before it runs anything.
+
+    >>> import numpy, simbench
+    >>> @simbench.dataset("coins", version=1, outline=Outline((2,), train=20, test=10))
+    ... def coins(cache, *, noise: float = 0.1):
+    ...     def split(count, seed):
+    ...         random = numpy.random.default_rng(seed)
+    ...         labels = numpy.arange(count) % 2
+    ...         return Split(labels[:, None] + noise * random.normal(size=(count, 2)), labels)
+    ...     return Dataset("coins", split(20, 0), split(10, 1), classes=2)
+    >>> DATASETS.get("coins").checked({})
+    {'noise': 0.1}
     """
 
     def decorate(function: F) -> F:

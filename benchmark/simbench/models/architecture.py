@@ -102,6 +102,17 @@ def architecture(
         embedding_layer: the layer whose output the linear head reads.
         layout: how activations with positions are laid out (or a function of the parameters that says so), for layers
             of which it cannot be measured.
+
+    >>> import simbench
+    >>> from torch import nn
+    >>> @simbench.architecture("two_layers", layers=lambda width: ("hidden", "head"), embedding_layer="hidden")
+    ... def two_layers(input_shape, classes, *, width: int = 8):
+    ...     network = nn.Sequential()
+    ...     network.add_module("hidden", nn.Linear(input_shape[0], width))
+    ...     network.add_module("head", nn.Linear(width, classes))
+    ...     return network
+    >>> two_layers((4,), 3, width=5).hidden.out_features
+    5
     """
 
     def decorate(function: F) -> F:

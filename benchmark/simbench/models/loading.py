@@ -82,6 +82,15 @@ def loader(
         architectures: architectures for which it knows weights by name.
         version: raise it when the same file gives other weights; without one, the hash of its code stands for
             it.
+
+    >>> import simbench
+    >>> @simbench.loader("named arrays", suffixes=[".npz"], version=1)
+    ... def named_arrays(load, architecture, parameters, input_shape, classes):
+    ...     import numpy, torch
+    ...     state = {name: torch.as_tensor(array) for name, array in numpy.load(load).items()}
+    ...     return with_weights(architecture, parameters, input_shape, classes, state, load)
+    >>> LOADERS.get("named arrays").suffixes
+    ('.npz',)
     """
 
     def decorate(function: F) -> F:

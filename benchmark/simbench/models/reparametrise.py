@@ -62,6 +62,13 @@ def reparametrisation(name: str, *, changes: Changed, version: int | None = None
         name: the name that suites use.
         changes: what its representations differ in: those of the `blocks`, or the `embedding` that the head reads.
         version: raise it when the weights change; without one, the hash of its code stands for it.
+
+    >>> import copy, simbench
+    >>> @simbench.reparametrisation("unchanged", changes="blocks", version=1)
+    ... def unchanged(model, generator):
+    ...     return copy.deepcopy(model)
+    >>> REPARAMETRISATIONS.get("unchanged").changes
+    'blocks'
     """
 
     def decorate(function: F) -> F:

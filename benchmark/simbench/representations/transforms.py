@@ -57,7 +57,17 @@ F = TypeVar("F", bound="Callable[..., Representation]")
 def transform(name: str, *, function_preserving: bool, version: int | None = None) -> Callable[[F], F]:
     """Register a function of a representation, a generator and keyword-only parameters as a transform.
 
-    Raise `version` when the map changes; without one, the hash of its code stands for it.
+    Args:
+        name: the name that suites use.
+        function_preserving: whether the rest of the network can undo the map, so that invariance to it may be asked.
+        version: raise it when the map changes; without one, the hash of its code stands for it.
+
+    >>> import simbench
+    >>> @simbench.transform("doubling", function_preserving=True, version=1)
+    ... def doubling(representation, random, *, factor: float = 2.0):
+    ...     return mapped(representation, factor * torch.eye(representation.features, dtype=torch.float64))
+    >>> TRANSFORMS.get("doubling").checked({"factor": 3.0})
+    {'factor': 3.0}
     """
 
     def decorate(function: F) -> F:

@@ -22,6 +22,13 @@ class _CallableModule(ModuleType):
         return run(*args, **kwargs)
 
     @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        """What `help(simbench.run)` shows: how a suite is run, with all arguments."""
+        from simbench.run.session import run
+
+        return f"simbench.run{inspect.signature(run)}\n\n{inspect.getdoc(run)}\n\n{vars(self)['__doc__']}"
+
+    @property
     def __signature__(self) -> inspect.Signature:
         """Signature that notebooks show."""
         from simbench.run.session import run

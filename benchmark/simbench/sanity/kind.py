@@ -478,7 +478,21 @@ K = TypeVar("K", bound=type[SanityTest])
 
 
 def sanity_test(name: str) -> Callable[[K], K]:
-    """Register a class as a test kind."""
+    """Register a class as a test kind, `simbench.test_kind`; return it unchanged.
+
+    Its fields are the keys of such a test in a suite, its docstring is the claim, and `questions` says what is compared
+    and asked.
+
+    >>> import simbench
+    >>> @simbench.test_kind("never_alike")
+    ... class NeverAlike(SanityTest):
+    ...     '''No metric is asked anything.'''
+    ...     tolerance: float = 0.1
+    ...     def questions(self, groups, metric):
+    ...         return ()
+    >>> TEST_KINDS.get("never_alike")(id="mine", kind="never_alike").tolerance
+    0.1
+    """
 
     def decorate(cls: K) -> K:
         TEST_KINDS.register(name, cls, origin_of(cls))

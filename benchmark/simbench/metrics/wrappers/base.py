@@ -93,7 +93,19 @@ W = TypeVar("W", bound=Callable[..., "WrappedMetric"])
 
 
 def wrapper(name: str, *, short: str) -> Callable[[W], W]:
-    """Register a function `(metric, setting, *, options) → WrappedMetric` as a wrapper; return it unchanged."""
+    """Register a function `(metric, setting, *, options) → WrappedMetric` as a wrapper; return it unchanged.
+
+    Args:
+        name: the parameter of metrics by which suites ask for it.
+        short: the option that is meant where that parameter has one value and no options.
+
+    >>> import simbench
+    >>> @simbench.wrapper("plainly", short="how")
+    ... def plainly(metric, setting, *, how: str):
+    ...     return metric
+    >>> WRAPPERS.get("plainly").setting({"how": "as it is"})
+    'plainly=as it is'
+    """
 
     def decorate(function: W) -> W:
         WRAPPERS.register(name, WrapperKind(name, function, short), origin_of(function))

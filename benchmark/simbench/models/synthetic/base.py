@@ -102,6 +102,15 @@ def generator(name: str, *, version: int | None = None, pair: str | None = None)
         version: raise it when the numbers change; without one, the hash of its code stands for it.
         pair: the boolean parameter that chooses one of two models, if there are two whose outputs agree and whose
             representations do not: such a generator can be named in a test of kind `distribution_sensitivity`.
+
+    >>> import simbench, torch
+    >>> @simbench.generator("clouds", version=1)
+    ... def clouds(*, seed: int, features: int = 4):
+    ...     draw = torch.Generator().manual_seed(seed)
+    ...     sides = [torch.randn(50, features, generator=draw, dtype=torch.float64) for _ in range(2)]
+    ...     return Synthetic.without_model(*sides)
+    >>> GENERATORS.get("clouds").checked({"seed": 0})
+    {'seed': 0, 'features': 4}
     """
 
     def decorate(function: F) -> F:
