@@ -23,7 +23,7 @@ class _CallableModule(ModuleType):
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
-        """What `help(simbench.run)` shows: how a suite is run, with all arguments."""
+        """Text that `help(simbench.run)` shows: how a suite is run, with all arguments."""
         from simbench.run.session import run
 
         return f"simbench.run{inspect.signature(run)}\n\n{inspect.getdoc(run)}\n\n{vars(self)['__doc__']}"
