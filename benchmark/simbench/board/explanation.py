@@ -100,7 +100,7 @@ def explain(board: Board, evidence: Evidence | None, metric: str, test: str) -> 
     verdict = cell(row.row, column)
     block = _block(evidence, metric, column.parent or column.id)
     answers = None if block is None else list(_answers(block, metric, _part(column)))
-    broken = None if answers is None else [violation for held, violation in answers if not held]
+    broken = None if answers is None else [violation for holds, violation in answers if not holds]
     shown = [Violation(trial.where, -trial.margin, trial.column) for trial in verdict.violations]
     if broken and not (column.parent is None and len(broken) < len(shown)):
         shown = sorted(broken, key=lambda violation: -(violation.by or 0.0))
