@@ -11,6 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from simbench.bundles.archive import read_files, write_files
+from simbench.bundles.contents import parse
+from simbench.bundles.pack import bundle_of
 from simbench.errors import SimbenchError
 from simbench.plan.plan import make_plan
 from simbench.references import ModelRef, RepresentationRef
@@ -20,6 +23,7 @@ from simbench.run.materials import Materials
 from simbench.run.session import prepare, run
 from simbench.suite.load import load_suite
 from simbench.verdicts.verdict import Verdict
+from simbench.verify.verification import verify
 
 ROWS, GROUPS, MEMBERS, LAYERS = 40, ("mine", "theirs", "third"), ("a", "b", "c"), ("block1", "block2", "block10")
 FIRST = RepresentationRef(ModelRef("mine", 0, member="a"), "block1")
@@ -227,3 +231,21 @@ def test_positions_follow_the_spatial_rule(tmp_path: Path, spatial: str, columns
     assert matrix.shape == (ROWS, columns)
     if spatial == "pool":
         assert np.allclose(matrix.numpy(), maps.mean(axis=(2, 3)), atol=1e-6)
+
+
+def test_a_bundle_has_hashes_and_is_rescored_where_the_files_are(tmp_path: Path) -> None:
+    write(tmp_path / "acts", made())
+    path = suite(tmp_path, "  - {id: t, kind: identity, models: [mine, theirs]}\n", suffix="{layer}.npy")
+    run(str(path), store=tmp_path / "store", engine="serial", device="cpu")
+    bundle = write_files(tmp_path / "bundle.zip", bundle_of(prepare(str(path)), Store(tmp_path / "store")).files)
+    assert str(tmp_path) not in parse(read_files(bundle)).files["suite.yaml"].decode()
+    (tmp_path / "acts").rename(tmp_path / "elsewhere")
+    options: dict[str, Any] = {"rescore": True, "sample": 1.0, "engine": "serial", "store": tmp_path / "other"}
+    steps = verify(bundle, **options).steps
+    assert [step.status for step in steps] == ["verified", "verified", "unchecked", "not asked"]
+    assert "models not at hand (mine/a, mine/b, mine/c, theirs/a); --files FOLDER says where" in steps[2].unchecked[0]
+    steps = verify(bundle, files=[tmp_path / "elsewhere"], **options).steps
+    assert [step.status for step in steps] == ["verified", "verified", "verified", "not asked"]
+    changed = tmp_path / "elsewhere" / "mine" / "a" / "block1.npy"
+    np.save(changed, np.load(changed) + 1)
+    assert verify(bundle, files=[tmp_path / "elsewhere"], **options).steps[2].status == "unchecked"

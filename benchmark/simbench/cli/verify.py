@@ -47,6 +47,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--files",
+            metavar="FOLDER",
+            help="Where files of activations or weights are that the bundle knows by their hashes; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: JobsOption = None,
     engine: EngineOption = "processes",
     store: StoreOption = None,
@@ -71,6 +80,7 @@ def command(
             jobs=jobs,
             engine=engine,
             listener=listen,
+            files=files or (),
         )
     if json:
         print_json(report.to_dict())

@@ -12,9 +12,11 @@ from typing import Any
 from simbench.bundles.contents import Contents
 from simbench.bundles.metric_record import MetricRecord
 from simbench.errors import SimbenchError
+from simbench.files import is_file
 from simbench.grading import verdicts_on
 from simbench.metrics.metric import Metric
 from simbench.models.loading import has_published_weights
+from simbench.plan.given import DIGEST_OF_ARRAY
 from simbench.plan.plan import Plan, PlannedMetric, make_plan
 from simbench.references import Comparison, ModelRef
 from simbench.registry import METRICS
@@ -22,6 +24,7 @@ from simbench.results.record import ScoreRecord
 from simbench.suite.schema import Component
 from simbench.verdicts.verdict import LACKING
 from simbench.verify.decisive import decisive_scores
+from simbench.verify.files_at_hand import with_files
 from simbench.verify.regrade import checked_records
 from simbench.verify.report import Agreement, Discrepancy, ProofLevel, Step, step_of, with_figures
 from simbench.verify.reproduction import (
@@ -45,7 +48,7 @@ def check_scores(contents: Contents, request: Request) -> Step:
     metrics = _metrics_at_hand(contents, unchecked)
     if not metrics:
         return step_of(request.level, "no metric of this bundle can be computed here", [], unchecked)
-    suite = contents.suite.model_copy(
+    suite = with_files(contents.suite, request.files).model_copy(
         update={"metrics": [Component(name=metric.name, **dict(metric.parameters)) for metric in metrics]}
     )
     plan = make_plan(suite, metrics)
@@ -66,9 +69,9 @@ def check_scores(contents: Contents, request: Request) -> Step:
         missing = sorted(set(drawn[label]) - set(possible[label]))
         if missing:
             models = sorted({str(ref) for key in missing for ref in _trained(planned.scores[key])})
-            unchecked.append(
-                f"{label}: {len(missing)} scores: models not at hand ({', '.join(models[:4])}); --retrain trains them"
-            )
+            trained = any(plan.models[ref].spec.train for key in missing for ref in _trained(planned.scores[key]))  # type: ignore[union-attr]
+            advice = "--retrain trains them" if trained else "--files FOLDER says where their files are"
+            unchecked.append(f"{label}: {len(missing)} scores: models not at hand ({', '.join(models[:4])}); {advice}")
         tally, differing, failed = _compared(planned, records[label], rescored[label], possible[label], request.level)
         tallies.append(Agreement(**{**vars(tally), "unchecked": tally.unchecked + len(missing)}))
         findings += differing
@@ -171,9 +174,14 @@ def _possible(
 def _obtainable(plan: Plan, contents: Contents, ref: ModelRef, request: Request) -> bool:
     model = plan.models[ref]
     assert model.spec is not None
+    if model.spec.activations is not None:
+        labels = (model.spec.targets, model.spec.fit_targets)
+        given = (*model.spec.arrays(ref).values(), *model.spec.arrays(ref, "fit").values(), *labels)
+        return not any(DIGEST_OF_ARRAY.fullmatch(reference) for reference in given if reference is not None)
     if model.spec.train is None:
-        # Only published weights have a name; weights of the author's own are known by a hash, and not here.
-        return has_published_weights(model.spec.weights(ref), model.spec.network.name)
+        # Only published weights have a name; weights of the author's own are known by a hash, and here if asked for.
+        weights = model.spec.weights(ref)
+        return is_file(weights) or has_published_weights(weights, model.spec.network.name)
     return request.retrain or request.store.has_model(model.key) or model.key in contents.model_keys
 
 

@@ -38,6 +38,8 @@ class Request:
     listener: Listener | None = None
     decisive: bool = True
     """Whether all scores are taken that alone could turn a verdict, besides the sample."""
+    files: Sequence[Path] = ()
+    """Folders of files that the bundle knows by their hashes."""
 
     @property
     def retrain(self) -> bool:

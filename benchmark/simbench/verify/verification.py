@@ -37,6 +37,7 @@ def verify(
     jobs: int | None = None,
     engine: str = "processes",
     listener: Listener | None = None,
+    files: Sequence[Path] = (),
 ) -> Report:
     """Check a bundle.
 
@@ -52,6 +53,7 @@ def verify(
         jobs: worker processes.
         engine: `processes` or `serial`.
         listener: called with the events of the runs.
+        files: folders of files of activations or weights, which the bundle knows by their hashes.
 
     Raises:
         BadBundleError: this is no bundle, or one that is not safe to read.
@@ -71,7 +73,7 @@ def verify(
     steps = [check_files(contents), graded]
     place = Store(store)
     for level, asked in (("rescored", rescore), ("reproduced", retrain)):
-        steps.append(_taken(contents, level, asked, sample, chosen, place, jobs, engine, listener, decisive))  # type: ignore[arg-type]
+        steps.append(_taken(contents, level, asked, sample, chosen, place, jobs, engine, listener, decisive, files))  # type: ignore[arg-type]
     scored = rescore or retrain
     return Report(
         path.name,
@@ -104,10 +106,11 @@ def _taken(
     engine: str,
     listener: Listener | None,
     decisive: bool,
+    files: Sequence[Path],
 ) -> Step:
     if not asked:
         return Step(level, "not asked")
-    return check_scores(contents, Request(level, sample, seed, store, jobs, engine, listener, decisive))
+    return check_scores(contents, Request(level, sample, seed, store, jobs, engine, listener, decisive, files))
 
 
 def _remarks(contents: Contents, rescore: bool, store: Store) -> list[str]:
