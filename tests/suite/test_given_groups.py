@@ -193,6 +193,8 @@ def test_labels_and_inputs_to_fit_on(written: Callable[..., Path]) -> None:
             "models.net.targets: {folder}/y.npy is an array of int64 of shape (4,); whole numbers of shape (5,) are",
         ),
         ("activations: a.npy, targets: y.npy", {"a.npy": zeros()}, "no such file: {folder}/y.npy"),
+        ("activations: a.npy", {"a.npy": zeros(2)}, "a.npy has 2 rows, one for each input; at least 3 are needed"),
+        ("activations: a.npz", {"a.npz": {"a\nb": zeros()}}, "a.npz: 'a\\nb' cannot name a layer"),
     ],
 )
 def test_what_does_not_fit_is_one_line(
@@ -214,13 +216,16 @@ def test_what_does_not_fit_is_one_line(
         ('activations: "{member}.npy"', "`activations` has a place for {member}: give `members`"),
         ("architecture: mlp, load: a.pt, targets: y.npy", "`targets`, `fit` and `fit_targets` belong to `activations`"),
         ("load: a.pt", "an `architecture` is needed"),
-        ("architecture: mlp, load: a.pt", "`probe: {dataset: …}` is needed: models.net reads its inputs"),
+        ("architecture: mlp, load: a.pt", 'key "dataset" is missing in probe: models.net reads its inputs'),
     ],
 )
 def test_contradictions_are_one_line(
     group: str, said: str, written: Callable[..., Path], problems_of: Problems
 ) -> None:
-    (problem,) = problems_of(written(group, {"a.npy": zeros()}))
+    path = written(group, {"a.npy": zeros()})
+    if "dataset" not in said:
+        path.write_text(path.read_text().replace("models:", "probe: {dataset: digits, inputs: 5}\nmodels:", 1))
+    (problem,) = problems_of(path)
     assert said in problem
 
 
@@ -231,6 +236,30 @@ def test_groups_of_other_rows_are_not_compared(written: Callable[..., Path], pro
     )
     (problem,) = problems_of(path)
     assert "tests[0]: net has 5 rows and other 6; rows have to be the same inputs" in problem
+
+
+@pytest.mark.parametrize(("inputs", "fits"), [(5, True), (6, False)])
+def test_rows_are_as_many_as_networks_read(
+    inputs: int, fits: bool, written: Callable[..., Path], problems_of: Problems
+) -> None:
+    path = written("activations: a.npy", {"a.npy": zeros()})
+    network = "  other: {architecture: mlp, train: {dataset: digits, epochs: 0}}\ntests:"
+    text = path.read_text().replace("tests:", network).replace("[net]", "[other, net]")
+    path.write_text(text.replace("models:", f"probe: {{dataset: digits, inputs: {inputs}}}\nmodels:", 1))
+    if fits:
+        load_suite(str(path))
+    else:
+        (problem,) = problems_of(path)
+        assert "tests[0]: other has 6 rows and net 5; rows have to be the same inputs" in problem
+
+
+def test_activations_teach_nobody(written: Callable[..., Path], problems_of: Problems) -> None:
+    path = written("activations: a.npy", {"a.npy": zeros(30)})
+    student = "  other: {architecture: mlp, train: {dataset: digits, epochs: 0, distil: {teacher: net}}}\ntests:"
+    text = path.read_text().replace("tests:", student)
+    path.write_text(text.replace("models:", "probe: {dataset: digits, inputs: 30}\nmodels:", 1))
+    (problem,) = problems_of(path)
+    assert 'models.other: the teacher "net" is given as activations, without logits' in problem
 
 
 def test_outlines_are_of_every_format_that_is_read() -> None:
@@ -270,6 +299,23 @@ def test_damaged_files_are_named(suffix: str, tmp_path: Path) -> None:
             read_outlines(path)
         assert str(path) in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt", ".safetensors"])
+def test_files_that_end_too_early_are_named(suffix: str, tmp_path: Path, written: Callable[..., Path]) -> None:
+    content: Any = {".npy": zeros(500), ".pt": {"x": torch.zeros(500, 3)}}.get(suffix, {"x": zeros(500)})
+    written(f"activations: x{suffix}", {f"x{suffix}": content})
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(SimbenchError, match=f"x{suffix}: cannot be read: "):
+        read_outlines(path)
+
+
+def test_a_pickle_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large.pt"
+    path.write_bytes(b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.")
+    with pytest.raises(SimbenchError, match="holds more than tensors"):
+        read_outlines(path)
 
 
 def test_numbers_in_names_count_as_numbers() -> None:

@@ -174,9 +174,13 @@ def _check_components(suite: Suite) -> None:
                 f'no architecture "{spec.architecture.name}" here: install the plugin that brings it'
             )
         if spec.teacher is not None and (
-            spec.teacher not in suite.models or suite.models[spec.teacher].teacher is not None
+            spec.teacher not in suite.models
+            or suite.models[spec.teacher].teacher is not None
+            or suite.models[spec.teacher].activations is not None
         ):
             raise BadBundleError(f'{SUITE}: models.{name}: "{spec.teacher}" cannot be its teacher')
+        if suite.probe.dataset is None and spec.activations is None:
+            raise BadBundleError(f"{SUITE}: no dataset for models.{name} to read")
     check_portable(suite)
     for test in suite.tests:
         for transform in getattr(test, "transforms", ()):

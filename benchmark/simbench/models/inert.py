@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simbench.lazy import lazy_import
+from simbench.suite.torch_files import PICKLE
 
 if TYPE_CHECKING:
     import torch
 else:
     torch = lazy_import("torch")
 
-# The pickle in an archive that PyTorch wrote.
-PICKLE = "data.pkl"
 # The attribute of what is read in place of an object that says what it would have been.
 STANDS_FOR = "simbench_stands_for"
 # Checkpoints name a few dozen classes.

@@ -5,7 +5,6 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-import mmap
 import pickle
 import zipfile
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from simbench.errors import SimbenchError
 from simbench.files import from_home, is_file, is_written_by_torch, no_file
 from simbench.lazy import lazy_import
-from simbench.models.inert import PICKLE, inert_classes, stands_for
+from simbench.models.inert import inert_classes, stands_for
+from simbench.suite.torch_files import refuse_larger_than_the_file
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +22,6 @@ else:
     torch = lazy_import("torch")
 
 FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-# How a pickle would name the type of which any length is a few bytes.
-BYTE_ARRAYS = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")
 
 
 def read_file(load: str, *, outline: bool = False) -> Any:
@@ -80,7 +78,7 @@ def _read_torch(path: Path, outline: bool) -> Any:
     if not is_written_by_torch(path):
         raise NotWrittenByTorchError
     archive = zipfile.is_zipfile(path)
-    _refuse_larger_than_the_file(path, archive)
+    refuse_larger_than_the_file(path, archive=archive)
     # only the archives of today's PyTorch can be mapped into memory
     options: dict[str, Any] = {"map_location": "meta", "mmap": archive} if outline else {"map_location": "cpu"}
     try:
@@ -88,28 +86,6 @@ def _read_torch(path: Path, outline: bool) -> Any:
     except pickle.UnpicklingError:
         with inert_classes(path):
             return torch.load(path, weights_only=True, **options)
-
-
-def _refuse_larger_than_the_file(path: Path, archive: bool) -> None:
-    """Raise an error for a file that asks for more memory than it has bytes, as no file does that PyTorch wrote.
-
-    Entries of an archive may be compressed to a thousandth, and a `bytearray` of any size is a few bytes of a pickle.
-    """
-    if not archive:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _refuse_byte_arrays(content)
-        return
-    with zipfile.ZipFile(path) as entries:
-        for entry in entries.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{entry.filename[:80]} in it is compressed, as PyTorch compresses nothing")
-            if entry.filename.endswith(PICKLE):
-                _refuse_byte_arrays(entries.read(entry))
-
-
-def _refuse_byte_arrays(content: bytes | mmap.mmap) -> None:
-    if any(content.find(named) >= 0 for named in BYTE_ARRAYS):
-        raise pickle.UnpicklingError("a bytearray")
 
 
 def _one_line(error: BaseException) -> str:

@@ -60,11 +60,13 @@ def _read(planned: PlannedModel, ref: RepresentationRef, probe: Probe, device: s
         raise SimbenchError(str(error)) from None
     labels = getattr(spec, LABELS[inputs])
     targets = None if labels is None else _unchanged(labels, given["activations"][LABELS[inputs]]).long().to(device)
+    if targets is not None and int(targets.min()) < 0:
+        raise SimbenchError(f"{labels}: labels count from 0; the least is {int(targets.min())}")
     return replace(
         read,
         activations=read.activations.to(device),
         targets=targets,
-        classes=None if targets is None or not len(targets) else int(targets.max()) + 1,
+        classes=None if targets is None else int(targets.max()) + 1,
         spatial=SpatialRule(probe.spatial, probe.rows),
         given=True,
     )

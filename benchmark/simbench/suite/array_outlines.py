@@ -5,14 +5,17 @@ No array is read, and torch is imported for files of PyTorch only.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from simbench.errors import SimbenchError
 from simbench.files import is_file, is_written_by_torch, no_file
 from simbench.lazy import lazy_import
+from simbench.suite.torch_files import refuse_larger_than_the_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,12 +97,13 @@ def torch_arrays(path: Path, **options: Any) -> Any:
     """
     archive = zipfile.is_zipfile(path)  # only these can be mapped into memory
     try:
+        refuse_larger_than_the_file(path, archive=archive)
         content = torch.load(path, weights_only=True, mmap=archive, **options)
     except Exception as error:
         if not is_written_by_torch(path):
             raise SimbenchError(f"{path}: cannot be read: damaged, or no file that PyTorch wrote") from None
         # torch's own message is long, and about pickle.
-        if "weights_only" in str(error) or "Weights only" in str(error):
+        if isinstance(error, UnpicklingError) or "weights_only" in str(error) or "Weights only" in str(error):
             raise SimbenchError(f"{path} holds more than tensors, so it is not unpickled; save tensors alone") from None
         raise
     if isinstance(content, torch.Tensor):
@@ -136,7 +140,7 @@ def refuse_bomb(path: Path, entry: zipfile.ZipInfo) -> None:
 
 def _of_npy(path: Path) -> Outlines:
     with path.open("rb") as file:
-        return {None: _of_header(file)}
+        return {None: _of_header(file, path.stat().st_size)}
 
 
 def _of_npz(path: Path) -> Outlines:
@@ -148,16 +152,22 @@ def _of_npz(path: Path) -> Outlines:
     outlines: Outlines = {}
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
+            if not entry.filename.endswith(".npy"):
+                continue
             refuse_bomb(path, entry)
             with archive.open(entry) as file:
-                outlines[entry.filename.removesuffix(".npy")] = _of_header(file)
+                outlines[entry.filename.removesuffix(".npy")] = _of_header(file, entry.file_size)
     return outlines
 
 
-def _of_header(file: IO[bytes]) -> ArrayOutline:
+def _of_header(file: IO[bytes], size: int) -> ArrayOutline:
+    """Return what the header at the start of a file of so many bytes says, if the file holds as much."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
+    missing = file.tell() + math.prod(shape) * dtype.itemsize - size
+    if missing > 0 and not dtype.hasobject:
+        raise ValueError(f"it ends {missing} bytes before its array of shape {shape} does")
     return ArrayOutline(tuple(shape), dtype.name)
 
 

@@ -73,7 +73,7 @@ def find_layers(template: str, folder: Path, layers: Sequence[str] | None) -> La
         names = _matching(whole) if layers is None else layers
         if not names:
             raise SimbenchError(f"no such file: {whole}")
-        _check_number(names, template)
+        _check_names(names, template)
         return {
             layer: find_array(
                 str(whole).replace(LAYER, layer) + (f":{inner.replace(LAYER, layer)}" if separator else "")
@@ -90,7 +90,7 @@ def find_layers(template: str, folder: Path, layers: Sequence[str] | None) -> La
     names = layers or in_order(list(arrays))
     if not names:
         raise SimbenchError(f"{whole} holds no arrays" + (f" called {inner}" if separator else ""))
-    _check_number(names, template)
+    _check_names(names, template)
     for layer in names:
         if layer not in arrays:
             raise UnknownNameError(f"layer in {whole}", layer, tuple(arrays))
@@ -163,6 +163,9 @@ def _only_name(layers: Sequence[str] | None, template: str) -> str:
     return layers[0] if layers else ONLY_LAYER
 
 
-def _check_number(layers: Sequence[str], template: str) -> None:
+def _check_names(layers: Sequence[str], template: str) -> None:
+    for layer in layers:
+        if not layer.isprintable():
+            raise SimbenchError(f"{template}: {layer!r} cannot name a layer")
     if len(layers) > MOST_LAYERS:
         raise SimbenchError(f"{template} names {len(layers)} layers; a model may have {MOST_LAYERS}")

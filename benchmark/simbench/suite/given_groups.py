@@ -15,7 +15,7 @@ from simbench.bounds import MOST_SEEDS
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import from_home
 from simbench.suite.given_files import GivenArray, Layers, find_array, find_layers
-from simbench.suite.schema import MEMBER, SEED
+from simbench.suite.schema import MEMBER, SEED, Probe
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 ACTIVATIONS, FIT, TARGETS, FIT_TARGETS = "activations", "fit", "targets", "fit_targets"
@@ -41,19 +41,25 @@ def resolve_given(document: SuiteDocument) -> Iterator[SuiteProblem]:
 
 
 def _unlike_rows(document: SuiteDocument, rows: Mapping[str, int]) -> Iterator[SuiteProblem]:
-    """Find tests that compare groups of activations of other numbers of inputs."""
-    tests = document.at(("tests",))
+    """Find tests that compare groups on other numbers of inputs."""
+    tests, models = document.at(("tests",)), document.at(("models",))
+    inputs = document.at(("probe", "inputs")) or Probe.model_fields["inputs"].default
+    read = {**{name: inputs for name in models or () if name not in rows and _reads(models[name])}, **rows}
     for index, test in enumerate(tests if isinstance(tests, list) else []):
         names = test.get("models") if isinstance(test, dict) else None
-        given = [name for name in names if isinstance(name, str) and name in rows] if isinstance(names, list) else []
-        for name in given[1:]:
-            if rows[name] != rows[given[0]]:
-                text = (
-                    f"tests[{index}]: {given[0]} has {rows[given[0]]} rows and {name} {rows[name]}; "
-                    "rows have to be the same inputs"
-                )
-                yield SuiteProblem(document.position(("tests", index, "models")), text)
-                break
+        compared = [name for name in names if isinstance(name, str) and name in read] if isinstance(names, list) else []
+        other = next((name for name in compared if read[name] != read[compared[0]]), None)
+        if other is not None and not rows.keys().isdisjoint((compared[0], other)):
+            text = (
+                f"tests[{index}]: {compared[0]} has {read[compared[0]]} rows and {other} {read[other]}; "
+                "rows have to be the same inputs"
+            )
+            yield SuiteProblem(document.position(("tests", index, "models")), text)
+
+
+def _reads(group: Any) -> bool:
+    """Tell whether a group reads the inputs of the probe."""
+    return isinstance(group, dict) and ACTIVATIONS not in group
 
 
 @dataclass
@@ -171,12 +177,18 @@ class _Group:
 
 
 LABELS = (TARGETS, FIT_TARGETS)
+FEWEST_ROWS = 3
 
 
 def _check(name: str, files: Mapping[str, Layers], layers: Sequence[str]) -> int:
     """Check that members have the same layers, and all layers the same rows; return the number of rows."""
     whose, first = next(iter(files.items()))
     rows = first[layers[0]].outline.shape[0]
+    if rows < FEWEST_ROWS:
+        raise SimbenchError(
+            f"models.{name}: {first[layers[0]].reference} has {rows} rows, one for each input; at least {FEWEST_ROWS} "
+            "are needed"
+        )
     for member, arrays in files.items():
         missing = [layer for layer in layers if layer not in arrays]
         more = [layer for layer in arrays if layer not in layers]

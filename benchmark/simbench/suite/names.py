@@ -16,6 +16,9 @@ from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRAN
 from simbench.suite.schema import ALL, DEFAULT, EXCEPT, FAMILY, Component
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
+# Key of a group that has no network.
+ACTIVATIONS = "activations"
+
 
 def import_plugins(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Import the modules that `plugins:` lists; one that cannot be imported is a problem."""
@@ -32,6 +35,7 @@ def name_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     for name in models:
         yield from _component(ARCHITECTURES, ("models", name, "architecture"), document)
         yield from _component(DATASETS, ("models", name, "train", "dataset"), document)
+        yield from _missing_data(name, document)
         yield from _layer_problems(name, document)
         yield from _teacher_problems(name, models, document)
     yield from _metric_problems(document)
@@ -157,7 +161,7 @@ def _network_at(name: str, document: SuiteDocument) -> Component | None:
     component = component_at(("models", name, "architecture"), document)
     if component is None or component.name not in ARCHITECTURES or ("models", name) in document.incomplete:
         return None
-    return component if document.at(("models", name, "activations")) is None else None
+    return component if document.at(("models", name, ACTIVATIONS)) is None else None
 
 
 def _group_problems(group: Component, location: Location, document: SuiteDocument) -> Iterator[SuiteProblem]:
@@ -228,6 +232,16 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
             yield SuiteProblem.of(document.position(("models", name, "layout", layer), of_key=True), error)
 
 
+def _missing_data(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:
+    """Find a network without a dataset to read."""
+    group, probe = document.at(("models", name)), document.at(("probe",))
+    whole = isinstance(group, dict) and ("probe",) not in document.incomplete
+    reads = whole and "architecture" in group and ACTIVATIONS not in group
+    if reads and (probe is None or (isinstance(probe, dict) and probe.get("dataset") is None)):
+        place = document.position(("probe",) if probe is not None else ("models", name), of_key=True)
+        yield SuiteProblem(place, f'key "dataset" is missing in probe: models.{name} reads its inputs')
+
+
 def _teacher_problems(name: str, models: tuple[str, ...], document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find a teacher that is no group of the suite, or that has a teacher itself."""
     place: Location = ("models", name, "train", "distil", "teacher")
@@ -236,6 +250,9 @@ def _teacher_problems(name: str, models: tuple[str, ...], document: SuiteDocumen
         return
     if document.at(("models", teacher)) is None and teacher not in models:
         yield SuiteProblem.of(document.position(place), UnknownNameError("model", teacher, models))
+    elif document.at(("models", teacher, ACTIVATIONS)) is not None:
+        text = f'models.{name}: the teacher "{teacher}" is given as activations, without logits'
+        yield SuiteProblem(document.position(place), text)
     elif document.at(("models", teacher, "train", "distil")) is not None:
         yield SuiteProblem(document.position(place), f'models.{name}: the teacher "{teacher}" has a teacher itself')
 

@@ -421,13 +421,6 @@ class Suite(Strict):
                 raise ValueError(f'"{name[:20]}…": a name has at most {LONGEST_NAME} characters, not {len(name)}')
         return models
 
-    @model_validator(mode="after")
-    def _data_for_networks(self) -> Suite:
-        for name, spec in self.models.items():
-            if self.probe.dataset is None and spec.activations is None:
-                raise ValueError(f"`probe: {{dataset: …}}` is needed: models.{name} reads its inputs")
-        return self
-
     @property
     def title(self) -> str:
         """Name and version, as `name@version`."""
