@@ -139,6 +139,14 @@ def test_code_that_looks_names_up_enters_with_its_whole_file(tmp_path: Path) -> 
     assert identities(tmp_path / "b", text.replace("return x\n", "return 2 * x\n"))["first"] != before["first"]
 
 
+@pytest.mark.parametrize("terms", [150, 250, 1500])
+def test_an_expression_of_many_terms_has_one(tmp_path: Path, terms: int) -> None:
+    text = BASE.replace("POWER = 2", "POWER = " + " + ".join(["1"] * terms))
+    assert identities(tmp_path / "a", text) == identities(tmp_path / "b", text)
+    deep = {"deeper": "value = " + " + ".join(["1"] * terms)}
+    assert identities(tmp_path / "c", **deep)["first"] != identities(tmp_path / "d")["first"]
+
+
 FORMS = {
     "class": (
         "@metric('m', higher_is_more_similar=True)\nclass M:\n    def __call__(self, x, y):\n        return VALUE\n"

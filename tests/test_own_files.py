@@ -107,6 +107,21 @@ def test_an_edited_neighbour_is_imported_anew_with_whatever_imports_it(write: An
     assert imported(folder / "other.py") is apart
 
 
+@pytest.mark.parametrize("name", ["my.metric", "my metric", "my-metric", "1", "été", "simbench", "__init__"])
+def test_any_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / "helpers.py").write_text("value = 8")
+    (tmp_path / f"{name}.py").write_text("from helpers import value\n" if name != "__init__" else "value = 8")
+    assert imported(tmp_path / f"{name}.py").value == 8
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "mine.py").write_text("from helpers import value")
+    (tmp_path / "real" / "helpers.py").write_text("value = 9")
+    (tmp_path / "link.py").symlink_to(tmp_path / "real" / "mine.py")
+    assert imported(tmp_path / "link.py") is imported(tmp_path / "real" / "mine.py")
+
+
 def test_an_error_in_a_neighbour_names_both_lines(write: Any) -> None:
     folder = write(helpers="x = 1\n1 / 0\n", mine="\nimport helpers\n", broken="def f(:", other="import broken")
     with pytest.raises(SimbenchError, match=r"mine\.py:2: cannot be imported: helpers\.py:2: ZeroDivisionError"):

@@ -26,8 +26,9 @@ import sysconfig
 import textwrap
 import types
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from simbench.own_files import OwnFile, imported_by, loaded_with, parsed, text_of, with_imported
 
@@ -168,14 +169,27 @@ def _in_file(file: OwnFile, piece: Any) -> Iterator[Any]:
         return loaded[own.name][1] if own.name in loaded else text_of(own)
 
     reached = _reached(parsed(text(file)), piece.__qualname__.partition(".")[0])
-    yield _canonical(reached)
+    yield _hashed(reached, text(file))
     imported = {}
     for first in imported_by(file, reached):
         for own, its_text in with_imported(first, text).values():
             imported[Path(own.path).relative_to(own.folder).as_posix(), own.path] = its_text
     for (place, path), its_text in sorted(imported.items()):
         if path != file.path:
-            yield place, _canonical(_lasting(parsed(its_text)))
+            yield place, _whole(its_text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _whole(text: bytes) -> str:
+    """Return a hash of all that a file computes when it is imported, and defines."""
+    return _hashed(_lasting(parsed(text)), text)
+
+
+def _hashed(statements: list[ast.stmt], text: bytes) -> str:
+    """Return a hash of statements; of the text of their file where an expression of hundreds of terms nests too deep."""
+    with suppress(RecursionError):
+        text = repr(_canonical(statements)).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(text).hexdigest()
 
 
 def _reached(tree: ast.Module, name: str) -> list[ast.stmt]:
@@ -183,19 +197,17 @@ def _reached(tree: ast.Module, name: str) -> list[ast.stmt]:
     statements = _lasting(tree)
     if not any(isinstance(each, Definition) and each.name == name for each in statements):
         return statements
-    entered = [not _is_mere(each) or (isinstance(each, Definition) and each.name == name) for each in statements]
-    names: set[str] = set()
-    while True:
-        names |= {name for each, inside in zip(statements, entered, strict=True) if inside for name in _names(each)}
-        if names & DYNAMIC:
+    entered = {number for number, each in enumerate(statements) if not _is_mere(each) or each.name == name}
+    waiting, names = list(entered), set[str]()
+    while waiting:
+        new = _names(statements[waiting.pop()]) - names
+        names |= new
+        if new & DYNAMIC:
             return statements
-        more = [
-            inside or (isinstance(each, Definition) and each.name in names)
-            for each, inside in zip(statements, entered, strict=True)
-        ]
-        if more == entered:
-            return [each for each, inside in zip(statements, entered, strict=True) if inside]
-        entered = more
+        more = {number for number, each in enumerate(statements) if getattr(each, "name", None) in new} - entered
+        entered |= more
+        waiting += more
+    return [statements[number] for number in sorted(entered)]
 
 
 def _lasting(tree: ast.Module) -> list[ast.stmt]:
@@ -213,7 +225,7 @@ def _is_main_guard(statement: ast.If) -> bool:
     )
 
 
-def _is_mere(statement: ast.stmt) -> bool:
+def _is_mere(statement: ast.stmt) -> TypeGuard[Definition]:
     """Tell whether a statement only defines a function or class: what does not name it does not depend on it."""
     if not isinstance(statement, Definition):
         return False

@@ -120,13 +120,20 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
 
     >>> suggestion("distanse", ["distance", "kind"])
     '; did you mean "distance"?'
+    >>> suggestion("ckaa", ["CKA", "CCA"])
+    '; did you mean "CKA"?'
     >>> suggestion("zzz", ["distance", "kind"])
     '; valid: distance, kind'
     """
     names = sorted(valid)
-    nearest = difflib.get_close_matches(name, names, n=1)
+    nearest = difflib.get_close_matches(name, names, n=1) or _nearest_in_any_case(name, names)
     if nearest:
         return f'; did you mean "{nearest[0]}"?'
     if not names:
         return ""
     return f"; valid: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
+
+
+def _nearest_in_any_case(name: str, names: list[str]) -> list[str]:
+    in_lower_case = {each.casefold(): each for each in reversed(names)}
+    return [in_lower_case[each] for each in difflib.get_close_matches(name.casefold(), in_lower_case, n=1)]

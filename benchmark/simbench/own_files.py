@@ -16,6 +16,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import linecache
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,7 +84,8 @@ def submodule(package: OwnFile, name: str) -> OwnFile | None:
 def _top(stem: str, path: Path, only: str = "") -> OwnFile:
     place = path.parent if path.name == "__init__.py" else path
     # Not hash(): that of a string differs from process to process.
-    name = f"{FILE_MODULE}{stem}_{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
+    plain, digest = re.sub(r"\W", "_", stem), hashlib.sha256(str(place).encode()).hexdigest()
+    name = f"{FILE_MODULE}{plain}_{digest[:12]}"
     return OwnFile(name, str(path), str(place.parent), _holds_modules(path), only)
 
 
@@ -118,13 +120,19 @@ def text_of(file: OwnFile) -> bytes:
     return Path(file.path).read_bytes() if file.path.endswith(".py") else b""
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def parsed(text: bytes) -> ast.Module:
     """Return the syntax tree of a file; that of one which is no Python is empty."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return ast.Module([], [])
+
+
+@functools.lru_cache(maxsize=1024)
+def _imports_in(text: bytes) -> tuple[ast.AST, ...]:
+    """Return the statements of a file that import something, wherever they stand in it."""
+    return tuple(node for node in ast.walk(parsed(text)) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def imported_by(file: OwnFile, nodes: Sequence[ast.AST]) -> Iterator[OwnFile]:
@@ -177,7 +185,7 @@ def with_imported(file: OwnFile, text: Callable[[OwnFile], bytes] = text_of) -> 
         file = waiting.pop()
         if file.name not in gathered:
             gathered[file.name] = file, text(file)
-            waiting += imported_by(file, parsed(gathered[file.name][1]).body)
+            waiting += imported_by(file, _imports_in(gathered[file.name][1]))
     return gathered
 
 

@@ -95,7 +95,8 @@ def _show(explanation: Explanation, console: Console) -> None:
     console.print(shown(f"{explanation.suite}: {explanation.row.row.metric.label} on {column.id}", style="bold"))
     for line in (column.reason or column.about, f"kind {column.kind}; owed: {verdict.owed}"):
         console.print(shown(f"  {line}", style="dim"))
-    console.print(shown(f"{mark(verdict)} {said(verdict, column)}", style=STYLES[state(verdict)]))
+    sign = f"{mark(verdict)} " if verdict.status == "ok" else ""
+    console.print(shown(f"{sign}{said(verdict, column)}", style=STYLES[state(verdict)]))
     asked = f", {explanation.asked} questions, {explanation.violated} violated" if explanation.asked else ""
     console.print(shown(f"  {verdict.comparisons} comparisons{asked}"))
     for name, number in verdict.auxiliary.items():
