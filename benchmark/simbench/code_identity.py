@@ -186,7 +186,7 @@ def _whole(text: bytes) -> str:
 
 
 def _hashed(statements: list[ast.stmt], text: bytes) -> str:
-    """Return a hash of statements; of the text of their file where an expression of hundreds of terms nests too deep."""
+    """Return a hash of statements; of the text of their file where an expression nests too deep, as long sums do."""
     with suppress(RecursionError):
         text = repr(_canonical(statements)).encode("utf-8", "backslashreplace")
     return hashlib.sha256(text).hexdigest()
