@@ -14,6 +14,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.isolation import ChangedInputError, Inputs, inputs_of, is_trusted
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.process_state import preserved_state
+from simbench.representations.selection import largest_magnitude
 from simbench.results.record import ScoreStatus
 from simbench.tracebacks import described_at, whole
 
@@ -150,8 +151,8 @@ def _unusable(representation: Representation) -> Score | None:
     """Return a score that says why a representation is no input for any metric; None if it is one."""
     where = representation.layer or "the representation"
     activations = representation.activations
-    if activations.shape[0] < MINIMUM_ROWS:
-        return Score.error(f"{where} has {activations.shape[0]} rows; at least {MINIMUM_ROWS} are needed")
+    if representation.shape[0] < MINIMUM_ROWS:
+        return Score.error(f"{where} has {representation.shape[0]} rows; at least {MINIMUM_ROWS} are needed")
     if activations.numel() == 0:
         return Score.skip(f"no features in {where}")
     if activations.is_complex():
@@ -159,8 +160,7 @@ def _unusable(representation: Representation) -> Score | None:
             f"complex activations in {where}: metrics compare real numbers; "
             "give real and imaginary parts as features of their own (torch.view_as_real)"
         )
-    low, high = activations.amin(dim=0).double(), activations.amax(dim=0).double()
-    largest, spread = float(torch.maximum(low.abs(), high.abs()).max()), float((high - low).max())
+    largest, spread = representation.extent
     if not math.isfinite(largest):
         return Score.error(f"non-finite activations in {where}")
     if spread == 0:
@@ -175,14 +175,15 @@ def _unusable(representation: Representation) -> Score | None:
 
 def _constant(representation: Representation, where: str, largest: float) -> Score:
     """Return the score of a constant representation: a skip, or an error where the numbers may be too large to vary."""
-    inputs, dtype = representation.inputs, representation.activations.dtype
-    if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and inputs.numel():
-        size = float(inputs.abs().max())
-        if size > math.sqrt(torch.finfo(torch.float32).max):  # a variance, as normalising layers take it, is infinite
-            return Score.error(
-                f"overflow: {where} is constant, and squares of inputs as large as {size:.1e} leave the range of "
-                "float32; rescale the inputs"
-            )
+    dtype, size = representation.activations.dtype, representation.largest_input
+    if size is None:
+        size = largest_magnitude(representation.inputs)
+    # a variance, as normalising layers take it, is infinite
+    if size is not None and size > math.sqrt(torch.finfo(torch.float32).max):
+        return Score.error(
+            f"overflow: {where} is constant, and squares of inputs as large as {size:.1e} leave the range of "
+            "float32; rescale the inputs"
+        )
     if largest < LARGE or not dtype.is_floating_point:
         return Score.skip(f"no variance in {where}")
     step = largest * torch.finfo(dtype).eps
@@ -204,10 +205,10 @@ def _lacking(metric: Metric, representation: Representation) -> Score | None:
 
 def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | None:
     """Return a score that says why two usable representations cannot be compared with each other; None if they can."""
-    if a.activations.shape[0] != b.activations.shape[0]:
-        return Score.error(f"{a.activations.shape[0]} inputs against {b.activations.shape[0]}")
+    if a.shape[0] != b.shape[0]:
+        return Score.error(f"{a.shape[0]} inputs against {b.shape[0]}")
     if not metric.takes_representations and a.matrix.shape[0] != b.matrix.shape[0]:
-        whose = "only one has positions" if 2 in (a.activations.ndim, b.activations.ndim) else "their positions differ"
+        whose = "only one has positions" if 2 in (len(a.shape), len(b.shape)) else "their positions differ"
         return Score.skip(
             f"{a.layer} has {a.matrix.shape[0]} rows and {b.layer} {b.matrix.shape[0]}: {whose}; "
             "compare them under the spatial rule pool or flatten (`spatial` of a suite's probe, `--spatial` of score)"
@@ -217,7 +218,7 @@ def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | N
 
 def _unrelated_positions(metric: Metric, a: Representation, b: Representation) -> tuple[str, ...]:
     """Return the remark, if any, that two representations are read at positions that do not correspond."""
-    axes = [side.activations.ndim - 2 for side in (a, b)]
+    axes = [len(side.shape) - 2 for side in (a, b)]
     drawn = a.spatial.mode == b.spatial.mode == "positions"
     if metric.takes_representations or not drawn or 0 in axes or axes[0] == axes[1]:
         return ()

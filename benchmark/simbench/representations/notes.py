@@ -19,3 +19,12 @@ def read_notes(path: Path) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return {str(name): str(note) for name, note in notes.items()} if isinstance(notes, dict) else {}
+
+
+# Note of an index, which lists the shards that hold the numbers.
+SHARDS = "shards"
+
+
+def shards_beside(path: Path) -> Path:
+    """Return the folder of the shards of a file of activations."""
+    return path.with_suffix(".shards")

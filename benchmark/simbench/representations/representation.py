@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from simbench.representations.layouts import SEQUENCE_AXES, DeclaredLayout, declared_as
 from simbench.representations.layouts import Layout as Layout
+from simbench.representations.spatial import SpatialMode as SpatialMode
+from simbench.representations.spatial import SpatialRule as SpatialRule
+from simbench.representations.spatial import feature_axis, rows_of
+from simbench.representations.spatial import relative_positions as relative_positions
 from simbench.representations.tensors import as_floating, as_tensor
-from simbench.seeds import seed_for
-
-SpatialMode = Literal["positions", "pool", "flatten", "all"]
-
-
-@dataclass(frozen=True)
-class SpatialRule:
-    """Rule by which activations with positions become a matrix, the same for a whole suite.
-
-    * `positions`: rows are (input, position) pairs. `rows // inputs` relative positions are drawn per input, the same
-      for every layer, and each layer is read at the nearest of its own positions, so that layers of different spatial
-      size keep corresponding rows.
-    * `pool`: rows are inputs, features are averaged over positions.
-    * `flatten`: rows are inputs, every (feature, position) pair is a column.
-    * `all`: rows are all (input, position) pairs, for positions that have been drawn already.
-    """
-
-    mode: SpatialMode = "positions"
-    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +39,21 @@ class RepresentedModel(Protocol):
 
 
 @dataclass(frozen=True)
+class Summary:
+    """Facts about activations with positions of which only the rows of the matrix were kept.
+
+    Attributes:
+        shape: the shape that they had.
+        largest: the largest of their magnitudes; NaN or infinite if one of them is.
+        spread: the largest difference of one number between two inputs.
+    """
+
+    shape: tuple[int, ...]
+    largest: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class Representation:
     """Activations of one layer on the probe inputs.
 
@@ -70,6 +70,8 @@ class Representation:
         spatial: the rule by which positions become rows of `matrix`.
         at_head: whether the model's head reads this layer, so that its logits are `head(activations)`.
         given: whether it is given as activations, in a suite, with no network behind it.
+        summary: what is known of the activations, where `activations` are only the rows of the matrix.
+        largest_input: the largest magnitude of the inputs, if they are numbers.
     """
 
     activations: Tensor
@@ -83,6 +85,8 @@ class Representation:
     spatial: SpatialRule = field(default_factory=SpatialRule)
     at_head: bool = False
     given: bool = False
+    summary: Summary | None = None
+    largest_input: float | None = None
 
     @classmethod
     def from_array(cls, array: object, layer: str = "", layout: DeclaredLayout | None = None) -> Representation:
@@ -118,9 +122,22 @@ class Representation:
         return original
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the activations `(n, …)`, also where only rows of the matrix were kept of them."""
+        return tuple(self.activations.shape) if self.summary is None else self.summary.shape
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Largest magnitude, and largest difference of one number between two inputs; NaN if there is one."""
+        if self.summary is not None:
+            return self.summary.largest, self.summary.spread
+        low, high = self.activations.amin(dim=0).double(), self.activations.amax(dim=0).double()
+        return float(torch.maximum(low.abs(), high.abs()).max()), float((high - low).max())
+
+    @property
     def feature_axis(self) -> int:
         """Axis of `activations` that holds the features."""
-        return self.activations.ndim - 1 if self.layout in ("tokens", "channels_last") else 1
+        return feature_axis(self.layout, self.activations.ndim)
 
     @property
     def features(self) -> int:
@@ -132,21 +149,7 @@ class Representation:
         """Matrix `(rows, features)` under the suite's spatial rule, in the dtype of the activations."""
         if self._original is not None:
             return self._original.matrix.clone()
-        if self.activations.ndim == 2:
-            return self.activations
-        inputs, features = self.activations.shape[0], self.features
-        positions = self.activations.movedim(self.feature_axis, -1)
-        if self.spatial.mode == "flatten":
-            return positions.reshape(inputs, -1)
-        if self.spatial.mode == "pool":
-            return positions.reshape(inputs, -1, features).mean(dim=1)
-        if self.spatial.mode == "all":
-            return positions.reshape(-1, features)
-        grid = positions.shape[1:-1]
-        chosen = relative_positions(inputs, len(grid), self.spatial.rows).to(positions.device)
-        index = [(chosen[..., axis] * size).long().clamp_max(size - 1) for axis, size in enumerate(grid)]
-        each_input = torch.arange(inputs, device=positions.device)[:, None].expand_as(index[0])
-        return positions[(each_input, *index)].reshape(-1, features)
+        return rows_of(self.activations, self.layout, self.spatial)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -178,10 +181,3 @@ class Representation:
     def with_activations(self, activations: Tensor) -> Representation:
         """Return this representation with other activations."""
         return replace(self, activations=activations)
-
-
-def relative_positions(inputs: int, axes: int, rows: int | None) -> Tensor:
-    """Draw k = max(1, rows // inputs) positions per input, the same for all layers: `(inputs, k, axes)` in [0, 1)."""
-    per_input = max(1, (rows or inputs) // inputs)
-    generator = torch.Generator().manual_seed(seed_for(purpose="positions", inputs=inputs, axes=axes, rows=per_input))
-    return torch.rand(inputs, per_input, axes, generator=generator, dtype=torch.float64)

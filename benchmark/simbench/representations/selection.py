@@ -20,3 +20,10 @@ def taken(inputs: Any, chosen: Tensor) -> Any:
     tensor([3, 0])
     """
     return inputs[chosen.to(inputs.device)] if isinstance(inputs, torch.Tensor) else inputs[chosen.cpu().numpy()]
+
+
+def largest_magnitude(inputs: Any) -> float | None:
+    """Return the largest magnitude of inputs that are a tensor of floating-point numbers; None of any others."""
+    if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and inputs.numel():
+        return float(inputs.abs().max())
+    return None
