@@ -57,7 +57,7 @@ def scored(metric: Metric, load_seconds: float) -> list[ScoreRecord]:
     refs = [RepresentationRef(ModelRef("net", seed), "block") for seed in range(3)]
     comparisons = {f"key{place}": Comparison(refs[place], refs[place + 1]) for place in range(2)}
 
-    def obtain(ref: RepresentationRef, with_fit: bool) -> Representation:
+    def obtain(ref: RepresentationRef, metric: Metric) -> Representation:
         time.sleep(load_seconds)
         generator = torch.Generator().manual_seed(ref.model.seed)
         return Representation(torch.randn(10, 3, generator=generator), layer=ref.layer)

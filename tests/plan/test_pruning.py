@@ -202,7 +202,8 @@ def plan(suite_with: SuiteWith, plain: Metric) -> Plan:
 def test_a_plan_needs_its_models_activations_and_scores(plan: Plan) -> None:
     needs = needs_of([plan])
     assert set(needs.models) == {model.key for model in plan.models.values()}
-    assert set(needs.activations) == set(plan.activations)
+    assert set(needs.activations) == {key for planned in plan.activations.values() for key in planned.keys}
+    assert set(needs.activations) > set(plan.activations)
     assert set(needs.scores) == {key for planned in plan.metrics for key in planned.scores}
 
 

@@ -157,7 +157,7 @@ def test_layers_are_mapped_into_memory_and_need_no_network(activations: Path) ->
     plan = prepare(str(suite(activations, "  - {id: t, kind: identity, models: [mine]}\n")))
     assert not plan.activations
     materials = Materials.of(plan, Store(activations / "store"), "cpu")
-    representation = materials.representation(FIRST, with_fit=False)
+    representation = materials.representation(FIRST, "rows")
     assert representation.model is None
     assert np.array_equal(representation.activations.numpy(), made()["mine", "a", "block1"])
 
@@ -189,7 +189,7 @@ def test_a_file_that_changes_after_the_plan_is_refused(tmp_path: Path) -> None:
     materials = Materials.of(plan, Store(tmp_path / "store"), "cpu")
     np.save(tmp_path / "acts" / "mine" / "a" / "block1.npy", made()["mine", "b", "block1"])
     with pytest.raises(SimbenchError, match=r"block1.npy has changed since this run was planned; start it again"):
-        materials.representation(FIRST, with_fit=False)
+        materials.representation(FIRST, "rows")
 
 
 def test_copies_are_refused_whatever_the_files_are_called(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_positions_follow_the_spatial_rule(tmp_path: Path, spatial: str, columns
     )
     plan = prepare(str(path))
     ref = RepresentationRef(ModelRef("net", 0, member="0"), "conv")
-    matrix = Materials.of(plan, Store(tmp_path / "store"), "cpu").representation(ref, with_fit=False).matrix
+    matrix = Materials.of(plan, Store(tmp_path / "store"), "cpu").representation(ref, "rows").matrix
     assert matrix.shape == (ROWS, columns)
     if spatial == "pool":
         assert np.allclose(matrix.numpy(), maps.mean(axis=(2, 3)), atol=1e-6)

@@ -24,37 +24,56 @@ def hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Ite
         handle.remove()
 
 
+# Receiver of what a layer puts out for a batch, the first of whose inputs is the given one of all.
+Sink = Callable[[Tensor, int], None]
+
+
 @dataclass
 class Capture:
-    """Outputs of one layer, batch by batch, or the reason why they are no representation."""
+    """Outputs of one layer, batch by batch, or the reason why they are no representation.
+
+    They are kept, on the device of the inputs, unless there is a `sink`: it is given each output while the network
+    runs, and copies what it keeps. What it was given counts for nothing if `problem` says so in the end.
+    """
 
     layer: str
     module: nn.Module
+    sink: Sink | None = None
     batches: list[Tensor] = field(default_factory=list)
     problem: str | None = None
+    shape: tuple[int, ...] | None = None
 
     @contextmanager
-    def during(self, batch: Tensor) -> Iterator[None]:
-        """Capture what the layer puts out for a batch of inputs `(n, …)`, on their device, while the block runs."""
-        outputs: list[Tensor | str | None] = []
+    def during(self, batch: Tensor, first: int = 0) -> Iterator[None]:
+        """Capture what the layer puts out for a batch of inputs `(n, …)`, of which `first` is the first of all."""
+        runs = 0
 
         def capture(_module: nn.Module, _arguments: object, output: object) -> None:
-            outputs.append(None if self.problem else _kept(output))
+            nonlocal runs
+            runs += 1
+            if runs == 1 and self.problem is None:
+                self._take(output, batch, first)
 
         with hooked(self.module, capture):
             yield
-        self.problem = self.problem or self._problem(outputs, len(batch))
-        if self.problem is None:
-            (output,) = outputs
-            assert isinstance(output, Tensor)
-            self.batches.append(output.to(batch.device))
-        else:
+        if runs != 1:
+            self.problem = self.problem or not_once(self.layer, runs)
+        if self.problem is not None:
             self.batches.clear()
 
-    def _problem(self, outputs: list[Tensor | str | None], inputs: int) -> str | None:
-        if len(outputs) != 1:
-            return not_once(self.layer, len(outputs))
-        puts_out, output = f'layer "{self.layer}" puts out', outputs[0]
+    def _take(self, output: object, batch: Tensor, first: int) -> None:
+        read = _read(output)
+        self.problem = self._problem(read, len(batch))
+        if self.problem is not None or not isinstance(read, Tensor):
+            return
+        self.shape = tuple(read.shape[1:])
+        if self.sink is not None:
+            self.sink(read, first)
+        else:  # a later in-place operation would change it
+            self.batches.append(read.clone().to(batch.device))
+
+    def _problem(self, output: Tensor | str, inputs: int) -> str | None:
+        puts_out = f'layer "{self.layer}" puts out'
         if not isinstance(output, Tensor):
             return f"{puts_out} {output}"
         shape = tuple(output.shape)
@@ -62,8 +81,8 @@ class Capture:
             return f"{puts_out} complex numbers"
         if output.ndim < 2 or shape[0] != inputs:
             return f"{puts_out} {shape} for {inputs} inputs, not (inputs, features, …)"
-        if self.batches and self.batches[0].shape[1:] != output.shape[1:]:
-            return f"{puts_out} {tuple(self.batches[0].shape[1:])} for some inputs and {shape[1:]} for others"
+        if self.shape is not None and self.shape != shape[1:]:
+            return f"{puts_out} {self.shape} for some inputs and {shape[1:]} for others"
         return None
 
     def result(self) -> Tensor | SimbenchError:
@@ -71,16 +90,16 @@ class Capture:
         return torch.cat(self.batches) if self.problem is None else SimbenchError(self.problem)
 
 
-def _kept(output: object) -> Tensor | str:
-    """Return a tensor of numbers as it is now, or what else it is.
+def _read(output: object) -> Tensor | str:
+    """Return a tensor of numbers, or what else it is.
 
-    A later in-place operation would change it. Integers are read as float64, and sparse and quantised tensors as the
-    numbers that they stand for, as those of arrays are.
+    Integers are read as float64, and sparse and quantised tensors as the numbers that they stand for, as those of
+    arrays are.
     """
     if not isinstance(output, Tensor):
         return f"a {type(output).__name__}, not a tensor"
     try:
-        return as_floating(dense(output.detach())).clone()
+        return as_floating(dense(output.detach()))
     except ValueError as error:
         return f"what cannot be read: {error}"
 

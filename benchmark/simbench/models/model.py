@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from simbench.data.items import Items, Preprocess, tensor_of
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
-from simbench.models.capture import Capture, hooked, like, not_once
+from simbench.models.capture import Capture, Sink, hooked, like, not_once
 from simbench.models.inputs import InputReader, are_whole, floating_dtype
 from simbench.models.layouts import measured_layout
 from simbench.representations.layouts import DECLARED_LAYOUTS, DeclaredLayout, Layout, declared_as
@@ -206,24 +206,49 @@ class Model:
 
     def read(self, inputs: Tensor | Items, layers: Sequence[str]) -> dict[str, Tensor | SimbenchError]:
         """Return the outputs of several layers, from one pass over the inputs `(n, …)`, or why a layer has none."""
-        results: dict[str, Tensor | SimbenchError] = {}
+        captures, results = self._captures(dict.fromkeys(layers))
+        self._run_under(captures, inputs)
+        results |= {capture.layer: capture.result() for capture in captures}
+        return {layer: results[layer] for layer in layers}
+
+    def stream(self, inputs: Tensor | Items, sinks: Mapping[str, Sink], first: int = 0) -> dict[str, SimbenchError]:
+        """Hand what layers put out to their sinks, batch by batch; return why some layers cannot be read.
+
+        Args:
+            inputs: `(n, …)`, or items.
+            sinks: by layer, what is given each output, on the network's device, and the number of its first input.
+            first: the input to begin with, the first one of a batch.
+        """
+        captures, failures = self._captures(sinks)
+        self._run_under(captures, inputs, first)
+        problems = {capture.layer: SimbenchError(capture.problem) for capture in captures if capture.problem}
+        return {layer: error for layer, error in failures.items() if isinstance(error, SimbenchError)} | problems
+
+    def _captures(self, sinks: Mapping[str, Sink | None]) -> tuple[list[Capture], dict[str, Tensor | SimbenchError]]:
+        """Return captures of the layers that there are, and errors of the others."""
         captures: list[Capture] = []
-        for layer in layers:
+        failures: dict[str, Tensor | SimbenchError] = {}
+        for layer, sink in sinks.items():
             try:
-                captures.append(Capture(layer, self._module(layer)))
+                captures.append(Capture(layer, self._module(layer), sink))
             except UnknownNameError as error:
-                results[layer] = error
+                failures[layer] = error
+        return captures, failures
+
+    def _run_under(self, captures: Sequence[Capture], inputs: Tensor | Items, first: int = 0) -> None:
+        """Run the network over the inputs from the `first` on, captured."""
         self.see(inputs)
         with torch.no_grad():
-            for batch in self._batches(inputs) if captures else ():
+            for batch in self._batches(inputs[first:]) if captures else ():
                 as_read = self._reader.read(batch)
                 with ExitStack() as hooks:
                     for capture in captures:
-                        hooks.enter_context(capture.during(batch))
+                        hooks.enter_context(capture.during(batch, first))
                     self.network(as_read)
-        results |= {capture.layer: capture.result() for capture in captures}
-        self._axes.update({layer: output.ndim for layer, output in results.items() if isinstance(output, Tensor)})
-        return {layer: results[layer] for layer in layers}
+                first += len(batch)
+        for capture in captures:
+            if capture.problem is None and capture.shape is not None:
+                self._axes[capture.layer] = 1 + len(capture.shape)
 
     def logits(self, inputs: Tensor | Items) -> Tensor:
         """Return the logits `(n, labels)`, on the device of the inputs, without gradients."""

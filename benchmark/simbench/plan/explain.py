@@ -88,6 +88,11 @@ def _planned(plan: Plan, beginning: str) -> Iterator[Explanation]:
             ref = RepresentationRef(planned.model, planned.layer, None, planned.reparametrisation)
             content = _of_activations(plan, ref, planned.inputs)
             yield Explanation(key, "activations", f"{ref} ({planned.inputs})", content)
+        if planned.reduced is not None and planned.reduced.startswith(beginning):
+            ref = RepresentationRef(planned.model, planned.layer, None, planned.reparametrisation)
+            rows = plan.representation_content(ref, with_fit=False)
+            content = {"spatial": rows["spatial"], "of": {"key": key, **_of_activations(plan, ref, planned.inputs)}}
+            yield Explanation(planned.reduced, "activations", f"{ref} ({planned.inputs}), rows alone", content)
     for (ref, with_fit), key in plan.representation_keys.items():
         if key.startswith(beginning):
             yield Explanation(key, "representation", str(ref), _of_representation(plan, ref, with_fit=with_fit))

@@ -18,6 +18,7 @@ from simbench.plan.keys import (
     digest,
     score_key,
 )
+from simbench.plan.reduction import are_rows_enough, reduced_key
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import (
     ARCHITECTURES,
@@ -29,7 +30,7 @@ from simbench.registry import (
     Registry,
 )
 from simbench.suite.load import layers_of_model
-from simbench.suite.schema import Component, Conditions, ModelSpec, Suite
+from simbench.suite.schema import Component, Conditions, DeclaredLayout, ModelSpec, Suite
 
 if TYPE_CHECKING:
     from simbench.metrics.metric import Metric
@@ -66,6 +67,15 @@ class PlannedActivations:
     inputs: str
     """`probe` or `fit`."""
     key: str
+    reduced: str | None = None
+    """Key of the rows alone, where these are fewer numbers and a metric may be content with them."""
+    whole: bool = True
+    """Whether a metric of the plan reads more than the rows."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys under which they may be stored."""
+        return (self.key,) if self.reduced is None else (self.reduced, self.key)
 
 
 @dataclass(frozen=True)
@@ -139,8 +149,10 @@ class Plan:
         self, model: ModelRef, layer: str, reparametrisation: Named | None, inputs: str
     ) -> PlannedActivations:
         """Return the activations to store for one layer of a model."""
-        content = self.activations_content(RepresentationRef(model, layer, None, reparametrisation), inputs)
-        return PlannedActivations(model, layer, reparametrisation, inputs, digest("activations", content))
+        ref = RepresentationRef(model, layer, None, reparametrisation)
+        key = digest("activations", self.activations_content(ref, inputs))
+        reduced = reduced_key(key, self.suite.probe, self._declared_layout(ref)) if inputs == "probe" else None
+        return PlannedActivations(model, layer, reparametrisation, inputs, key, reduced)
 
     def representation_key(self, ref: RepresentationRef, *, with_fit: bool) -> str:
         """Return the key of a representation: that of its activations, the spatial rule and the transform."""
@@ -165,7 +177,7 @@ class Plan:
             content["transform_identity"] = TRANSFORMS.get(ref.transform.name).identity
         return content
 
-    def _declared_layout(self, ref: RepresentationRef) -> str | None:
+    def _declared_layout(self, ref: RepresentationRef) -> DeclaredLayout | None:
         spec = self.models[ref.model].spec
         return None if spec is None else spec.declared_layout(ref.layer)
 
@@ -244,7 +256,7 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
     skeleton = Plan(suite, groups, tests, models, {}, ())
     asked: dict[Comparison, None] = {}
     planned: list[PlannedMetric] = []
-    places: dict[tuple[ModelRef, str, Named | None, str], None] = {}
+    places: dict[tuple[ModelRef, str, Named | None, str], bool] = {}
     shared = _shared(models)
     on_board = len(metrics)
     for position, (metric, wanted) in enumerate(_asked_of(skeleton, metrics)):
@@ -255,13 +267,14 @@ def make_plan(suite: Suite, metrics: Sequence[Metric], only: Sequence[str] = ())
                 models[ref.model] = _synthetic(suite, ref.model)
             if ref.model.generator is None and models[ref.model].given is None:
                 for inputs in ("probe", "fit") if needs_fit(metric) else ("probe",):
-                    places[ref.model, ref.layer, ref.reparametrisation, inputs] = None
+                    place = (ref.model, ref.layer, ref.reparametrisation, inputs)
+                    places[place] = places.get(place, False) or not are_rows_enough(metric, ref, suite.probe)
         # Of the two orders of a symmetric pair, keep the one that was asked for first.
         scores = {skeleton.score_key(metric, c): c for c in reversed(obtained)}
         planned.append(PlannedMetric(metric, scores, on_board=position < on_board))
     used = {ref.model for ref in _representations(asked)} | {model for model, *_ in places}
     used |= {teacher for ref in used if (teacher := models[ref].teacher) is not None}
-    activations = [skeleton.planned_activations(*place) for place in places]
+    activations = [replace(skeleton.planned_activations(*place), whole=whole) for place, whole in places.items()]
     return replace(
         skeleton,
         models={ref: model for ref, model in models.items() if ref in used},

@@ -60,7 +60,7 @@ def needs_of(plans: Iterable[Plan]) -> Needs:
     made = list(plans)
     return Needs(
         {model.key for plan in made for model in plan.models.values()},
-        {key for plan in made for key in plan.activations},
+        {key for plan in made for planned in plan.activations.values() for key in planned.keys},
         {key for plan in made for planned in plan.metrics for key in planned.scores},
     )
 

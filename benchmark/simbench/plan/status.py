@@ -11,7 +11,7 @@ from typing import Any, Literal
 from simbench.files import from_home, is_file
 from simbench.models.model_record import CorruptError, read_record
 from simbench.plan.obtainable import layer_problems, layout_problems, model_problems, source_problems
-from simbench.plan.plan import Plan, PlannedModel
+from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 
@@ -65,7 +65,9 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
     models = tuple(
         model_status(model, store, sources.get(model.ref)) for model in plan.models.values() if model.spec is not None
     )
-    activations = Counter("cached" if store.activations(key).is_file() else "missing" for key in plan.activations)
+    activations = Counter(
+        "cached" if _is_stored(planned, store) else "missing" for planned in plan.activations.values()
+    )
     metrics = tuple(
         metric_status(planned.metric.label, planned.scores, store.scores(planned.metric.identity))
         for planned in plan.metrics
@@ -74,6 +76,11 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
     if "torch" in sys.modules:  # else to look at layers would take longer than to plan
         problems += layer_problems(plan.suite)
     return PlanStatus(models, activations, metrics, tuple(problems))
+
+
+def _is_stored(planned: PlannedActivations, store: Store) -> bool:
+    keys = (planned.key,) if planned.whole else planned.keys
+    return any(store.activations(key).is_file() for key in keys)
 
 
 def model_status(model: PlannedModel, store: Store, problem: str | None = None) -> ItemStatus:

@@ -89,7 +89,7 @@ def top_components(representation: Representation, generator: Generator, *, shar
     return _on_both_sides(representation, lambda activations: apply_linear(activations, projection, offset, axis))
 
 
-@transform("row_subset", version=1, function_preserving=False)
+@transform("row_subset", version=1, function_preserving=False, of_rows=["pool"])
 def row_subset(representation: Representation, generator: Generator, *, inputs: int = 10) -> Representation:
     """Keep `inputs` randomly chosen probe inputs, in their order; the same ones for the same seed."""
     available = len(representation.activations)
@@ -101,6 +101,7 @@ def row_subset(representation: Representation, generator: Generator, *, inputs: 
     return replace(
         representation,
         activations=representation.activations[kept],
+        summary=None,
         inputs=None if representation.inputs is None else taken(representation.inputs, kept),
         targets=None if representation.targets is None else taken(representation.targets, kept),
         spatial=replace(rule, rows=rule.rows * inputs // available if rule.rows is not None else None),

@@ -7,7 +7,7 @@ and invariance tests reach stitching and head metrics as well as matrix metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from simbench.data.items import Items
     from simbench.representations.representation import Head, Representation, RepresentedModel
+    from simbench.representations.spatial import SpatialMode
 else:
     torch = lazy_import("torch")
 
@@ -34,9 +35,16 @@ Condition = Annotated[float, Field(ge=1, le=1e6)]
 
 @dataclass(frozen=True)
 class Transform(Registered):
-    """Registered transform with its declarations."""
+    """Registered transform with its declarations.
+
+    Attributes:
+        function_preserving: whether the rest of the network undoes it.
+        of_rows: spatial rules under which it may be given the rows of the matrix in place of the activations: the
+            matrix of what it returns is the same, number by number.
+    """
 
     function_preserving: bool
+    of_rows: frozenset[SpatialMode] = frozenset()
 
     def declared(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that differ from their defaults; raise `ParameterError` if one is invalid."""
@@ -54,12 +62,15 @@ class Transform(Registered):
 F = TypeVar("F", bound="Callable[..., Representation]")
 
 
-def transform(name: str, *, function_preserving: bool, version: int | None = None) -> Callable[[F], F]:
+def transform(
+    name: str, *, function_preserving: bool, of_rows: Collection[SpatialMode] = (), version: int | None = None
+) -> Callable[[F], F]:
     """Register a function of a representation, a generator and keyword-only parameters as a transform.
 
     Args:
         name: the name that suites use.
         function_preserving: whether the rest of the network can undo the map, so that invariance to it may be asked.
+        of_rows: spatial rules under which it may be given the rows of the matrix in place of the activations.
         version: raise it when the map changes; without one, the hash of its code stands for it.
 
     >>> import simbench
@@ -71,7 +82,7 @@ def transform(name: str, *, function_preserving: bool, version: int | None = Non
     """
 
     def decorate(function: F) -> F:
-        declared = Transform(name, function, version, origin_of(function), function_preserving)
+        declared = Transform(name, function, version, origin_of(function), function_preserving, frozenset(of_rows))
         TRANSFORMS.register(name, declared, declared.origin)
         return function
 
@@ -138,13 +149,13 @@ def affine(
     return translation(invertible_linear(representation, generator, condition=condition), generator)
 
 
-@transform("copy", version=1, function_preserving=True)
+@transform("copy", version=1, function_preserving=True, of_rows=["pool", "positions"])
 def copy(representation: Representation, generator: Generator) -> Representation:
     """Return the representation unchanged but under another key, so that its comparisons are scored a second time."""
     return representation
 
 
-@transform("row_shuffle", version=1, function_preserving=False)
+@transform("row_shuffle", version=1, function_preserving=False, of_rows=["pool"])
 def row_shuffle(representation: Representation, generator: Generator) -> Representation:
     """Assign the activations to other inputs: the same values without correspondence."""
     order = torch.randperm(representation.activations.shape[0], generator=generator)

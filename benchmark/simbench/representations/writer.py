@@ -194,9 +194,9 @@ def _row_bytes(like: Tensor) -> int:
 
 def _left(folder: Path) -> list[Shard]:
     """Return the shards in a folder by their names."""
-    found = []
+    shards: list[Shard] = []
     for path in sorted(folder.glob("*-*.safetensors")) if folder.is_dir() else ():
         first, _, after = path.stem.partition("-")
         if first.isdecimal() and after.isdecimal() and int(after) > int(first):
-            found.append(Shard(path.name, int(first), int(after) - int(first), ""))
-    return found
+            shards.append(Shard(path.name, int(first), int(after) - int(first), ""))
+    return shards

@@ -13,6 +13,8 @@ from simbench.results.temporary import temporaries
 
 Kind = Literal["models", "activations", "scores", "provenance", "data", "runs", "failures", "temporary"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# The end of the names of folders of shards.
+SHARDS = ".shards"
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,20 @@ def _places(root: Path, kind: Kind) -> Iterator[Path]:
     if kind == "models":
         yield from (Path(entry.path) for entry in _entries(root / kind) if not entry.name.startswith("."))
         return
+    if kind == "activations":
+        yield from _activations(root / kind)
+        return
     for folder, _, names in os.walk(root / kind):
         yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _activations(root: Path) -> Iterator[Path]:
+    """Yield files of activations, and folders of shards right after the file that they belong to."""
+    for folder, folders, names in os.walk(root):
+        shards = [name for name in folders if name.endswith(SHARDS)]
+        folders[:] = [name for name in folders if name not in shards]
+        here = [name for name in (*names, *shards) if not name.startswith(".")]
+        yield from (Path(folder) / name for name in sorted(here, key=lambda name: (Path(name).stem, name in shards)))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -68,7 +82,8 @@ def _item(kind: Kind, path: Path) -> Item | None:
             # A temporary file is counted as such, and not with the model that it is to belong to.
             own = [entry.stat(follow_symlinks=False) for entry in _entries(path) if not entry.name.startswith(".")]
             modified = max((stat.st_mtime for stat in own or stats), default=path.stat().st_mtime)
-            return Item(kind, path.name, path, sum(stat.st_size for stat in own), modified)
+            key = path.stem if kind == "activations" else path.name
+            return Item(kind, key, path, sum(stat.st_size for stat in own), modified)
         stat = path.lstat()  # a link that leads nowhere, or to itself, is an artifact, too
     except FileNotFoundError:
         return None

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -27,18 +27,22 @@ from simbench.models.loading import load_pretrained, weights_in_key
 from simbench.models.model import Model
 from simbench.models.model_record import read_record
 from simbench.plan.plan import Plan, PlannedModel
+from simbench.plan.reduction import reduced_key
 from simbench.references import ModelRef, Named, RepresentationRef
 from simbench.registry import ARCHITECTURES, DATASETS, GENERATORS, REPARAMETRISATIONS, TRANSFORMS, import_reference
-from simbench.representations.layouts import declared_as
-from simbench.representations.representation import Representation, SpatialRule
-from simbench.representations.storage import load_activations, stored_checksum
+from simbench.representations.layouts import Layout, declared_as
+from simbench.representations.representation import Representation, SpatialRule, Summary
+from simbench.representations.storage import read_activations, read_header, stored_checksum
 from simbench.results.store import Store
 from simbench.run.given import given_representation
 from simbench.seeds import seed_for
-from simbench.suite.schema import Component, Suite
+from simbench.suite.schema import Component, DeclaredLayout, Suite
 
 T = TypeVar("T")
 
+# How much of a representation is asked for: the rows of its matrix; its activations; these with the model and the
+# inputs; and the same of the fitting inputs besides.
+Scope = Literal["rows", "activations", "modelled", "fitted"]
 
 # Seconds for a block of scores of one metric, unless a run says otherwise. The longest block of a built-in metric in
 # the bundled suites takes 200 s on one core (cka with 100 permutations, suite `statistics`): a hundred times as long
@@ -157,17 +161,20 @@ class Materials:
         revision = REPARAMETRISATIONS.get(reparametrisation.name).revision
         return _models.get((*key, reparametrisation, revision), lambda: _reparametrised(model, reparametrisation))
 
-    def representation(self, ref: RepresentationRef, *, with_fit: bool) -> Representation:
+    def representation(self, ref: RepresentationRef, scope: Scope) -> Representation:
         """Return the representation of a reference: stored or synthetic activations, under its transform."""
+        transform = None if ref.transform is None else TRANSFORMS.get(ref.transform.name)
         if ref.model.generator is not None:
             representation = self._synthetic(ref)
         elif (planned := self.models[ref.model]).given is not None:
+            with_fit = scope == "fitted"
             representation = given_representation(planned, ref, self.suite.probe, self.device, with_fit=with_fit)
         else:
-            representation = self._stored(ref, with_fit)
-        if ref.transform is None:
+            foreign = transform is not None and not is_builtin(transform.function)
+            alone = None if foreign or scope not in ("rows", "activations") else self._read_alone(ref, scope)
+            representation = alone or self._stored(ref, with_fit=scope == "fitted")
+        if ref.transform is None or transform is None:
             return representation
-        transform = TRANSFORMS.get(ref.transform.name)
         if not is_builtin(transform.function):  # might work in place
             representation = private_copy(representation)
         return transform(representation, **dict(ref.transform.parameters))
@@ -200,13 +207,43 @@ class Materials:
         model.see(self.inputs("probe").inputs)
         return model.to(self.device)
 
+    def declared_layout(self, ref: ModelRef, layer: str) -> DeclaredLayout | None:
+        """Return the layout that the suite declares for a layer, if it does."""
+        spec = self.models[ref].spec
+        return None if spec is None else spec.declared_layout(layer)
+
+    def _key(self, ref: RepresentationRef, side: str) -> str:
+        return self.activation_keys[self.models[ref.model].key, ref.layer, ref.reparametrisation, side]
+
+    def _read_alone(self, ref: RepresentationRef, scope: Scope) -> Representation | None:
+        """Return what is stored of a layer, without its model; None where the file does not tell enough of it."""
+        declared, key = self.declared_layout(ref.model, ref.layer), self._key(ref, "probe")
+        reduced = reduced_key(key, self.suite.probe, declared) if scope == "rows" else None
+        if reduced is not None and self.store.activations(reduced).is_file():
+            key = reduced
+        activations, notes = self._activations(key), read_header(self.store.activations(key), key)
+        axes, largest = activations.ndim, notes.get("largest_input")
+        layout: Layout | None = declared_as(declared, axes) or ("vector" if axes == 2 else _layout_in(notes))
+        if layout is None or largest is None:
+            return None
+        inputs = None if ref.transform is None else self.inputs("probe")
+        return Representation(
+            activations=activations,
+            layout=layout,
+            layer=ref.layer,
+            targets=None if inputs is None else inputs.targets,
+            classes=None if inputs is None else inputs.classes,
+            spatial=self.spatial,
+            summary=_summary_in(notes),
+            largest_input=json.loads(largest),
+        )
+
     def _stored(self, ref: RepresentationRef, with_fit: bool) -> Representation:
         model = self.model(ref.model, ref.reparametrisation)
-        spec = self.models[ref.model].spec
-        declared = None if spec is None else spec.declared_layout(ref.layer)
+        declared = self.declared_layout(ref.model, ref.layer)
         sides = {}
         for side in ("probe", "fit") if with_fit else ("probe",):
-            key = self.activation_keys[self.models[ref.model].key, ref.layer, ref.reparametrisation, side]
+            key = self._key(ref, side)
             inputs, activations = self.inputs(side), self._activations(key)
             sides[side] = Representation(
                 activations=activations,
@@ -222,9 +259,10 @@ class Materials:
         return replace(sides["probe"], fit=sides.get("fit"))
 
     def _activations(self, key: str) -> Tensor:
+        """Return stored activations; that they are intact was checked when the run began, or they were made in it."""
         path = self.store.activations(key)
         content = (key, stored_checksum(path), self.device)
-        return _tensors.get(content, lambda: load_activations(path, key).to(self.device))
+        return _tensors.get(content, lambda: read_activations(path, key, verify=False)[0].to(self.device))
 
     def _loaded(self, component: Component) -> Dataset:
         loaded = load_dataset(component.name, component.parameters, self.store.data)
@@ -263,6 +301,17 @@ class Materials:
             common |= {"model": made.model, "at_head": True, "classes": len(made.model.unembedding)}
         fit = Representation(made.fit, targets=made.fit_targets, **common)
         return Representation(made.probe, targets=made.probe_targets, fit=fit, **common)
+
+
+def _layout_in(notes: Mapping[str, str]) -> Layout | None:
+    return next((layout for layout in get_args(Layout) if layout == notes.get("layout")), None)
+
+
+def _summary_in(notes: Mapping[str, str]) -> Summary | None:
+    if "summary" not in notes:
+        return None
+    summary = json.loads(notes["summary"])
+    return Summary(tuple(summary["shape"]), summary["largest"], summary["spread"])
 
 
 def _planned_data(plan: Plan) -> dict[str, Any]:

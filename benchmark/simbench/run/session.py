@@ -211,7 +211,7 @@ def _lease_of(plan: Plan, store: Store, provenance: str) -> AbstractContextManag
         store,
         plan.suite.title,
         models=[model.key for model in plan.models.values()],
-        activations=list(plan.activations),
+        activations=[key for planned in plan.activations.values() for key in planned.keys],
         metrics=[planned.metric.identity for planned in plan.metrics],
         provenance=provenance,
     )

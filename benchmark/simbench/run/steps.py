@@ -15,26 +15,30 @@ from simbench.models.checkpoint import verified
 from simbench.models.model_record import CorruptError, read_record
 from simbench.plan.obtainable import copy_problems
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
+from simbench.plan.reduction import are_rows_enough
 from simbench.process_state import preserved_state
 from simbench.references import Comparison, ModelRef, RepresentationRef
-from simbench.representations.storage import DamagedError, read_activations
+from simbench.representations.storage import DamagedError, read_header
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS, Store
 from simbench.run.blocks import blocks_of, bundles_of
 from simbench.run.engines import Engine, Outcome, Report, Task
 from simbench.run.events import Advanced, Computing, Listener, Stage, StageFinished, StageStarted, Warned
+from simbench.run.extraction import Wanted, extract, find_damage
 from simbench.run.materials import TIME_LIMIT, Materials
 from simbench.run.tasks import (
     BlockEnd,
     ScoreBlock,
     Unwritable,
-    extract,
     failed_records,
     score_blocks,
     timed_out_records,
     timeout_reason,
     train_model,
 )
+from simbench.suite.schema import Probe
 
+# Files of activations that one task holds against their checksums.
+CHECKED_AT_ONCE = 32
 # Tuple (model, layer, reparametrisation, inputs) that names activations.
 Place = tuple[Any, ...]
 # Scores to compute: for each metric, comparisons by score key.
@@ -143,22 +147,27 @@ class Steps:
     def extract(self, missing: Missing, failed_models: Mapping[ModelRef, str]) -> dict[Place, Score]:
         """Store the activations that are missing; return those that are unavailable, each with a skip or an error."""
         unavailable: dict[Place, Score] = {}
-        groups: dict[Place, list[PlannedActivations]] = {}
-        needed = {(ref.model, ref.layer, ref.reparametrisation) for ref in _references(missing)}
+        needed = _needed(missing, self.plan.suite.probe)
+        obtainable: list[Wanted] = []
         for planned in self.plan.activations.values():
             if _place(planned)[:3] not in needed:
                 continue
             if planned.model in failed_models:
                 reason = f"{planned.model} could not be trained: {failed_models[planned.model]}"
                 unavailable[_place(planned)] = Score.error(reason)
-            elif not self._is_stored(planned):
-                groups.setdefault((planned.model, planned.reparametrisation, planned.inputs), []).append(planned)
+            else:
+                whole = planned.inputs == "fit" or needed[_place(planned)[:3]]
+                obtainable.append(Wanted(planned, whole))
+        groups: dict[Place, list[Wanted]] = {}
+        for each in self._not_stored(obtainable):
+            planned = each.planned
+            groups.setdefault((planned.model, planned.reparametrisation, planned.inputs), []).append(each)
         tasks = [Task(str(number), extract, (self.materials, group)) for number, group in enumerate(groups.values())]
         by_name = dict(zip((task.name for task in tasks), groups.values(), strict=True))
         total = sum(len(group) for group in groups.values())
         self.listener(StageStarted("representations", total, 0))
         for outcome in self._run(tasks, _Reports(self.listener, "representations")):
-            group = by_name[outcome.task.name]
+            group = [each.planned for each in by_name[outcome.task.name]]
             if outcome.skipped:
                 unavailable.update({_place(planned): Score.skip(str(outcome.reason)) for planned in group})
             elif outcome.reason is not None:
@@ -260,21 +269,38 @@ class Steps:
             return False
         return True
 
-    def _is_stored(self, planned: PlannedActivations) -> bool:
-        """Tell whether activations exist, are intact and are those planned; name a file of which that is not true."""
-        path = self.store.activations(planned.key)
-        if self.store.is_blocked(path):
-            return False
-        try:
-            _, notes = read_activations(path, planned.key)
-            if "key" not in notes and (elsewhere := self._elsewhere(planned, notes)):
-                raise DamagedError(f"{path}: {elsewhere}")
-        except FileNotFoundError:
-            return False
-        except DamagedError as error:
-            self.listener(Warned(f"{error}; it is made again"))
-            return False
-        return True
+    def _not_stored(self, obtainable: Sequence[Wanted]) -> list[Wanted]:
+        """Return what is to be read anew: what is missing, and what is damaged, which workers find out."""
+        keys = {each.planned.key: self._stored_key(each) for each in obtainable}
+        files = [(self.store.activations(key), key) for key in keys.values() if key is not None]
+        batches = [files[start : start + CHECKED_AT_ONCE] for start in range(0, len(files), CHECKED_AT_ONCE)]
+        tasks = [Task(str(number), find_damage, (batch,)) for number, batch in enumerate(batches)]
+        damage: dict[str, str] = {}
+        for outcome in self._run(tasks, _Reports(self.listener, "representations")):
+            all_of_them = {key: f"{path}: {outcome.reason}" for path, key in outcome.task.arguments[0]}
+            damage |= outcome.value if outcome.reason is None else all_of_them
+        for problem in damage.values():
+            self.listener(Warned(f"{problem}; it is made again"))
+        return [each for each in obtainable if (key := keys[each.planned.key]) is None or key in damage]
+
+    def _stored_key(self, wanted: Wanted) -> str | None:
+        """Return the key of the file that holds activations, by what its header says; name one that is damaged."""
+        planned = wanted.planned
+        for key in (planned.key,) if wanted.whole else planned.keys:
+            path = self.store.activations(key)
+            if self.store.is_blocked(path):
+                continue
+            try:
+                notes = read_header(path, key)
+                if "key" not in notes and (elsewhere := self._elsewhere(planned, notes)):
+                    raise DamagedError(f"{path}: {elsewhere}")
+            except FileNotFoundError:
+                continue
+            except DamagedError as error:
+                self.listener(Warned(f"{error}; it is made again"))
+                return None
+            return key
+        return None
 
     def _elsewhere(self, planned: PlannedActivations, notes: Mapping[str, str]) -> str | None:
         """Return why activations of a former version, which say no key, are not those planned; None if they may be."""
@@ -311,6 +337,16 @@ class _Reports:
     def computing(self, name: str, what: str | None) -> None:
         """Pass on what a task computes from now on; None at its end."""
         self._listener(Computing(self._stage, name, what))
+
+
+def _needed(missing: Missing, probe: Probe) -> dict[Place, bool]:
+    """Return the places that missing scores need, and whether a metric reads more there than the rows."""
+    needed: dict[Place, bool] = {}
+    for metric, wanted in missing:
+        for ref in _references([(metric, wanted)]):
+            place = (ref.model, ref.layer, ref.reparametrisation)
+            needed[place] = needed.get(place, False) or not are_rows_enough(metric, ref, probe)
+    return needed
 
 
 def _place(planned: PlannedActivations) -> Place:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
-import torch
-
 from simbench.data.dataset import fingerprint
 from simbench.errors import NotApplicable, SimbenchError, StorageError, described, is_failure, storable
 from simbench.metrics.kernels.memoisation import memoising
@@ -17,21 +15,16 @@ from simbench.metrics.metric import Metric, Score
 from simbench.metrics.scoring import refuse_asymmetry, score_pairs
 from simbench.models import checkpoint
 from simbench.models.training import train
-from simbench.plan.plan import PlannedActivations, PlannedModel, needs_fit
+from simbench.plan.plan import PlannedModel, needs_fit
+from simbench.plan.reduction import are_rows_enough, reads_rows_only
 from simbench.references import Comparison, RepresentationRef
 from simbench.representations.representation import Representation
-from simbench.representations.storage import save_activations
 from simbench.results.record import ScoreRecord
 from simbench.results.store import MODEL_RECORD, MODEL_WEIGHTS
 from simbench.run.execution import TimeLimitReached, computing, report_part, report_progress
-from simbench.run.materials import Materials, forget_all
+from simbench.run.materials import Materials, Scope, forget_all
+from simbench.suite.schema import Probe
 from simbench.timing import without_imports
-
-# Largest change of a log-probability under a map of the weights that counts as a reparametrisation.
-LARGEST_LOG_PROBABILITY_CHANGE = 1e-4
-# Rounding is allowed to change more: so many units in the last place of the largest log-probability.
-ROUNDINGS = 16
-
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,45 +84,6 @@ def train_model(materials: Materials, planned: PlannedModel) -> None:
     materials.store.forget_failure("models", planned.key)
 
 
-@ending_the_run
-def extract(materials: Materials, wanted: Sequence[PlannedActivations]) -> dict[str, str]:
-    """Read layers of one model (under one reparametrisation) on one set of inputs in one pass, and store them.
-
-    Return the reasons of the layers that cannot be read.
-    """
-    materials.load_plugins()
-    first = wanted[0]
-    model = materials.model(first.model, first.reparametrisation)
-    inputs = materials.inputs(first.inputs).inputs
-    notes = {"model": str(first.model), "inputs": first.inputs}
-    if first.reparametrisation is not None:
-        base = materials.model(first.model)
-        change, rounding = _largest_change(base.logits(inputs), model.logits(inputs))
-        if not change < max(LARGEST_LOG_PROBABILITY_CHANGE, ROUNDINGS * rounding):
-            raise SimbenchError(
-                f"{first.reparametrisation} of {first.model} changed a log-probability by {change:.2e}: "
-                "the premise of the test does not hold"
-            )
-        notes["largest_log_probability_change"] = f"{change:.3e}"
-    with computing(f"{first.model} on {first.inputs}"):
-        layers = model.read(inputs, [planned.layer for planned in wanted])
-    unreadable: dict[str, str] = {}
-    for planned in wanted:
-        output = layers[planned.layer]
-        if isinstance(output, SimbenchError):
-            unreadable[planned.layer] = str(output)
-            continue
-        path = materials.store.make_room(materials.store.activations(planned.key))
-        save_activations(path, output, notes | {"layer": planned.layer, "key": planned.key})
-    return unreadable
-
-
-def _largest_change(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
-    """Return the largest change of a log-probability, and the change due to rounding of the logits."""
-    ells = [logits.double().log_softmax(1) for logits in (before, after)]
-    return (ells[0] - ells[1]).abs().max().item(), ells[0].abs().max().item() * torch.finfo(before.dtype).eps
-
-
 @dataclass(frozen=True)
 class ScoreBlock:
     """Comparisons to score together with one metric, by score key, and both representations' keys."""
@@ -155,6 +109,15 @@ class BlockEnd:
     timeout: str | None = None
 
 
+def scope_of(metric: Metric, ref: RepresentationRef, probe: Probe) -> Scope:
+    """Return how much of a representation a metric is given."""
+    if are_rows_enough(metric, ref, probe):
+        return "rows"
+    if reads_rows_only(metric):
+        return "activations"
+    return "fitted" if needs_fit(metric) else "modelled"
+
+
 @ending_the_run
 def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[BlockEnd]:
     """Score blocks one after the other; values that their metrics share are memoised until the last block is done.
@@ -164,8 +127,11 @@ def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[Blo
     materials.load_plugins()
 
     @cache
-    def obtain(ref: RepresentationRef, with_fit: bool) -> Representation:
-        return materials.representation(ref, with_fit=with_fit)
+    def kept(ref: RepresentationRef, scope: Scope) -> Representation:
+        return materials.representation(ref, scope)
+
+    def obtain(ref: RepresentationRef, metric: Metric) -> Representation:
+        return kept(ref, scope_of(metric, ref, materials.suite.probe))
 
     with limited_memory(materials.memory_limit), memoising():
         ends: list[BlockEnd] = []
@@ -173,7 +139,7 @@ def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[Blo
             records = score_block(materials, block, obtain)
             stopped = next((record.reason for record in records if record.status == "timeout"), None)
             if stopped is not None:
-                obtain.cache_clear()
+                kept.cache_clear()
             ends.append(BlockEnd(sum(not record.settled for record in records), stopped))
             report_part(ends[-1])
             report_progress(1)
@@ -181,9 +147,9 @@ def score_blocks(materials: Materials, blocks: Sequence[ScoreBlock]) -> list[Blo
 
 
 def score_block(
-    materials: Materials, block: ScoreBlock, obtain: Callable[[RepresentationRef, bool], Representation]
+    materials: Materials, block: ScoreBlock, obtain: Callable[[RepresentationRef, Metric], Representation]
 ) -> list[ScoreRecord]:
-    """Score a block, store it as one file, and return its records; `obtain` returns a representation, with its fit.
+    """Score a block, store it as one file, and return its records; `obtain` returns what a metric is given.
 
     Their `seconds` are the metric's time on the block, divided evenly, without loading and importing. A block that is
     not scored within the time limit, which does not count loading, has timeouts only.
@@ -198,7 +164,7 @@ def score_block(
 
 
 def _scored(
-    materials: Materials, block: ScoreBlock, obtain: Callable[[RepresentationRef, bool], Representation]
+    materials: Materials, block: ScoreBlock, obtain: Callable[[RepresentationRef, Metric], Representation]
 ) -> list[ScoreRecord]:
     representations: dict[RepresentationRef, Representation] = {}
     failures = dict(block.unavailable)
@@ -206,7 +172,7 @@ def _scored(
     with computing(f"{block.title}, loading"):
         for ref in (side for side in sides if side not in failures):
             try:
-                representations[ref] = obtain(ref, needs_fit(block.metric))
+                representations[ref] = obtain(ref, block.metric)
             except NotApplicable as reason:
                 failures[ref] = Score.skip(storable(f"{ref}: {reason}"))
             except SimbenchError as error:

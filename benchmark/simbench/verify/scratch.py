@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from simbench.bundles.contents import MODEL_FILES, Contents
 from simbench.plan.plan import Plan, PlannedMetric
+from simbench.representations.notes import shards_beside
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
 from simbench.verify.report import ProofLevel
@@ -97,9 +98,11 @@ def _furnish(scratch: Store, plan: Plan, contents: Contents, request: Request) -
                 (folder / name).write_bytes(contents.files.get(f"models/{model.key}/{name}", b""))
     own = {model.ref for model in plan.models.values() if request.store.has_model(model.key)}
     for planned in plan.activations.values():
-        path = request.store.activations(planned.key)
-        if planned.model in own and path.is_file():
-            _link(scratch.activations(planned.key).parent, path.parent, (path.name,))
+        for key in planned.keys:
+            path = request.store.activations(key)
+            if planned.model in own and path.is_file():
+                beside = (shards_beside(path).name,) if shards_beside(path).is_dir() else ()
+                _link(scratch.activations(key).parent, path.parent, (path.name, *beside))
 
 
 def _link(folder: Path, source: Path, names: Sequence[str]) -> None:
