@@ -63,6 +63,8 @@ class Registry(Generic[T]):
         """
         self.kind = kind
         self.package = package
+        # Returns a component by its place in code of the user's own, where it needs no name.
+        self.locate: Callable[[str], T] | None = None
         self._components: dict[str, T] = {}
         self._origins: dict[str, Origin] = {}
         self._loaded = package is None
@@ -82,12 +84,23 @@ class Registry(Generic[T]):
         return component
 
     def get(self, name: str) -> T:
-        """Return the component called `name`; raise `UnknownNameError` with the nearest name if there is none."""
+        """Return the component called `name`; raise `UnknownNameError` with the nearest name if there is none.
+
+        Where components may be located, it may also be a place in code, which is then imported.
+        """
         self._load()
+        if name not in self._components and self.locates(name):
+            assert self.locate is not None
+            return self.locate(name)
         try:
             return self._components[name]
         except KeyError:
             raise UnknownNameError(self.kind, name, self._components) from None
+
+    def locates(self, name: str) -> bool:
+        """Tell whether a name is the place of a component in code: `file.py:name` or `package.module:name`."""
+        self._load()
+        return self.locate is not None and (":" in name or name.endswith(".py"))
 
     def origin(self, name: str) -> Origin:
         """Return the place where the component called `name` is defined."""
@@ -100,9 +113,15 @@ class Registry(Generic[T]):
         return tuple(self._components)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether a component has this name."""
+        """Tell whether a component has this name, or stands at this place."""
         self._load()
-        return name in self._components
+        if name in self._components or not isinstance(name, str) or not self.locates(name):
+            return name in self._components
+        try:
+            self.get(name)
+        except SimbenchError:
+            return False
+        return True
 
     def __iter__(self) -> Iterator[tuple[str, T]]:
         """Yield names and components, in the order of `names`."""

@@ -57,13 +57,17 @@ def portable(suite: Suite, metrics: Sequence[Metric]) -> Suite:
     """Return the suite with these metrics by name, its weights by the hash of their file, its plugins without folders.
 
     Raises:
-        SimbenchError: it reads data from a file, which a bundle cannot name.
+        SimbenchError: it reads data, or takes an architecture, from a file, which a bundle cannot name.
     """
     for component in _datasets(suite):
         if DATASETS.get(component.name).files:
             raise SimbenchError(
                 f'dataset "{component.name}" is read from a file of yours: nobody else could check a bundle of it'
             )
+    for spec in suite.models.values():
+        if spec.architecture is not None and ARCHITECTURES.locates(spec.architecture.name):
+            place = ARCHITECTURES.get(spec.architecture.name).name
+            raise SimbenchError(f"architecture {place} is code of yours: nobody else could check a bundle of it")
     models = {name: portable_group(name, spec) for name, spec in suite.models.items()}
     named = [Component(name=metric.name, **dict(metric.parameters)) for metric in metrics]
     plugins = [PurePath(reference).name if "/" in reference else reference for reference in suite.plugins]
@@ -169,6 +173,9 @@ def _check_components(suite: Suite) -> None:
         if DATASETS.get(component.name).files:
             raise BadBundleError(f'{SUITE}: dataset "{component.name}" is read from a file, which no bundle may name')
     for name, spec in suite.models.items():
+        if spec.architecture is not None and ARCHITECTURES.locates(spec.architecture.name):
+            # never import what a stranger names
+            raise BadBundleError(f"{SUITE}: models.{name}: the architecture is code, which no bundle may name")
         if spec.architecture is not None and spec.architecture.name not in ARCHITECTURES:
             raise CannotCheckError(
                 f'no architecture "{spec.architecture.name}" here: install the plugin that brings it'

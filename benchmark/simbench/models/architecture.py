@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simbench.lazy import lazy_import
+from simbench.models.unwrapping import unwrapped
 from simbench.origins import origin_of
 from simbench.registry import ARCHITECTURES, Registered
 
@@ -33,10 +34,10 @@ class Architecture(Registered):
     embedding: str | None
     positions: DeclaredLayout | Callable[..., DeclaredLayout | None] | None
 
-    def build(self, input_shape: tuple[int, ...], classes: int, **parameters: Any) -> nn.Module:
+    def build(self, input_shape: tuple[int, ...], classes: int, /, **parameters: Any) -> nn.Module:
         """Build a network for inputs of this shape (without the batch axis), initialised from torch's global seed."""
         network: nn.Module = self.function(input_shape, classes, **self.checked(parameters))
-        return network
+        return unwrapped(network)
 
     def reads(self, input_shape: tuple[int, ...], other_shape: tuple[int, ...], /, **parameters: Any) -> bool:
         """Whether a network for inputs of one shape reads those of another: tried without weights or data.

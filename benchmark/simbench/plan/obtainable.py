@@ -12,6 +12,7 @@ from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import from_home
 from simbench.models.copies import first_copy
 from simbench.models.loading import check_source
+from simbench.models.trial import trial_problem
 from simbench.registry import ARCHITECTURES, DATASETS
 from simbench.representations.layouts import layouts_of, undecided
 from simbench.suite.array_outlines import split_reference
@@ -96,7 +97,7 @@ def layer_problems(suite: Suite) -> Iterator[str]:
             modules = [module for module, _ in network.named_modules() if module]
             for layer in layers_of_model(suite, name) or ():
                 if layer not in modules:
-                    error = UnknownNameError(f"layer of {spec.network.name}", layer, modules)
+                    error = UnknownNameError(f"layer of {architecture.name}", layer, modules)
                     yield f"models.{name}.layers: {error}"
 
 
@@ -117,9 +118,29 @@ def layout_problems(suite: Suite) -> Iterator[str]:
             yield f"models.{name}.layout: {next(iter(undecided_layers.values()))}{more}"
 
 
+def network_problems(suite: Suite) -> Iterator[str]:
+    """Yield a line for every group whose architecture is code of the user's own that raises something.
+
+    Groups of which the shape of the inputs is not known beforehand are left to the run.
+    """
+    tried: dict[str, str | None] = {}
+    for name, spec in suite.models.items():
+        if spec.architecture is None or not ARCHITECTURES.locates(spec.architecture.name):
+            continue
+        shape = _input_shape(suite, spec)
+        if shape is None:
+            continue
+        asked = f"{spec.architecture!r} {shape}"
+        if asked not in tried:
+            tried[asked] = trial_problem(ARCHITECTURES.get(spec.architecture.name), spec.architecture.parameters, shape)
+        if tried[asked] is not None:
+            yield f"models.{name}.architecture: {tried[asked]}"
+
+
 def all_problems(suite: Suite) -> list[str]:
     """Return a line for everything that keeps models from being obtained, or layers from being read."""
-    return [*model_problems(suite, source_problems(suite)), *layer_problems(suite), *layout_problems(suite)]
+    networks = list(network_problems(suite))
+    return [*networks, *model_problems(suite, source_problems(suite)), *layer_problems(suite), *layout_problems(suite)]
 
 
 def model_problems(suite: Suite, sources: Mapping[ModelRef, str]) -> list[str]:
@@ -138,8 +159,14 @@ def _member(model: ModelRef, spec: ModelSpec) -> str:
 
 def _network(suite: Suite, spec: ModelSpec) -> nn.Module | None:
     """Return the network of a group without weights; None where the shape of its inputs is not known beforehand."""
+    shape = _input_shape(suite, spec)
+    if shape is None:
+        return None
+    return ARCHITECTURES.get(spec.network.name).outline(shape, **spec.network.parameters)
+
+
+def _input_shape(suite: Suite, spec: ModelSpec) -> tuple[int, ...] | None:
+    """Return the shape of the inputs of a group, as far as it is known before the data are loaded."""
     component = spec.train.dataset if spec.train is not None else suite.probe.data
     outline = DATASETS.get(component.name).outline(component.parameters)
-    if outline is None:
-        return None
-    return ARCHITECTURES.get(spec.network.name).outline(outline.input_shape, **spec.network.parameters)
+    return None if outline is None else outline.input_shape

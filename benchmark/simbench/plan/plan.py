@@ -306,11 +306,12 @@ def model_group(suite: Suite, name: str) -> ModelGroup:
     """Return a model group as the tests see it, without building a network."""
     spec = suite.models[name]
     layers = layers_of_model(suite, name)
-    if layers is None:
-        raise SimbenchError(f'models.{name}: architecture "{spec.network.name}" needs `layers:`, a list of names')
     if spec.activations is not None:
-        return ModelGroup(name, tuple(spec.seeds), layers, None, spec.names, given=True)
-    embedding_layer = ARCHITECTURES.get(spec.network.name).embedding_layer(**spec.network.parameters)
+        return ModelGroup(name, tuple(spec.seeds), layers or (), None, spec.names, given=True)
+    architecture = ARCHITECTURES.get(spec.network.name)
+    if layers is None:
+        raise SimbenchError(f'models.{name}: architecture "{architecture.name}" needs `layers:`, a list of names')
+    embedding_layer = architecture.embedding_layer(**spec.network.parameters)
     return ModelGroup(name, tuple(spec.seeds), layers, embedding_layer, spec.names)
 
 

@@ -10,7 +10,13 @@ from typing import Any, Literal
 
 from simbench.files import from_home, is_file
 from simbench.models.model_record import CorruptError, read_record
-from simbench.plan.obtainable import layer_problems, layout_problems, model_problems, source_problems
+from simbench.plan.obtainable import (
+    layer_problems,
+    layout_problems,
+    model_problems,
+    network_problems,
+    source_problems,
+)
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
@@ -74,7 +80,7 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
     )
     problems = [*model_problems(plan.suite, sources), *layout_problems(plan.suite)]
     if "torch" in sys.modules:  # else to look at layers would take longer than to plan
-        problems += layer_problems(plan.suite)
+        problems = [*network_problems(plan.suite), *problems, *layer_problems(plan.suite)]
     return PlanStatus(models, activations, metrics, tuple(problems))
 
 

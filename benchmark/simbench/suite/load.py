@@ -144,6 +144,10 @@ def _file_places(document: SuiteDocument) -> Iterator[Location]:
     """Yield the places other than `plugins` that may name a file: metrics, weights, and datasets read from files."""
     models = document.at(("models",))
     for name in models if isinstance(models, dict) else ():
+        component = component_at(("models", name, "architecture"), document)
+        if component is not None and component.name.partition(":")[0].endswith(".py"):
+            as_mapping = isinstance(document.at(("models", name, "architecture")), dict)
+            yield ("models", name, "architecture", *(("name",) if as_mapping else ()))
         load = document.at(("models", name, "load"))
         yield from (
             (("models", name, "load", member) for member in load)

@@ -5,13 +5,14 @@ These checks read the raw document, so that one mistake hides no other.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from simbench.bounds import MOST_PLUGINS
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.parameters import ParameterError, checked_parameters
+from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES, DATASETS, METRICS, TEST_KINDS, TRANSFORMS, Registry, import_reference
 from simbench.suite.schema import ALL, DEFAULT, EXCEPT, FAMILY, Component
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
@@ -132,7 +133,14 @@ def _parameter_problems(
     except ParameterError as error:
         for parameter, message in error.problems.items():
             place = document.position((*location, parameter), of_key=True)
-            yield SuiteProblem(place, f"{registry.kind} {component.name}: {message}")
+            yield SuiteProblem(place, f"{registry.kind} {_shown(component.name)}: {message}")
+    except SimbenchError as error:  # a place in code that cannot be imported
+        yield SuiteProblem.of(document.position(location), error)
+
+
+def _shown(name: str) -> str:
+    """Return a name, that of a place in a file without its folders."""
+    return name.rpartition(os.sep)[2]
 
 
 def _check_parameters(component: Any, given: Mapping[str, Any]) -> None:
@@ -140,7 +148,7 @@ def _check_parameters(component: Any, given: Mapping[str, Any]) -> None:
     if hasattr(component, "with_parameters"):
         component.with_parameters(given)
     else:
-        checked_parameters(component.function, given)
+        component.checked(given)
 
 
 def _metric_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
@@ -214,11 +222,11 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
     if component is None:
         return
     (layers, _), listed = _architecture_layers(name, document), document.at(("models", name, "layers"))
-    if listed is None and ARCHITECTURES.get(component.name).layer_names is None:
-        place = document.position(("models", name), of_key=True)
-        yield SuiteProblem(
-            place, f'models.{name}: architecture "{component.name}" needs `layers:`, a list of its layers'
-        )
+    architecture = ARCHITECTURES.get(component.name)
+    if listed is None and architecture.layer_names is None:
+        text = f'models.{name}: architecture "{architecture.name}" needs `layers:`, a list of its layers'
+        named = f" (`simbench layers {architecture.name}` lists them)" if ARCHITECTURES.locates(component.name) else ""
+        yield SuiteProblem(document.position(("models", name), of_key=True), text + named)
     for index, layer in enumerate(_strings(listed)):
         if layers is not None and layer is not None and layer not in layers:
             error = UnknownNameError(f"layer of {component.name}", layer, layers)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+import simbench.models.own_networks  # noqa: F401 - takes architectures that are named by their place in code
 from simbench.bounds import DEEPEST_NETWORK, Depth, KernelSize, Width
 from simbench.models.architecture import architecture
 
