@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from simbench.errors import ExitCode
@@ -92,3 +93,27 @@ def test_a_file_that_cannot_be_imported_is_answered_with_its_line(invoke, tmp_pa
 
 def test_a_name_that_is_neither_suite_nor_metric_is_answered_with_the_nearest(invoke):
     assert 'did you mean "sanity"?' in invoke("check", "santy").stderr
+
+
+def test_layers_that_are_on_disk_are_shown_in_their_order(invoke, tmp_path):
+    for member in "ab":
+        (tmp_path / member).mkdir()
+        for number, layer in enumerate(("block2", "block10")):
+            np.save(
+                tmp_path / member / f"{layer}.npy", np.random.default_rng([ord(member), number]).normal(size=(9, 3))
+            )
+    (tmp_path / "given.yaml").write_text(
+        'suite: given\nversion: 1\nmodels: {mine: {activations: "{member}/{layer}.npy", members: [a, b]}}\n'
+        "metrics: [cka]\ntests: [{id: same, kind: identity, models: [mine]}]\n"
+    )
+    done = invoke("check", "given.yaml")
+    assert done.exit_code == 0, done.stderr
+    lines = ("probe    none: activations are given", "models   mine (2)", "layers   mine: block2, block10")
+    assert all(f"\n  {line}\n" in done.stdout for line in lines)
+    assert json.loads(invoke("check", "given.yaml", "--json").stdout)["layers"] == {"mine": ["block2", "block10"]}
+    np.save(tmp_path / "a" / "conv.npy", np.zeros((9, 3, 3, 3)))
+    np.save(tmp_path / "b" / "conv.npy", np.ones((9, 3, 3, 3)))
+    for verb in ("check", "plan"):
+        done = invoke(verb, "given.yaml")
+        assert done.exit_code == ExitCode.USAGE
+        assert "models.mine.layout: conv: which axis of (9, 3, 3, 3) holds the features cannot be told" in done.stderr

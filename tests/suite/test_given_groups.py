@@ -181,6 +181,8 @@ def test_labels_and_inputs_to_fit_on(written: Callable[..., Path]) -> None:
             "a.npz holds 2 arrays (x, y); name one as {folder}/a.npz:NAME",
         ),
         ("activations: a.npz, layers: [z]", {"a.npz": {"x": zeros()}}, 'unknown layer in {folder}/a.npz "z"; valid: x'),
+        ('activations: "{layer}.npy", layers: [blok1]', {"block1.npy": zeros()}, '"blok1"; did you mean "block1"?'),
+        ("activations: a.npy, layout: {x: tokens}", {"a.npy": zeros()}, 'unknown layer of net "x"; valid: activations'),
         ("activations: a.npy, layers: [x, y]", {"a.npy": zeros()}, "a.npy holds one array, and `layers` are 2"),
         (
             "activations: a.npz, fit: b.npz",

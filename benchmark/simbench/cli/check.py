@@ -95,6 +95,7 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
         "about": " ".join(suite.about.split()),
         "probe": _probe(suite),
         "models": {name: len(spec.models(name)) for name, spec in suite.models.items()},
+        **({"layers": layers} if (layers := _given_layers(suite)) else {}),
         "metrics": metrics,
         "tests": [
             {
@@ -107,6 +108,11 @@ def _suite_as_json(suite: Suite) -> dict[str, Any]:
             for test in suite.tests
         ],
     }
+
+
+def _given_layers(suite: Suite) -> dict[str, list[str]]:
+    """Return the layers of groups that are given as activations, in the order in which tests take them."""
+    return {name: list(spec.layers or ()) for name, spec in suite.models.items() if spec.activations is not None}
 
 
 def _probe(suite: Suite) -> str:
@@ -124,6 +130,8 @@ def _show_suite(document: dict[str, Any]) -> None:
     say(f"{document['suite']}@{document['version']} is valid")
     say(f"  probe    {document['probe']}")
     say(f"  models   {models}")
+    for name, layers in document.get("layers", {}).items():
+        say(f"  layers   {name}: {', '.join(layers)}")
     say(f"  metrics  {metrics}")
     say(f"  tests    {len(document['tests'])}")
     for test in document["tests"]:

@@ -18,7 +18,7 @@ from simbench.representations.layouts import layouts_of, undecided
 from simbench.suite.array_outlines import split_reference
 from simbench.suite.given_files import find_array
 from simbench.suite.load import layers_of_model
-from simbench.suite.schema import MEMBER, SEED
+from simbench.suite.placeholders import MEMBER, SEED
 
 if TYPE_CHECKING:
     from torch import nn

@@ -74,12 +74,11 @@ def find_layers(template: str, folder: Path, layers: Sequence[str] | None) -> La
         if not names:
             raise SimbenchError(f"no such file: {whole}")
         _check_names(names, template)
-        return {
-            layer: find_array(
-                str(whole).replace(LAYER, layer) + (f":{inner.replace(LAYER, layer)}" if separator else "")
-            )
-            for layer in names
-        }
+        for layer in layers or ():
+            if not is_file(str(whole).replace(LAYER, layer)) and (there := _matching(whole)):
+                raise UnknownNameError(f"layer in {template}", layer, tuple(there))
+        reference = f"{whole}{separator}{inner}"
+        return {layer: find_array(reference.replace(LAYER, layer)) for layer in names}
     if whole.is_dir():
         raise SimbenchError(f"{whole} is a folder: write {template}/{LAYER}.npy, or .npz, .pt or .safetensors")
     outlines = read_outlines(whole)

@@ -15,7 +15,8 @@ from simbench.bounds import MOST_SEEDS
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import from_home
 from simbench.suite.given_files import GivenArray, Layers, find_array, find_layers
-from simbench.suite.schema import MEMBER, SEED, Probe
+from simbench.suite.placeholders import MEMBER, SEED
+from simbench.suite.schema import Probe
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 ACTIVATIONS, FIT, TARGETS, FIT_TARGETS = "activations", "fit", "targets", "fit_targets"

@@ -17,7 +17,8 @@ from simbench.suite.data_problems import data_problems
 from simbench.suite.given_groups import resolve_given
 from simbench.suite.inheritance import drop_repeated, resolve_inheritance
 from simbench.suite.names import component_at, dataset_places, import_plugins, metric_places, name_problems
-from simbench.suite.schema import MEMBER, SEED, DeclaredTest, Suite
+from simbench.suite.placeholders import MEMBER, SEED
+from simbench.suite.schema import DeclaredTest, Suite
 from simbench.suite.schema_problems import validated
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem, merged, read_document
 

@@ -38,6 +38,7 @@ def name_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
         yield from _component(DATASETS, ("models", name, "train", "dataset"), document)
         yield from _missing_data(name, document)
         yield from _layer_problems(name, document)
+        yield from _layout_problems(name, document)
         yield from _teacher_problems(name, models, document)
     yield from _metric_problems(document)
     yield from _test_problems(document)
@@ -231,6 +232,10 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
         if layers is not None and layer is not None and layer not in layers:
             error = UnknownNameError(f"layer of {component.name}", layer, layers)
             yield SuiteProblem.of(document.position(("models", name, "layers", index)), error)
+
+
+def _layout_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem]:
+    """Find layers whose layout is declared and that a group does not have."""
     declared, valid = document.at(("models", name, "layout")), _layers_of(name, document)
     if not isinstance(declared, dict) or valid is None:
         return

@@ -36,6 +36,7 @@ from simbench.bounds import (
 )
 from simbench.declaration import PURPOSES, Purpose
 from simbench.references import ModelRef, models_of
+from simbench.suite.placeholders import SEED, check_listed, check_placeholders, filled
 
 # Longest sentence that says why a test is there.
 LONGEST_REASON = 500
@@ -302,20 +303,12 @@ class ModelSpec(Strict):
                 raise ValueError(f"`{key}` names the members: leave out `seeds` and `members`")
         elif source is not None:
             check_placeholders(key, source, self.members)
-        self._check_layers()
+        for side, files in (("activations", self.activations), ("fit", self.fit)):
+            if isinstance(files, dict):
+                check_listed(side, files, self.names, self.layers or ())
         if self.load is None and self.load_options:
             raise ValueError(f"`{next(iter(self.load_options))}` says where weights are in the file that `load` names")
         return self
-
-    def _check_layers(self) -> None:
-        """Raise `ValueError` if files are listed for some of the layers or members only."""
-        for key, files in (("activations", self.activations), ("fit", self.fit)):
-            for member in self.names:
-                arrays = files.get(member) if isinstance(files, dict) else ""
-                if isinstance(arrays, dict) and not set(self.layers or ()) <= arrays.keys():
-                    raise ValueError(f"`{key}` of {member} leaves out some of the `layers`")
-                if arrays is None:
-                    raise ValueError(f"`{key}` leaves out {member}")
 
     @model_serializer(mode="wrap")
     def _as_declared(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -331,25 +324,6 @@ class ModelSpec(Strict):
 
 # Keys of a group that is given as activations.
 GIVEN = ("members", "activations", "targets", "fit", "fit_targets")
-# Places in the names of files, each filled in with the seed or the name of a model.
-SEED, MEMBER = "{seed}", "{member}"
-
-
-def filled(template: str, model: ModelRef) -> str:
-    """Return the name of a model's file.
-
-    >>> filled("runs/{seed}.pt", ModelRef("mine", 3))
-    'runs/3.pt'
-    """
-    return template.replace(SEED if model.member is None else MEMBER, model.own_name)
-
-
-def check_placeholders(key: str, template: str, members: list[str] | None) -> None:
-    """Raise `ValueError` if the name of a file has a place for what its group does not have."""
-    if MEMBER in template and members is None:
-        raise ValueError(f"`{key}` has a place for {MEMBER}: give `members`, a list of names")
-    if SEED in template and members is not None:
-        raise ValueError(f"`{key}` has a place for {SEED}, and `members` have none: write {MEMBER}")
 
 
 class SampledPairs(Strict):
