@@ -1,4 +1,5 @@
-# For a fresh machine: `make demo`. While writing: `make quick`. Before a change is proposed: `make check test`.
+# For a fresh machine: `make demo`. While writing: `make quick`. Before a change is proposed: `make check test`. The
+# documentation as a site: `make site`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -6,7 +7,7 @@ BIN = $(VENV)/bin
 # Tests run side by side, those that train first; a worker that has nothing left takes tests from another one.
 PYTEST = $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: demo quick test nightly check clean
+.PHONY: demo quick test nightly check site clean
 
 demo: $(VENV)/.installed
 	$(BIN)/simbench run quick
@@ -28,6 +29,11 @@ check: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Warnings are errors (`strict`), notebooks are run, and nothing is loaded from elsewhere. NO_MKDOCS_2_WARNING silences an
+# announcement of mkdocs-material.
+site: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable .
@@ -37,5 +43,9 @@ $(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
 	$(BIN)/pip install --quiet --editable ".[test]"
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build/site
