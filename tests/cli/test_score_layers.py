@@ -89,6 +89,7 @@ def test_a_heat_map(invoke, networks, tmp_path, suffix):
 
 def test_what_cannot_be_read_is_an_error_of_its_own_pairs(invoke, networks, tmp_path):
     (tmp_path / "b" / "damaged.npy").write_text("this is no array")
+    (tmp_path / "b" / "._features.0.npy").write_text("what macOS writes beside a file")
     np.save(tmp_path / "b" / "short.npy", np.zeros((30, 3)) + np.arange(3))
     np.save(tmp_path / "b" / "constant.npy", np.zeros((40, 3)))
     done = invoke("score", "a", "b", "--all-pairs", "-m", "cka", "--json")

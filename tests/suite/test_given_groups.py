@@ -255,6 +255,16 @@ def test_rows_are_as_many_as_networks_read(
         assert "tests[0]: other has 6 rows and net 5; rows have to be the same inputs" in problem
 
 
+def test_activations_are_taken_whole(written: Callable[..., Path], problems_of: Problems) -> None:
+    path = written("activations: a.npy", {"a.npy": zeros()})
+    text = path.read_text()
+    path.write_text(text.replace("models:", "probe: {inputs: 4}\nmodels:", 1))
+    (problem,) = problems_of(path)
+    assert "probe: models.net has 5 rows, and activations are taken whole: leave out `inputs`" in problem
+    path.write_text(text.replace("models:", "probe: {inputs: 5, spatial: pool}\nmodels:", 1))
+    load_suite(str(path))
+
+
 def test_activations_teach_nobody(written: Callable[..., Path], problems_of: Problems) -> None:
     path = written("activations: a.npy", {"a.npy": zeros(30)})
     student = "  other: {architecture: mlp, train: {dataset: digits, epochs: 0, distil: {teacher: net}}}\ntests:"

@@ -66,12 +66,15 @@ def _copies(name: str, spec: ModelSpec) -> str | None:
         same = by_source.setdefault(source, model)
         if same != model:
             return f"models.{name}: {same} and {model} both have the {what} of {source[0]}; {COPIES}"
-    copies = first_copy({model: [split_reference(part)[0] for part in source] for model, source in sources.items()})
+    files = {
+        model: list(dict.fromkeys(split_reference(part)[0] for part in source)) for model, source in sources.items()
+    }
+    copies = first_copy(files)
     if copies is None:
         return None
     first, second = copies
-    files = f"{sources[first][0]} and {sources[second][0]}"
-    return f"models.{name}: {first} and {second} have the same {what} ({files}); {COPIES}"
+    where = f"{sources[first][0]} and {sources[second][0]}"
+    return f"models.{name}: {first} and {second} have the same {what} ({where}); {COPIES}"
 
 
 def _source(model: ModelRef, spec: ModelSpec) -> tuple[str, ...]:

@@ -40,8 +40,12 @@ def load_array(reference: str) -> Tensor:
 
 
 def array_files(folder: Path) -> dict[str, Path]:
-    """Return the readable files of a folder by name."""
-    return {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS and path.is_file()}
+    """Return the readable files of a folder by name, but for hidden ones."""
+    return {
+        path.name: path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in READERS and not path.name.startswith(".") and path.is_file()
+    }
 
 
 def _read_npy(path: Path, name: str | None) -> Any:
