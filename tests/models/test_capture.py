@@ -39,7 +39,7 @@ class Awkward(nn.Module):
 UNREADABLE = {
     "reused": 'layer "reused" runs 2 times in a pass: its output is not one representation',
     "idle": 'layer "idle" runs 0 times in a pass: its output is not one representation',
-    "pair": 'layer "pair" puts out a tuple, not a tensor',
+    "pair": 'layer "pair" puts out a tuple, not a tensor; "pair[0]" is one',
     "transposed": 'layer "transposed" puts out (4, 200) for 200 inputs, not (inputs, features, …)',
     "scalar": 'layer "scalar" puts out () for 200 inputs, not (inputs, features, …)',
     "spectrum": 'layer "spectrum" puts out complex numbers',

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simbench.errors import SimbenchError, described
 from simbench.lazy import lazy_import
 from simbench.models.unwrapping import unwrapped
 from simbench.origins import origin_of
@@ -65,6 +66,22 @@ class Architecture(Registered):
                 return self.build(input_shape, 2, **parameters)
             except Exception:  # somebody else's network may raise anything; a run will say what
                 return None
+
+    def module_names(self, input_shape: tuple[int, ...], /, **parameters: Any) -> tuple[str, ...]:
+        """Return the names of the modules of a network, built without weights or, where that cannot be, with them.
+
+        Raises:
+            SimbenchError: it cannot be built.
+        """
+        network = self.outline(input_shape, **parameters)
+        if network is None:
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    network = self.build(input_shape, 2, **parameters)
+            except Exception as error:  # somebody else's network may raise anything
+                reason = str(error) if isinstance(error, SimbenchError) else described(error)
+                raise SimbenchError(f"{self.name} cannot be built, to see its layers: {reason}") from error
+        return tuple(name for name, _ in network.named_modules() if name)
 
     def layers(self, **parameters: Any) -> tuple[str, ...] | None:
         """Return the layers that are read unless a suite lists others, in order; None when unknown."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError
+from simbench.models.places import Place, tensors_in
 from simbench.representations.tensors import as_floating, dense
 
 
@@ -36,12 +37,16 @@ class Capture:
     runs, and copies what it keeps. What it was given counts for nothing if `problem` says so in the end.
     """
 
-    layer: str
-    module: nn.Module
+    place: Place
     sink: Sink | None = None
     batches: list[Tensor] = field(default_factory=list)
     problem: str | None = None
     shape: tuple[int, ...] | None = None
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer."""
+        return self.place.layer
 
     @contextmanager
     def during(self, batch: Tensor, first: int = 0) -> Iterator[None]:
@@ -54,7 +59,7 @@ class Capture:
             if runs == 1 and self.problem is None:
                 self._take(output, batch, first)
 
-        with hooked(self.module, capture):
+        with hooked(self.place.module, capture):
             yield
         if runs != 1:
             self.problem = self.problem or not_once(self.layer, runs)
@@ -62,7 +67,11 @@ class Capture:
             self.batches.clear()
 
     def _take(self, output: object, batch: Tensor, first: int) -> None:
-        read = _read(output)
+        try:
+            read = _read(self.place.select(output), self.layer)
+        except SimbenchError as error:
+            self.problem = str(error)
+            return
         self.problem = self._problem(read, len(batch))
         if self.problem is not None or not isinstance(read, Tensor):
             return
@@ -90,14 +99,16 @@ class Capture:
         return torch.cat(self.batches) if self.problem is None else SimbenchError(self.problem)
 
 
-def _read(output: object) -> Tensor | str:
+def _read(output: object, layer: str) -> Tensor | str:
     """Return a tensor of numbers, or what else it is.
 
     Integers are read as float64, and sparse and quantised tensors as the numbers that they stand for, as those of
     arrays are.
     """
     if not isinstance(output, Tensor):
-        return f"a {type(output).__name__}, not a tensor"
+        selectors = tensors_in(output)
+        inside = f'; "{layer}{selectors[0]}" is one' if selectors else ""
+        return f"a {type(output).__name__}, not a tensor{inside}"
     try:
         return as_floating(dense(output.detach()))
     except ValueError as error:

@@ -22,6 +22,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from simbench.models.capture import hooked
+from simbench.models.places import Place
 from simbench.representations.layouts import Layout, features_last, positions_form_a_square
 
 POOLS = (_MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
@@ -30,28 +31,28 @@ PLAIN = (nn.Linear, nn.LayerNorm, nn.Embedding)
 Run = Callable[[Tensor], object]
 
 
-def measured_layout(network: nn.Module, module: nn.Module, inputs: Tensor, run: Run) -> Layout | None:
+def measured_layout(network: nn.Module, place: Place, inputs: Tensor, run: Run) -> Layout | None:
     """Return the layout of what a module with an output of three axes or more puts out; None if it cannot be told.
 
     Args:
         network: the network around the module.
-        module: the layer.
+        place: the layer.
         inputs: a few inputs that the network reads.
         run: passes inputs through the network; raises what the network raises.
     """
-    size, output = _trace(network, module, inputs, run)
+    size, output = _trace(network, place, inputs, run)
     if output is None:
         return None
-    if isinstance(module, POOLS):
+    if isinstance(place.module, POOLS):
         return "channels_first"
     shape, squares = tuple(output.shape), _by_squares(inputs, tuple(output.shape))
     if size is not None and size.plain and size.output is output:
         return "channels_first" if size.first else features_last(len(shape))
     by_number = _by_number_of_features(size, shape)
     return (
-        _by_one_feature(network, module, inputs, run, size, output)
+        _by_one_feature(network, place, inputs, run, size, output)
         or (by_number if squares in (None, by_number) else None)
-        or _by_other_sizes(network, module, inputs, run, shape)
+        or _by_other_sizes(network, place, inputs, run, shape)
         or squares
     )
 
@@ -104,13 +105,13 @@ def _features_of(module: nn.Module) -> tuple[int, bool] | None:
 
 
 def _trace(
-    network: nn.Module, layer: nn.Module, inputs: Tensor, run: Run, changed: _Size | None = None
+    network: nn.Module, place: Place, inputs: Tensor, run: Run, changed: _Size | None = None
 ) -> tuple[_Size | None, Tensor | None]:
     """Run the network; return the last module before the end of the layer that tells its features, and the output.
 
     Args:
         network: the network around the layer.
-        layer: the layer.
+        place: the layer.
         inputs: a few inputs that the network reads.
         run: passes inputs through the network.
         changed: what was put out in a run before, to put out again with its first feature changed.
@@ -131,6 +132,7 @@ def _trace(
         return _with_first_feature_changed(changed) if changed is not None and changed.run == runs else None
 
     def end(_module: nn.Module, _arguments: object, output: object) -> None:
+        output = place.select(output)
         if isinstance(output, Tensor):
             ended.append((last[0] if last else None, output))
 
@@ -138,7 +140,7 @@ def _trace(
         for module in network.modules():
             if _features_of(module) is not None:
                 hooks.enter_context(hooked(module, note))
-        hooks.enter_context(hooked(layer, end))
+        hooks.enter_context(hooked(place.module, end))
         run(inputs)
     return ended[0] if ended else (None, None)
 
@@ -152,11 +154,11 @@ def _with_first_feature_changed(size: _Size) -> Tensor:
 
 
 def _by_one_feature(
-    network: nn.Module, module: nn.Module, inputs: Tensor, run: Run, size: _Size | None, output: Tensor
+    network: nn.Module, place: Place, inputs: Tensor, run: Run, size: _Size | None, output: Tensor
 ) -> Layout | None:
     if size is None or size.axis is None or not output.is_floating_point():
         return None
-    _, other = _trace(network, module, inputs, run, size)
+    _, other = _trace(network, place, inputs, run, size)
     if other is None or other.shape != output.shape:
         return None
     differs = (other != output).movedim(-1, 2)
@@ -179,12 +181,12 @@ def _by_number_of_features(size: _Size | None, output: tuple[int, ...]) -> Layou
 
 
 def _by_other_sizes(
-    network: nn.Module, module: nn.Module, inputs: Tensor, run: Run, output: tuple[int, ...]
+    network: nn.Module, place: Place, inputs: Tensor, run: Run, output: tuple[int, ...]
 ) -> Layout | None:
     layouts: set[Layout] = set()
     for resized in _resized(inputs):
         try:
-            _, other = _trace(network, module, resized, run)
+            _, other = _trace(network, place, resized, run)
         except Exception:  # many networks read one size only, and raise anything: then this measures nothing
             continue
         if other is None or other.ndim != len(output):

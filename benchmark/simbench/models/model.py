@@ -16,6 +16,8 @@ from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, Staged
 from simbench.models.capture import Capture, Sink, hooked, like, not_once
 from simbench.models.inputs import InputReader, are_whole, floating_dtype
 from simbench.models.layouts import measured_layout
+from simbench.models.places import Place, place_of
+from simbench.models.unwrapping import unwrapped
 from simbench.representations.layouts import DECLARED_LAYOUTS, DeclaredLayout, Layout, declared_as
 from simbench.representations.representation import Head
 
@@ -56,6 +58,7 @@ class Model:
         Raises:
             UnknownNameError: the network has no such layer.
         """
+        network = unwrapped(network)
         self.network = network.eval().requires_grad_(False)
         if embedding_layer is None and isinstance(network, StagedNetwork):
             embedding_layer = EMBEDDING
@@ -73,7 +76,7 @@ class Model:
         self._reader = InputReader(self.network)
         self._examples: Tensor | None = None
         for layer in (*self._layers, *([embedding_layer] if embedding_layer else [])):
-            self._module(layer)
+            self._place(layer)
 
     @classmethod
     def of(
@@ -90,8 +93,8 @@ class Model:
         """
         named = tuple(layers) if layers is not None else architecture.layers(**parameters) or ()
         embedding_layer = architecture.embedding_layer(**parameters)
-        modules = {name for name, _ in network.named_modules() if name}
-        model = cls(network, [layer for layer in named if layer in modules], input_shape=input_shape)
+        model = cls(network, input_shape=input_shape)
+        model._layers = tuple(layer for layer in named if model._has(layer))
         model.embedding_layer = embedding_layer or model.embedding_layer
         model.usual_layout = architecture.layout(**parameters)
         return model
@@ -164,7 +167,7 @@ class Model:
             SimbenchError: the layout cannot be told.
         """
         if layer not in self._axes:
-            self._module(layer)
+            self._place(layer)
             self.activations(self._blank(2, "the layout of a layer"), layer)
         axes = self._axes[layer]
         if axes == 2:
@@ -184,7 +187,7 @@ class Model:
             return "channels_first"
         blank = self._blank(2, "the layout of a layer")
         return measured_layout(
-            self.network, self._module(layer), blank, lambda inputs: self.network(self._reader.read(inputs))
+            self.network, self._place(layer), blank, lambda inputs: self.network(self._reader.read(inputs))
         )
 
     def activations(self, inputs: Tensor | Items, layer: str) -> Tensor:
@@ -230,7 +233,7 @@ class Model:
         failures: dict[str, Tensor | SimbenchError] = {}
         for layer, sink in sinks.items():
             try:
-                captures.append(Capture(layer, self._module(layer), sink))
+                captures.append(Capture(self._place(layer), sink))
             except UnknownNameError as error:
                 failures[layer] = error
         return captures, failures
@@ -344,31 +347,33 @@ class Model:
     def _run_with(self, layer: str, activations: Tensor, inputs: Tensor) -> Tensor:
         """Run a whole pass in which the layer's output is replaced."""
         # later in-place operations must change neither the caller's tensor nor a leaf that needs a gradient
-        replacement = self._here(activations).clone()
+        replacement, place = self._here(activations).clone(), self._place(layer)
         runs: list[None] = []
 
-        def replace(_module: nn.Module, _arguments: object, output: object) -> Tensor:
+        def replace(_module: nn.Module, _arguments: object, output: object) -> object:
             runs.append(None)
-            if isinstance(output, Tensor) and output.shape != replacement.shape:
+            own = place.select(output)
+            if isinstance(own, Tensor) and own.shape != replacement.shape:
                 raise ValueError(
-                    f'layer "{layer}" puts out (n, *{tuple(output.shape[1:])}), got {tuple(replacement.shape)}'
+                    f'layer "{layer}" puts out (n, *{tuple(own.shape[1:])}), got {tuple(replacement.shape)}'
                 )
-            return like(replacement, output) if isinstance(output, Tensor) else replacement
+            return place.replaced(output, like(replacement, own) if isinstance(own, Tensor) else replacement)
 
-        with hooked(self._module(layer), replace):
+        with hooked(place.module, replace):
             logits = self._run(inputs)
         if len(runs) != 1:
             raise SimbenchError(not_once(layer, len(runs)))
         return logits
 
-    def _module(self, layer: str) -> nn.Module:
-        try:
-            return self.network.get_submodule(layer) if layer else self._no_module(layer)
-        except AttributeError:
-            return self._no_module(layer)
+    def _place(self, layer: str) -> Place:
+        return place_of(self.network, layer)
 
-    def _no_module(self, layer: str) -> nn.Module:
-        raise UnknownNameError("layer", layer, [name for name, _ in self.network.named_modules() if name])
+    def _has(self, layer: str) -> bool:
+        try:
+            self._place(layer)
+        except UnknownNameError:
+            return False
+        return True
 
     def _here(self, activations: Tensor) -> Tensor:
         """Move activations to the network's device and, if they are floating point, into the network's dtype."""

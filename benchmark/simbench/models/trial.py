@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simbench.errors import SimbenchError, is_failure
+from simbench.errors import SimbenchError, UnknownNameError, is_failure
 from simbench.lazy import lazy_import
 from simbench.tracebacks import described_at
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from simbench.models.architecture import Architecture
+    from simbench.models.places import Place
 else:
     torch = lazy_import("torch")
 
@@ -66,3 +67,50 @@ def _refusal(network: nn.Module, inputs: Tensor) -> str | None:
             raise
         return described_at(error)
     return None
+
+
+def missing_layers(network: nn.Module, layers: Sequence[str], input_shape: tuple[int, ...], kind: str) -> Iterator[str]:
+    """Yield a line for every layer that a network without weights does not have, or that is no part of an output.
+
+    Args:
+        network: the network, on the meta device.
+        layers: the names.
+        input_shape: shape of one input.
+        kind: the word for a layer in messages.
+    """
+    from simbench.models.places import place_of
+
+    selected = []
+    for layer in layers:
+        try:
+            place = place_of(network, layer)
+        except UnknownNameError as error:
+            yield str(UnknownNameError(kind, error.name, error.valid))
+            continue
+        if place.selectors:
+            selected.append(place)
+    yield from _unselectable(network, selected, input_shape) if selected else ()
+
+
+def _unselectable(network: nn.Module, places: Sequence[Place], input_shape: tuple[int, ...]) -> list[str]:
+    """Return why some elements are in no output, as far as the network reads inputs without weights."""
+    problems: dict[str, str] = {}
+
+    def look(place: Place) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _arguments: object, output: object) -> None:
+            try:
+                place.select(output)
+            except SimbenchError as error:
+                problems[place.layer] = str(error)
+
+        return hook
+
+    handles = [place.module.register_forward_hook(look(place)) for place in places]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng(devices=[]), torch.device("meta"):
+            forms = (torch.zeros(INPUTS, *input_shape), _token_ids(input_shape))
+            reads = any(_refusal(network.eval(), inputs) is None for inputs in forms)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(problems.values()) if reads else []

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from simbench.errors import SimbenchError, UnknownNameError
+from simbench.errors import SimbenchError
 from simbench.files import from_home
 from simbench.models.copies import first_copy
 from simbench.models.loading import check_source
-from simbench.models.trial import trial_problem
+from simbench.models.trial import missing_layers, trial_problem
 from simbench.registry import ARCHITECTURES, DATASETS
 from simbench.representations.layouts import layouts_of, undecided
 from simbench.suite.array_outlines import split_reference
 from simbench.suite.given_files import find_array
-from simbench.suite.load import layers_of_model
 from simbench.suite.placeholders import MEMBER, SEED
 
 if TYPE_CHECKING:
@@ -92,16 +91,13 @@ def layer_problems(suite: Suite) -> Iterator[str]:
     for name, spec in suite.models.items():
         if spec.activations is not None:
             continue
-        architecture = ARCHITECTURES.get(spec.network.name)
-        if spec.layers is None or architecture.layers(**spec.network.parameters) is not None:
+        architecture, shape = ARCHITECTURES.get(spec.network.name), _input_shape(suite, spec)
+        if spec.layers is None or shape is None or architecture.layers(**spec.network.parameters) is not None:
             continue
         network = _network(suite, spec)
         if network is not None:
-            modules = [module for module, _ in network.named_modules() if module]
-            for layer in layers_of_model(suite, name) or ():
-                if layer not in modules:
-                    error = UnknownNameError(f"layer of {architecture.name}", layer, modules)
-                    yield f"models.{name}.layers: {error}"
+            for problem in missing_layers(network, spec.layers, shape, f"layer of {architecture.name}"):
+                yield f"models.{name}.layers: {problem}"
 
 
 def layout_problems(suite: Suite) -> Iterator[str]:

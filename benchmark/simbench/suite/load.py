@@ -16,6 +16,7 @@ from simbench.suite.bounded_yaml import LARGEST_SUITE, MOST_VALUES
 from simbench.suite.data_problems import data_problems
 from simbench.suite.given_groups import resolve_given
 from simbench.suite.inheritance import drop_repeated, resolve_inheritance
+from simbench.suite.layer_patterns import expand_layers
 from simbench.suite.names import component_at, dataset_places, import_plugins, metric_places, name_problems
 from simbench.suite.placeholders import MEMBER, SEED
 from simbench.suite.schema import DeclaredTest, Suite
@@ -55,6 +56,7 @@ def load_suite(reference: str) -> Suite:
     problems = [*document.problems, *import_plugins(document)]
     _anchor(document, _file_places(document))
     problems.extend(islice(resolve_given(document), MOST_COUNTED))
+    problems.extend(expand_layers(document))
     data = dict(document.data)
     if isinstance(data.get("tests"), list) and data["tests"]:
         # A bad test is reported once; a placeholder lets pydantic check the rest of the file.

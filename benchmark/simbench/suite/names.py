@@ -229,7 +229,8 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
         named = f" (`simbench layers {architecture.name}` lists them)" if ARCHITECTURES.locates(component.name) else ""
         yield SuiteProblem(document.position(("models", name), of_key=True), text + named)
     for index, layer in enumerate(_strings(listed)):
-        if layers is not None and layer is not None and layer not in layers:
+        # a pattern is left where it stands for nothing, which is reported with the patterns
+        if layers is not None and layer is not None and layer not in layers and "*" not in layer:
             error = UnknownNameError(f"layer of {component.name}", layer, layers)
             yield SuiteProblem.of(document.position(("models", name, "layers", index)), error)
 

@@ -212,6 +212,8 @@ class ModelSpec(Strict):
     fit_targets: str | None = None
     """File of the labels of the rows of `fit`."""
     layers: LayerNames | None = None
+    """Names of modules, with dots; patterns (`blocks.*`) stand for all modules of such names; `attn[0]` and
+    `encoder.last_hidden_state` are elements of what modules put out. By default those that the architecture names."""
     layout: DeclaredLayout | dict[str, DeclaredLayout] | None = None
     """Which axis of outputs with positions holds the features, for all layers or by layer, where that is not to be
     measured: `channels_first` (inputs, channels, …), `channels_last` (inputs, …, channels) or `tokens` (inputs, tokens,
