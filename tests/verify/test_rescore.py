@@ -116,7 +116,7 @@ def test_code_that_is_not_here_is_said_and_not_fetched(files: Files, check: Chec
 
 
 def test_code_of_another_version_is_not_taken_for_it(files: Files, check: Check, made: Any, tmp_path: Path) -> None:
-    (other := tmp_path / "own.py").write_text(made.own.read_text() + "\n# changed\n")
+    (other := tmp_path / "own.py").write_text(made.own.read_text() + "\nCHANGED = True\n")
     report = check(files, rescore=True, metrics=[str(other)])
     (reason,) = step(report, "rescored").unchecked
     assert reason.startswith("own: the bundle has own@source-")
