@@ -193,6 +193,35 @@ def test_any_engine_that_pickles_tasks_takes_the_files_along(with_neighbours: An
 
 
 @pytest.mark.process
+def test_a_file_that_runs_a_suite_when_it_is_imported_runs_none_in_a_worker(write: Any) -> None:
+    text = METRIC.replace("import helpers\nfrom helpers import Settings\n", "").partition("def with")[0]
+    text += "def with_neighbours(x, y):\n    return 3.0\nif True:\n    import marker\n"
+    marker = "import multiprocessing, simbench\nif multiprocessing.parent_process():\n    simbench.run('quick')\n"
+    folder = write(mine=text, marker=marker)
+    with METRICS.isolated():
+        imported(folder / "mine.py")
+        metric = METRICS.get("with_neighbours")
+        engine = ProcessEngine(1)
+        try:
+            (outcome,) = engine.run([Task("score", scored_with, (metric,))], lambda name, units: None)
+        finally:
+            engine.close()
+    assert outcome.value is None
+    assert "a worker of a run cannot run a suite" in str(outcome.reason)
+
+
+@pytest.mark.process
+def test_a_file_may_give_tasks_while_it_is_imported(write: Any) -> None:
+    text = (
+        "from simbench.run.engines import ProcessEngine, Task\ndef value():\n    return 5\n"
+        "import multiprocessing\nassert not multiprocessing.parent_process()\nengine = ProcessEngine(1)\n"
+        "outcomes = list(engine.run([Task('t', value, ())], lambda name, units: None))\nengine.close()\n"
+    )
+    (outcome,) = imported(write(mine=text) / "mine.py").outcomes
+    assert (outcome.value, outcome.reason) == (5, None)
+
+
+@pytest.mark.process
 def test_what_else_pickles_it_has_it_by_value(write: Any) -> None:
     folder = write(mine="def value():\n    return 7\n")
     assert b"simbench_file_mine" in cloudpickle.dumps(imported(folder / "mine.py").value)

@@ -194,6 +194,8 @@ def with_imported(file: OwnFile, text: Callable[[OwnFile], bytes] = text_of) -> 
 # What was gathered when a module was executed: it, and all of the user's own that it imports.
 _loaded: dict[str, dict[str, tuple[OwnFile, bytes]]] = {}
 _files: dict[str, OwnFile] = {}
+# Modules whose files are being executed: no other process could import what is not whole.
+_executing: set[str] = set()
 
 
 def import_own(path: Path) -> ModuleType:
@@ -260,11 +262,14 @@ class _Finder:
         # No process but ours can import this name; what pickles by reference brings the text along (`sent`).
         cloudpickle.register_pickle_by_value(module)
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": _import_beside(file)}
+        _executing.add(file.name)
         try:
             exec(compile(text, file.path, "exec", dont_inherit=True), vars(module))
         except BaseException:
             _forget(file.name)
             raise
+        finally:
+            _executing.discard(file.name)
 
     def get_source(self, name: str) -> str:
         """Return the text that was executed, for tracebacks."""
@@ -304,6 +309,7 @@ def sent() -> tuple[tuple[OwnFile, bytes], ...]:
 
 def receive(files: Sequence[tuple[OwnFile, bytes]]) -> None:
     """Take the files that another process has sent in place of those on the disk."""
+    _received.clear()
     for file, text in files:
         _received[file.path] = text
         _files[file.name] = file
@@ -315,7 +321,7 @@ def pickled_by_reference() -> Iterator[None]:
     """Let cloudpickle refer, in the block, to what own files define, for a process that receives what is `sent`."""
     import cloudpickle
 
-    modules = [sys.modules[name] for name in _loaded if name in sys.modules]
+    modules = [sys.modules[name] for name in _loaded if name in sys.modules and name not in _executing]
     for module in modules:
         cloudpickle.unregister_pickle_by_value(module)
     try:

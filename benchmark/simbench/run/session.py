@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from simbench.results.store import Store
 from simbench.results.temporary import remove_abandoned
 from simbench.run.engines import default_jobs, make_engine
 from simbench.run.events import Event, Listener, Warned, ignore
+from simbench.run.worker import WORKER
 from simbench.suite.load import load_suite
 from simbench.suite.schema import Suite
 from simbench.verdicts.verdict import LACKING
@@ -158,6 +160,11 @@ def run(
     """
     from simbench.run.steps import Steps  # imports torch, which `publish` and `plan` do not need
 
+    if multiprocessing.current_process().name == WORKER:
+        raise SimbenchError(
+            "a worker of a run cannot run a suite: in a file with metrics, simbench.run belongs under "
+            'if __name__ == "__main__"'
+        )
     started = time.perf_counter()
     place = Store(
         Path(store) if store is not None else None, warn=lambda message: listener(Warned(message)), mends=True

@@ -24,6 +24,8 @@ import cloudpickle
 from simbench.errors import Stop, described
 from simbench.run.execution import Channel, Ending, execute
 
+# Name of the process of a worker.
+WORKER = "simbench-worker"
 # A worker that was told to end is killed after so many seconds.
 SECONDS_TO_END = 2.0
 # A worker past its time limit stops by itself where it can; after so many seconds more, it is killed.
@@ -56,7 +58,7 @@ class Worker:
     def __init__(self, context: Any) -> None:
         """Start the process."""
         self.connection, other = context.Pipe()
-        self.process = context.Process(target=serve, args=(other,), name="simbench-worker")
+        self.process = context.Process(target=serve, args=(other,), name=WORKER)
         with _main_module_hidden():
             self.process.start()
         other.close()
