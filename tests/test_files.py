@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from simbench import files
 from simbench.files import digests_kept, file_digest, replacing, write_text
 
 
@@ -82,3 +83,28 @@ def test_a_digest_is_taken_once_in_a_plan_and_anew_after_it(tmp_path: Path) -> N
         path.write_text("b")
         assert file_digest(path) == first == hashlib.sha256(b"a").hexdigest()
     assert file_digest(path) == hashlib.sha256(b"b").hexdigest()
+
+
+def test_a_large_file_is_hashed_once_while_it_stays_as_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"a" * 100)
+    hashed = []
+    take = hashlib.file_digest
+
+    def counting(*given):
+        hashed.append(given)
+        return take(*given)
+
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+    monkeypatch.setattr(files, "LARGE", 100)
+    monkeypatch.setattr(files, "SETTLED", 10**18)  # just written: it may change again within one step of the clock
+    assert {file_digest(path) for _ in range(2)} == {hashlib.sha256(b"a" * 100).hexdigest()}
+    assert len(hashed) == 2
+    monkeypatch.setattr(files, "SETTLED", -(10**18))
+    assert {file_digest(path) for _ in range(3)} == {hashlib.sha256(b"a" * 100).hexdigest()}
+    assert len(hashed) == 3
+    before = path.stat()
+    path.write_bytes(b"b" * 100)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # the time of the last change cannot be set
+    if path.stat().st_ctime_ns != before.st_ctime_ns:
+        assert file_digest(path) == hashlib.sha256(b"b" * 100).hexdigest()

@@ -15,10 +15,12 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import NamedTuple
 
 from simbench.errors import StorageError
 from simbench.processes import this_machine
@@ -135,6 +137,11 @@ def from_home(name: str) -> Path:
     return Path(os.path.expanduser(name))
 
 
+# Digests of large files that this process has read, which take a second for a gigabyte, by all that changes with them.
+# File systems take the time in steps: a file that was written just now may be written again within one.
+LARGE, SETTLED = 1 << 24, 3 * 10**9
+_large_digests: dict[tuple[str | int, ...], str] = {}
+
 _kept_digests: ContextVar[dict[str, str] | None] = ContextVar("kept_digests", default=None)
 
 
@@ -154,10 +161,28 @@ def file_digest(path: Path) -> str:
     if kept is not None and name in kept:
         return kept[name]
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        state = _state(file.fileno())
+        digest = _large_digests.get((name, *state)) or hashlib.file_digest(file, "sha256").hexdigest()
+        if state.size >= LARGE and state == _state(file.fileno()) and time.time_ns() - state.changed > SETTLED:
+            _large_digests[name, *state] = digest
     if kept is not None:
         kept[name] = digest
     return digest
+
+
+class _State(NamedTuple):
+    """State of a file: whoever writes to it changes the time of its last change, which nobody can set."""
+
+    size: int
+    device: int
+    number: int
+    written: int
+    changed: int
+
+
+def _state(descriptor: int) -> _State:
+    stat = os.fstat(descriptor)
+    return _State(stat.st_size, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def umask() -> int:
