@@ -34,6 +34,11 @@ class Items(Protocol):
 Preprocess: TypeAlias = "Callable[[Any], Tensor]"
 
 
+def are_texts(inputs: Any) -> bool:
+    """Tell whether inputs are texts, of which each network makes token ids of its own."""
+    return bool(getattr(inputs, "are_texts", False))
+
+
 def shape_of(inputs: Any) -> tuple[int, ...]:
     """Return the shape of one input, of an array or as items say it; empty where they say none."""
     if isinstance(inputs, np.ndarray):

@@ -14,6 +14,7 @@ from simbench.lazy import lazy_import
 from simbench.metrics.isolation import ChangedInputError, Inputs, inputs_of, is_trusted
 from simbench.metrics.metric import Metric, Pairs, Score
 from simbench.process_state import preserved_state
+from simbench.representations.padding import padding_remarks
 from simbench.representations.selection import largest_magnitude
 from simbench.results.record import ScoreStatus
 from simbench.tracebacks import described_at, whole
@@ -122,7 +123,7 @@ def _score_pairs(
         slots = {index: slot for slot, index in enumerate(prepared)}
         compared = _compare(metric, inputs, list(prepared.values()), [(slots[a], slots[b]) for a, b in open_pairs])
     for position, score, (a, b) in zip(open_positions, compared, open_pairs, strict=True):
-        remarks = _unrelated_positions(metric, representations[a], representations[b]) if score.status == "ok" else ()
+        remarks = _remarks(metric, representations[a], representations[b]) if score.status == "ok" else ()
         scores[position] = replace(score, warnings=(*score.warnings, *remarks)) if remarks else score
     return [scores[position] for position in range(len(pairs))]
 
@@ -214,6 +215,11 @@ def _mismatch(metric: Metric, a: Representation, b: Representation) -> Score | N
             "compare them under the spatial rule pool or flatten (`spatial` of a suite's probe, `--spatial` of score)"
         )
     return None
+
+
+def _remarks(metric: Metric, a: Representation, b: Representation) -> tuple[str, ...]:
+    """Return what a reader of a score should know of the positions at which two representations are read."""
+    return tuple(dict.fromkeys((*_unrelated_positions(metric, a, b), *padding_remarks(a), *padding_remarks(b))))
 
 
 def _unrelated_positions(metric: Metric, a: Representation, b: Representation) -> tuple[str, ...]:

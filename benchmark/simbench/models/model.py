@@ -75,6 +75,7 @@ class Model:
         self._cut_points: dict[str, bool] = {}
         self._reader = InputReader(self.network)
         self._examples: Tensor | None = None
+        self._ids: list[tuple[Items, Tensor]] = []
         for layer in (*self._layers, *([embedding_layer] if embedding_layer else [])):
             self._place(layer)
 
@@ -123,6 +124,15 @@ class Model:
         if self._examples is None and len(inputs):
             few = inputs[:EXAMPLES].detach().cpu()
             self._examples = torch.unique(few.long(), dim=0) if are_whole(few) else few[:0]
+
+    def ids_of(self, texts: Items) -> Tensor:
+        """Return texts as the token ids `(n, t)` that this network reads; those of the last two are kept."""
+        for kept, ids in self._ids:
+            if kept is texts:
+                return ids
+        ids = torch.cat(list(self._batches(texts)))
+        self._ids = [*self._ids[-1:], (texts, ids)]
+        return ids
 
     def prepared(self, inputs: Tensor | Items) -> Tensor:
         """Return a batch of inputs as a tensor `(n, …)`: items as this network wants them, a tensor as it is."""

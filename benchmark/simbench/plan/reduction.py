@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from simbench.suite.schema import DeclaredLayout, Probe
 
 # Rules under which rows are fewer than the numbers that they are made of.
-REDUCING = ("positions", "pool")
+REDUCING = ("positions", "pool", "last", "cls")
 
 
 def reads_rows_only(metric: Metric) -> bool:

@@ -26,6 +26,8 @@ USUAL: SpatialMode = "positions"
 RULES: dict[SpatialMode, str] = {
     "positions": "rows are inputs, each read at one position, drawn at random",
     "pool": "rows are inputs, averaged over positions",
+    "last": "rows are inputs, each read at its last token",
+    "cls": "rows are inputs, each read at its first token",
     "flatten": "rows are inputs, columns are all features at all positions",
     "all": "rows are all positions of all inputs",
 }
@@ -68,7 +70,7 @@ def read_pair(
     Args:
         arrays: `(n, features)`, or with positions; representations stay as they are, but for their spatial rule.
         names: what to call them in messages.
-        spatial: `positions`, `pool`, `flatten` or `all`; that of representations, or else `USUAL`, by default.
+        spatial: one of `RULES`; that of representations, or else `USUAL`, by default.
         layout: `channels_first`, `channels_last` or `tokens`, for both arrays or for each. What is not given is told
             by sizes (`layouts_of`).
         sequences: whether arrays of three axes are tokens, as what compares them needs such.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from simbench.bounds import Width
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
+from simbench.representations.padding import changed_where_real, real_rows
 from simbench.representations.selection import taken
 from simbench.representations.transforms import apply_linear, haar_orthogonal, mapped, transform
 
@@ -30,8 +31,8 @@ else:
 def noise(representation: Representation, generator: Generator, *, ratio: float = 1.0) -> Representation:
     """Add white noise, `ratio` times as strong per feature as the feature's own standard deviation."""
 
-    def noisy(activations: Tensor) -> Tensor:
-        return activations + ratio * _deviation(activations, representation) * _normal_like(activations, generator)
+    def noisy(activations: Tensor, side: Representation) -> Tensor:
+        return activations + ratio * _moments(activations, side)[1] * _normal_like(activations, generator)
 
     return _on_both_sides(representation, noisy)
 
@@ -40,9 +41,9 @@ def noise(representation: Representation, generator: Generator, *, ratio: float 
 def iid_noise(representation: Representation, generator: Generator) -> Representation:
     """Replace the activations by Gaussian noise with each feature's mean and deviation, independent of the inputs."""
 
-    def drawn(activations: Tensor) -> Tensor:
-        mean = activations.mean(dim=_all_but(representation), keepdim=True)
-        return mean + _deviation(activations, representation) * _normal_like(activations, generator)
+    def drawn(activations: Tensor, side: Representation) -> Tensor:
+        mean, deviation = _moments(activations, side)
+        return mean + deviation * _normal_like(activations, generator)
 
     return _on_both_sides(representation, drawn)
 
@@ -65,7 +66,7 @@ def class_noise(representation: Representation, generator: Generator, *, ratio: 
         shape[representation.feature_axis] = representation.features
         centre = centres.to(activations.device)[side.targets.to(activations.device)].reshape(shape)
         drawn = centre + ratio * _normal_like(activations, generator)
-        return side.with_activations(drawn.to(activations.dtype))
+        return side.with_activations(changed_where_real(side, drawn.to(activations.dtype)))
 
     changed = clustered(representation)
     return replace(changed, fit=clustered(changed.fit) if changed.fit is not None else None)
@@ -78,7 +79,7 @@ def top_components(representation: Representation, generator: Generator, *, shar
     Ding, Denain and Steinhardt (2021) delete the low-variance ones first; nothing is random here.
     """
     axis = representation.feature_axis
-    rows = representation.activations.movedim(axis, -1).reshape(-1, representation.features).double()
+    rows = real_rows(representation).double()
     mean = rows.mean(dim=0)
     vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors
     # In floating point, 0.1 · 30 is a little more than 3.
@@ -86,10 +87,10 @@ def top_components(representation: Representation, generator: Generator, *, shar
     kept = vectors[:, -count:]
     projection = kept @ kept.T
     offset = mean - projection @ mean
-    return _on_both_sides(representation, lambda activations: apply_linear(activations, projection, offset, axis))
+    return _on_both_sides(representation, lambda activations, _: apply_linear(activations, projection, offset, axis))
 
 
-@transform("row_subset", version=1, function_preserving=False, of_rows=["pool"])
+@transform("row_subset", version=1, function_preserving=False, of_rows=["pool", "last", "cls"])
 def row_subset(representation: Representation, generator: Generator, *, inputs: int = 10) -> Representation:
     """Keep `inputs` randomly chosen probe inputs, in their order; the same ones for the same seed."""
     available = len(representation.activations)
@@ -104,6 +105,7 @@ def row_subset(representation: Representation, generator: Generator, *, inputs: 
         summary=None,
         inputs=None if representation.inputs is None else taken(representation.inputs, kept),
         targets=None if representation.targets is None else taken(representation.targets, kept),
+        mask=None if representation.mask is None else taken(representation.mask, kept),
         spatial=replace(rule, rows=rule.rows * inputs // available if rule.rows is not None else None),
     )
 
@@ -119,9 +121,9 @@ def outlier_rows(
     direction = torch.randn(representation.features, generator=generator, dtype=torch.float64)
     direction = direction / direction.norm()
 
-    def moved(activations: Tensor) -> Tensor:
-        rows = activations.movedim(representation.feature_axis, -1)
-        norm = (rows - rows.reshape(-1, rows.shape[-1]).mean(dim=0)).square().sum(dim=-1).mean().sqrt()
+    def moved(activations: Tensor, side: Representation) -> Tensor:
+        rows, real = activations.movedim(representation.feature_axis, -1), real_rows(side, activations)
+        norm = (real - real.mean(dim=0)).square().sum(dim=-1).mean().sqrt()
         count = max(1, round(share * len(rows)))
         chosen = torch.randperm(len(rows), generator=generator)[:count].to(activations.device)
         changed = rows.clone()
@@ -139,11 +141,17 @@ def block_rotation(representation: Representation, generator: Generator, *, size
     return mapped(representation, torch.block_diag(*blocks))  # type: ignore[no-untyped-call]
 
 
-def _on_both_sides(representation: Representation, change: Callable[[Tensor], Tensor]) -> Representation:
-    """Change the activations of the probe and of the fitting inputs in float64, and return them in their dtype."""
+def _on_both_sides(
+    representation: Representation, change: Callable[[Tensor, Representation], Tensor]
+) -> Representation:
+    """Change the activations of the probe and of the fitting inputs in float64, and return them in their dtype.
+
+    Padding stays as it is.
+    """
 
     def changed(side: Representation) -> Representation:
-        return side.with_activations(change(side.activations.double()).to(side.activations.dtype))
+        whole = change(side.activations.double(), side).to(side.activations.dtype)
+        return side.with_activations(changed_where_real(side, whole))
 
     both = changed(representation)
     return replace(both, fit=changed(both.fit) if both.fit is not None else None)
@@ -154,9 +162,13 @@ def _all_but(representation: Representation) -> list[int]:
     return [axis for axis in range(representation.activations.ndim) if axis != representation.feature_axis]
 
 
-def _deviation(activations: Tensor, representation: Representation) -> Tensor:
-    """Return the standard deviation of every feature, shaped to be multiplied with the activations."""
-    return activations.std(dim=_all_but(representation), keepdim=True, correction=0)
+def _moments(activations: Tensor, representation: Representation) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of every feature over all but padding, shaped to be combined with the activations."""
+    if representation.mask is None:
+        axes = _all_but(representation)
+        return activations.mean(dim=axes, keepdim=True), activations.std(dim=axes, keepdim=True, correction=0)
+    rows = real_rows(representation, activations)
+    return rows.mean(dim=0), rows.std(dim=0, correction=0)
 
 
 def _normal_like(activations: Tensor, generator: Generator) -> Tensor:

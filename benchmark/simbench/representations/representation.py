@@ -11,6 +11,7 @@ from torch import Tensor
 
 from simbench.representations.layouts import SEQUENCE_AXES, DeclaredLayout, declared_as
 from simbench.representations.layouts import Layout as Layout
+from simbench.representations.padding import extent_of_real, fitting_mask
 from simbench.representations.spatial import SpatialMode as SpatialMode
 from simbench.representations.spatial import SpatialRule as SpatialRule
 from simbench.representations.spatial import feature_axis, rows_of
@@ -72,6 +73,9 @@ class Representation:
         given: whether it is given as activations, in a suite, with no network behind it.
         summary: what is known of the activations, where `activations` are only the rows of the matrix.
         largest_input: the largest magnitude of the inputs, if they are numbers.
+        mask: which tokens `(n, t)` are real; None if all are. By default taken from inputs with negative ids, where the
+            layer's tokens are as many as theirs.
+        remarks: what a reader of scores should know of how the rows were made.
     """
 
     activations: Tensor
@@ -87,6 +91,14 @@ class Representation:
     given: bool = False
     summary: Summary | None = None
     largest_input: float | None = None
+    mask: Tensor | None = None
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take the mask from the inputs where none is given; drop one that does not belong to these activations."""
+        sequences = self.layout == "tokens" and self.activations.ndim == SEQUENCE_AXES
+        tokens = tuple(self.activations.shape[:2]) if sequences else None
+        object.__setattr__(self, "mask", fitting_mask(self.mask, self.inputs, tokens))
 
     @classmethod
     def from_array(cls, array: object, layer: str = "", layout: DeclaredLayout | None = None) -> Representation:
@@ -131,8 +143,7 @@ class Representation:
         """Largest magnitude, and largest difference of one number between two inputs; NaN if there is one."""
         if self.summary is not None:
             return self.summary.largest, self.summary.spread
-        low, high = self.activations.amin(dim=0).double(), self.activations.amax(dim=0).double()
-        return float(torch.maximum(low.abs(), high.abs()).max()), float((high - low).max())
+        return extent_of_real(self.activations, self.mask)
 
     @property
     def feature_axis(self) -> int:
@@ -149,7 +160,7 @@ class Representation:
         """Matrix `(rows, features)` under the suite's spatial rule, in the dtype of the activations."""
         if self._original is not None:
             return self._original.matrix.clone()
-        return rows_of(self.activations, self.layout, self.spatial)
+        return rows_of(self.activations, self.layout, self.spatial, mask=self.mask, layer=self.layer)
 
     @cached_property
     def logits(self) -> Tensor:

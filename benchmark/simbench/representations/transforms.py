@@ -17,6 +17,8 @@ from simbench.lazy import lazy_import
 from simbench.origins import origin_of
 from simbench.parameters import checked_parameters
 from simbench.registry import TRANSFORMS, Registered
+from simbench.representations.padding import real_rows
+from simbench.representations.selection import taken
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +130,8 @@ def sign_flip(representation: Representation, generator: Generator) -> Represent
 @transform("translation", version=1, function_preserving=True)
 def translation(representation: Representation, generator: Generator) -> Representation:
     """Add one random vector, of the size of the activations' root mean square, to every row."""
-    size = representation.activations.double().square().mean().sqrt().item()
+    real = representation.activations if representation.mask is None else real_rows(representation)
+    size = real.double().square().mean().sqrt().item()
     offset = size * torch.randn(representation.features, generator=generator, dtype=torch.float64)
     return mapped(representation, torch.eye(representation.features, dtype=torch.float64), offset)
 
@@ -149,17 +152,21 @@ def affine(
     return translation(invertible_linear(representation, generator, condition=condition), generator)
 
 
-@transform("copy", version=1, function_preserving=True, of_rows=["pool", "positions"])
+@transform("copy", version=1, function_preserving=True, of_rows=["pool", "last", "cls", "positions"])
 def copy(representation: Representation, generator: Generator) -> Representation:
     """Return the representation unchanged but under another key, so that its comparisons are scored a second time."""
     return representation
 
 
-@transform("row_shuffle", version=1, function_preserving=False, of_rows=["pool"])
+@transform("row_shuffle", version=1, function_preserving=False, of_rows=["pool", "last", "cls"])
 def row_shuffle(representation: Representation, generator: Generator) -> Representation:
     """Assign the activations to other inputs: the same values without correspondence."""
     order = torch.randperm(representation.activations.shape[0], generator=generator)
-    shuffled = representation.with_activations(representation.activations[order.to(representation.activations.device)])
+    shuffled = replace(
+        representation,
+        activations=taken(representation.activations, order),
+        mask=None if representation.mask is None else taken(representation.mask, order),
+    )
     fit = representation.fit
     return replace(shuffled, fit=row_shuffle(fit, generator) if fit is not None else None)
 

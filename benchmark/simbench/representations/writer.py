@@ -14,6 +14,7 @@ from torch import Tensor
 from simbench.errors import SimbenchError
 from simbench.files import remove
 from simbench.representations.notes import shards_beside
+from simbench.representations.padding import extent_between, lowest_and_highest
 from simbench.representations.storage import (
     DamagedError,
     Shard,
@@ -43,11 +44,11 @@ class Extent:
     _low: Tensor | None = None
     _high: Tensor | None = None
 
-    def see(self, activations: Tensor) -> None:
-        """Take in the activations `(n, …)` of some more inputs."""
+    def see(self, activations: Tensor, mask: Tensor | None = None) -> None:
+        """Take in the activations `(n, …)` of some more inputs, and which of their tokens are real."""
         if not activations.numel():
             return
-        low, high = activations.amin(dim=0), activations.amax(dim=0)
+        low, high = lowest_and_highest(activations, mask)
         self._low = low if self._low is None else torch.minimum(self._low, low)
         self._high = high if self._high is None else torch.maximum(self._high, high)
 
@@ -55,8 +56,7 @@ class Extent:
         """Return the largest magnitude and the largest difference; NaN if there is one."""
         if self._low is None or self._high is None:
             return self.largest, self.spread
-        low, high = self._low.double(), self._high.double()
-        seen = float(torch.maximum(low.abs(), high.abs()).max()), float((high - low).max())
+        seen = extent_between(self._low, self._high)
         return _greater(seen[0], self.largest), _greater(seen[1], self.spread)
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +16,12 @@ from simbench.errors import SimbenchError
 from simbench.files import remove
 from simbench.models.model import EXTRACTION_BATCH, MEASURED, Model
 from simbench.plan.plan import PlannedActivations
-from simbench.representations.layouts import Layout, declared_as
+from simbench.representations.layouts import SEQUENCE_AXES, Layout, declared_as
 from simbench.representations.notes import shards_beside
+from simbench.representations.padding import padding_remarks, real_tokens
+from simbench.representations.representation import Representation
 from simbench.representations.selection import largest_magnitude
-from simbench.representations.spatial import Part, SpatialRule, rows_of, rows_per_input
+from simbench.representations.spatial import OF_SEQUENCES, Part, SpatialRule, rows_of, rows_per_input
 from simbench.representations.storage import DamagedError, read_activations
 from simbench.representations.writer import ActivationWriter, Extent, flush_if_full
 from simbench.results.store import Store
@@ -51,7 +54,7 @@ def extract(materials: Materials, wanted: Sequence[Wanted]) -> dict[str, str]:
     materials.load_plugins()
     first = wanted[0].planned
     model = materials.model(first.model, first.reparametrisation)
-    inputs = materials.inputs(first.inputs).inputs
+    inputs = materials.read_inputs(first.inputs, model)
     notes = {"model": str(first.model), "inputs": first.inputs, "largest_input": json.dumps(largest_magnitude(inputs))}
     if first.reparametrisation is not None:
         base = materials.model(first.model)
@@ -63,7 +66,7 @@ def extract(materials: Materials, wanted: Sequence[Wanted]) -> dict[str, str]:
             )
         notes["largest_log_probability_change"] = f"{change:.3e}"
     with computing(f"{first.model} on {first.inputs}"):
-        layers, unreadable = _layers(materials, model, wanted, len(inputs))
+        layers, unreadable = _layers(materials, model, wanted, inputs)
         start = min((layer.inputs_read for layer in layers), default=0) // EXTRACTION_BATCH * EXTRACTION_BATCH
         writers = [layer.writer for layer in layers]
         sinks = {layer.name: layer.sink(lambda: flush_if_full(writers)) for layer in layers}
@@ -72,7 +75,7 @@ def extract(materials: Materials, wanted: Sequence[Wanted]) -> dict[str, str]:
             if layer.name in unreadable:
                 layer.writer.discard()
             else:
-                layer.finish(notes)
+                layer.finish(notes, inputs)
     return {layer: str(error) for layer, error in unreadable.items()}
 
 
@@ -92,6 +95,7 @@ class _Layer:
         rule: the spatial rule, where only rows are stored.
         inputs: the number of all inputs.
         writer: the writer of its file.
+        mask: which tokens of the inputs are real, if some are not.
     """
 
     name: str
@@ -99,6 +103,7 @@ class _Layer:
     rule: SpatialRule | None
     inputs: int
     writer: ActivationWriter
+    mask: Tensor | None = None
     shape: tuple[int, ...] = ()
 
     @property
@@ -122,7 +127,8 @@ class _Layer:
     def _append_rows(self, output: Tensor, first: int, rule: SpatialRule) -> None:
         assert self.layout is not None
         assert self.writer.extent is not None
-        self.writer.extent.see(output)
+        mask = self._mask_of(output, first)
+        self.writer.extent.see(output, mask)
         if not output.numel():
             self.writer.append(output.new_zeros(len(output) * rows_per_input(rule, self.inputs), 0), first)
             return
@@ -130,12 +136,30 @@ class _Layer:
         for start in range(0, len(output), size):
             # contiguous, as it would be when read from a file: that decides in which order numbers are added
             piece = output[start : start + size].contiguous()
-            rows = rows_of(piece, self.layout, rule, Part(first + start, self.inputs))
+            real = None if mask is None else mask[start : start + size]
+            rows = rows_of(piece, self.layout, rule, Part(first + start, self.inputs), real, self.name)
             self.writer.append(rows, (first + start) * rows_per_input(rule, self.inputs))
 
-    def finish(self, notes: dict[str, str]) -> None:
+    def _mask_of(self, output: Tensor, first: int) -> Tensor | None:
+        """Return which tokens of a batch are real; None if all are, or if they are not those of the inputs."""
+        sequences = self.layout == "tokens" and output.ndim == SEQUENCE_AXES
+        mask = self.mask[first : first + len(output)] if self.mask is not None and sequences else None
+        return None if mask is None or mask.shape != output.shape[:2] else mask
+
+    def _remarks(self, inputs: object) -> tuple[str, ...]:
+        """Return what a reader of scores should know of padding, given the inputs."""
+        if self.rule is None or self.layout is None or self.mask is None or len(self.shape) < SEQUENCE_AXES:
+            return ()
+        outline = torch.empty((), device="cpu").expand(self.shape)
+        return padding_remarks(
+            Representation(outline, self.layout, self.name, inputs=inputs, spatial=self.rule, mask=self.mask)
+        )
+
+    def finish(self, notes: dict[str, str], inputs: object) -> None:
         """Write the file that says that all is there."""
         notes = notes | {"layer": self.name}
+        if remarks := self._remarks(inputs):
+            notes["remarks"] = json.dumps(remarks)
         if self.layout is not None:
             notes["layout"] = self.layout
         if self.writer.extent is not None:
@@ -145,10 +169,10 @@ class _Layer:
 
 
 def _layers(
-    materials: Materials, model: Model, wanted: Sequence[Wanted], inputs: int
+    materials: Materials, model: Model, wanted: Sequence[Wanted], inputs: Any
 ) -> tuple[list[_Layer], dict[str, SimbenchError]]:
     """Prepare the layers that can be read, as far as a few inputs tell; return the errors of the others."""
-    trial = model.read(materials.inputs(wanted[0].planned.inputs).inputs[:MEASURED], [w.planned.layer for w in wanted])
+    trial, mask = model.read(inputs[:MEASURED], [w.planned.layer for w in wanted]), real_tokens(inputs)
     layers: list[_Layer] = []
     unreadable: dict[str, SimbenchError] = {}
     for each in wanted:
@@ -156,13 +180,15 @@ def _layers(
         axes = 2 if isinstance(output, SimbenchError) else output.ndim
         layout, problem = _layout(materials, model, planned, axes)
         only_rows = not each.whole and planned.reduced is not None and axes > 2
+        if materials.spatial.mode in OF_SEQUENCES and axes != SEQUENCE_AXES:
+            only_rows = False  # what such a rule cannot read is said where it is compared
         if only_rows and problem is not None:
             unreadable[planned.layer] = problem
             continue
         key = planned.reduced if only_rows and planned.reduced is not None else planned.key
         path = _free(materials.store, key)
         extent, rule = (Extent(), materials.spatial) if only_rows else (None, None)
-        layers.append(_Layer(planned.layer, layout, rule, inputs, ActivationWriter(path, key, extent)))
+        layers.append(_Layer(planned.layer, layout, rule, len(inputs), ActivationWriter(path, key, extent), mask))
     return layers, unreadable
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from simbench.data.conditions import with_shortcut
 from simbench.data.dataset import Dataset, load_dataset
+from simbench.data.items import are_texts
 from simbench.errors import NotApplicable, SimbenchError
 from simbench.metrics.isolation import is_builtin, private_copy
 from simbench.metrics.kernels.memory import DEFAULT
@@ -30,7 +31,8 @@ from simbench.plan.plan import Plan, PlannedModel
 from simbench.plan.reduction import reduced_key
 from simbench.references import ModelRef, Named, RepresentationRef
 from simbench.registry import ARCHITECTURES, DATASETS, GENERATORS, REPARAMETRISATIONS, TRANSFORMS, import_reference
-from simbench.representations.layouts import Layout, declared_as
+from simbench.representations.layouts import SEQUENCE_AXES, Layout, declared_as
+from simbench.representations.padding import real_tokens
 from simbench.representations.representation import Representation, SpatialRule, Summary
 from simbench.representations.storage import read_activations, read_header, stored_checksum
 from simbench.results.store import Store
@@ -152,6 +154,11 @@ class Materials:
             lambda: _draw(self.dataset(probe.data), split, count, probe.shortcut, self.device),
         )
 
+    def read_inputs(self, side: str, model: Model) -> Any:
+        """Return the inputs as a model reads them: texts as its token ids, all else as they are."""
+        inputs = self.inputs(side).inputs
+        return model.ids_of(inputs).to(self.device) if are_texts(inputs) else inputs
+
     def model(self, ref: ModelRef, reparametrisation: Named | None = None) -> Model:
         """Return a trained or loaded model on the device, possibly reparametrised; one object per model and worker."""
         key = self._model_key(ref)
@@ -226,6 +233,9 @@ class Materials:
         layout: Layout | None = declared_as(declared, axes) or ("vector" if axes == 2 else _layout_in(notes))
         if layout is None or largest is None:
             return None
+        sequences = layout == "tokens" and axes == SEQUENCE_AXES
+        if sequences and are_texts(self.inputs("probe").inputs):
+            return None  # only its model knows which tokens are real
         inputs = None if ref.transform is None else self.inputs("probe")
         return Representation(
             activations=activations,
@@ -235,6 +245,8 @@ class Materials:
             classes=None if inputs is None else inputs.classes,
             spatial=self.spatial,
             summary=_summary_in(notes),
+            mask=real_tokens(self.inputs("probe").inputs) if sequences else None,
+            remarks=tuple(json.loads(notes.get("remarks", "[]"))),
             largest_input=json.loads(largest),
         )
 
@@ -250,7 +262,7 @@ class Materials:
                 layout=declared_as(declared, activations.ndim) or model.layout(ref.layer),
                 layer=ref.layer,
                 model=model,
-                inputs=inputs.inputs,
+                inputs=self.read_inputs(side, model),
                 targets=inputs.targets,
                 classes=inputs.classes,
                 spatial=self.spatial,

@@ -111,7 +111,7 @@ class Probe(Strict):
     """Needed by groups that have a network; activations are those of some inputs."""
     split: Literal["train", "test"] = "test"
     inputs: int = Field(default=1000, ge=3, le=MOST_INPUTS)
-    spatial: Literal["positions", "pool", "flatten"] = "positions"
+    spatial: Literal["positions", "pool", "last", "cls", "flatten"] = "positions"
     rows: Annotated[int, Field(ge=3, le=MOST_INPUTS)] | None = None
     fit: FitProbe = FitProbe()
     shortcut: float | None = Field(default=None, ge=0, le=1)

@@ -79,6 +79,8 @@ def dynamics(representation: Representation, *, delays: int, rank: int, **_: Any
     """Return the operator of the dynamics of a layer; raise `NotApplicable` for activations that are no sequences."""
     if not representation.offers("sequence"):
         raise NotApplicable(f"dsa needs a sequence; {representation.layer or 'the representation'} has none")
+    if representation.mask is not None:
+        raise NotApplicable(f"dsa needs sequences of one length; those of {representation.layer} have padding")
     operator = linear_operator(representation.activations, delays, rank)
     return Dynamics(operator, torch.linalg.eigvals(operator).cpu().numpy())
 

@@ -15,6 +15,7 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.metric import Pairs
 from simbench.metrics.stitching.map_forms import ANY, MapForm
+from simbench.representations.padding import real_rows
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,9 @@ else:
 ROWS_PER_PARAMETER = 5
 # Eigenvalues of the centred Gram matrix below this share of the largest are treated as zero.
 RELATIVE_CUT = 1e-10
+
+# Spatial rules by which rows are inputs.
+OF_INPUTS = ("pool", "last", "cls", "flatten")
 
 # (sender, receiver)
 Pair = tuple["Representation", "Representation"]
@@ -73,6 +77,7 @@ class DirectMatching:
             NotApplicable: there are no fitting inputs or too few, or positions that no map relates.
         """
         source, target = fits_of(sender, receiver)
+        require_map(source, target)
         key = (id(source), grid(target))
         if self._last is None or self._last[0] != key:
             self._last = key, _Source.of(source, target)
@@ -139,13 +144,24 @@ def grid(representation: Representation) -> tuple[int, ...]:
 def require_map(sender: Representation, receiver: Representation) -> None:
     """Raise `NotApplicable` where the positions of one cannot be resized to those of the other."""
     own, wanted = grid(sender), grid(receiver)
+    if own == wanted and not _same(sender.mask, receiver.mask):
+        raise NotApplicable(
+            f"{sender.layer} and {receiver.layer} have padding at different tokens: no map between them"
+        )
     if own != wanted and (len(own) != len(wanted) or {sender.layout, receiver.layout} != {"channels_first"}):
         raise NotApplicable(f"{sender.layer} has positions {own} and {receiver.layer} {wanted}: no map between them")
 
 
+def _same(first: Tensor | None, second: Tensor | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return torch.equal(first, second.to(first.device))
+
+
 def require_rows(source: Representation, target: Representation) -> None:
     """Raise `NotApplicable` where the fitting inputs have too few positions for least squares."""
-    rows, needed = len(source.activations) * math.prod(grid(target)), ROWS_PER_PARAMETER * (source.features + 1)
+    each = len(source.activations) * math.prod(grid(target))
+    rows, needed = each if source.mask is None else int(source.mask.sum()), ROWS_PER_PARAMETER * (source.features + 1)
     if rows < needed:
         raise NotApplicable(f"matching {source.features} features needs {needed} rows; there are {rows}")
 
@@ -162,13 +178,13 @@ def resize(sender: Representation, receiver: Representation) -> Tensor:
 
 
 def rows_of(activations: Tensor, representation: Representation) -> Tensor:
-    """Return every position of every input as a row, `(n · positions, features)`."""
-    return activations.movedim(representation.feature_axis, -1).flatten(0, -2)
+    """Return every position of every input as a row, `(n · positions, features)`; no padding."""
+    return real_rows(representation, activations)
 
 
 def where_rows_are_inputs(representation: Representation) -> Representation:
     """Return vectors, a row per input, where the suite's spatial rule makes inputs the rows; else the positions."""
-    if representation.activations.ndim == 2 or representation.spatial.mode not in ("pool", "flatten"):
+    if representation.activations.ndim == 2 or representation.spatial.mode not in OF_INPUTS:
         return representation
     fit = representation.fit
     return replace(

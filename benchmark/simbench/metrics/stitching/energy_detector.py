@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from simbench.lazy import lazy_import
 from simbench.metrics.stitching.trained_maps import uniform_linear
+from simbench.representations.padding import real_rows
 from simbench.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Standardisation:
     @classmethod
     def of(cls, native: Representation) -> Standardisation:
         """Take the moments of these activations."""
-        rows = native.activations.movedim(native.feature_axis, -1).flatten(0, -2).double()
+        rows = real_rows(native).double()
         scale = rows.std(dim=0)
         return cls(native.feature_axis, rows.mean(dim=0), scale.clamp_min(DEAD * scale.max()))
 

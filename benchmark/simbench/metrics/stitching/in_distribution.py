@@ -125,6 +125,8 @@ def _share_below(scores: Tensor, others: Tensor) -> Tensor:
 def _make_judge(receiver: Representation) -> Judge | NotApplicable:
     """Train the receiver's judge; return the reason instead where it cannot be believed."""
     assert receiver.fit is not None
+    if receiver.mask is not None or receiver.fit.mask is not None:
+        return NotApplicable(f"the detector reads all tokens, and some of {receiver.layer} are padding")
     judge = Judge(train_detector(receiver.fit), receiver)
     if judge.sanity < LEAST_SANITY:
         return NotApplicable(

@@ -136,7 +136,7 @@ class Resampling(Wrapper):
     def _drawn(self, representation: Representation, chosen: Tensor) -> Representation:
         if not self.metric.takes_representations:
             return with_inputs(representation, chosen)
-        parts = {name: getattr(representation, name) for name in ("activations", "inputs", "targets")}
+        parts = {name: getattr(representation, name) for name in ("activations", "inputs", "targets", "mask")}
         return replace(
             representation,
             fit=None,
