@@ -21,7 +21,7 @@ def _numbers(seed: int = 0) -> torch.Tensor:
     return torch.randn(N, T, D, generator=torch.Generator().manual_seed(seed))
 
 
-def _sequence(mode: str = "positions", seed: int = 0, ids: torch.Tensor = IDS, **rest) -> Representation:
+def _sequence(mode="positions", seed: int = 0, ids: torch.Tensor = IDS, **rest) -> Representation:
     return Representation(_numbers(seed), "tokens", "block", inputs=ids, spatial=SpatialRule(mode), **rest)
 
 
