@@ -27,7 +27,7 @@ from simbench.visible import visible
 
 # Verbs in the order in which people use them.
 VERBS = (
-    *("run", "plan", "list", "describe", "check", "new", "score"),
+    *("run", "plan", "list", "describe", "layers", "check", "new", "score"),
     *("explain", "runs", "compare", "publish", "plot", "verify", "leaderboard", "suite", "cache"),
 )
 

@@ -57,6 +57,14 @@ def measured_layout(network: nn.Module, place: Place, inputs: Tensor, run: Run) 
     )
 
 
+def layout_by_type(module: nn.Module, axes: int) -> Layout | None:
+    """Return the layout of what a module puts out, where its class alone tells it; None where it is to be measured."""
+    features = _features_of(module)
+    if isinstance(module, POOLS) or (features is not None and features[1]):
+        return "channels_first"
+    return features_last(axes) if type(module) in PLAIN else None
+
+
 @dataclass(frozen=True)
 class _Size:
     """Number of features that a module puts out, and its output.

@@ -140,6 +140,10 @@ class Model:
             return inputs
         return tensor_of(inputs, self.preprocess, type(self.network).__name__)
 
+    def as_read(self, inputs: Tensor | Items) -> Tensor:
+        """Return a batch of inputs in the form that the network reads, on its device."""
+        return self._reader.read(self.prepared(inputs))
+
     def _batches(self, inputs: Tensor | Items) -> Iterator[Tensor]:
         if isinstance(inputs, Tensor):
             yield from torch.split(inputs, EXTRACTION_BATCH)

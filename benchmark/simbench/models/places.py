@@ -136,12 +136,12 @@ def _selected(output: object, selector: Selector, layer: str) -> Any:
             return items[selector]
     elif not isinstance(output, Tensor | Mapping) and hasattr(output, selector):
         return getattr(output, selector)
-    names = list(dict.fromkeys(name for name, _ in _elements(output)))
+    names = list(dict.fromkeys(name for name, _ in elements_of(output)))
     nearest = suggestion(f".{selector}" if isinstance(selector, str) else f"[{selector}]", names) if names else ""
     raise SimbenchError(f'layer "{layer}": there is no "{selector}" in the {type(output).__name__} put out{nearest}')
 
 
-def _elements(output: object) -> Iterator[tuple[str, object]]:
+def elements_of(output: object) -> Iterator[tuple[str, object]]:
     """Yield the elements of an output with how they are selected."""
     if isinstance(output, Mapping):
         yield from ((f".{key}" if str(key).isidentifier() else f"[{key}]", value) for key, value in output.items())
@@ -155,7 +155,7 @@ def _elements(output: object) -> Iterator[tuple[str, object]]:
 
 def tensors_in(output: object) -> list[str]:
     """Return how the tensors in an output are selected, such as `[0]` or `.logits`."""
-    return [name for name, value in _elements(output) if isinstance(value, Tensor)]
+    return [name for name, value in elements_of(output) if isinstance(value, Tensor)]
 
 
 def _with_element(output: Any, selector: Selector, element: object) -> object:
