@@ -15,6 +15,7 @@ from simbench.plan.reduction import are_rows_enough, reads_rows_only
 from simbench.references import ModelRef, Named, RepresentationRef
 from simbench.registry import METRICS, TRANSFORMS
 from simbench.representations import storage, writer
+from simbench.representations.layouts import Layout
 from simbench.representations.notes import read_notes, shards_beside
 from simbench.representations.representation import Representation, SpatialRule, Summary
 from simbench.representations.storage import load_activations
@@ -39,6 +40,8 @@ tests:
   - {{id: layers, kind: correspondence, models: [a], distance: 1}}
 """
 INPUTS = 45
+CHANNELS: Layout = "channels_first"
+TOKENS: Layout = "tokens"
 
 
 @pytest.fixture(autouse=True)
@@ -228,8 +231,11 @@ def test_a_transform_of_rows_gives_the_rows_of_what_it_makes_of_maps(name: str, 
     transform = TRANSFORMS.get(name)
     for mode in transform.of_rows:
         rule = SpatialRule(mode, 60)
-        whole = Representation(maps, "channels_first", spatial=rule)
-        rows = Representation(whole.matrix, "vector", spatial=rule, summary=Summary((30, 6, 5, 4), *whole.extent))
+        given, layout = maps, CHANNELS
+        if mode not in ("pool", "positions"):
+            given, layout = maps[..., 0], TOKENS
+        whole = Representation(given, layout, spatial=rule)
+        rows = Representation(whole.matrix, "vector", spatial=rule, summary=Summary(tuple(given.shape), *whole.extent))
         made, of_rows = transform(whole, seed=3), transform(rows, seed=3)
         assert torch.equal(made.matrix, of_rows.matrix)
         assert made.shape[0] == of_rows.shape[0]

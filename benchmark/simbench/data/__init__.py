@@ -1,4 +1,4 @@
-"""Datasets: embedded ones first, torchvision's, and arrays from files."""
+"""Datasets: embedded ones first, torchvision's, and arrays and images of one's own."""
 
 # The modules that register the built-in datasets, in the order in which these are listed.
 BUILTIN_MODULES = (
@@ -6,4 +6,5 @@ BUILTIN_MODULES = (
     "synthetic",
     "torchvision_datasets",
     "arrays",
+    "images",
 )

@@ -7,6 +7,7 @@ and planning import neither torch nor scikit-learn.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def _converted(inputs: Any) -> NDArray[Any]:
     if given.dtype.kind not in "biuf":
         kind = "complex" if given.dtype.kind == "c" else f"of type {given.dtype}"
         raise ValueError(f"inputs are real numbers, and these are {kind}")
-    if given.dtype.kind == "u" and given.size and int(given.max()) > np.iinfo(np.int64).max:
+    if given.dtype == np.uint64 and given.size and int(given.max()) > np.iinfo(np.int64).max:
         raise ValueError(f"integers as large as {given.max()} are beyond {np.iinfo(np.int64).max}")
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(given, dtype=_input_dtype(given))
@@ -156,7 +157,7 @@ class DatasetSource(Registered):
     """Registered dataset: a function `(cache, *, parameters) -> Dataset`.
 
     Attributes:
-        files: the parameters that are paths of files.
+        files: the parameters that are paths of files or folders.
         outlined: what is known of the dataset before it is loaded, perhaps by its parameters.
     """
 
@@ -170,11 +171,11 @@ class DatasetSource(Registered):
     def identity_with(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a key that stands for the dataset, without loading it: name, version, parameters.
 
-        A parameter that is a file is represented by its content, so that no path enters a key.
+        A parameter that is a file or a folder is represented by its content, so that no path enters a key.
         """
         checked = self.checked(parameters)
         for name in self.files & checked.keys():
-            checked[name] = f"sha256:{file_digest(existing_file(checked[name]))}"
+            checked[name] = f"sha256:{content_digest(existing_source(checked[name]))}"
         return {"name": self.name, "version": self.revision, "parameters": checked}
 
 
@@ -193,7 +194,7 @@ def dataset(
     Args:
         name: the name of the dataset in suites.
         version: to be raised when the data change; without one, the hash of its code stands for it.
-        files: names of the parameters that are paths of files.
+        files: names of the parameters that are paths of files or folders.
         outline: shape and sizes, or a function of all parameters that returns them. Given an outline, simbench rejects
             a suite that asks for too many inputs, or has models that cannot read them, before it runs anything.
 
@@ -266,8 +267,36 @@ def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
+def existing_source(path: str) -> Path:
+    """Return the path of an existing file or folder; raise `SimbenchError` if there is none."""
+    return from_home(path) if os.path.isdir(from_home(path)) else existing_file(path)
+
+
 def existing_file(path: str) -> Path:
     """Return the path of an existing file; raise `SimbenchError` if there is none."""
     if not is_file(from_home(path)):
         raise SimbenchError(no_file(path))
     return from_home(path)
+
+
+def existing_folder(path: str) -> Path:
+    """Return the path of an existing folder; raise `SimbenchError` if there is none."""
+    if not os.path.isdir(from_home(path)):
+        raise SimbenchError(
+            f"{path} is a file, not a folder" if os.path.exists(from_home(path)) else f"no such folder: {path}"
+        )
+    return from_home(path)
+
+
+def content_digest(source: Path) -> str:
+    """Return the SHA-256 of a file, or of all files of a folder with their names; hidden ones do not count."""
+    if not source.is_dir():
+        return file_digest(source)
+    digest = hashlib.sha256()
+    for folder, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if not name.startswith(".") and path.is_file():
+                digest.update(f"{path.relative_to(source).as_posix()}\0{file_digest(path)}\n".encode())
+    return digest.hexdigest()

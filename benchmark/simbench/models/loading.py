@@ -46,10 +46,12 @@ class Loader(Registered):
     Attributes:
         suffixes: suffixes of the files that it reads.
         architectures: architectures for which it knows weights by name.
+        resolve: returns what the name of weights stands for today, given also the parameters of the architecture.
     """
 
     suffixes: tuple[str, ...]
     architectures: frozenset[str]
+    resolve: Callable[[str, Mapping[str, Any]], str] | None = None
 
     def reads(self, load: str, architecture: str) -> bool:
         """Tell whether these weights are for this loader."""
@@ -68,7 +70,12 @@ F = TypeVar("F", bound="Callable[..., nn.Module | Loaded]")
 
 
 def loader(
-    name: str, *, suffixes: Collection[str] = (), architectures: Collection[str] = (), version: int | None = None
+    name: str,
+    *,
+    suffixes: Collection[str] = (),
+    architectures: Collection[str] = (),
+    version: int | None = None,
+    resolve: Callable[[str, Mapping[str, Any]], str] | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(load, architecture, parameters, input_shape, classes) -> nn.Module`; return it unchanged.
 
@@ -82,6 +89,8 @@ def loader(
         architectures: architectures for which it knows weights by name.
         version: raise it when the same file gives other weights; without one, the hash of its code stands for
             it.
+        resolve: given the name of weights and the parameters of the architecture, returns what the name stands for,
+            such as a release and the hash of its file; keys hold this in place of the name.
 
     >>> import simbench
     >>> @simbench.loader("named arrays", suffixes=[".npz"], version=1)
@@ -94,7 +103,8 @@ def loader(
     """
 
     def decorate(function: F) -> F:
-        registered = Loader(name, function, version, origin_of(function), tuple(suffixes), frozenset(architectures))
+        reads = (tuple(suffixes), frozenset(architectures))
+        registered = Loader(name, function, version, origin_of(function), *reads, resolve)
         LOADERS.register(name, registered, registered.origin)
         return function
 
@@ -194,14 +204,22 @@ def find_loader(load: str, architecture: str) -> Loader | None:
     return next(iter(by_suffix or loaders), None)
 
 
-def weights_in_key(load: str, architecture: str) -> str:
-    """Return what stands for weights in a model's key: the hash of their file, or their name.
+def weights_in_key(load: str, architecture: str, parameters: Mapping[str, Any] | None = None) -> str:
+    """Return what stands for weights in a model's key: the hash of their file, or what their name stands for.
 
     The identity of a third party's loader is hashed with them. A hash, as a bundle has it, is returned as it is.
+
+    Args:
+        load: what a suite names.
+        architecture: the name of the architecture.
+        parameters: the parameters of the architecture, without which a name is not resolved.
     """
     path = from_home(load)
     weights = file_digest(path) if is_file(path) else load
     chosen = find_loader(load, architecture)
+    if chosen is not None and chosen.resolve is not None and parameters is not None:
+        by_name = has_published_weights(load, architecture)
+        weights = chosen.resolve(load, parameters) if by_name else weights
     if chosen is None or chosen.version == OF_NO_KEY or DIGEST.fullmatch(load):
         return weights
     return hashlib.sha256(f"{chosen.identity} {weights}".encode()).hexdigest()
@@ -230,18 +248,25 @@ def load_state_dict(
     return with_weights(read_file(load), load, architecture, parameters, input_shape, classes, **options)
 
 
-@loader("torchvision", architectures={"torchvision"}, version=OF_NO_KEY)
+def _resolve_published(load: str, parameters: Mapping[str, Any]) -> str:
+    from simbench.models.architectures.torchvision_models import resolved
+
+    return resolved(load, parameters)
+
+
+@loader("torchvision", architectures={"torchvision"}, version=OF_NO_KEY, resolve=_resolve_published)
 def load_published(
     load: str,
     architecture: Architecture,
     parameters: Mapping[str, Any],
     input_shape: tuple[int, ...],
     classes: int,
-) -> nn.Module:
-    """Load the weights that torchvision publishes, by their name (`DEFAULT`, `IMAGENET1K_V1`)."""
-    from simbench.models.architectures.torchvision_models import with_published_weights
+) -> Loaded:
+    """Load the weights that torchvision publishes, by their name (`DEFAULT`, `IMAGENET1K_V1`), and their transform."""
+    from simbench.models.architectures.torchvision_models import transform_of, with_published_weights
 
-    return with_published_weights(architecture.checked(parameters), load, input_shape)
+    checked = architecture.checked(parameters)
+    return Loaded(with_published_weights(checked, load, input_shape), transform_of(checked, load))
 
 
 def with_weights(
@@ -263,16 +288,38 @@ def with_weights(
         architecture: the architecture.
         parameters: its parameters.
         input_shape: shape of one input.
-        classes: outputs of the classifier.
+        classes: outputs of the classifier; if 0, as many as the weights have.
         key: where the state dict is, if it is not to be looked for.
         strip_prefix: what the names of the weights begin with; those that begin otherwise are left out.
 
     Raises:
         SimbenchError: something does not fit.
     """
+    if classes == 0:
+        classes = _outputs(weights, load, architecture, parameters, input_shape, key, strip_prefix)
     with torch.random.fork_rng(devices=[]):
         network = architecture.build(input_shape, classes, **parameters)
     fit_into(
         network, weights_for(network, weights, load, architecture.name, key, strip_prefix), load, architecture.name
     )
     return network
+
+
+def _outputs(
+    weights: Mapping[str, Any],
+    load: str,
+    architecture: Architecture,
+    parameters: Mapping[str, Any],
+    input_shape: tuple[int, ...],
+    key: str | None,
+    strip_prefix: str | None,
+) -> int:
+    """Return the number of outputs that weights are of: the size that differs between networks of two and of three."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        two, three = (architecture.build(input_shape, classes, **parameters) for classes in (2, 3))
+    state, larger = weights_for(two, weights, load, architecture.name, key, strip_prefix), three.state_dict()
+    for name, tensor in two.state_dict().items():
+        for axis, (size, other) in enumerate(zip(tensor.shape, larger[name].shape, strict=True)):
+            if size != other and name in state and state[name].ndim == tensor.ndim:
+                return int(state[name].shape[axis]) - int(size - 2)
+    return 2  # whatever does not depend on it

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.backends import cudnn
 from torch.nn.functional import cross_entropy, kl_div, l1_loss
@@ -102,7 +103,7 @@ def train(
 
 def accuracy(model: Model, split: Split) -> float:
     """Return the share of the inputs whose largest logit is their label's."""
-    inputs = torch.from_numpy(split.inputs) if isinstance(split.inputs, np.ndarray) else split.inputs
+    inputs = _as_tensor(split.inputs) if isinstance(split.inputs, np.ndarray) else split.inputs
     predicted = model.logits(inputs).argmax(dim=1)
     return float((predicted == torch.from_numpy(split.labels)).double().mean())
 
@@ -113,8 +114,12 @@ def _accuracy_if_any(model: Model, split: Split) -> float:
 
 def _inputs_of(split: Split) -> Tensor:
     if isinstance(split.inputs, np.ndarray):
-        return torch.from_numpy(split.inputs)
+        return _as_tensor(split.inputs)
     return tensor_of(split.inputs, None, "training")
+
+
+def _as_tensor(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(array if array.flags.writeable else array.copy())  # one mapped from a file is read-only
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | model | canonical spec, trainer version, data, seed | device, workers, paths |
 | activations | model key, layer, reparametrisation, probe inputs | batch size |
+| rows of activations | key of the activations, spatial rule, declared layout | |
 | representation | all that its activations depend on, spatial rule, transform | |
 | score | metric identity and parameters, both representation keys (sorted for symmetric metrics) | everything else |
 

@@ -370,7 +370,7 @@ def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
         content["data"] = _data_spec(spec.train.dataset)
         content["trainer"] = TRAINER_VERSION
     else:
-        content["load"] = weights_in_key(spec.weights(ref), architecture.name)
+        content["load"] = weights_in_key(spec.weights(ref), architecture.name, spec.network.parameters)
         if spec.load_options:
             content["load_options"] = spec.load_options
     teacher = _teacher(suite, spec)

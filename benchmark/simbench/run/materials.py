@@ -19,6 +19,7 @@ from torch import Tensor
 
 from simbench.data.conditions import with_shortcut
 from simbench.data.dataset import Dataset, load_dataset
+from simbench.data.images import as_pixels
 from simbench.data.items import are_texts
 from simbench.errors import NotApplicable, SimbenchError
 from simbench.metrics.isolation import is_builtin, private_copy
@@ -76,13 +77,14 @@ class Recent(Generic[T]):
 
 _datasets: Recent[Dataset] = Recent(4)
 _inputs: Recent[Inputs] = Recent(8)
+_items: Recent[Any] = Recent(8)
 _models: Recent[Model] = Recent(64)
 _tensors: Recent[Tensor] = Recent(32)
 
 
 def forget_all() -> None:
     """Drop what this process keeps between tasks: a task that was stopped anywhere may have left it half-done."""
-    for kept in (_datasets, _inputs, _models, _tensors):
+    for kept in (_datasets, _inputs, _items, _models, _tensors):
         kept.clear()
 
 
@@ -155,9 +157,13 @@ class Materials:
         )
 
     def read_inputs(self, side: str, model: Model) -> Any:
-        """Return the inputs as a model reads them: texts as its token ids, all else as they are."""
+        """Return the inputs as a model reads them: texts as token ids, pixels as items if it preprocesses images."""
         inputs = self.inputs(side).inputs
-        return model.ids_of(inputs).to(self.device) if are_texts(inputs) else inputs
+        if are_texts(inputs):
+            return model.ids_of(inputs).to(self.device)
+        if model.preprocess is None:
+            return inputs
+        return _items.get(self._inputs_key(side), lambda: as_pixels(inputs, model.preprocess))
 
     def model(self, ref: ModelRef, reparametrisation: Named | None = None) -> Model:
         """Return a trained or loaded model on the device, possibly reparametrised; one object per model and worker."""
@@ -207,11 +213,12 @@ class Materials:
         if planned.spec.load is not None:
             weights = planned.spec.weights(ref)
             model = load_pretrained(weights, *arguments, options=planned.spec.load_options)
-            if weights_in_key(weights, planned.spec.network.name) != planned.source:
+            network = planned.spec.network
+            if weights_in_key(weights, network.name, network.parameters) != planned.source:
                 raise SimbenchError(f"{weights} has changed since this run was planned; start it again")
         else:
             model = checkpoint.load(self.store.model(planned.key), *arguments, key=planned.key)
-        model.see(self.inputs("probe").inputs)
+        model.see(self.read_inputs("probe", model))
         return model.to(self.device)
 
     def declared_layout(self, ref: ModelRef, layer: str) -> DeclaredLayout | None:

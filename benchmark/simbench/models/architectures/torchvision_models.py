@@ -11,6 +11,7 @@ import torch
 import torchvision.models
 from torch import nn
 
+from simbench.data.images import ImagePreprocess
 from simbench.errors import SimbenchError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -88,6 +89,20 @@ def with_published_weights(parameters: Mapping[str, Any], weights: str, input_sh
             f"put {url.rpartition('/')[2]} from {url} into {torch.hub.get_dir()}/checkpoints"
         ) from None
     return network
+
+
+def transform_of(parameters: Mapping[str, Any], weights: str) -> ImagePreprocess:
+    """Return the transform of images that published weights come with: size, crop and normalisation."""
+    return ImagePreprocess(torchvision.models.get_model_weights(parameters["model"])[weights].transforms())
+
+
+def resolved(weights: str, parameters: Mapping[str, Any]) -> str:
+    """Return what a name of weights stands for: a release, and the file, whose name has the hash of its content."""
+    try:
+        entry = torchvision.models.get_model_weights(parameters["model"])[weights]
+    except (KeyError, ValueError):  # a run says what there is
+        return weights
+    return f"{entry.name} {entry.url.rpartition('/')[2]}"
 
 
 def _check(model: str, input_shape: tuple[int, ...]) -> None:
