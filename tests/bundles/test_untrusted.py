@@ -214,6 +214,38 @@ def test_a_suite_that_loads_weights_from_a_path_is_refused(files: Files, load: s
         read_suite(yaml.safe_dump(suite).encode())
 
 
+HASH = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"activations": "/etc/{layer}.npy"}, "known by hashes"),
+        ({"activations": {"a": "acts/a.npz"}}, "known by hashes"),
+        ({"activations": {"a": {"x": "/etc/passwd"}}}, "known by hashes"),
+        ({"activations": {"a": {"x": f"{HASH}:\x1b[2J"}}}, "may not stand in a suite"),
+        ({"activations": {"a": {"x": HASH}}, "fit": {"a": {"x": "train.npy"}}}, "known by hashes"),
+        ({"activations": {"a": {"x": HASH}}, "targets": "labels.npy"}, "known by hashes"),
+        ({"activations": {"a": {"y": HASH}}}, "leaves out some of the `layers`"),
+        ({"activations": {"a": {"x": HASH}}, "fit": {"b": {"x": HASH}}}, "leaves out a"),
+        ({"activations": {"a": {"x": HASH}}, "architecture": "mlp"}, "have no `architecture`"),
+        ({"activations": {"../a": {"x": HASH}}}, r"models\.mlp\.activations"),
+    ],
+)
+def test_a_suite_that_names_files_of_activations_is_refused(files: Files, given: Any, reason: str) -> None:
+    suite = yaml.safe_load(files["suite.yaml"])
+    suite["models"]["mlp"] = {"layers": ["x"], **given}
+    with pytest.raises(BadBundleError, match=reason):
+        read_suite(yaml.safe_dump(suite).encode())
+
+
+def test_activations_by_their_hashes_are_read(files: Files) -> None:
+    suite = yaml.safe_load(files["suite.yaml"])
+    suite["models"]["mlp"] = {"layers": ["x"], "activations": {"a": {"x": f"{HASH}:x"}}}
+    suite["probe"]["dataset"] = None
+    assert read_suite(yaml.safe_dump(suite).encode()).models["mlp"].names == ("a",)
+
+
 def test_a_test_kind_that_is_not_here_is_no_fault_of_the_bundle(files: Files) -> None:
     with pytest.raises(CannotCheckError) as caught:
         read_suite(suite_with(files, "kind: identity", "kind: unheard_of"))
