@@ -20,28 +20,30 @@ def pairs(plan: Plan, test: str, label: str) -> int:
     return len({plan.score_key(metric, c) for c in plan.comparisons(chosen, metric) if c.a.model != c.b.model})
 
 
-@pytest.mark.parametrize("name", ["resi", "resi-cifar100"])
-def test_twenty_seeds_and_five_groups_of_eight_more_are_trained_and_the_clean_group_is_eight_of_the_twenty(
-    name: str,
+SIZES = [("resi", 40, 16), ("resi-cifar100", 20, 8)]
+
+
+@pytest.mark.parametrize(("name", "seeds", "of_group"), SIZES)
+def test_seeds_and_five_more_groups_are_trained_and_the_clean_group_is_the_first_of_the_seeds(
+    name: str, seeds: int, of_group: int
 ) -> None:
     plan = prepare(name)
-    assert len({model.key for model in plan.models.values()}) == 20 + 5 * 8
+    assert len({model.key for model in plan.models.values()}) == seeds + 5 * of_group
     keys = {str(ref): model.key for ref, model in plan.models.items()}
-    assert all(keys[f"clean/{seed}"] == keys[f"net/{seed}"] for seed in range(8))
+    assert all(keys[f"clean/{seed}"] == keys[f"net/{seed}"] for seed in range(of_group))
 
 
-@pytest.mark.parametrize("name", ["resi", "resi-cifar100"])
-def test_the_pairs_are_those_of_resi(name: str) -> None:
+@pytest.mark.parametrize(("name", "seeds", "of_group"), SIZES)
+def test_the_pairs_are_those_of_resi(name: str, seeds: int, of_group: int) -> None:
     plan = prepare(name)
-    # 20 seeds: 190 pairs
-    assert [pairs(plan, test, "cka") for test in ("accuracy", "outputs")] == [190, 190]
-    # 3 groups of 8: 28 pairs each within; 64 across each two groups
-    assert [pairs(plan, test, "cka") for test in ("labels", "augmentation")] == [3 * 28 + 3 * 64] * 2
+    of_seeds = seeds * (seeds - 1) // 2
+    # within each of three groups, and across each two of them
+    of_groups = 3 * (of_group * (of_group - 1) // 2) + 3 * of_group**2
+    assert [pairs(plan, test, "cka") for test in ("accuracy", "outputs")] == [of_seeds] * 2
+    assert [pairs(plan, test, "cka") for test in ("labels", "augmentation")] == [of_groups] * 2
     # a directed metric is asked both ways
-    assert [pairs(plan, test, "linear_regression") for test in ("accuracy", "outputs")] == [2 * 190] * 2
-    assert [pairs(plan, test, "linear_regression") for test in ("labels", "augmentation")] == [
-        2 * (3 * 28 + 3 * 64)
-    ] * 2
+    assert [pairs(plan, test, "linear_regression") for test in ("accuracy", "outputs")] == [2 * of_seeds] * 2
+    assert [pairs(plan, test, "linear_regression") for test in ("labels", "augmentation")] == [2 * of_groups] * 2
 
 
 @pytest.mark.parametrize("name", ["resi-shortcuts", "resi-shortcuts-cifar100"])
