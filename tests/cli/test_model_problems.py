@@ -196,3 +196,19 @@ def test_a_layer_that_a_network_does_not_have_is_named(invoke, tmp_path, verb):
     done = invoke(verb, "suite.yaml")
     assert done.exit_code == ExitCode.USAGE
     assert 'models.a.layers: unknown layer of own "fc"; valid: 0, 1, 2' in done.stderr
+
+
+def test_scores_of_ones_own_weights_are_taken_again_where_the_files_are(invoke, runs, tmp_path):
+    suite = written(tmp_path, '"runs/{member}.pt"', ", members: [a, b, c]")
+    assert invoke("run", suite, "--engine", "serial").exit_code == 0
+    assert invoke("publish", suite, "--out", "board").exit_code == 0
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    verify = ("verify", "board/loading", "--rescore", "--sample", "1", "--engine", "serial", "--json")
+    without = json.loads(invoke(*verify).stdout)
+    assert (without["reached"], without["exit_code"]) == ("regraded", ExitCode.INCOMPLETE)
+    assert "models not at hand (a/a, a/b, a/c); --files FOLDER" in without["levels"][2]["unchecked"][0]
+    done = json.loads(invoke(*verify, "--files", "moved").stdout)
+    assert (done["reached"], done["exit_code"]) == ("rescored", ExitCode.OK)
+    missing = invoke(*verify, "--files", "nowhere")
+    assert missing.exit_code == ExitCode.USAGE
+    assert "--files takes a folder; nowhere is none" in missing.stderr

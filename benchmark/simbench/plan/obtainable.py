@@ -6,6 +6,7 @@ No weights are read and no data are loaded: names are held against a network wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from simbench.errors import SimbenchError
@@ -15,8 +16,7 @@ from simbench.models.loading import check_source
 from simbench.models.trial import missing_layers, trial_problem
 from simbench.registry import ARCHITECTURES, DATASETS
 from simbench.representations.layouts import layouts_of, undecided
-from simbench.suite.array_outlines import split_reference
-from simbench.suite.given_files import find_array
+from simbench.suite.array_outlines import read_outlines, split_reference
 from simbench.suite.placeholders import MEMBER, SEED
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def layer_problems(suite: Suite) -> Iterator[str]:
 
 def layout_problems(suite: Suite) -> Iterator[str]:
     """Yield a line for every group of activations with a layer of which it cannot be told which axis holds features."""
+    outlines = cache(read_outlines)
     for name, spec in suite.models.items():
         if spec.activations is None or suite.probe.spatial == "flatten":
             continue
@@ -109,7 +110,8 @@ def layout_problems(suite: Suite) -> Iterator[str]:
         for model in spec.models(name):
             for layer, reference in spec.arrays(model).items():
                 if spec.declared_layout(layer) is None and layer not in undecided_layers:
-                    shape = find_array(reference).outline.shape
+                    path, array = split_reference(reference)
+                    shape = outlines(path)[array].shape
                     if layouts_of([shape])[0] is None:
                         undecided_layers[layer] = undecided(layer, shape)
         if undecided_layers:
