@@ -44,13 +44,14 @@ def resolve_given(document: SuiteDocument) -> Iterator[SuiteProblem]:
 def _unlike_rows(document: SuiteDocument, rows: Mapping[str, int]) -> Iterator[SuiteProblem]:
     """Find tests that compare groups on other numbers of inputs."""
     tests, models = document.at(("tests",)), document.at(("models",))
+    models = models if isinstance(models, dict) else {}
     declared = document.at(("probe", "inputs"))
     inputs = declared or Probe.model_fields["inputs"].default
     if declared is not None and document.at(("probe", "dataset")) is None:
         for name in (name for name, number in rows.items() if number != declared):
             text = f"probe: models.{name} has {rows[name]} rows, and activations are taken whole: leave out `inputs`"
             yield SuiteProblem(document.position(("probe", "inputs")), text)
-    read = {**{name: inputs for name in models or () if name not in rows and _reads(models[name])}, **rows}
+    read = {**{name: inputs for name in models if name not in rows and _reads(models[name])}, **rows}
     for index, test in enumerate(tests if isinstance(tests, list) else []):
         names = test.get("models") if isinstance(test, dict) else None
         compared = [name for name in names if isinstance(name, str) and name in read] if isinstance(names, list) else []
