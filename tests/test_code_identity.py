@@ -139,6 +139,15 @@ def test_code_that_looks_names_up_enters_with_its_whole_file(tmp_path: Path) -> 
     assert identities(tmp_path / "b", text.replace("return x\n", "return 2 * x\n"))["first"] != before["first"]
 
 
+def test_an_f_string_in_pieces_is_one_f_string(tmp_path: Path) -> None:
+    texts = [
+        BASE.replace("POWER = 2", f"POWER = {value}") for value in ("f'{2!r:>{3}} a' 'bc' f'd'", "f'{2!r:>{3}} abcd'")
+    ]
+    assert identities(tmp_path / "a", texts[0]) == identities(tmp_path / "b", texts[1])
+    other = BASE.replace("POWER = 2", "POWER = f'{3!r:>{3}} abcd'")
+    assert identities(tmp_path / "c", other)["first"] != identities(tmp_path / "d", texts[0])["first"]
+
+
 @pytest.mark.parametrize("terms", [150, 250, 1500])
 def test_an_expression_of_many_terms_has_one(tmp_path: Path, terms: int) -> None:
     text = BASE.replace("POWER = 2", "POWER = " + " + ".join(["1"] * terms))

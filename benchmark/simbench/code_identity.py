@@ -263,9 +263,24 @@ def _canonical(node: Any) -> Any:
     if isinstance(node, ast.AST):
         if isinstance(node, ast.Call) and _last(node) == "metric":
             node = ast.Call(node.func, node.args, [named for named in node.keywords if named.arg not in MERELY_SAID])
+        if isinstance(node, ast.JoinedStr):
+            return "JoinedStr", _joined(node.values)
         fields = ((name, _canonical(value)) for name, value in ast.iter_fields(node) if name not in LEFT_OUT)
         return type(node).__name__, tuple((name, value) for name, value in fields if value not in (None, ()))
     return repr(node)
+
+
+def _joined(parts: list[ast.expr]) -> tuple[Any, ...]:
+    """Return the parts of an f-string; some versions of Python leave texts next to each other apart."""
+    made: list[Any] = []
+    for part in parts:
+        if not isinstance(part, ast.Constant):
+            made.append(_canonical(part))
+        elif made and isinstance(made[-1], str):
+            made[-1] += str(part.value)
+        else:
+            made.append(str(part.value))
+    return tuple(part for part in made if part != "")
 
 
 def _is_text_alone(node: Any) -> bool:
