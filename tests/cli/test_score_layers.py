@@ -30,7 +30,7 @@ def networks(tmp_path):
         (tmp_path / folder).mkdir()
         for name, array in arrays.items():
             np.save(tmp_path / folder / f"{name}.npy", array)
-    np.savez(tmp_path / "a.npz", **layers)
+    np.savez(tmp_path / "a.npz", **layers, labels=np.arange(40), epoch=np.array(3))
     torch.save({name: torch.from_numpy(array) for name, array in others.items()}, tmp_path / "b.pt")
     save_file({name: torch.from_numpy(array.copy()) for name, array in layers.items()}, tmp_path / "a.safetensors")
     return layers, others
@@ -158,6 +158,8 @@ class TestFromPython:
         assert scores.most_similar == ("block2", "features.3", pytest.approx(1.0))
         assert [pair.row for pair in scores.most_similar_by_column][1] == "block2"
         assert scores.problems == ()
+        assert repr(scores) == "<LayerScores cka, 3 × 2 layers; most similar: block2 and features.3, 1>"
+        assert json.loads(json.dumps(scores.to_dict()))["values"][0] == scores.values[0].tolist()
 
     def test_parameters_and_metrics_that_need_a_model(self, networks):
         layers, others = networks

@@ -123,6 +123,13 @@ def test_templates(
     assert relative(spec, tmp_path) == {"0": expected}
 
 
+def test_labels_and_numbers_beside_the_layers_are_none(written: Callable[..., Path]) -> None:
+    content = {"x": zeros(), "labels": np.arange(5), "epoch": np.array(3), "names": np.array(["a"] * 5)}
+    assert group_of(written("activations: a.npz", {"a.npz": content})).layers == ["x"]
+    assert group_of(written("activations: a.npz, layers: [labels, x]", {})).layers == ["labels", "x"]
+    assert group_of(written("activations: b.npz", {"b.npz": {"unit": np.arange(5)}})).layers == ["unit"]
+
+
 def test_members_may_have_templates_or_files_of_their_own(written: Callable[..., Path], tmp_path: Path) -> None:
     files = {"x/1.npy": zeros(), "y.npz": {"one": zeros(), "two": zeros()}}
     spec = group_of(written('activations: {a: "x/{layer}.npy", b: {"1": "y.npz:two"}}', files))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simbench.errors import SimbenchError
 
 if TYPE_CHECKING:
-    from simbench.metrics.layer_pairs import LayerPair, LayerScores
+    from simbench.metrics.layer_pairs import LayerScores
     from simbench.metrics.metric import Metric
 
 # Columns that a terminal has room for; of more, only the most similar of each row is shown.
@@ -53,35 +53,6 @@ def _drawing() -> Any:
             raise
         raise SimbenchError("--plot needs matplotlib: pip install 'simbench-leaderboard[plot]'") from None
     return write_layer_matrix
-
-
-def layers_as_json(matrix: LayerScores) -> dict[str, Any]:
-    """Return a matrix of scores as plain data."""
-    document: dict[str, Any] = {
-        "metric": matrix.metric.label,
-        "higher_is_more_similar": matrix.metric.higher_is_more_similar,
-        "rows": list(matrix.rows),
-        "columns": list(matrix.columns),
-        "values": [[score.value for score in row] for row in matrix.scores],
-        "most_similar": _pair(matrix.most_similar),
-        "most_similar_by_row": [_pair(pair) for pair in matrix.most_similar_by_row],
-        "most_similar_by_column": [_pair(pair) for pair in matrix.most_similar_by_column],
-    }
-    if matrix.spatial is not None:
-        document["spatial"] = matrix.spatial
-        document |= {"row_layouts": list(matrix.row_layouts), "column_layouts": list(matrix.column_layouts)}
-    if matrix.problems:
-        document["problems"] = [
-            {"row": row, "column": column, "status": score.status, "reason": score.reason}
-            for row, column, score in matrix.problems
-        ]
-    if matrix.warnings:
-        document["warnings"] = list(matrix.warnings)
-    return document
-
-
-def _pair(pair: LayerPair | None) -> dict[str, Any] | None:
-    return None if pair is None else pair._asdict()
 
 
 def show_layers(matrices: Sequence[LayerScores]) -> None:

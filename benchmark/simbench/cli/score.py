@@ -70,7 +70,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Score metrics on two arrays, two folders of arrays, or all layers of two networks."""
-    from simbench.cli.layer_matrix import layers_as_json, scored_layers, show_layers
+    from simbench.cli.layer_matrix import scored_layers, show_layers
     from simbench.cli.output import print_json, stdout_reserved
     from simbench.metrics.resolve import without
     from simbench.representations.array_pairs import check_options
@@ -91,7 +91,7 @@ def command(
             for score in _score_or_reason(metrics, name, first, second, spatial, layout)
         ]
     if matrices is not None:
-        print_json([layers_as_json(matrix) for matrix in matrices]) if json else show_layers(matrices)
+        print_json([matrix.to_dict() for matrix in matrices]) if json else show_layers(matrices)
         if any(score.status in LACKING for matrix in matrices for row in matrix.scores for score in row):
             raise typer.Exit(int(ExitCode.INCOMPLETE))
         return

@@ -30,6 +30,10 @@ class LayerPair(NamedTuple):
     value: float
 
 
+def _plain(pair: LayerPair | None) -> dict[str, Any] | None:
+    return None if pair is None else pair._asdict()
+
+
 @dataclass(frozen=True, eq=False)
 class LayerToScore:
     """A layer to compare; the same object on both sides is read once.
@@ -45,7 +49,7 @@ class LayerToScore:
     numbers: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerScores:
     """Scores of all layers of one network against all layers of another.
 
@@ -108,6 +112,36 @@ class LayerScores:
     def warnings(self) -> tuple[str, ...]:
         """Remarks on the values, each once."""
         return tuple(dict.fromkeys(remark for row in self.scores for score in row for remark in score.warnings))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain data, without what there is none of."""
+        document: dict[str, Any] = {
+            "metric": self.metric.label,
+            "higher_is_more_similar": self.metric.higher_is_more_similar,
+            "rows": list(self.rows),
+            "columns": list(self.columns),
+            "values": [[score.value for score in row] for row in self.scores],
+            "most_similar": _plain(self.most_similar),
+            "most_similar_by_row": [_plain(pair) for pair in self.most_similar_by_row],
+            "most_similar_by_column": [_plain(pair) for pair in self.most_similar_by_column],
+        }
+        if self.spatial is not None:
+            document["spatial"] = self.spatial
+            document |= {"row_layouts": list(self.row_layouts), "column_layouts": list(self.column_layouts)}
+        if self.problems:
+            document["problems"] = [
+                {"row": row, "column": column, "status": score.status, "reason": score.reason}
+                for row, column, score in self.problems
+            ]
+        if self.warnings:
+            document["warnings"] = list(self.warnings)
+        return document
+
+    def __repr__(self) -> str:
+        """Return the metric, the number of layers and the most similar pair."""
+        best = self.most_similar
+        pair = "no value" if best is None else f"most similar: {best.row} and {best.column}, {best.value:.4g}"
+        return f"<LayerScores {self.metric.label}, {len(self.rows)} × {len(self.columns)} layers; {pair}>"
 
     def _best(self, values: np.ndarray[Any, Any]) -> int | None:
         if np.isnan(values).all():

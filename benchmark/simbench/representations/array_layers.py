@@ -15,7 +15,7 @@ from simbench.representations.array_files import array_files, load_array
 from simbench.representations.representation import Representation
 from simbench.representations.tensors import as_tensor
 from simbench.suite.array_outlines import Outlines, read_outlines, split_reference
-from simbench.suite.given_files import in_natural_order, in_order
+from simbench.suite.given_files import in_natural_order, in_order, is_layer
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def _in_file(reference: str, stem: str) -> list[ArrayLayer]:
         return [ArrayLayer(stem, _raising(str(error)), 0)]
     if None in outlines and name is None:
         return [ArrayLayer(stem or path.stem, _loading(str(path)), math.prod(outlines[None].shape))]
-    names = in_order([str(key) for key in outlines]) if name is None else [name]
+    every = in_order([str(key) for key in outlines])
+    names = [key for key in every if is_layer(outlines[key])] or every if name is None else [name]
     called = {key: (f"{stem}:{key}" if len(names) > 1 else stem) if stem else key for key in names}
     numbers = {key: math.prod(outline.shape) for key, outline in outlines.items()}
     return [ArrayLayer(called[key], _loading(f"{path}:{key}"), numbers.get(key, 0)) for key in names]

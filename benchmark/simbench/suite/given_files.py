@@ -93,7 +93,14 @@ def find_layers(template: str, folder: Path, layers: Sequence[str] | None) -> La
     for layer in names:
         if layer not in arrays:
             raise UnknownNameError(f"layer in {whole}", layer, tuple(arrays))
+    if layers is None:
+        names = [layer for layer in names if is_layer(outlines[arrays[layer]])] or names
     return {layer: _checked(f"{whole}:{arrays[layer]}", outlines[arrays[layer]]) for layer in names}
+
+
+def is_layer(outline: ArrayOutline) -> bool:
+    """Tell whether an array may be a layer, rather than labels, names or numbers of epochs beside the layers."""
+    return outline.is_numeric and len(outline.shape) > 1
 
 
 def find_array(reference: str) -> GivenArray:
