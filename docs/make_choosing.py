@@ -49,8 +49,9 @@ Written by `python docs/make_choosing.py` from the published boards; change it t
    doubt, and a pass is no promise for what is far larger. [Your own checkpoints](models-of-your-own.md) or
    [activations](activations-of-your-own.md) take a few minutes, and a suite may `extends: sanity`.
 
-Below, only decided verdicts count: *fails* names every index with a failure on some board, *passes* those with a pass and
-no failure. Who was never decided, never asked, or does not owe the test is in neither list, and nothing is concluded of it.
+Below, only decided verdicts count: *fails* names every index with a failure on some board, *passes* those with a pass
+and no failure. Who was never decided, never asked, or does not owe the test is in neither list, and nothing is
+concluded of it.
 Boards, with the scores behind each verdict: [leaderboard](../leaderboard/README.md).
 """
 

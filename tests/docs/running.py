@@ -2,8 +2,8 @@
 
 * A block that begins with `# NAME.EXTENSION` is a file, and is written.
 * Other blocks of Python are run; each sees the names of those before it.
-* Lines of `console` blocks are run one after the other, `simbench …` and `python FILE`, with `> FILE` or without: each in
-  a copy of this process, which has imported torch already, without further processes and without a terminal.
+* Lines of `console` blocks are run one after the other, `simbench …` and `python FILE`, with `> FILE` or without: each
+  in a copy of this process, which has imported torch already, without further processes and without a terminal.
 * A `text` block is what the block before it printed last: its lines stand there in this order, with numbers up to
   rounding. `…` stands for anything.
 * `<!-- not run: REASON -->` before a block says why it is only shown; `<!-- figures vary: REASON -->`, why of a `text`
@@ -22,10 +22,13 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-BLOCK = re.compile(r"(?:<!-- (?P<remark>not run|figures vary): [^\n]+? -->\n)?```(?P<language>\w+)[^\n]*\n(?P<text>.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- (?P<remark>not run|figures vary): [^\n]+? -->\n)?```(?P<language>\w+)[^\n]*\n(?P<text>.*?)```", re.DOTALL
+)
 FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
 NUMBER = re.compile(r"[-−]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 # Results of networks differ by so much between processors; seconds and bytes by any amount.
@@ -126,7 +129,7 @@ def run_page(page: Path, folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(block.text, encoding="utf-8")
         elif block.language == "python":
-            printed = _expect_success(place, lambda text=block.text, names=before: _python(names, text))
+            printed = _expect_success(place, partial(_python, before, block.text))
             before += block.text
         elif block.language == "console":
             for command in block.commands:
@@ -146,7 +149,8 @@ def _command(place: str, command: str) -> str:
     assert words[0] in ("simbench", "python"), f"{place}: say why it is not run: {command}"
     redirected = Path(words.pop()) if words[-2] == ">" else None
     action = _simbench if words[0] == "simbench" else _script
-    printed = _expect_success(f"{place}: {command}", lambda: action(words[1 : -1 if redirected else None]))
+    arguments = words[1 : -1 if redirected else None]
+    printed = _expect_success(f"{place}: {command}", partial(action, arguments))
     if redirected:
         redirected.write_text(printed, encoding="utf-8")
     return printed
@@ -164,7 +168,8 @@ def _simbench(words: Sequence[str]) -> int:
 
     serial = ["--engine", "serial"] if words[0] in SPARES_PROCESSES and "--engine" not in words else []
     sys.argv = ["simbench", *words, *serial]
-    return main() or 0
+    main()
+    return 0
 
 
 def _python(before: str, text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +20,20 @@ ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def hooks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site_hooks.py")
+def script(name: str) -> ModuleType:
+    """Import a script of the folder of documentation."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    return script("site_hooks")
 
 
 def pages(part: Any) -> Iterator[str]:
@@ -77,3 +83,34 @@ def test_the_diagrams_are_drawn_from_their_sources() -> None:
         labels = [part.split('"')[1] for part in source.read_text(encoding="utf-8").splitlines() if '["' in part]
         for label in labels:
             assert label.split()[0] in drawing, f"python docs/make_diagrams.py: {source.name} has {label}"
+
+
+def test_the_choice_of_an_index_is_what_the_boards_say() -> None:
+    choosing = script("make_choosing")
+    text = (ROOT / "docs" / "choosing-an-index.md").read_text(encoding="utf-8")
+    assert text == choosing.page(), "python docs/make_choosing.py"
+
+
+def test_only_decided_verdicts_are_shown(tmp_path: Path) -> None:
+    def cell(outcome: str, owed: str = "required") -> dict[str, str]:
+        return {"outcome": outcome, "owed": owed}
+
+    def row(metric: str, **tests: dict[str, str]) -> dict[str, Any]:
+        return {"metric": metric, "standing": {"geometry": {}}, "tests": tests}
+
+    choosing = script("make_choosing")
+    column = {"id": "mine", "kind": "identity", "parent": None}
+    rows = [
+        row("good", mine=cell("pass")),
+        row("bad", mine=cell("fail")),
+        row("unsure", mine=cell("undecided")),
+        row("free", mine=cell("fail", "not promised")),
+    ]
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "leaderboard.json").write_text(json.dumps({"columns": [column], "rows": rows}))
+    (tmp_path / "second").mkdir()
+    again = [row("bad", mine=cell("pass")), row("good", mine=cell("partly"))]
+    (tmp_path / "second" / "leaderboard.json").write_text(json.dumps({"columns": [column], "rows": again}))
+    assert "| geometry | `good` | `bad` (first) |\n" in choosing.page(tmp_path)
+    assert "unsure" not in choosing.page(tmp_path)
+    assert "free" not in choosing.page(tmp_path)
