@@ -228,12 +228,13 @@ def test_the_key_holds_what_a_name_of_weights_stands_for() -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 2, 7])
-def test_weights_say_how_many_outputs_there_are_where_the_data_do_not(classes: int) -> None:
+def test_weights_say_how_many_outputs_there_are(classes: int) -> None:
     architecture = ARCHITECTURES.get("torchvision")
     parameters = {"model": "squeezenet1_1"}
     state = architecture.build((3, 64, 64), classes, **parameters).state_dict()
-    made = with_weights(state, "mine.pt", architecture, parameters, (3, 64, 64), 0)
-    assert all(torch.equal(tensor, made.state_dict()[name]) for name, tensor in state.items())
+    for given in (0, 3):
+        made = with_weights(state, "mine.pt", architecture, parameters, (3, 64, 64), given)
+        assert all(torch.equal(tensor, made.state_dict()[name]) for name, tensor in state.items())
     assert loading.Loaded(made).preprocess is None
 
 

@@ -13,7 +13,7 @@ import torch
 from simbench.models import model as model_module
 from simbench.plan.reduction import are_rows_enough, reads_rows_only
 from simbench.references import ModelRef, Named, RepresentationRef
-from simbench.registry import METRICS, TRANSFORMS
+from simbench.registry import ARCHITECTURES, METRICS, TRANSFORMS
 from simbench.representations import storage, writer
 from simbench.representations.layouts import Layout
 from simbench.representations.notes import read_notes, shards_beside
@@ -241,3 +241,28 @@ def test_a_transform_of_rows_gives_the_rows_of_what_it_makes_of_maps(name: str, 
         assert made.shape[0] == of_rows.shape[0]
         if of_rows.summary is not None:
             assert (made.shape, made.extent) == (of_rows.shape, of_rows.extent)
+
+
+@pytest.mark.trains
+def test_without_a_training_split_or_labels_only_who_needs_them_is_skipped(tmp_path: Path) -> None:
+    np.save(tmp_path / "bare.npy", np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), dtype=np.uint8))
+    torch.manual_seed(0)
+    torch.save(ARCHITECTURES.get("mlp").build((1, 8, 8), 5, width=8, depth=2).state_dict(), tmp_path / "mine.pt")
+    path = tmp_path / "bare.yaml"
+    path.write_text(
+        "suite: bare\nversion: 1\n"
+        f"probe: {{dataset: {{name: arrays, path: {tmp_path / 'bare.npy'}}}, inputs: 20}}\n"
+        f"models:\n  a: {{architecture: {{name: mlp, width: 8, depth: 2}}, load: {tmp_path / 'mine.pt'}}}\n"
+        "metrics: [cka, stitch_task, accuracy_difference, jensen_shannon]\n"
+        "tests: [{id: identity, kind: identity, models: [a]}]\n"
+    )
+    result, heard = scored(path, tmp_path / "store")
+    assert heard == []
+    assert result.complete
+    reasons: dict[str, set[str]] = {}
+    for row in result.board.rows:
+        records = Store(tmp_path / "store").scores(row.row.metric.identity).values()
+        reasons[row.row.metric.label] = {record.reason or record.status for record in records}
+    assert reasons["cka"] == reasons["jensen_shannon"] == {"ok"}
+    assert all("has no training split" in reason for reason in reasons["stitch_task"])
+    assert all("accuracy_difference needs a targets" in reason for reason in reasons["accuracy_difference"])

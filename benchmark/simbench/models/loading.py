@@ -288,38 +288,39 @@ def with_weights(
         architecture: the architecture.
         parameters: its parameters.
         input_shape: shape of one input.
-        classes: outputs of the classifier; if 0, as many as the weights have.
+        classes: outputs of the classifier, as far as the data tell; the weights may have others.
         key: where the state dict is, if it is not to be looked for.
         strip_prefix: what the names of the weights begin with; those that begin otherwise are left out.
 
     Raises:
         SimbenchError: something does not fit.
     """
-    if classes == 0:
-        classes = _outputs(weights, load, architecture, parameters, input_shape, key, strip_prefix)
+    named = (load, architecture.name)
     with torch.random.fork_rng(devices=[]):
-        network = architecture.build(input_shape, classes, **parameters)
-    fit_into(
-        network, weights_for(network, weights, load, architecture.name, key, strip_prefix), load, architecture.name
-    )
+        network = architecture.build(input_shape, classes or 2, **parameters)
+        state = weights_for(network, weights, *named, key, strip_prefix)
+        own = network.state_dict()
+        if classes == 0 or any(state[name].shape != own[name].shape for name in state.keys() & own.keys()):
+            outputs = _outputs(state, architecture, parameters, input_shape)
+            network = network if outputs is None else architecture.build(input_shape, outputs, **parameters)
+    fit_into(network, state, *named)
     return network
 
 
 def _outputs(
-    weights: Mapping[str, Any],
-    load: str,
-    architecture: Architecture,
-    parameters: Mapping[str, Any],
-    input_shape: tuple[int, ...],
-    key: str | None,
-    strip_prefix: str | None,
-) -> int:
-    """Return the number of outputs that weights are of: the size that differs between networks of two and of three."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        two, three = (architecture.build(input_shape, classes, **parameters) for classes in (2, 3))
-    state, larger = weights_for(two, weights, load, architecture.name, key, strip_prefix), three.state_dict()
-    for name, tensor in two.state_dict().items():
-        for axis, (size, other) in enumerate(zip(tensor.shape, larger[name].shape, strict=True)):
+    state: Mapping[str, Any], architecture: Architecture, parameters: Mapping[str, Any], input_shape: tuple[int, ...]
+) -> int | None:
+    """Return the number of outputs that weights are of: the size that differs between networks of two and of three.
+
+    The data may have fewer labels than the weights were trained on, or none. None where no size differs.
+    """
+    try:
+        with torch.device("meta"):
+            two, three = (architecture.build(input_shape, classes, **parameters).state_dict() for classes in (2, 3))
+    except Exception:  # somebody else's network may raise anything; then it is built as the data say
+        return None
+    for name, tensor in two.items():
+        for axis, (size, other) in enumerate(zip(tensor.shape, three[name].shape, strict=False)):
             if size != other and name in state and state[name].ndim == tensor.ndim:
                 return int(state[name].shape[axis]) - int(size - 2)
-    return 2  # whatever does not depend on it
+    return None

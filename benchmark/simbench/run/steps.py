@@ -14,7 +14,7 @@ from simbench.metrics.metric import Metric, Score
 from simbench.models.checkpoint import verified
 from simbench.models.model_record import CorruptError, read_record
 from simbench.plan.obtainable import copy_problems
-from simbench.plan.plan import Plan, PlannedActivations, PlannedModel
+from simbench.plan.plan import Plan, PlannedActivations, PlannedModel, needs_fit
 from simbench.plan.reduction import are_rows_enough
 from simbench.process_state import preserved_state
 from simbench.references import Comparison, ModelRef, RepresentationRef
@@ -188,7 +188,8 @@ class Steps:
         blocks: list[ScoreBlock] = []
         for metric, wanted in missing:
             refs = _references([(metric, wanted)])
-            failed = {ref: reason for ref in refs if (reason := _unavailable(ref, unavailable)) is not None}
+            sides = ("probe", "fit") if needs_fit(metric) else ("probe",)
+            failed = {ref: reason for ref in refs if (reason := _unavailable(ref, unavailable, sides)) is not None}
             blocks.extend(blocks_of(self.plan, metric, wanted, failed, self.provenance))
         total = sum(len(planned.scores) for planned in self.plan.metrics)
         missing_total = sum(len(wanted) for _, wanted in missing)
@@ -353,6 +354,6 @@ def _place(planned: PlannedActivations) -> Place:
     return (planned.model, planned.layer, planned.reparametrisation, planned.inputs)
 
 
-def _unavailable(ref: RepresentationRef, unavailable: Mapping[Place, Score]) -> Score | None:
+def _unavailable(ref: RepresentationRef, unavailable: Mapping[Place, Score], sides: Sequence[str]) -> Score | None:
     place = (ref.model, ref.layer, ref.reparametrisation)
-    return next((unavailable[(*place, side)] for side in ("probe", "fit") if (*place, side) in unavailable), None)
+    return next((unavailable[(*place, side)] for side in sides if (*place, side) in unavailable), None)
