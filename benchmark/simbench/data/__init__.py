@@ -7,4 +7,5 @@ BUILTIN_MODULES = (
     "torchvision_datasets",
     "arrays",
     "images",
+    "texts",
 )

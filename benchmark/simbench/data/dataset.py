@@ -174,7 +174,7 @@ class DatasetSource(Registered):
         A parameter that is a file or a folder is represented by its content, so that no path enters a key.
         """
         checked = self.checked(parameters)
-        for name in self.files & checked.keys():
+        for name in (name for name in self.files & checked.keys() if checked[name] is not None):
             checked[name] = f"sha256:{content_digest(existing_source(checked[name]))}"
         return {"name": self.name, "version": self.revision, "parameters": checked}
 

@@ -5,7 +5,7 @@ Importing this module imports no torch: suites are checked and planned from the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,9 +31,20 @@ TRAINER_VERSION = 1
 class Architecture(Registered):
     """A registered architecture: what builds the network and what its layers are called."""
 
-    layer_names: Callable[..., Sequence[str]] | None
-    embedding: str | None
+    layer_names: Callable[..., Sequence[str] | None] | None
+    embedding: str | Callable[..., str | None] | None
     positions: DeclaredLayout | Callable[..., DeclaredLayout | None] | None
+    files: frozenset[str] = frozenset()
+    in_keys: Callable[..., Mapping[str, Any]] | None = None
+
+    def content(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what stands in keys for the parameters: all of them, or what the architecture makes of them.
+
+        Raises:
+            SimbenchError: one of them names what is not there.
+        """
+        checked = self.checked(parameters)
+        return checked if self.in_keys is None else dict(self.in_keys(**checked))
 
     def build(self, input_shape: tuple[int, ...], classes: int, /, **parameters: Any) -> nn.Module:
         """Build a network for inputs of this shape (without the batch axis), initialised from torch's global seed."""
@@ -87,12 +98,13 @@ class Architecture(Registered):
         """Return the layers that are read unless a suite lists others, in order; None when unknown."""
         if self.layer_names is None:
             return None
-        return tuple(self.layer_names(**self.checked(parameters)))
+        names = self.layer_names(**self.checked(parameters))
+        return None if names is None else tuple(names)
 
     def embedding_layer(self, **parameters: Any) -> str | None:
         """Return the layer whose output the linear head reads; None when unknown."""
-        self.checked(parameters)
-        return self.embedding
+        checked = self.checked(parameters)
+        return self.embedding(**checked) if callable(self.embedding) else self.embedding
 
     def layout(self, **parameters: Any) -> DeclaredLayout | None:
         """Return the layout of activations with positions of which nothing else tells it; None if there is none."""
@@ -106,9 +118,11 @@ def architecture(
     name: str,
     *,
     version: int | None = None,
-    layers: Callable[..., Sequence[str]] | None = None,
-    embedding_layer: str | None = None,
+    layers: Callable[..., Sequence[str] | None] | None = None,
+    embedding_layer: str | Callable[..., str | None] | None = None,
     layout: DeclaredLayout | Callable[..., DeclaredLayout | None] | None = None,
+    files: Collection[str] = (),
+    in_keys: Callable[..., Mapping[str, Any]] | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; return it unchanged.
 
@@ -116,10 +130,12 @@ def architecture(
         name: how suites call it.
         version: raise it when the network changes; without one, the hash of its code stands for it.
         layers: given all parameters by keyword, the ordered names of the layers (dotted, as in `named_modules()`);
-            without it, every suite has to list them.
-        embedding_layer: the layer whose output the linear head reads.
+            without it, or where it returns None, every suite has to list them.
+        embedding_layer: the layer whose output the linear head reads, or a function of the parameters that says so.
         layout: how activations with positions are laid out (or a function of the parameters that says so), for layers
             of which it cannot be measured.
+        files: names of the parameters that are paths of files or folders.
+        in_keys: given all parameters by keyword, what stands in keys for them, such as the hash of a file for its path.
 
     >>> import simbench
     >>> from torch import nn
@@ -134,7 +150,9 @@ def architecture(
     """
 
     def decorate(function: F) -> F:
-        declared = Architecture(name, function, version, origin_of(function), layers, embedding_layer, layout)
+        declared = Architecture(
+            name, function, version, origin_of(function), layers, embedding_layer, layout, frozenset(files), in_keys
+        )
         ARCHITECTURES.register(name, declared, declared.origin)
         return function
 

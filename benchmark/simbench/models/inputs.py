@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from simbench.errors import SimbenchError
-from simbench.models.architectures.blocks import StagedNetwork
 from simbench.representations.tensors import NARROWEST
 
 # Inputs on which it is tried whether a network takes integers: two, so that no batch axis is taken for another.
@@ -65,7 +64,7 @@ class InputReader:
 
     def _try(self, integers: Tensor, numbers: Tensor) -> bool:
         """Return whether the network takes integers; raise if it takes the same numbers neither."""
-        if isinstance(self.network, StagedNetwork) and self.network.vocabulary is not None:
+        if getattr(self.network, "vocabulary", None) is not None:
             return True
         refusals = []
         trained = self.network.training

@@ -47,11 +47,13 @@ class Loader(Registered):
         suffixes: suffixes of the files that it reads.
         architectures: architectures for which it knows weights by name.
         resolve: returns what the name of weights stands for today, given also the parameters of the architecture.
+        names: the names of weights that there are, as a regular expression, where that is known beforehand.
     """
 
     suffixes: tuple[str, ...]
     architectures: frozenset[str]
     resolve: Callable[[str, Mapping[str, Any]], str] | None = None
+    names: str | None = None
 
     def reads(self, load: str, architecture: str) -> bool:
         """Tell whether these weights are for this loader."""
@@ -76,6 +78,7 @@ def loader(
     architectures: Collection[str] = (),
     version: int | None = None,
     resolve: Callable[[str, Mapping[str, Any]], str] | None = None,
+    names: str | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(load, architecture, parameters, input_shape, classes) -> nn.Module`; return it unchanged.
 
@@ -91,6 +94,7 @@ def loader(
             it.
         resolve: given the name of weights and the parameters of the architecture, returns what the name stands for,
             such as a release and the hash of its file; keys hold this in place of the name.
+        names: a regular expression of the names of weights that it knows, where that is known beforehand.
 
     >>> import simbench
     >>> @simbench.loader("named arrays", suffixes=[".npz"], version=1)
@@ -104,7 +108,7 @@ def loader(
 
     def decorate(function: F) -> F:
         reads = (tuple(suffixes), frozenset(architectures))
-        registered = Loader(name, function, version, origin_of(function), *reads, resolve)
+        registered = Loader(name, function, version, origin_of(function), *reads, resolve, names)
         LOADERS.register(name, registered, registered.origin)
         return function
 
@@ -142,7 +146,7 @@ def load_pretrained(
     made = chosen.function(load, architecture, parameters, input_shape, classes, **given)
     loaded = made if isinstance(made, Loaded) else Loaded(made)
     model = Model.of(loaded.network, architecture, parameters, input_shape, layers)
-    model.preprocess = loaded.preprocess
+    model.preprocess = loaded.preprocess or model.preprocess
     return model
 
 
@@ -191,6 +195,9 @@ def _loader_of(load: str, architecture: str) -> Loader:
     if chosen is None:
         named = ", ".join(sorted(name for _, each in LOADERS for name in each.architectures))
         raise SimbenchError(f'load: "{load}" is no file ({suffixes}); names of weights are for architecture {named}')
+    if chosen.names is not None and not re.fullmatch(chosen.names, load):
+        named = chosen.names.replace(r"\d{1,9}", "{seed}").replace("|", ", ")
+        raise SimbenchError(f'load: "{load}" is no file, and no weights of {architecture}; valid: {named}')
     return chosen
 
 

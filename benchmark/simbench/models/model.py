@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from simbench.data.items import Items, Preprocess, tensor_of
-from simbench.errors import SimbenchError, UnknownNameError
+from simbench.errors import NotApplicable, SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
 from simbench.models.capture import Capture, Sink, hooked, like, not_once
 from simbench.models.inputs import InputReader, are_whole, floating_dtype
@@ -98,6 +99,7 @@ class Model:
         model._layers = tuple(layer for layer in named if model._has(layer))
         model.embedding_layer = embedding_layer or model.embedding_layer
         model.usual_layout = architecture.layout(**parameters)
+        model.preprocess = getattr(network, "preprocess", None)
         return model
 
     def with_network(self, network: nn.Module) -> Model:
@@ -314,7 +316,8 @@ class Model:
                 logits.shape[-1],
             ):
                 with torch.no_grad():
-                    read = module(embedding.to(module.weight)).to(logits.device)
+                    # not by calling it: hooks may give it something else to read
+                    read = linear(embedding.to(module.weight), module.weight, module.bias).to(logits.device)
                 if embedding.ndim == 2 and torch.allclose(read, logits, rtol=1e-4, atol=1e-5):
                     return _linear_head(module)
         return None
@@ -349,6 +352,8 @@ class Model:
         return self._cut_points[layer]
 
     def _run(self, inputs: Tensor) -> Tensor:
+        if (reason := getattr(self.network, "no_logits", None)) is not None:
+            raise NotApplicable(reason)
         logits = self.network(self._reader.read(inputs))
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             form = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"

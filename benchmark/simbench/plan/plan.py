@@ -360,7 +360,7 @@ def model_content(suite: Suite, ref: ModelRef) -> dict[str, Any]:
     content: dict[str, Any] = {
         "architecture": {
             "identity": architecture.identity,
-            "parameters": architecture.checked(spec.network.parameters),
+            "parameters": architecture.content(spec.network.parameters),
         },
         "seed": 0 if spec.of_files else ref.seed,
     }

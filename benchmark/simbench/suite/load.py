@@ -27,6 +27,8 @@ from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem, mer
 LONGEST_CHAIN = 20
 # Mistakes are counted as far as this, since those of every test in every layer of every model may be a great many.
 MOST_COUNTED = 10_000
+# Parameters of architectures that may name a folder.
+NAMES_OF_FOLDERS = ("model", "tokenizer")
 
 
 def bundled_suites() -> dict[str, Path]:
@@ -122,7 +124,7 @@ def _anchor(document: SuiteDocument, places: Iterable[Location]) -> None:
         if isinstance(reference, str):
             path, colon, attribute = reference.partition(":")
             folder = Path(document.position(location).file).parent
-            if is_file(folder / path):
+            if is_file(folder / path) or (location[-1] in NAMES_OF_FOLDERS and (folder / path).is_dir()):
                 document.at(location[:-1])[location[-1]] = f"{(folder / path).resolve()}{colon}{attribute}"
             elif any(is_file(folder / file) for file in _files_of(reference, location, document)):
                 document.at(location[:-1])[location[-1]] = f"{folder.resolve()}{os.sep}{reference}"
@@ -151,6 +153,8 @@ def _file_places(document: SuiteDocument) -> Iterator[Location]:
         if component is not None and component.name.partition(":")[0].endswith(".py"):
             as_mapping = isinstance(document.at(("models", name, "architecture")), dict)
             yield ("models", name, "architecture", *(("name",) if as_mapping else ()))
+        if component is not None and component.name in ARCHITECTURES:
+            yield from (("models", name, "architecture", file) for file in ARCHITECTURES.get(component.name).files)
         load = document.at(("models", name, "load"))
         yield from (
             (("models", name, "load", member) for member in load)
