@@ -76,8 +76,8 @@ def texts(
 
 
 def _token_outline(*, path: str, length: int, labels: str | None, column: str | None, train: str | None, **_: Any):  # type: ignore[no-untyped-def]
-    found = _outline(path=path, column=column, labels=labels, train=train)
-    return None if found is None else Outline((length,), found.train, found.test)
+    lines = _outline(path=path, column=column, labels=labels, train=train)
+    return None if lines is None else Outline((length,), lines.train, lines.test)
 
 
 @dataset("tokens", version=1, files=["path", "tokenizer", "train"], outline=_token_outline)
