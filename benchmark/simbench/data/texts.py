@@ -64,12 +64,12 @@ def texts(
     Each network reads them by its own tokenizer. Lines without a text are left out. `labels` is a column, too; `train`
     a second file, for metrics that learn something.
     """
-    held, others = (_rows(file, column, labels) if file else ((), None) for file in (path, train))
-    names = sorted({*(held[1] or ()), *(others[1] or ())})
+    test, training = (_rows(file, column, labels) if file else ((), None) for file in (path, train))
+    names = sorted({*(test[1] or ()), *(training[1] or ())})
     numbers = {name: number for number, name in enumerate(names)}
-    whole = Texts((*held[0], *others[0]))
+    whole = Texts((*test[0], *training[0]))
     splits = []
-    for lines, given in (others, held):
+    for lines, given in (training, test):
         targets = np.array([numbers[name] for name in given], dtype=np.int64) if given is not None else None
         splits.append(Split(Texts(lines, whole), targets if labels else None))
     return Dataset("texts", splits[0], splits[1], classes=len(names), tokens=True)

@@ -41,7 +41,7 @@ def load_language_model(
 ) -> nn.Module:
     """Load the weights of a `model` of transformers (`pretrained`), or draw some (`random_{seed}`)."""
     from simbench.models.architectures.hugging_face import build
-    from simbench.models.architectures.zoos import folder_of, task_of
+    from simbench.models.architectures.language_models import folder_of, task_of
 
     given = architecture.checked(parameters)
     model, revision = given["model"], given["revision"]
@@ -64,7 +64,7 @@ def _download(model: str, revision: str | None) -> None:
 
         snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"])
     except ImportError:
-        from simbench.models.architectures.zoos import missing_package
+        from simbench.models.architectures.language_models import missing_package
 
         raise missing_package("architecture transformers", "transformers", "transformers") from None
     except Exception as error:  # no network, no such name, no permission: the hub raises many kinds

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, described
 from simbench.files import from_home
-from simbench.models.architectures.zoos import Task, folder_of, missing_package
+from simbench.models.architectures.language_models import Task, folder_of, missing_package
 from simbench.representations.padding import PADDING
 
 if TYPE_CHECKING:
