@@ -185,6 +185,19 @@ def test_what_can_be_loaded_is_seen_without_reading_it(trained_mlp: Trained, tmp
     assert "does not fit mlp" in str(refusal(save(other, tmp_path / f"other{suffix}")))
 
 
+def test_shapes_that_no_number_of_labels_changes_are_seen_without_reading_weights(tmp_path: Path) -> None:
+    architecture = ARCHITECTURES.get("mlp")
+    path = save(architecture.build((1, 8, 8), 7, width=32).state_dict(), tmp_path / "narrow.pt")
+
+    def check(width: int) -> None:
+        outline, other = (architecture.outline((1, 8, 8), labels, width=width) for labels in (2, 3))
+        check_source(str(path), architecture, outline, other=other)
+
+    check(32)
+    with pytest.raises(SimbenchError, match=r"block1.linear.weight has shape \(32, 64\), needed \(64, 64\)"):
+        check(64)
+
+
 def test_files_in_the_old_format_of_pytorch_are_seen(trained_mlp: Trained, tmp_path: Path) -> None:
     path = tmp_path / "old.pth"
     torch.save(weights_of(trained_mlp), path, _use_new_zipfile_serialization=False)

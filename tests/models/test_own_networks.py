@@ -135,6 +135,16 @@ def test_a_name_that_is_not_there_is_told_the_nearest(place: str) -> None:
     assert refusal("no_such_package.nets:MyNet").startswith('cannot import "no_such_package.nets"')
 
 
+def test_a_script_that_fails_runs_once_until_it_is_edited(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    place = f"{write(script='print(1)' + chr(10) + 'raise SystemExit(2)')}/script.py:make"
+    for _ in range(3):
+        assert place not in ARCHITECTURES
+        assert refusal(place).endswith("script.py:2: cannot be imported: SystemExit: 2")
+    assert capsys.readouterr().err == "1\n"
+    write(script="from torch import nn\ndef make(): return nn.Flatten()")
+    assert place in ARCHITECTURES
+
+
 def test_a_network_that_was_returned_before_is_refused(place: str) -> None:
     build(f"{place}:again")
     assert "returned before" in refusal(f"{place}:again")

@@ -66,6 +66,16 @@ def test_a_network_that_needs_its_weights_is_built_with_them(load: Load) -> None
     assert load("['blocks.*.mlp']", "{name: net.py:Net, looks: true, depth: 1}").models["a"].layers == ["blocks.0.mlp"]
 
 
+def test_a_network_that_needs_no_shape_is_built_before_the_data_are_there(load: Load, tmp_path: Path) -> None:
+    load("['blocks.*.mlp']")
+    path = tmp_path / "suite.yaml"
+    path.write_text(path.read_text().replace("dataset: digits", "dataset: {name: arrays, path: nowhere.npz}"))
+    assert (load_suite(str(path)).models["a"].layers or [])[11] == "blocks.11.mlp"
+    (tmp_path / "net.py").write_text(NET.replace("depth=12", "input_shape, depth=12"))
+    with pytest.raises(SuiteError, match="patterns need the shape of the inputs"):
+        load_suite(str(path))
+
+
 def test_layers_that_an_architecture_names_are_meant_by_patterns_too(load: Load) -> None:
     assert load("['block*']", "{name: mlp, depth: 3}").models["a"].layers == ["block1", "block2", "block3"]
 

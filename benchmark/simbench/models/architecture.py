@@ -70,13 +70,17 @@ class Architecture(Registered):
                 return False
         return True
 
-    def outline(self, input_shape: tuple[int, ...], /, **parameters: Any) -> nn.Module | None:
-        """Return the network without weights, with a head of two labels; None where it cannot be built so."""
+    def outline(self, input_shape: tuple[int, ...], labels: int = 2, /, **parameters: Any) -> nn.Module | None:
+        """Return the network without weights, with a head of so many labels; None where it cannot be built so."""
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             try:
-                return self.build(input_shape, 2, **parameters)
+                return self.build(input_shape, labels, **parameters)
             except Exception:  # somebody else's network may raise anything; a run will say what
                 return None
+
+    def needs_shape(self, **parameters: Any) -> bool:
+        """Tell whether the shape of the inputs has to be known for a network to be built."""
+        return True
 
     def module_names(self, input_shape: tuple[int, ...], /, **parameters: Any) -> tuple[str, ...]:
         """Return the names of the modules of a network, built without weights or, where that cannot be, with them.

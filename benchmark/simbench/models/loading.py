@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from simbench.errors import SimbenchError
 from simbench.files import file_digest, from_home, is_file, no_file
 from simbench.lazy import lazy_import
-from simbench.models.state_dicts import fit_into, state_dicts_in, weights_for
+from simbench.models.state_dicts import check_shapes, fit_into, state_dicts_in, weights_for
 from simbench.models.weight_files import FILE_SUFFIXES, read_file
 from simbench.origins import origin_of
 from simbench.parameters import ParameterError
@@ -151,7 +151,11 @@ def load_pretrained(
 
 
 def check_source(
-    load: str, architecture: Architecture, network: nn.Module | None, options: Mapping[str, str] | None = None
+    load: str,
+    architecture: Architecture,
+    network: nn.Module | None,
+    options: Mapping[str, str] | None = None,
+    other: nn.Module | None = None,
 ) -> None:
     """Raise `SimbenchError` if it is plain that `load` cannot be loaded; no weights are read, and none downloaded.
 
@@ -160,6 +164,7 @@ def check_source(
         architecture: the architecture that the weights belong to.
         network: the network without weights, if it could be built, whose names the file's are held against.
         options: parameters of the loader, such as `key` and `strip_prefix`.
+        other: the same network with another number of labels: where both have weights of one shape, so has the file.
     """
     if DIGEST.fullmatch(load):  # stands for a file that is not here
         return
@@ -172,7 +177,15 @@ def check_source(
         if network is None:
             state_dicts_in(stored, load, **given)
         else:
-            weights_for(network, stored, load, architecture.name, **given)
+            weights = weights_for(network, stored, load, architecture.name, **given)
+            others = {} if other is None else other.state_dict()
+            alike = {name: own for name, own in network.state_dict().items() if name in others}
+            check_shapes(
+                {name: own for name, own in alike.items() if own.shape == others[name].shape},
+                weights,
+                load,
+                architecture.name,
+            )
 
 
 def _checked_options(chosen: Loader, options: Mapping[str, str]) -> dict[str, Any]:

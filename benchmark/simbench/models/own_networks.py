@@ -24,9 +24,11 @@ from weakref import WeakSet
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from simbench.errors import SimbenchError, described, is_failure, suggestion
+from simbench.files import is_file
 from simbench.models.architecture import Architecture
 from simbench.models.unwrapping import unwrapped
 from simbench.origins import origin_of, source_hash
+from simbench.own_files import own_file, with_imported
 from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES, import_reference
 from simbench.tracebacks import described_at, is_own
@@ -81,6 +83,10 @@ class OwnNetwork(Architecture):
             raise ParameterError(problems)
         usual = {name: each.default for name, each in declared.items() if not each.required and _is_plain(each.default)}
         return {**{name: value for name, value in usual.items() if name not in (INPUT_SHAPE, CLASSES)}, **parameters}
+
+    def needs_shape(self, **parameters: Any) -> bool:
+        """Tell whether the code is given the shape of the inputs."""
+        return INPUT_SHAPE in _parameters(self.function) and INPUT_SHAPE not in parameters
 
     def build(self, input_shape: tuple[int, ...], classes: int, /, **parameters: Any) -> nn.Module:
         """Make a network, initialised from torch's global seed.
@@ -180,8 +186,7 @@ def network_at(place: str) -> Architecture:
     Raises:
         SimbenchError: it cannot be imported, or is nothing that makes networks.
     """
-    with printing_to_standard_error():
-        module, attribute = import_reference(place)
+    module, attribute = _imported(place)
     shown = _shown(place)
     if attribute is None:
         makers = list(_makers(module))
@@ -202,6 +207,23 @@ def network_at(place: str) -> Architecture:
     if only_by_place:
         raise SimbenchError(f'architecture {shown}: its parameter "{only_by_place[0]}" cannot be given by name')
     return _as_architecture(shown, attribute, function)
+
+
+# Imports that failed, with the texts of the files: code that prints and fails does so once, though often asked for.
+_failed: dict[str, tuple[object, SimbenchError]] = {}
+
+
+def _imported(place: str) -> tuple[ModuleType, str | None]:
+    path = Path(place.partition(":")[0])
+    texts = with_imported(own_file(path)) if path.suffix == ".py" and is_file(path) else None
+    if texts is not None and place in _failed and _failed[place][0] == texts:
+        raise _failed[place][1]
+    try:
+        with printing_to_standard_error():
+            return import_reference(place)
+    except SimbenchError as error:
+        _failed[place] = texts, error
+        raise
 
 
 @functools.lru_cache(maxsize=512)

@@ -259,10 +259,14 @@ def _shown(names: Iterable[str]) -> str:
 
 def fit_into(network: nn.Module, weights: StateDict, load: str, name: str) -> None:
     """Load the weights; raise `SimbenchError` that says in one line which shape does not fit."""
-    own = network.state_dict()
+    check_shapes(network.state_dict(), weights, load, name)
+    network.load_state_dict(weights, strict=False)
+
+
+def check_shapes(own: StateDict, weights: StateDict, load: str, name: str) -> None:
+    """Raise `SimbenchError` that says which of the weights has another shape than the network's own, if any has."""
     for key, tensor in weights.items():
-        if tensor.shape != own[key].shape:
+        if key in own and tensor.shape != own[key].shape:
             raise SimbenchError(
                 f"{load} does not fit {name}: {key} has shape {tuple(tensor.shape)}, needed {tuple(own[key].shape)}"
             )
-    network.load_state_dict(weights, strict=False)

@@ -34,10 +34,14 @@ def source_problems(suite: Suite) -> dict[ModelRef, str]:
     for name, spec in suite.models.items():
         if spec.load is None:
             continue
-        architecture, network = ARCHITECTURES.get(spec.network.name), _network(suite, spec)
+        architecture, network, other = (
+            ARCHITECTURES.get(spec.network.name),
+            _network(suite, spec),
+            _network(suite, spec, 3),
+        )
         for model in spec.models(name):
             try:
-                check_source(spec.weights(model), architecture, network, spec.load_options)
+                check_source(spec.weights(model), architecture, network, spec.load_options, other)
             except SimbenchError as error:
                 problems[model] = str(error)
     return problems
@@ -158,12 +162,12 @@ def _member(model: ModelRef, spec: ModelSpec) -> str:
     return f".{model.own_name}" if isinstance(spec.load, dict) else ""
 
 
-def _network(suite: Suite, spec: ModelSpec) -> nn.Module | None:
-    """Return the network of a group without weights; None where the shape of its inputs is not known beforehand."""
-    shape = _input_shape(suite, spec)
-    if shape is None:
+def _network(suite: Suite, spec: ModelSpec, labels: int = 2) -> nn.Module | None:
+    """Return the network of a group without weights; None where the shape of its inputs is needed and not known."""
+    architecture, shape = ARCHITECTURES.get(spec.network.name), _input_shape(suite, spec)
+    if shape is None and architecture.needs_shape(**spec.network.parameters):
         return None
-    return ARCHITECTURES.get(spec.network.name).outline(shape, **spec.network.parameters)
+    return architecture.outline(shape or (), labels, **spec.network.parameters)
 
 
 def _input_shape(suite: Suite, spec: ModelSpec) -> tuple[int, ...] | None:

@@ -102,6 +102,8 @@ def _module_names(group: str, document: SuiteDocument) -> tuple[str, ...] | None
     if declared is not None:
         return declared
     shape = _input_shape(group, document)
+    if shape is None and not architecture.needs_shape(**component.parameters):
+        shape = ()
     if shape is None:
         raise SimbenchError(
             f"models.{group}: patterns need the shape of the inputs, which is known once the data are loaded: list the "
