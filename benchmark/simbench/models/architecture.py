@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from simbench.data.items import Preprocess
     from simbench.representations.layouts import DeclaredLayout
 else:
     torch = lazy_import("torch")
@@ -36,6 +37,11 @@ class Architecture(Registered):
     positions: DeclaredLayout | Callable[..., DeclaredLayout | None] | None
     files: frozenset[str] = frozenset()
     in_keys: Callable[..., Mapping[str, Any]] | None = None
+    preprocess: Callable[..., Preprocess | None] | None = None
+
+    def preprocess_of(self, network: nn.Module, parameters: Mapping[str, Any]) -> Preprocess | None:
+        """Return what a network whose weights are loaded wants done to items before it reads them, if anything."""
+        return None if self.preprocess is None else self.preprocess(network, **self.checked(parameters))
 
     def content(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return what stands in keys for the parameters: all of them, or what the architecture makes of them.
@@ -127,6 +133,7 @@ def architecture(
     layout: DeclaredLayout | Callable[..., DeclaredLayout | None] | None = None,
     files: Collection[str] = (),
     in_keys: Callable[..., Mapping[str, Any]] | None = None,
+    preprocess: Callable[..., Preprocess | None] | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; return it unchanged.
 
@@ -140,6 +147,7 @@ def architecture(
             of which it cannot be measured.
         files: names of the parameters that are paths of files or folders.
         in_keys: given all parameters by keyword, what stands in keys for them, such as the hash of a file for its path.
+        preprocess: given a network with loaded weights and all parameters by keyword, what it wants done to items.
 
     >>> import simbench
     >>> from torch import nn
@@ -155,7 +163,16 @@ def architecture(
 
     def decorate(function: F) -> F:
         declared = Architecture(
-            name, function, version, origin_of(function), layers, embedding_layer, layout, frozenset(files), in_keys
+            name,
+            function,
+            version,
+            origin_of(function),
+            layers,
+            embedding_layer,
+            layout,
+            frozenset(files),
+            in_keys,
+            preprocess,
         )
         ARCHITECTURES.register(name, declared, declared.origin)
         return function

@@ -146,7 +146,8 @@ def load_pretrained(
     made = chosen.function(load, architecture, parameters, input_shape, classes, **given)
     loaded = made if isinstance(made, Loaded) else Loaded(made)
     model = Model.of(loaded.network, architecture, parameters, input_shape, layers)
-    model.preprocess = loaded.preprocess or model.preprocess
+    own = loaded.preprocess or model.preprocess
+    model.preprocess = own or architecture.preprocess_of(loaded.network, parameters)
     return model
 
 

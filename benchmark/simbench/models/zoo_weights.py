@@ -70,3 +70,29 @@ def _download(model: str, revision: str | None) -> None:
     except Exception as error:  # no network, no such name, no permission: the hub raises many kinds
         reason = str(error).strip().partition("\n")[0]
         raise SimbenchError(f"{model} at {revision} cannot be downloaded: {reason}") from None
+
+
+def _place_of_weights(load: str, parameters: Mapping[str, Any]) -> str:
+    from simbench.models.architectures.timm_models import published
+
+    return published(parameters["model"], parameters.get("revision")) if load == PRETRAINED else load
+
+
+@loader(
+    "timm",
+    architectures={"timm"},
+    version=OF_NO_KEY,
+    resolve=_place_of_weights,
+    names=r"pretrained|random_\d{1,9}",
+)
+def load_image_model(
+    load: str, architecture: Architecture, parameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+) -> nn.Module:
+    """Load the weights that timm publishes of a `model` (`pretrained`), or draw some (`random_{seed}`)."""
+    from simbench.models.architectures.timm_models import with_published_weights
+
+    initial = as_initialised(load, architecture, parameters, input_shape, classes)
+    if initial is not None:
+        return initial
+    given = architecture.checked(parameters)
+    return with_published_weights(given["model"], given["revision"])

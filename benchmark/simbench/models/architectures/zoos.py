@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -81,3 +81,42 @@ def transformers(
         dtype=dtype,
         attention=attention,
     )
+
+
+def _stages(*, model: str, **_: Any) -> list[str] | None:
+    from simbench.models.architectures.timm_models import layers_of
+
+    return list(layers_of(model)[0]) or None
+
+
+def _before_the_classifier(*, model: str, **_: Any) -> str | None:
+    from simbench.models.architectures.timm_models import layers_of
+
+    return layers_of(model)[1]
+
+
+def _transform(network: nn.Module, *, transform: bool, **_: Any) -> Any:
+    from simbench.models.architectures.timm_models import transform_of
+
+    return transform_of(network) if transform else None
+
+
+@architecture("timm", version=1, layers=_stages, embedding_layer=_before_the_classifier, preprocess=_transform)
+def timm(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    model: str,
+    revision: str | None = None,
+    image_size: Annotated[int, Field(ge=1, le=10_000)] | None = None,
+    transform: bool = True,
+) -> nn.Module:
+    """Image model of timm, by its name (`model: resnet18`, or with the tag of its weights, `resnet18.a1_in1k`).
+
+    `load: pretrained` takes the weights published at the commit `revision`; a file of weights is loaded like any other.
+    Where weights are loaded, images come through the transform that timm has for them, unless `transform` is false.
+    Its layers are the stages or blocks that timm lists. `image_size` is for models of images of another size.
+    """
+    from simbench.models.architectures.timm_models import build
+
+    return build(model, input_shape, classes, image_size=image_size)
