@@ -106,5 +106,5 @@ def test_images_of_one_channel_and_another_size():
     architecture = ARCHITECTURES.get("timm")
     network = architecture.build((1, 32, 32), 10, model="test_vit", image_size=32).eval()
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
-    with pytest.raises(SimbenchError, match="timm: test_resnet cannot be built: .*img_size"):
+    with pytest.raises(SimbenchError, match=r"timm: test_resnet cannot be built: .*img_size"):
         architecture.build((3, 32, 32), 10, model="test_resnet", image_size=32)
