@@ -9,6 +9,7 @@ from simbench.errors import SimbenchError, UnknownNameError
 from simbench.representations.array_pairs import RULES, read_pair
 from simbench.representations.layouts import layouts_of
 from simbench.representations.representation import Representation
+from simbench.representations.spatial import OF_SEQUENCES
 
 FIRST, LAST = "channels_first", "channels_last"
 
@@ -45,7 +46,13 @@ def maps(seed: int, *shape: int) -> Tensor:
     return torch.randn(50, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_SEQUENCES)
+def test_rules_of_sequences_have_no_answer_on_maps(rule: str) -> None:
+    with pytest.raises(SimbenchError, match=f"x has a grid of positions, no sequence with a {rule} token"):
+        simbench.score(maps(0, 8, 6, 6), maps(1, 4, 6, 6), spatial=rule)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in OF_SEQUENCES])
 def test_channels_last_give_what_channels_first_give(rule: str) -> None:
     x, y = maps(0, 8, 6, 6), maps(1, 4, 6, 6)
     last, other = (side.permute(0, 2, 3, 1) for side in (x, y))
