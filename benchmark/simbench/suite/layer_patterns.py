@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simbench.bounds import MOST_LAYERS
 from simbench.errors import SimbenchError, UnknownNameError
@@ -18,22 +18,27 @@ from simbench.suite.names import component_at
 from simbench.suite.schema import Component
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
+if TYPE_CHECKING:
+    from simbench.models.architecture import Architecture
+
 STAR = "*"
 # Most comparisons of a name with a pattern in one suite: some seconds' worth.
 MOST_MATCHED = 2_000_000
+# Most different networks of one suite that are built to see their modules.
+MOST_BUILT = 200
 
 
 def expand_layers(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Put the names of layers in place of patterns in the document; yield a problem for each that stands for none."""
     models = document.at(("models",))
-    left = MOST_MATCHED
+    left, built = MOST_MATCHED, Built()
     for name in models if isinstance(models, dict) else ():
         place: Location = ("models", name, "layers")
         listed = document.at(place)
         if not isinstance(listed, list) or not any(_is_pattern(layer) for layer in listed):
             continue
         try:
-            names = _module_names(name, document)
+            names = _module_names(name, document, built)
         except SimbenchError as error:
             yield SuiteProblem.of(document.position(place), error)
             continue
@@ -44,6 +49,23 @@ def expand_layers(document: SuiteDocument) -> Iterator[SuiteProblem]:
             yield SuiteProblem(document.position(place), "too many layers are named by patterns: list them")
             return
         yield from _expanded(place, listed, names, document)
+
+
+class Built:
+    """Networks that were built, each once."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._names: dict[str, tuple[str, ...]] = {}
+
+    def names(self, architecture: Architecture, component: Component, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Return the names of the modules of a network; raise `SimbenchError` if it cannot be built."""
+        asked = f"{component!r} {shape}"
+        if asked not in self._names:
+            if len(self._names) == MOST_BUILT:
+                raise SimbenchError(f"patterns among the layers of more than {MOST_BUILT} networks: list the names")
+            self._names[asked] = architecture.module_names(shape, **component.parameters)
+        return self._names[asked]
 
 
 def matching(pattern: str, names: Sequence[str]) -> list[str]:
@@ -85,7 +107,7 @@ def _expanded(
     document.values.update({(*place, index): position for index, position in enumerate(positions)})
 
 
-def _module_names(group: str, document: SuiteDocument) -> tuple[str, ...] | None:
+def _module_names(group: str, document: SuiteDocument, built: Built) -> tuple[str, ...] | None:
     """Return the names of the modules of a group's network, or those that its architecture declares; None if invalid.
 
     Raises:
@@ -109,7 +131,7 @@ def _module_names(group: str, document: SuiteDocument) -> tuple[str, ...] | None
             f"models.{group}: patterns need the shape of the inputs, which is known once the data are loaded: list the "
             "names of the layers"
         )
-    return architecture.module_names(shape, **component.parameters)
+    return built.names(architecture, component, shape)
 
 
 def _input_shape(group: str, document: SuiteDocument) -> tuple[int, ...] | None:
