@@ -18,7 +18,7 @@ from simbench.run.session import prepare
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("ten-minutes", "metrics-of-your-own", "models-of-your-own", "activations-of-your-own")
+PAGES = ("ten-minutes", "metrics-of-your-own", "models-of-your-own", "models-from-zoos", "activations-of-your-own")
 # Far more than a page takes on a machine that is busy.
 SECONDS = 400
 
