@@ -59,6 +59,7 @@ def test_a_pattern_stands_for_the_modules_in_their_order(load: Load) -> None:
     suite = load("[stem, 'blocks.*.attn', head, 'blocks.1*.attn']")
     assert suite.models["a"].layers == ["stem", *(f"blocks.{number}.attn" for number in range(12)), "head"]
     assert load("['blocks.*[0]']").models["a"].layers == [f"blocks.{number}[0]" for number in range(12)]
+    assert load("['blocks.1*[kept]']").models["a"].layers == ["blocks.1[kept]", "blocks.10[kept]", "blocks.11[kept]"]
     assert load("['*']").models["a"].layers == ["stem", "head", "blocks"]
 
 
@@ -101,6 +102,7 @@ def test_keys_are_those_of_the_names(load: Load) -> None:
     [
         ("net.py:Net", "['block.*']", 'suite.yaml:5:79: unknown layer "block.*"; did you mean "blocks.9"?'),
         ("net.py:Net", "[stem, 'blocks.*.mpl']", 'unknown layer "blocks.*.mpl"; did you mean "blocks.'),
+        ("net.py:Net", "['blocks.*.hidden']", '; "blocks.*[hidden]" is an element of what modules put out'),
         ("mlp", "['blok*']", 'unknown layer "blok*"; did you mean "block'),
     ],
 )

@@ -87,6 +87,14 @@ def _is_pattern(layer: Any) -> bool:
     return isinstance(layer, str) and STAR in layer.partition("[")[0]
 
 
+def _hint(pattern: str, names: Sequence[str]) -> str:
+    """Return how an element of outputs is selected behind a pattern, where a name may have been meant as one."""
+    dotted, _, element = pattern.rpartition(".")
+    if element.isidentifier() and _is_pattern(dotted) and matching(dotted, names):
+        return f'; "{dotted}[{element}]" is an element of what modules put out'
+    return ""
+
+
 def _expanded(
     place: Location, listed: Sequence[Any], names: Sequence[str], document: SuiteDocument
 ) -> Iterator[SuiteProblem]:
@@ -95,7 +103,7 @@ def _expanded(
         at = (*place, index)
         meant = matching(layer, names) if _is_pattern(layer) else [layer]
         if not meant:
-            yield SuiteProblem.of(document.position(at), UnknownNameError("layer", layer, names))
+            yield SuiteProblem(document.position(at), f"{UnknownNameError('layer', layer, names)}{_hint(layer, names)}")
         for each in meant or [layer]:
             if isinstance(each, str):
                 layers.setdefault(each, at)
