@@ -238,6 +238,27 @@ def test_contradictions_are_one_line(
     assert said in problem
 
 
+@pytest.mark.parametrize(
+    "group",
+    [
+        "activations: {a: 3}",
+        "activations: {a: {}}",
+        "activations: {a: {x: 3}}",
+        "activations: {1: [a.npy]}",
+        "activations: {a: a.npy}, fit: {a: [x]}",
+        "activations: a.npy, targets: {a: b}",
+        "activations: a.npy, seeds: 3",
+        "activations: a.npy, layers: [3]",
+        "activations: a.npy, layers: []",
+        "activations: 3",
+        "architecture: mlp, load: '{seed}.pt', seeds: 3",
+        "architecture: mlp, load: '{member}.pt', members: {a: 1}",
+    ],
+)
+def test_values_of_other_types_are_mistakes(group: str, written: Callable[..., Path], problems_of: Problems) -> None:
+    assert problems_of(written(group, {"a.npy": zeros()}))
+
+
 def test_groups_of_other_rows_are_not_compared(written: Callable[..., Path], problems_of: Problems) -> None:
     path = written("activations: a.npy", {"a.npy": zeros(), "b.npy": zeros(6)})
     path.write_text(

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simbench.bounds import MOST_SEEDS
+from pydantic import TypeAdapter, ValidationError
+
+from simbench.bounds import MOST_SEEDS, LayerNames
 from simbench.errors import SimbenchError, UnknownNameError
 from simbench.files import from_home
 from simbench.suite.given_files import GivenArray, Layers, find_array, find_layers
 from simbench.suite.placeholders import MEMBER, SEED
-from simbench.suite.schema import Probe
+from simbench.suite.schema import GivenFiles, Probe
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
 ACTIVATIONS, FIT, TARGETS, FIT_TARGETS = "activations", "fit", "targets", "fit_targets"
@@ -86,10 +88,12 @@ class _Group:
     @property
     def is_declared(self) -> bool:
         """Tell whether all keys are of the types that they have to be."""
-        layers, group = self._group.get("layers"), self._group
-        listed = layers is None or (isinstance(layers, list) and all(isinstance(layer, str) for layer in layers))
+        group = self._group
+        declared = {key: group[key] for key in TYPES if group.get(key) is not None}
         named = self._members is not None and len(self._members) <= MOST_SEEDS
-        return listed and named and all(isinstance(group.get(key), str | dict | None) for key in (FIT, *LABELS))
+        files = [files for key in (ACTIVATIONS, FIT) if isinstance(files := declared.get(key), dict)]
+        whole = all(arrays for by_member in files for arrays in by_member.values())
+        return named and whole and all(_is_valid(TYPES[key], value) for key, value in declared.items())
 
     @property
     def _members(self) -> list[str] | None:
@@ -183,8 +187,23 @@ class _Group:
         return Path(self.document.position(location).file).parent.resolve()
 
 
-LABELS = (TARGETS, FIT_TARGETS)
+# Types of the keys that are read here, as the schema has them.
+TYPES: dict[str, TypeAdapter[Any]] = {
+    ACTIVATIONS: TypeAdapter(GivenFiles),
+    FIT: TypeAdapter(GivenFiles),
+    TARGETS: TypeAdapter(str),
+    FIT_TARGETS: TypeAdapter(str),
+    "layers": TypeAdapter(LayerNames),
+}
 FEWEST_ROWS = 3
+
+
+def _is_valid(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _check(name: str, files: Mapping[str, Layers], layers: Sequence[str]) -> int:

@@ -134,10 +134,11 @@ def _files_of(template: str, location: Location, document: SuiteDocument) -> Ite
     """Yield the names of files that a group means by one with a place for its seeds or members."""
     if location[0] != "models":
         return
-    for place, key in ((SEED, "seeds"), (MEMBER, "members")):
+    for place, key, usual in ((SEED, "seeds", [0]), (MEMBER, "members", [])):
         names = document.at((*location[:2], key))
-        if place in template and (isinstance(names, list) or key == "seeds"):
-            yield from (template.replace(place, str(name)) for name in ([0] if names is None else names)[:MOST_SEEDS])
+        listed = usual if names is None else names
+        if place in template and isinstance(listed, list):
+            yield from (template.replace(place, str(name)) for name in listed[:MOST_SEEDS])
 
 
 def _plugin_places(document: SuiteDocument) -> list[Location]:

@@ -35,5 +35,7 @@ def check_listed(
         arrays = files.get(member)
         if arrays is None:
             raise ValueError(f"`{key}` leaves out {member}")
+        if not arrays:
+            raise ValueError(f"`{key}` of {member} names no files")
         if not isinstance(arrays, str) and not set(layers) <= arrays.keys():
             raise ValueError(f"`{key}` of {member} leaves out some of the `layers`")
