@@ -170,6 +170,21 @@ def test_what_is_installed_is_identified_by_its_version() -> None:
     assert isinstance(build("torch.nn:Linear", in_features=3, out_features=2), nn.Linear)
 
 
+@pytest.mark.parametrize(
+    "place", ["os:system", "builtins:exec", "subprocess:run", "torch.hub:load", "torch:save", "shutil:rmtree"]
+)
+def test_a_suite_alone_cannot_call_whatever_is_installed(place: str) -> None:
+    with pytest.raises(SimbenchError, match=f"architecture {place}"):
+        ARCHITECTURES.get(place)
+
+
+def test_a_name_that_a_file_only_imports_is_no_more_its_own(write: Write) -> None:
+    folder = write(net="from os import system\nfrom torchvision.models import squeezenet1_1")
+    assert "is installed, and neither a class of modules" in refusal(f"{folder}/net.py:system", command="true")
+    network = ARCHITECTURES.get(f"{folder}/net.py:squeezenet1_1").build((3, 64, 64), 10, num_classes=3)
+    assert isinstance(network, nn.Module)
+
+
 def test_a_network_in_wrappers_is_taken_out_of_them(write: Write) -> None:
     text = (
         "import torch\nfrom torch import nn\n"

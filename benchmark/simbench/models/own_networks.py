@@ -206,6 +206,12 @@ def network_at(place: str) -> Architecture:
         raise SimbenchError(f"architecture {shown}: {described(error)}") from None
     if only_by_place:
         raise SimbenchError(f'architecture {shown}: its parameter "{only_by_place[0]}" cannot be given by name')
+    if not is_own(origin_of(function).file) and not _makes_networks(function):
+        # A suite alone must not be able to call whatever is installed, with arguments of its choice.
+        raise SimbenchError(
+            f"architecture {shown} is installed, and neither a class of modules nor declared to return one: call it in "
+            "a function of a file of your own"
+        )
     return _as_architecture(shown, attribute, function)
 
 
@@ -284,6 +290,19 @@ def _makers(module: ModuleType) -> Iterator[str]:
 def _is_network(value: object) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, cast("type", torch.nn.Module))
+
+
+def _makes_networks(function: Any) -> bool:
+    """Tell whether something is a class of modules, or a function that is declared to return a module."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    if not isinstance(function, type):
+        try:
+            function = typing.get_type_hints(function).get("return")
+        except Exception:  # whatever a name in an annotation says to it
+            return False
+    return isinstance(function, type) and issubclass(function, torch.nn.Module)
 
 
 @contextlib.contextmanager
