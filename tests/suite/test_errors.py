@@ -63,7 +63,7 @@ MISTAKES = {
     "unknown choice": (
         "inputs: 100}",
         "inputs: 100, spatial: poll}",
-        "3:48: probe.spatial: input should be 'positions', 'pool' or 'flatten'; did you mean \"pool\"?",
+        "3:48: probe.spatial: input should be 'positions', 'pool', 'last', 'cls' or 'flatten'; did you mean \"pool\"?",
     ),
     "number out of bounds": ("epochs: 1}", "epochs: -1}", "7:38: models.net.train.epochs: input should be greater"),
     "missing key": ("version: 1\n", "", '1:1: key "version" is missing'),
