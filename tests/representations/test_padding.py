@@ -172,8 +172,20 @@ def test_maps_are_learned_on_real_tokens():
 def test_no_map_between_tokens_of_different_padding():
     from simbench.metrics.stitching.affine_maps import require_map
 
-    with pytest.raises(NotApplicable, match="padding at different tokens"):
+    with pytest.raises(NotApplicable, match="the padding of both is at different tokens"):
         require_map(_sequence(), _sequence(ids=IDS.flip(0)))
+
+
+def test_maps_from_shuffled_rows_are_learned_where_both_are_real():
+    from simbench.metrics.stitching.affine_maps import DirectMatching
+
+    sender, receiver = TRANSFORMS.get("row_shuffle")(_sequence(), seed=1), _sequence(seed=1)
+    sides = [Representation(**{**vars(side), "fit": side}) for side in (sender, receiver)]
+    both = sender.mask & receiver.mask
+    assert int(both.sum()) < int(receiver.mask.sum())
+    x, y = sender.activations[both].double(), receiver.activations[both].double()
+    expected = torch.linalg.lstsq(x - x.mean(0), y - y.mean(0)).solution.T
+    torch.testing.assert_close(DirectMatching().solve(*sides).weight, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dsa_skips_sequences_with_padding():

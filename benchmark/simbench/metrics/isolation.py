@@ -41,7 +41,7 @@ ADVICE = "compute on a copy, as x = x - x.mean(0) does"
 # Values of a representation that are made from its activations at first use.
 DERIVED = ("matrix", "logits", "log_probabilities")
 # Parts of a representation that a metric might write to.
-PARTS = ("activations", "inputs", "targets", "model")
+PARTS = ("activations", "inputs", "targets", "mask", "model")
 
 
 class ChangedInputError(Exception):

@@ -15,7 +15,7 @@ from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.metric import Pairs
 from simbench.metrics.stitching.map_forms import ANY, MapForm
-from simbench.representations.padding import real_rows
+from simbench.representations.padding import real_rows, real_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +78,7 @@ class DirectMatching:
         """
         source, target = fits_of(sender, receiver)
         require_map(source, target)
+        source, target = where_both_are_real(source, target)
         key = (id(source), grid(target))
         if self._last is None or self._last[0] != key:
             self._last = key, _Source.of(source, target)
@@ -144,12 +145,19 @@ def grid(representation: Representation) -> tuple[int, ...]:
 def require_map(sender: Representation, receiver: Representation) -> None:
     """Raise `NotApplicable` where the positions of one cannot be resized to those of the other."""
     own, wanted = grid(sender), grid(receiver)
-    if own == wanted and not _same(sender.mask, receiver.mask):
-        raise NotApplicable(
-            f"{sender.layer} and {receiver.layer} have padding at different tokens: no map between them"
-        )
+    padded = sender.mask is not None or receiver.mask is not None
+    if own == wanted and padded and not _same(real_tokens(sender.inputs), real_tokens(receiver.inputs)):
+        raise NotApplicable("the padding of both is at different tokens: no map between them")
     if own != wanted and (len(own) != len(wanted) or {sender.layout, receiver.layout} != {"channels_first"}):
         raise NotApplicable(f"{sender.layer} has positions {own} and {receiver.layer} {wanted}: no map between them")
+
+
+def where_both_are_real(sender: Representation, receiver: Representation) -> Pair:
+    """Return both with the tokens that are real in both: those of rows that were shuffled are not the same."""
+    if sender.mask is None or receiver.mask is None or _same(sender.mask, receiver.mask):
+        return sender, receiver
+    real = sender.mask & receiver.mask.to(sender.mask.device)
+    return replace(sender, mask=real), replace(receiver, mask=real)
 
 
 def _same(first: Tensor | None, second: Tensor | None) -> bool:

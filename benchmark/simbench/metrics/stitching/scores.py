@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from simbench.errors import NotApplicable
 from simbench.lazy import lazy_import
 from simbench.metrics.metric import Score
-from simbench.metrics.stitching.affine_maps import Affine, apply_map, resize, rows_of
+from simbench.metrics.stitching.affine_maps import Affine, apply_map, resize, rows_of, where_both_are_real
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +76,7 @@ def stitched_logits(sender: Representation, receiver: Representation, affine: Af
 
 def _residual(sender: Representation, receiver: Representation, affine: Affine) -> tuple[Tensor, Tensor]:
     """Return Y and Y − T X, a row per position, float64; of vectors, a row per input."""
+    sender, receiver = where_both_are_real(sender, receiver)
     source = rows_of(resize(sender, receiver), sender).double()
     target = rows_of(receiver.activations, receiver).double()
     return target, target - (source @ affine.weight.T.double() + affine.bias.double())
