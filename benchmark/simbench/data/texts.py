@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from simbench.data.dataset import Dataset, Outline, Split, dataset, existing_file
 from simbench.errors import SimbenchError, UnknownNameError
-from simbench.files import regular_bytes
+from simbench.files import from_home, is_file, regular_bytes
 
 TABLES = (".csv", ".tsv", ".jsonl")
 # The id of padding in arrays of token ids.
@@ -48,11 +48,9 @@ class Texts:
 
 
 def _outline(*, path: str, column: str | None, labels: str | None, train: str | None, **_: Any) -> Outline | None:
-    try:
-        sizes = [len(_rows(file, column, labels)[0]) if file else 0 for file in (train, path)]
-    except SimbenchError:
+    if not all(is_file(from_home(file)) for file in (train, path) if file):
         return None
-    return Outline((), *sizes)
+    return Outline((), *(len(_rows(file, column, labels)[0]) if file else 0 for file in (train, path)))
 
 
 @dataset("texts", version=1, files=["path", "train"], outline=_outline)

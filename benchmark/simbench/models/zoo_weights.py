@@ -35,7 +35,21 @@ def as_initialised(
         return architecture.build(input_shape, classes, **parameters)
 
 
-@loader("transformers", architectures={"transformers"}, version=OF_NO_KEY, names=r"pretrained|random_\d{1,9}")
+def _is_there(load: str, parameters: Mapping[str, Any]) -> str:
+    """Return the name as it is: keys hold the files of a model anyway; raise `SimbenchError` where there are none."""
+    if load == PRETRAINED and parameters.get("model") is None:
+        kind = parameters.get("type")
+        raise SimbenchError(f'{kind} has no weights to load: `load: "random_{{seed}}"` draws some, `model` has its own')
+    return load
+
+
+@loader(
+    "transformers",
+    architectures={"transformers"},
+    version=OF_NO_KEY,
+    resolve=_is_there,
+    names=r"pretrained|random_\d{1,9}",
+)
 def load_language_model(
     load: str, architecture: Architecture, parameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
 ) -> nn.Module:
@@ -50,8 +64,7 @@ def load_language_model(
     initial = as_initialised(load, architecture, parameters, input_shape, classes)
     if initial is not None:
         return initial
-    if model is None:
-        raise SimbenchError(f"{given['type']} of random weights has none to load; `load: random_{{seed}}` draws some")
+    _is_there(load, given)
     options = {name: given[name] for name in ("tokenizer", "max_length", "dtype", "attention")}
     task = task_of(model, revision, None, given["task"])
     return build(model, revision, None, {}, task=task, classes=classes, pretrained=True, **options)

@@ -310,6 +310,7 @@ def model_group(suite: Suite, name: str) -> ModelGroup:
         return ModelGroup(name, tuple(spec.seeds), layers or (), None, spec.names, given=True)
     architecture = ARCHITECTURES.get(spec.network.name)
     if layers is None:
+        ARCHITECTURES.get(spec.network.name).content(spec.network.parameters)
         raise SimbenchError(f'models.{name}: architecture "{architecture.name}" needs `layers:`, a list of names')
     embedding_layer = architecture.embedding_layer(**spec.network.parameters)
     return ModelGroup(name, tuple(spec.seeds), layers, embedding_layer, spec.names)

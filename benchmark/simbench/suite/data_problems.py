@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from simbench.bounds import MOST_INPUTS
+from simbench.errors import SimbenchError
 from simbench.parameters import ParameterError
 from simbench.registry import ARCHITECTURES, DATASETS
-from simbench.suite.names import component_at
+from simbench.suite.names import component_at, dataset_places
 from simbench.suite.schema import Component, FitProbe, Probe
 from simbench.suite.yaml_nodes import Location, SuiteDocument, SuiteProblem
 
@@ -27,6 +28,7 @@ UNKNOWN_DEPTH = range(20)
 
 def data_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     """Find a probe that asks for too many inputs, and models that cannot read inputs of the probe's shape."""
+    yield from _unreadable(document)
     probe = _outline(PROBE, document)
     models = document.at(("models",))
     if probe is None or not isinstance(models, dict) or not models:
@@ -111,5 +113,19 @@ def _outline(place: Location, document: SuiteDocument) -> Outline | None:
         return None
     try:
         return DATASETS.get(component.name).outline(component.parameters)
-    except ParameterError:
+    except SimbenchError:  # reported elsewhere
         return None
+
+
+def _unreadable(document: SuiteDocument) -> Iterator[SuiteProblem]:
+    """Find datasets whose files are not what they should be, as far as their outlines tell."""
+    for place in dataset_places(document):
+        component = component_at(place, document)
+        if component is None or component.name not in DATASETS:
+            continue
+        try:
+            DATASETS.get(component.name).outline(component.parameters)
+        except ParameterError:  # reported elsewhere
+            continue
+        except SimbenchError as error:
+            yield SuiteProblem.of(document.position(place), error)

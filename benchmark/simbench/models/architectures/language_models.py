@@ -16,6 +16,10 @@ from simbench.errors import SimbenchError
 from simbench.files import file_digest, from_home, is_file, regular_bytes
 
 Task = Literal["encoder", "causal", "classifier"]
+SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+    *("intermediate_size", "max_position_embeddings"),
+)
 # A commit of a hub: names of branches and tags may be moved.
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Files of a model's folder on which its outputs depend: configuration, tokenizer and weights.
@@ -129,6 +133,9 @@ def identified(*, model: str | None, revision: str | None, tokenizer: str | None
     kept = {name: value for name, value in rest.items() if value is not None}
     if (model is None) == (kept.get("type") is None):
         raise SimbenchError("architecture transformers: give `model`, a folder or a name, or `type`, of random weights")
+    sizes = [name for name in SIZES if name in kept]
+    if model is not None and sizes:
+        raise SimbenchError(f"architecture transformers: `{sizes[0]}` is for `type`; a `model` has its own")
     for name, value in (("model", model), ("tokenizer", tokenizer)):
         if value is None:
             continue

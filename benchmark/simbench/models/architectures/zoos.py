@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from simbench.bounds import Depth, Width
-from simbench.errors import SimbenchError
 from simbench.models.architecture import architecture
 from simbench.models.architectures.language_models import Task, block_names, identified, last_token_of, task_of
 
@@ -67,8 +66,6 @@ def transformers(
         "max_position_embeddings": max_position_embeddings,
     }
     given = {name: value for name, value in sizes.items() if value is not None}
-    if model is not None and given:
-        raise SimbenchError(f"architecture transformers: `{next(iter(given))}` is for `type`; a `model` has its own")
     return build(
         model,
         revision,
