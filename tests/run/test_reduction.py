@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from simbench.models import model as model_module
+from simbench.plan.explain import explain
+from simbench.plan.pruning import Choice, carry_out, choose, needs_of
 from simbench.plan.reduction import are_rows_enough, reads_rows_only
 from simbench.references import ModelRef, Named, RepresentationRef
 from simbench.registry import ARCHITECTURES, METRICS, TRANSFORMS
@@ -23,7 +25,7 @@ from simbench.results.store import Store
 from simbench.run import extraction
 from simbench.run.events import Warned
 from simbench.run.materials import Materials
-from simbench.run.session import RunResult, run
+from simbench.run.session import RunResult, prepare, run
 from simbench.suite.schema import Component, Probe
 
 SUITE = """\
@@ -266,3 +268,20 @@ def test_without_a_training_split_or_labels_only_who_needs_them_is_skipped(tmp_p
     assert reasons["cka"] == reasons["jensen_shannon"] == {"ok"}
     assert all("has no training split" in reason for reason in reasons["stitch_task"])
     assert all("accuracy_difference needs a targets" in reason for reason in reasons["accuracy_difference"])
+
+
+@pytest.mark.trains
+def test_the_cache_shows_explains_and_removes_shards_with_their_file(
+    tmp_path: Path, small_batches: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SHARD_BYTES", 10 * 24 * 4)
+    scored(suite(tmp_path, spatial="flatten"), tmp_path / "store")
+    store = Store(tmp_path / "store")
+    path = next(path for path in files(tmp_path / "store") if shards_beside(path).is_dir())
+    explained = explain(path.stem, store)
+    assert explained.depends_on["key"] == path.stem
+    assert [entry["path"] for entry in explained.stored] == [str(path), str(shards_beside(path))]
+    kept = needs_of([prepare(str(suite(tmp_path, spatial="flatten")))])
+    assert not [item for item in choose(store, Choice(needs=kept, orphans=True)).items if item.kind == "activations"]
+    carry_out(store, choose(store, Choice(kinds=["activations"])))
+    assert not [path for path in (tmp_path / "store" / "activations").rglob("*") if path.is_file()]

@@ -134,6 +134,8 @@ def _stored(store: Store, beginning: str) -> Iterator[Explanation]:
     for item in inventory(store):
         if item.kind == "models" and item.key.startswith(beginning):
             yield _stored_model(item)
+        elif item.kind == "activations" and item.key.startswith(beginning) and item.path.is_dir():
+            yield Explanation(item.key, "activations", "shards", {}, (_place(item),))
         elif item.kind == "activations" and item.key.startswith(beginning):
             notes = read_notes(item.path)
             name = " ".join(notes[part] for part in ("model", "layer", "inputs") if part in notes)
