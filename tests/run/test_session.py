@@ -19,7 +19,7 @@ from simbench.errors import ExitCode, SimbenchError
 from simbench.metrics.metric import metric
 from simbench.registry import METRICS
 from simbench.run.events import Event, StageStarted, Warned
-from simbench.run.session import RunResult, Work, run, stored_results
+from simbench.run.session import RunResult, Work, prepare, run, stored_results
 from simbench.verdicts.verdict import Verdict
 
 
@@ -98,6 +98,10 @@ def test_force_scores_again_and_keeps_the_models(tiny: Path, store: Path) -> Non
 def test_only_runs_the_tests_that_were_named(tiny: Path, store: Path) -> None:
     result = serially(tiny, store, only=["identity"])
     assert [test.id for test in result.board.tests] == ["identity"]
+
+
+def test_a_suite_may_be_given_as_a_path(tiny: Path) -> None:
+    assert prepare(tiny).metrics == prepare(str(tiny)).metrics
 
 
 def test_another_test_in_the_suite_keeps_the_scores_it_shares(tiny: Path, store: Path) -> None:

@@ -124,7 +124,7 @@ class RunResult:
 
 
 def run(
-    suite: str | Suite,
+    suite: str | Path | Suite,
     *,
     metrics: Sequence[MetricLike] = (),
     suite_metrics: bool = True,
@@ -225,7 +225,7 @@ def _lease_of(plan: Plan, store: Store, provenance: str) -> AbstractContextManag
 
 
 def prepare(
-    suite: str | Suite,
+    suite: str | Path | Suite,
     metrics: Sequence[MetricLike] = (),
     only: Sequence[str] = (),
     *,
@@ -233,7 +233,7 @@ def prepare(
     excluded: Sequence[str] = (),
 ) -> Plan:
     """Load a suite, gather the given metrics and, unless `suite_metrics` is false, its own, and make a plan."""
-    loaded = load_suite(suite) if isinstance(suite, str) else suite
+    loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
     if not suite_metrics and not metrics:
         raise SimbenchError("without the suite's metrics there is nothing to score: give one by --metric")
     gathered = gather_metrics(loaded, metrics) if suite_metrics else gather_given(metrics)
@@ -244,7 +244,7 @@ def prepare(
 
 
 def stored_results(
-    suite: str | Suite,
+    suite: str | Path | Suite,
     *,
     metrics: Sequence[MetricLike] = (),
     suite_metrics: bool = True,
