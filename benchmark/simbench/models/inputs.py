@@ -58,6 +58,8 @@ class InputReader:
             if inputs.dtype == torch.bool:
                 return numbers
         integers = inputs.long()
+        if not getattr(self.network, "reads_padding", True) and integers.numel() and int(integers.min()) < 0:
+            raise SimbenchError(f"{type(self.network).__name__} reads whole sequences, and some of these have padding")
         if self._takes_integers is None:
             self._takes_integers = self._try(integers[:TRIAL], numbers[:TRIAL])
         return integers if self._takes_integers else numbers

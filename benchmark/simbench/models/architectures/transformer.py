@@ -27,6 +27,9 @@ class CausalTransformer(StagedNetwork):
     `(n, features)`; the head is linear without a bias, and untied from the embedding of the tokens.
     """
 
+    # every position is read, and the last one in particular
+    reads_padding = False
+
     def __init__(self, context: int, vocabulary: int, *, width: int, depth: int, heads: int) -> None:
         """Build the stages for sequences of `context` tokens."""
         blocks = [_Block(width, heads) for _ in range(depth)]
