@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from simbench.bundles.archive import BadBundleError
@@ -16,9 +19,8 @@ def _spec(**architecture) -> ModelSpec:
     return ModelSpec.model_validate({"architecture": {"name": "transformers", **architecture}, "load": "pretrained"})
 
 
-class _Suite:
-    def __init__(self, spec: ModelSpec) -> None:
-        self.models = {"m": spec}
+def _suite(spec: ModelSpec) -> Any:
+    return SimpleNamespace(models={"m": spec})
 
 
 @pytest.mark.parametrize("name", ["/etc", "../x", "~/models", "a/b/c", "."])
@@ -27,7 +29,7 @@ def test_what_may_be_a_folder_is_refused_on_both_sides(name):
     with pytest.raises(SimbenchError, match="is a folder of yours"):
         portable_group("m", spec)
     with pytest.raises(BadBundleError, match="the architecture names a folder"):
-        check_portable(_Suite(spec))
+        check_portable(_suite(spec))
 
 
 def test_a_folder_that_is_there_is_refused(tmp_path, monkeypatch):
@@ -40,7 +42,7 @@ def test_a_folder_that_is_there_is_refused(tmp_path, monkeypatch):
 def test_a_name_on_the_hub_and_random_weights_travel():
     for spec in (_spec(model="org/name", revision=COMMIT), _spec(type="bert")):
         assert portable_group("m", spec).architecture == spec.architecture
-        check_portable(_Suite(spec))
+        check_portable(_suite(spec))
     seeded = ModelSpec.model_validate(
         {"architecture": {"name": "transformers", "type": "bert"}, "load": "random_{seed}", "seeds": [0, 3]}
     )
