@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from simbench.data.dataset import Dataset, dataset
@@ -156,3 +157,12 @@ def test_suites_are_checked_without_torch() -> None:
         [sys.executable, "-c", f"{code}\nprint('torch' in sys.modules)"], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "False"
+
+
+def test_training_without_a_training_split_is_refused_by_name(
+    changed: Changed, problems_of: Problems, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "held_out.npy", np.zeros((5, 1, 8, 8), dtype=np.uint8))
+    path = changed("train: {dataset: digits", f"train: {{dataset: {{name: arrays, path: {tmp_path / 'held_out.npy'}}}")
+    (problem,) = problems_of(path)
+    assert "arrays has no training split, which training needs" in problem

@@ -37,6 +37,10 @@ def data_problems(document: SuiteDocument) -> Iterator[SuiteProblem]:
     tried = Tried()
     for name in models:
         place: Location = ("models", name, "train", "dataset")
+        own = _outline(place, document)
+        if own is not None and own.train == 0:
+            text = f"models.{name}: {_name(place, document)} has no training split, which training needs"
+            yield SuiteProblem(document.position(place), text)
         yield from _shape_problems(place, PROBE, "the probe", document, tried)
         teacher = document.at((*place[:-1], "distil", "teacher"))
         if isinstance(teacher, str):
@@ -104,6 +108,12 @@ def _shape_problems(
         f"{to_what}: {names[1]}, of shape {other.input_shape}; train it on {names[1]}"
     )
     yield SuiteProblem(document.position(trained), text)
+
+
+def _name(place: Location, document: SuiteDocument) -> str:
+    """Return the name of the component at a place."""
+    component = component_at(place, document)
+    return "" if component is None else component.name
 
 
 def _outline(place: Location, document: SuiteDocument) -> Outline | None:
