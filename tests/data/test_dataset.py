@@ -1,13 +1,15 @@
 """What every dataset has in common: strict parameters, fingerprints, identities without paths."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from simbench.data.dataset import Dataset, Split, dataset, fingerprint, load_dataset
+from simbench.data.dataset import SKEW, Dataset, Split, dataset, fingerprint, load_dataset
 from simbench.errors import UnknownNameError
 from simbench.parameters import ParameterError
 from simbench.registry import DATASETS
@@ -111,3 +113,13 @@ def test_a_dataset_without_a_version_is_known_by_its_source() -> None:
 def test_inputs_that_cannot_be_kept_are_refused_by_name(inputs: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Split(inputs, np.arange(3))
+
+
+def test_a_file_may_have_changed_if_it_is_not_older_than_a_clock_may_be_wrong(tmp_path: Path) -> None:
+    source, now = DATASETS.get("arrays"), time.time()
+    np.save(tmp_path / "mine.npy", np.zeros((3, 2)))
+    for path in (tmp_path, tmp_path / "mine.npy"):
+        os.utime(path, (0, 0))  # which changes neither what the system notes nor the answer
+        assert source.may_have_changed({"path": str(path)}, now)
+        assert source.may_have_changed({"path": str(path)}, now + SKEW - 60)
+        assert not source.may_have_changed({"path": str(path)}, now + SKEW + 60)

@@ -22,6 +22,9 @@ from simbench.files import file_digest, from_home, is_file, no_file
 from simbench.origins import origin_of
 from simbench.registry import DATASETS, Registered
 
+# Seconds by which the clock of a file server may differ from ours.
+SKEW = 3600.0
+
 
 @dataclass(frozen=True)
 class Split:
@@ -178,6 +181,11 @@ class DatasetSource(Registered):
             checked[name] = f"sha256:{content_digest(existing_source(checked[name]))}"
         return {"name": self.name, "version": self.revision, "parameters": checked}
 
+    def may_have_changed(self, parameters: Mapping[str, Any], since: float) -> bool:
+        """Tell whether a file may have been changed since a time, in seconds since 1970, by what the system notes."""
+        checked = self.checked(parameters)
+        return any(_touched(existing_source(checked[name]), since - SKEW) for name in self.files & checked.keys())
+
 
 F = TypeVar("F", bound=Callable[..., Dataset])
 
@@ -286,6 +294,20 @@ def existing_folder(path: str) -> Path:
             f"{path} is a file, not a folder" if os.path.exists(from_home(path)) else f"no such folder: {path}"
         )
     return from_home(path)
+
+
+def _touched(source: Path, since: float) -> bool:
+    """Tell whether a file, or anything below a folder, was changed since a time; a time of change cannot be set."""
+    if source.stat().st_ctime > since:
+        return True
+    if not source.is_dir():
+        return False
+    return any(
+        os.stat(os.path.join(folder, name)).st_ctime > since
+        for folder, folders, names in os.walk(source)
+        for name in (*folders, *names)
+        if os.path.exists(os.path.join(folder, name))
+    )
 
 
 def content_digest(source: Path) -> str:

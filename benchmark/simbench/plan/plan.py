@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -107,6 +108,8 @@ class Plan:
     """Memoised by test and metric, since expansion, grading and the evidence all ask for them."""
     _variables: dict[Named, Metric] = field(default_factory=dict, compare=False)
     """Looked up once, since every question about a reference variable asks."""
+    made: float = field(default_factory=time.time, compare=False)
+    """When planning began, in seconds since 1970."""
     _inputs: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
     """Looked up once, so that all keys of a plan are of the same files."""
 

@@ -113,6 +113,8 @@ class Materials:
     """Seconds after which a block of scores is stopped."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """What stands in the keys for each dataset, by its declaration: of a file, the hash of its content."""
+    planned: float = 0.0
+    """When the plan was made, in seconds since 1970."""
 
     @classmethod
     def of(
@@ -130,7 +132,9 @@ class Materials:
         }
         heads = {name: group.embedding_layer for name, group in plan.groups.items()}
         return cls(
-            plan.suite, plan.models, keys, heads, store.root, device, memory_limit, time_limit, _planned_data(plan)
+            *(plan.suite, plan.models, keys, heads, store.root, device, memory_limit, time_limit),
+            data=_planned_data(plan),
+            planned=plan.made,
         )
 
     @property
@@ -287,8 +291,10 @@ class Materials:
         loaded = load_dataset(component.name, component.parameters, self.store.data)
         source = DATASETS.get(component.name)
         planned = self.data.get(component.model_dump_json())
-        # Hashed after it was read: then no change in between can go unnoticed.
-        if source.files and planned is not None and source.identity_with(component.parameters) != planned:
+        # Looked at after it was read: then no change in between can go unnoticed. To hash all is for those in doubt.
+        parameters = component.parameters
+        in_doubt = planned is not None and source.files and source.may_have_changed(parameters, self.planned)
+        if in_doubt and source.identity_with(parameters) != planned:
             files = ", ".join(str(source.checked(component.parameters)[name]) for name in sorted(source.files))
             raise SimbenchError(f"{files} has changed since this run was planned; start it again")
         return loaded
