@@ -109,3 +109,13 @@ def load_image_model(
         return initial
     given = architecture.checked(parameters)
     return with_published_weights(given["model"], given["revision"])
+
+
+@loader("open_clip", architectures={"open_clip"}, version=OF_NO_KEY, names=r"random_\d{1,9}")
+def load_tower(
+    load: str, architecture: Architecture, parameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+) -> nn.Module:
+    """Draw the weights of a model of open_clip (`random_{seed}`); its files are loaded like any others."""
+    drawn = as_initialised(load, architecture, parameters, input_shape, classes)
+    assert drawn is not None, "the names of its weights are checked before"
+    return drawn

@@ -117,3 +117,23 @@ def timm(
     from simbench.models.architectures.timm_models import build
 
     return build(model, input_shape, classes, image_size=image_size)
+
+
+def _blocks_of_tower(*, model: str, tower: Literal["image", "text"]) -> list[str] | None:
+    from simbench.models.architectures.clip_towers import layers_of
+
+    return layers_of(model, tower)
+
+
+@architecture("open_clip", version=1, layers=_blocks_of_tower, layout="tokens")
+def open_clip(
+    input_shape: tuple[int, ...], classes: int, *, model: str, tower: Literal["image", "text"] = "image"
+) -> nn.Module:
+    """One tower of a model of images and texts by open_clip (`model: ViT-B-32`), which puts out an embedding.
+
+    Weights come from a file as open_clip writes it, of both towers, or are drawn (`load: "random_{seed}"`). Images come
+    through its own transform, texts through its own tokenizer. Its layers are the blocks of the tower.
+    """
+    from simbench.models.architectures.clip_towers import build
+
+    return build(model, tower)
