@@ -6,8 +6,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from statistics import median
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
+
+import numpy as np
 
 from simbench.errors import SimbenchError
 from simbench.origins import origin_of
@@ -382,9 +383,34 @@ def _unproved(checks: Sequence[PairingCheck], questions: Sequence[Question], sco
 
 
 def _told_apart(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> int:
+    """Count the checks in which unrelated rows are less similar than a layer is to itself by more than rounding.
+
+    An index that does not depend on the order of rows may sum them in it: where a layer has the value 0 with itself,
+    what that leaves is small relative only to how far the test's other scores are from 0. It is held against their
+    median, which shuffled rows exceed in any expression of an index that pairs inputs.
+    """
+    pairs = [(scores(own), scores(unrelated)) for own, unrelated in checks]
+    above = [(own.value, own.value - unrelated.value) for own, unrelated in pairs if own.above(unrelated)]
+    if not above:
+        return 0
     others = dict.fromkeys(chain.from_iterable(question.comparisons for question in questions))
-    beside = [scores(other) for other in others if all_scored([other], scores)]
-    return sum(falls_by_more_than_rounding(scores(own), scores(other), beside) for own, other in checks)
+    beside = np.array([score.value for other in others if (score := _score_or_none(other, scores)) is not None])
+    lowest, highest = (beside.min(), beside.max()) if len(beside) else (np.inf, -np.inf)
+
+    def is_rounding(own: float, fall: float) -> bool:
+        # The median is at most the largest distance, for which nothing is sorted.
+        if not 0 < fall <= ROUNDING * max(highest - own, own - lowest):
+            return False
+        return fall <= ROUNDING * float(np.median(np.abs(beside - own)))
+
+    return sum(not is_rounding(own, fall) for own, fall in above)
+
+
+def _score_or_none(comparison: Comparison, scores: Scores) -> Similarity | None:
+    try:
+        return scores(comparison)
+    except Ungradable:
+        return None
 
 
 def _why_unscored(check: PairingCheck, scores: Scores) -> Ungradable | None:
@@ -445,18 +471,6 @@ def _lacking_pairing(verdict: Verdict, why: Ungradable) -> Verdict:
         )
     reason = "; ".join(text for text in (verdict.reason, why.reason) if text)
     return replace(verdict, passed=None if verdict.passed else verdict.passed, reason=reason, columns=columns)
-
-
-def falls_by_more_than_rounding(own: Similarity, unrelated: Similarity, beside: Sequence[Similarity]) -> bool:
-    """Tell whether unrelated rows are less similar than a layer is to itself, judged by other scores `beside`.
-
-    An index that does not depend on the order of rows may sum them in it: where a layer has the value 0 with itself,
-    what that leaves is small relative only to how far other scores are from 0. It is held against their median, which
-    shuffled rows exceed in any expression of an index that pairs inputs.
-    """
-    fall = own.value - unrelated.value
-    usual = median(abs(own.value - other.value) for other in beside) if beside else 0.0
-    return own.above(unrelated) and not 0 < fall <= ROUNDING * usual
 
 
 def models_of(*comparisons: Comparison) -> tuple[str, ...]:
