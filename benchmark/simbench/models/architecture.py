@@ -5,6 +5,7 @@ Importing this module imports no torch: suites are checked and planned from the 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +29,13 @@ else:
 TRAINER_VERSION = 1
 
 
+def missing_package(architecture: str, package: str) -> SimbenchError:
+    """Return the error that the package of an architecture is not installed, with what installs it."""
+    return SimbenchError(
+        f'architecture {architecture} needs the package {package}: pip install "simbench-leaderboard[{architecture}]"'
+    )
+
+
 @dataclass(frozen=True)
 class Architecture(Registered):
     """A registered architecture: what builds the network and what its layers are called."""
@@ -38,6 +46,12 @@ class Architecture(Registered):
     files: frozenset[str] = frozenset()
     in_keys: Callable[..., Mapping[str, Any]] | None = None
     preprocess: Callable[..., Preprocess | None] | None = None
+    package: str | None = None
+
+    def check_installed(self) -> None:
+        """Raise `SimbenchError` if the package that builds the networks is not installed."""
+        if self.package is not None and importlib.util.find_spec(self.package) is None:
+            raise missing_package(self.name, self.package)
 
     def preprocess_of(self, network: nn.Module, parameters: Mapping[str, Any]) -> Preprocess | None:
         """Return what a network whose weights are loaded wants done to items before it reads them, if anything."""
@@ -134,6 +148,7 @@ def architecture(
     files: Collection[str] = (),
     in_keys: Callable[..., Mapping[str, Any]] | None = None,
     preprocess: Callable[..., Preprocess | None] | None = None,
+    package: str | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; return it unchanged.
 
@@ -148,6 +163,7 @@ def architecture(
         files: names of the parameters that are paths of files or folders.
         in_keys: given all parameters by keyword, what stands in keys for them, such as the hash of a file for its path.
         preprocess: given a network with loaded weights and all parameters by keyword, what it wants done to items.
+        package: the package that builds the networks, of an extra of the same name.
 
     >>> import simbench
     >>> from torch import nn
@@ -173,6 +189,7 @@ def architecture(
             frozenset(files),
             in_keys,
             preprocess,
+            package,
         )
         ARCHITECTURES.register(name, declared, declared.origin)
         return function

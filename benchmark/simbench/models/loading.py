@@ -169,6 +169,7 @@ def check_source(
     """
     if DIGEST.fullmatch(load):  # stands for a file that is not here
         return
+    architecture.check_installed()
     chosen = _loader_of(load, architecture.name)
     if load.lower().endswith(chosen.suffixes) and not is_file(from_home(load)):
         raise SimbenchError(no_file(load))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simbench.errors import SimbenchError
 from simbench.lazy import lazy_import
+from simbench.models.architecture import missing_package
 from simbench.models.loading import OF_NO_KEY, loader
 from simbench.seeds import seed_for
 
@@ -77,9 +78,7 @@ def _download(model: str, revision: str | None) -> None:
 
         snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"])
     except ImportError:
-        from simbench.models.architectures.language_models import missing_package
-
-        raise missing_package("architecture transformers", "transformers", "transformers") from None
+        raise missing_package("transformers", "transformers") from None
     except Exception as error:  # no network, no such name, no permission: the hub raises many kinds
         reason = str(error).strip().partition("\n")[0]
         raise SimbenchError(f"{model} at {revision} cannot be downloaded: {reason}") from None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from simbench.data.images import ImagePreprocess
 from simbench.errors import SimbenchError, UnknownNameError, described
-from simbench.models.architectures.language_models import missing_package
+from simbench.models.architecture import missing_package
 from simbench.representations.padding import PADDING
 
 if TYPE_CHECKING:
@@ -103,5 +103,5 @@ def _open_clip() -> Any:
     try:
         import open_clip
     except ImportError:
-        raise missing_package("architecture open_clip", "open_clip_torch", "open_clip") from None
+        raise missing_package("open_clip", "open_clip_torch") from None
     return open_clip

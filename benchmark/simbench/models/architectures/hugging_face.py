@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from simbench.errors import SimbenchError, described
 from simbench.files import from_home
-from simbench.models.architectures.language_models import Task, folder_of, missing_package
+from simbench.models.architecture import missing_package
+from simbench.models.architectures.language_models import Task, folder_of
 from simbench.representations.padding import PADDING
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError:
-        raise missing_package("architecture transformers", "transformers", "transformers") from None
+        raise missing_package("transformers", "transformers") from None
     return transformers
 
 

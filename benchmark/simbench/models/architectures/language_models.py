@@ -58,11 +58,6 @@ BLOCKS = {
 CAUSAL = ("gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2")
 
 
-def missing_package(what: str, package: str, extra: str) -> SimbenchError:
-    """Return the error that a package is not installed, with what installs it."""
-    return SimbenchError(f'{what} needs the package {package}: pip install "simbench-leaderboard[{extra}]"')
-
-
 def folder_of(model: str | None, revision: str | None) -> Path | None:
     """Return the folder of a model: its own, or that of the cache of the hub; None if it is not on this machine."""
     if model is None:

@@ -10,7 +10,8 @@ from torch import nn
 
 from simbench.data.images import ImagePreprocess
 from simbench.errors import SimbenchError, UnknownNameError, described
-from simbench.models.architectures.language_models import COMMIT, missing_package
+from simbench.models.architecture import missing_package
+from simbench.models.architectures.language_models import COMMIT
 
 # Modules that put out what the classifier reads, the last one first.
 BEFORE_THE_CLASSIFIER = ("head_drop", "head.drop", "fc_norm", "global_pool")
@@ -93,5 +94,5 @@ def _timm() -> Any:
         import timm
         import timm.data
     except ImportError:
-        raise missing_package("architecture timm", "timm", "timm") from None
+        raise missing_package("timm", "timm") from None
     return timm

@@ -26,6 +26,7 @@ Length = Annotated[int, Field(ge=1, le=1_000_000)]
     layout="tokens",
     files=["model", "tokenizer"],
     in_keys=identified,
+    package="transformers",
 )
 def transformers(
     input_shape: tuple[int, ...],
@@ -98,7 +99,9 @@ def _transform(network: nn.Module, *, transform: bool, **_: Any) -> Any:
     return transform_of(network) if transform else None
 
 
-@architecture("timm", version=1, layers=_stages, embedding_layer=_before_the_classifier, preprocess=_transform)
+@architecture(
+    "timm", version=1, layers=_stages, embedding_layer=_before_the_classifier, preprocess=_transform, package="timm"
+)
 def timm(
     input_shape: tuple[int, ...],
     classes: int,
@@ -125,7 +128,7 @@ def _blocks_of_tower(*, model: str, tower: Literal["image", "text"]) -> list[str
     return layers_of(model, tower)
 
 
-@architecture("open_clip", version=1, layers=_blocks_of_tower, layout="tokens")
+@architecture("open_clip", version=1, layers=_blocks_of_tower, layout="tokens", package="open_clip")
 def open_clip(
     input_shape: tuple[int, ...], classes: int, *, model: str, tower: Literal["image", "text"] = "image"
 ) -> nn.Module:
