@@ -166,3 +166,16 @@ def test_training_without_a_training_split_is_refused_by_name(
     path = changed("train: {dataset: digits", f"train: {{dataset: {{name: arrays, path: {tmp_path / 'held_out.npy'}}}")
     (problem,) = problems_of(path)
     assert "arrays has no training split, which training needs" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("image_folder", "has no image (.jpg"), ("arrays", 'no array "test_inputs"; did you mean "test_input"')],
+)
+def test_a_folder_without_what_is_read_is_refused(
+    name: str, message: str, changed: Changed, problems_of: Problems, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "test_input.npy").write_text("x")
+    (problem,) = problems_of(changed(PROBE, f"{{dataset: {{name: {name}, path: {tmp_path / 'mine'}}}, inputs: 100}}"))
+    assert message in problem

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from simbench.data.dataset import Dataset, Outline, Split, dataset, existing_source
 from simbench.errors import SimbenchError, suggestion
+from simbench.files import from_home
 
 KEYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 # The only array that has to be there.
@@ -33,7 +34,14 @@ UNREADABLE = (
 
 
 def _outline(*, path: str) -> Outline | None:
-    """Return the outline of the arrays from their headers; None if there is none that can be read."""
+    """Return the outline of the arrays from their headers; None if there is none that can be read.
+
+    Raises:
+        SimbenchError: a folder does not have the array that is needed.
+    """
+    source = from_home(path)
+    if source.is_dir() and not (source / f"{NEEDED}.npy").is_file():
+        raise _lacking(source)
     try:
         shapes = _shapes(existing_source(path))
     except (SimbenchError, *UNREADABLE):
@@ -112,9 +120,12 @@ def _read(path: str) -> dict[str, NDArray[Any]]:
         what = "an npz file of plain arrays" if in_archive else "npy files of plain arrays"
         raise SimbenchError(f"{path}: not {what}: {reason}") from None
     if NEEDED not in read:
-        names = _names(source)
-        raise SimbenchError(f'{path}: no array "{NEEDED}"{suggestion(NEEDED, names)}')
+        raise _lacking(source)
     return read
+
+
+def _lacking(source: Path) -> SimbenchError:
+    return SimbenchError(f'{source}: no array "{NEEDED}"{suggestion(NEEDED, _names(source))}')
 
 
 def _from_files(source: Path) -> dict[str, NDArray[Any]]:

@@ -144,11 +144,8 @@ def as_pixels(inputs: Any, preprocess: Any) -> Any:
 
 
 def _outline(*, path: str, size: int = SIZE) -> Outline | None:
-    """Return the outline of a folder of images from the names of its files; None if it is refused later."""
-    try:
-        splits = _listed(path)
-    except SimbenchError:
-        return None
+    """Return the outline of a folder of images from the names of its files."""
+    splits = _listed(path)
     train, test = (len(splits.get(name, ())) for name in SPLITS)
     return Outline((3, size, size), train, test)
 
