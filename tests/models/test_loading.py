@@ -216,8 +216,9 @@ def test_names_of_published_weights_and_hashes_are_left_to_the_run() -> None:
     assert refusal("0" * 64) is None
 
 
-def test_names_of_weights_are_for_torchvision_only() -> None:
-    assert "names of weights are for architecture torchvision" in message_of("DEFAULT")
+def test_names_of_weights_are_for_zoos_only() -> None:
+    zoos = "open_clip, timm, torchvision, transformers"
+    assert f"names of weights are for architecture {zoos}" in message_of("DEFAULT")
 
 
 def test_a_file_stands_in_a_key_by_its_hash_and_published_weights_by_their_name(tmp_path: Path) -> None:
