@@ -74,7 +74,7 @@ def _ids() -> np.ndarray:
 
 @pytest.mark.trains
 @pytest.mark.parametrize("spatial", ["positions", "pool", "last", "cls"])
-def test_scores_of_padded_ids_are_those_of_real_tokens(spatial: str, tmp_path: Path) -> None:
+def test_scores_of_padded_ids_are_those_of_real_tokens(spatial, tmp_path) -> None:
     np.savez(tmp_path / "ids.npz", test_inputs=_ids())
     values = _values(tmp_path, f"{{name: arrays, path: {tmp_path / 'ids.npz'}}}", spatial)
     layers = ("encoder.layer.0", "encoder.layer.1")
