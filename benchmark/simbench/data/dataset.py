@@ -177,14 +177,18 @@ class DatasetSource(Registered):
         A parameter that is a file or a folder is represented by its content, so that no path enters a key.
         """
         checked = self.checked(parameters)
-        for name in (name for name in self.files & checked.keys() if checked[name] is not None):
-            checked[name] = f"sha256:{content_digest(existing_source(checked[name]))}"
+        for name, path in self.paths(parameters).items():
+            checked[name] = f"sha256:{content_digest(existing_source(path))}"
         return {"name": self.name, "version": self.revision, "parameters": checked}
+
+    def paths(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Return the files and folders that are given, by parameter."""
+        checked = self.checked(parameters)
+        return {name: checked[name] for name in sorted(self.files & checked.keys()) if checked[name] is not None}
 
     def may_have_changed(self, parameters: Mapping[str, Any], since: float) -> bool:
         """Tell whether a file may have been changed since a time, in seconds since 1970, by what the system notes."""
-        checked = self.checked(parameters)
-        return any(_touched(existing_source(checked[name]), since - SKEW) for name in self.files & checked.keys())
+        return any(_touched(existing_source(path), since - SKEW) for path in self.paths(parameters).values())
 
 
 F = TypeVar("F", bound=Callable[..., Dataset])

@@ -295,7 +295,7 @@ class Materials:
         parameters = component.parameters
         in_doubt = planned is not None and source.files and source.may_have_changed(parameters, self.planned)
         if in_doubt and source.identity_with(parameters) != planned:
-            files = ", ".join(str(source.checked(component.parameters)[name]) for name in sorted(source.files))
+            files = ", ".join(source.paths(component.parameters).values())
             raise SimbenchError(f"{files} has changed since this run was planned; start it again")
         return loaded
 
