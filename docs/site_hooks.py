@@ -50,8 +50,11 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Have links lead to where their targets are in the site."""
-    return relinked(markdown, page.file.src_uri)
+    """Have links lead to where their targets are in the site, and commands look like commands.
+
+    As `console`, a line without a prompt is shown in grey, like output.
+    """
+    return relinked(markdown, page.file.src_uri).replace("```console\n", "```bash\n")
 
 
 def relinked(markdown: str, page: str) -> str:
