@@ -237,3 +237,32 @@ def test_a_copy_is_a_network_of_its_own():
     other.network.get_parameter("transformer.wpe.weight").zero_()
     assert not torch.equal(other.logits(PADDED), before)
     assert torch.equal(model.logits(PADDED), before)
+
+
+def test_a_suite_may_list_any_module(tmp_path):
+    from simbench.plan.obtainable import all_problems
+    from simbench.suite.load import load_suite
+
+    (tmp_path / "a.txt").write_text("a\nb\nc\nd\n")
+    text = """\
+suite: s
+version: 1
+probe: {dataset: {name: texts, path: a.txt}, inputs: 4}
+models:
+  m:
+    architecture: {name: transformers, type: bert, vocab_size: 9, hidden_size: 8, num_attention_heads: 2,
+                   num_hidden_layers: 2, intermediate_size: 8}
+    load: "random_{seed}"
+    layers: [LAYERS]
+metrics: [cka]
+tests:
+  - {id: i, kind: identity, models: [m]}
+"""
+    path = tmp_path / "s.yaml"
+    path.write_text(text.replace("LAYERS", '"encoder.layer.*.output", embeddings'))
+    suite = load_suite(str(path))
+    assert suite.models["m"].layers == ["encoder.layer.0.output", "encoder.layer.1.output", "embeddings"]
+    assert all_problems(suite) == []
+    path.write_text(text.replace("LAYERS", "embedding"))
+    (problem,) = all_problems(load_suite(str(path)))
+    assert problem == 'models.m.layers: unknown layer of transformers "embedding"; did you mean "embeddings"?'

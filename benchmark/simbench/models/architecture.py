@@ -47,6 +47,11 @@ class Architecture(Registered):
     in_keys: Callable[..., Mapping[str, Any]] | None = None
     preprocess: Callable[..., Preprocess | None] | None = None
     package: str | None = None
+    any_module: bool = False
+
+    def only_layers(self, **parameters: Any) -> tuple[str, ...] | None:
+        """Return the layers beside which a suite may list no others; None where it may list any module."""
+        return None if self.any_module else self.layers(**parameters)
 
     def check_installed(self) -> None:
         """Raise `SimbenchError` if the package that builds the networks is not installed."""
@@ -149,6 +154,7 @@ def architecture(
     in_keys: Callable[..., Mapping[str, Any]] | None = None,
     preprocess: Callable[..., Preprocess | None] | None = None,
     package: str | None = None,
+    any_module: bool = False,
 ) -> Callable[[F], F]:
     """Register a function `(input_shape, classes, *, parameters) -> nn.Module`; return it unchanged.
 
@@ -164,6 +170,7 @@ def architecture(
         in_keys: given all parameters by keyword, what stands in keys for them, such as the hash of a file for its path.
         preprocess: given a network with loaded weights and all parameters by keyword, what it wants done to items.
         package: the package that builds the networks, of an extra of the same name.
+        any_module: whether a suite may list other modules than `layers` names.
 
     >>> import simbench
     >>> from torch import nn
@@ -190,6 +197,7 @@ def architecture(
             in_keys,
             preprocess,
             package,
+            any_module,
         )
         ARCHITECTURES.register(name, declared, declared.origin)
         return function

@@ -96,7 +96,7 @@ def layer_problems(suite: Suite) -> Iterator[str]:
         if spec.activations is not None:
             continue
         architecture, shape = ARCHITECTURES.get(spec.network.name), _input_shape(suite, spec)
-        if spec.layers is None or shape is None or architecture.layers(**spec.network.parameters) is not None:
+        if spec.layers is None or shape is None or architecture.only_layers(**spec.network.parameters) is not None:
             continue
         network = _network(suite, spec)
         if network is not None:

@@ -126,7 +126,7 @@ def _module_names(group: str, document: SuiteDocument, built: Built) -> tuple[st
         return None
     architecture = ARCHITECTURES.get(component.name)
     try:
-        declared = architecture.layers(**component.parameters)
+        declared = architecture.only_layers(**component.parameters)
     except ParameterError:
         return None
     if declared is not None:

@@ -228,7 +228,7 @@ def _layer_problems(name: str, document: SuiteDocument) -> Iterator[SuiteProblem
         text = f'models.{name}: architecture "{architecture.name}" needs `layers:`, a list of its layers'
         named = f" (`simbench layers {architecture.name}` lists them)" if ARCHITECTURES.locates(component.name) else ""
         yield SuiteProblem(document.position(("models", name), of_key=True), text + named)
-    for index, layer in enumerate(_strings(listed)):
+    for index, layer in enumerate(() if architecture.any_module else _strings(listed)):
         # a pattern is left where it stands for nothing, which is reported with the patterns
         if layers is not None and layer is not None and layer not in layers and "*" not in layer:
             error = UnknownNameError(f"layer of {component.name}", layer, layers)

@@ -27,6 +27,7 @@ Length = Annotated[int, Field(ge=1, le=1_000_000)]
     files=["model", "tokenizer"],
     in_keys=identified,
     package="transformers",
+    any_module=True,
 )
 def transformers(
     input_shape: tuple[int, ...],
@@ -100,7 +101,13 @@ def _transform(network: nn.Module, *, transform: bool, **_: Any) -> Any:
 
 
 @architecture(
-    "timm", version=1, layers=_stages, embedding_layer=_before_the_classifier, preprocess=_transform, package="timm"
+    "timm",
+    version=1,
+    layers=_stages,
+    embedding_layer=_before_the_classifier,
+    preprocess=_transform,
+    package="timm",
+    any_module=True,
 )
 def timm(
     input_shape: tuple[int, ...],
@@ -128,7 +135,7 @@ def _blocks_of_tower(*, model: str, tower: Literal["image", "text"]) -> list[str
     return layers_of(model, tower)
 
 
-@architecture("open_clip", version=1, layers=_blocks_of_tower, layout="tokens", package="open_clip")
+@architecture("open_clip", version=1, layers=_blocks_of_tower, layout="tokens", package="open_clip", any_module=True)
 def open_clip(
     input_shape: tuple[int, ...], classes: int, *, model: str, tower: Literal["image", "text"] = "image"
 ) -> nn.Module:
