@@ -6,6 +6,7 @@ python docs/make_diagrams.py package/dist/mermaid.min.js
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -34,7 +35,11 @@ def main(mermaid: Path) -> None:
                 [source.stem, source.read_text(encoding="utf-8")],
             )
             target = source.with_suffix(".svg")
-            target.write_text(drawing.replace('style="', GROUND, 1) + "\n", encoding="utf-8")
+            # At its own size, or smaller on a small screen, rather than as wide as a page.
+            width = re.search(r'viewBox="[-\d.]+ [-\d.]+ ([\d.]+)', drawing)
+            assert width is not None
+            drawing = drawing.replace('width="100%"', f'width="{width[1]}"', 1).replace('style="', GROUND, 1)
+            target.write_text(drawing + "\n", encoding="utf-8")
             print(target, target.stat().st_size, "bytes")
         browser.close()
 
