@@ -18,7 +18,14 @@ from simbench.run.session import prepare
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("ten-minutes", "metrics-of-your-own", "models-of-your-own", "models-from-zoos", "activations-of-your-own")
+PAGES = (
+    "suites-of-your-own",
+    "ten-minutes",
+    "metrics-of-your-own",
+    "models-of-your-own",
+    "models-from-zoos",
+    "activations-of-your-own",
+)
 # Far more than a page takes on a machine that is busy.
 SECONDS = 400
 
