@@ -56,5 +56,5 @@ def test_mutual_information_hangs_on_exact_zeros(result: RunResult) -> None:
 def test_the_trained_models_are_those_of_the_sanity_suite(name: str) -> None:
     ours, theirs = ({str(ref): model.key for ref, model in prepare(one).models.items()} for one in (name, "sanity"))
     trained = {ref: key for ref, key in ours.items() if ref.startswith("cnn/")}
-    assert len(trained) == 8
+    assert len(trained) == 12
     assert trained.items() <= theirs.items()
