@@ -25,7 +25,7 @@ Outcome = Literal["pass", "fail", "undecided", "partly", UngradedStatus]
 # What a question is to a metric: owed by every index of the test's purposes, declared by this one, or neither.
 Owed = Literal["required", "promised", "not promised"]
 # Intraclass correlation of answers about the same models, where a kind does not say its own: on the published boards
-# it is at most .09 for these (docs/decisions/intervals.md).
+# it is at most .05 for these, but .13 and .16 for two kinds (docs/decisions/intervals.md).
 MODEL_CORRELATION = 0.1
 # Auxiliary value: the share of the questions at the null level.
 AT_NULL_LEVEL = "at_null_level"
