@@ -17,7 +17,8 @@ from simbench.plan.plan import Plan, PlannedMetric
 from simbench.references import Comparison, Named
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
-from simbench.sanity.kind import SanityTest, Scores, Similarity, Ungradable
+from simbench.sanity.kind import SanityTest
+from simbench.sanity.question import Scores, Similarity, Ungradable
 from simbench.verdicts.verdict import Verdict
 
 

@@ -23,7 +23,7 @@ from simbench.plan.suite_metrics import gather_metrics
 from simbench.references import Comparison, Named
 from simbench.results.record import ScoreRecord
 from simbench.results.store import Store
-from simbench.sanity.kind import Scores, Similarity
+from simbench.sanity.question import Scores, Similarity
 from simbench.sanity.stats.ties import is_above
 from simbench.suite.load import load_suite
 from simbench.verdicts.verdict import Verdict

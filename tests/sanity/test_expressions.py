@@ -17,8 +17,8 @@ from tests.sanity.kinds.test_every_kind import CASES, graded_metrics, groups_of,
 from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Question, Scores, Similarity, give_credit
 from simbench.sanity.kinds.identity import Identity
+from simbench.sanity.question import Question, Scores, Similarity, give_credit
 from simbench.sanity.stats.ties import is_above
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Trial

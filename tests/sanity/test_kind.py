@@ -15,15 +15,8 @@ from tests.sanity.kinds.test_every_kind import CASES, FEW_DECIDE, graded_metrics
 from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import (
-    Question,
-    SanityTest,
-    Scores,
-    Similarity,
-    Ungradable,
-    give_credit,
-    is_more_similar,
-)
+from simbench.sanity.kind import SanityTest
+from simbench.sanity.question import Question, Scores, Similarity, Ungradable, give_credit, is_more_similar
 from simbench.verdicts.verdict import NO_PAIRING, Owed
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named
-from simbench.sanity.kind import SPARED, Similarity
+from simbench.sanity.kind import SPARED
 from simbench.sanity.kinds.correspondence import Correspondence
 from simbench.sanity.kinds.identity import Identity
+from simbench.sanity.question import Similarity
 
 
 def no_scores(comparison: Comparison, variable: Named | None = None) -> Similarity:

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from simbench.errors import SimbenchError
 from simbench.origins import origin_of
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
+from simbench.sanity.pairing_gate import claims_in_vain, lacking_pairing, why_unproved, without_pairing
+from simbench.sanity.question import Question, Scores
 from simbench.sanity.stats.pairing import PairingCheck, checks_of_models
-from simbench.sanity.stats.ties import ROUNDING, is_above
 from simbench.suite.schema import DeclaredTest
 from simbench.verdicts.verdict import (
-    LACKING,
     MODEL_CORRELATION,
-    NO_PAIRING,
-    VIOLATIONS,
     Owed,
-    Tally,
     Trial,
-    TrialStatus,
     Verdict,
-    clip,
     grade_trials,
     judge_by_mean,
     ungraded,
@@ -41,142 +34,6 @@ MOST_COMPARISONS = 2_000_000
 # Stands for the layer that the head of a group would read, if it had a network.
 NO_HEAD = "what a head would read"
 SPARED = "the suite spares metrics that train something for every score here: `heavy: false`"
-# A functional metric, and the comparison on which its value is needed.
-NamedVariable = tuple[Named, Comparison]
-
-
-class Similarity(NamedTuple):
-    """A score, oriented so that more is more similar. Compare with `above`: the tie-break orders equal values."""
-
-    value: float
-    tiebreak: float | None = None
-    standard_error: float | None = None
-
-    def above(self, other: Similarity) -> bool:
-        """Tell whether this is more similar by more than rounding; a tie that nothing breaks is not above."""
-        if is_above(self.value, other.value):
-            return True
-        if is_above(other.value, self.value) or self.tiebreak is None or other.tiebreak is None:
-            return False
-        return self.tiebreak > other.tiebreak
-
-
-class Ungradable(Exception):  # noqa: N818 - carries a reason, not a failure of ours
-    """A score that a question needs is missing."""
-
-    def __init__(self, status: TrialStatus, reason: str) -> None:
-        """Keep the status of the missing score and the reason for it."""
-        self.status = status
-        self.reason = reason
-        super().__init__(reason)
-
-
-class Scores(Protocol):
-    """Look-up of a comparison's score; raises `Ungradable` where there is none."""
-
-    def __call__(self, comparison: Comparison, variable: Named | None = None) -> Similarity:
-        """Return the score as a similarity; with `variable`, the value of that reference variable, as measured."""
-        ...
-
-
-def decide(holds: bool, margin: float, *violating: Comparison) -> Trial:
-    """Answer yes or no; `margin` is > 0 on the right side. Comparisons that broke the claim count where it failed."""
-    return Trial("", (), holds, margin, violating=() if holds else violating)
-
-
-def give_credit(credit: float, *violating: Comparison) -> Trial:
-    """Answer with partial credit, clipped to [0, 1], of which 1 is needed to hold.
-
-    The violating comparisons are marked where half of the credit or more is lost.
-    """
-    credit = clip(credit)
-    return Trial(
-        "", (), credit == 1.0, credit - 1.0, violating=violating if credit <= 0.5 else (), partial_credit=credit
-    )
-
-
-def is_more_similar(more: Comparison, less: Comparison, violating: Comparison, scores: Scores) -> Trial:
-    """Answer whether S(more) > S(less); a tie is a failure."""
-    first, second = scores(more), scores(less)
-    return decide(first.above(second), first.value - second.value, violating)
-
-
-def is_most_similar(own: Comparison, others: Sequence[Comparison], scores: Scores) -> Trial:
-    """Answer whether S(own) is above all others; a tie is a failure."""
-    own_score, other_scores = scores(own), [scores(other) for other in others]
-    violating = tuple(other for other, score in zip(others, other_scores, strict=True) if not own_score.above(score))
-    return decide(not violating, own_score.value - max(other.value for other in other_scores), *violating)
-
-
-def observe(compared: Comparison, scores: Scores) -> Trial:
-    """Answer with an observation, the similarity itself, at the value that the question gives."""
-    return Trial("", (), None, scores(compared).value)
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question: the comparisons it needs and how their scores answer it.
-
-    Attributes:
-        where: the representations in question, in words.
-        models: the models whose scores decide, `name/seed`.
-        comparisons: what must be scored.
-        ask: turns scores into an answer (`decide`, `give_credit`, `is_more_similar`, `observe`).
-        column: the column of the board that the question belongs to.
-        at: the value of the swept variable, where a test sweeps one.
-        line: the curve that the question lies on: questions of one line differ in nothing but `at`.
-        reference_variables: functional metrics, each with the comparison on which the answer needs its value.
-        given: the value of a variable that the statistic takes account of, where a test has one.
-    """
-
-    where: str
-    models: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    ask: Callable[[Scores], Trial]
-    column: str | None = None
-    at: float | None = None
-    line: str = ""
-    reference_variables: tuple[NamedVariable, ...] = ()
-    given: float | None = None
-
-    @classmethod
-    def about(
-        cls,
-        compared: Comparison,
-        needed: Iterable[Comparison],
-        ask: Callable[[Scores], Trial],
-        column: str | None = None,
-        at: float | None = None,
-        line: str = "",
-        reference_variables: tuple[NamedVariable, ...] = (),
-        given: float | None = None,
-    ) -> Question:
-        """Ask about one comparison, which names the question and its models; `needed` is all that must be scored."""
-        needed = tuple(dict.fromkeys(needed))
-        return cls(str(compared), models_of(compared), needed, ask, column, at, line, reference_variables, given)
-
-    def answer(self, scores: Scores) -> Trial:
-        """Answer from scores; without one of them, say why there is no answer."""
-        try:
-            trial = self.ask(scores)
-        except Ungradable as missing:
-            return ungraded(self.where, missing.status, missing.reason, self.column)
-        at = self.at if trial.at is None else trial.at
-        # In full: `dataclasses.replace` takes twice as long, and there may be a million answers.
-        return Trial(
-            self.where,
-            self.models,
-            trial.held,
-            trial.margin,
-            self.column,
-            trial.violating,
-            at,
-            self.line,
-            trial.partial_credit,
-            trial.status,
-            trial.reason,
-            self.given,
-        )
 
 
 class SanityTest(DeclaredTest):
@@ -272,7 +129,7 @@ class SanityTest(DeclaredTest):
             return Verdict("skip", reason=self.why_nothing(groups, metric), owed="not promised")
         trials = [_answer(question, metric, scores) for question in questions]
         checks = self._checked_pairing(groups, metric)
-        in_vain = _claims_in_vain(checks, questions, scores)
+        in_vain = claims_in_vain(checks, questions, scores)
         if in_vain:  # then "no higher than for shuffled rows" is a failure, not a question without an answer
             trials = [
                 _failed(trial, question) if trial.status == "null" else trial
@@ -299,9 +156,9 @@ class SanityTest(DeclaredTest):
         verdict = self._judged_with(verdict, [parts[name] for name in counted if name is not None])
         verdict = replace(verdict, owed=_owed_in_all(owed.values()), columns=parts)
         if in_vain:
-            verdict = _without_pairing(verdict)
-        elif (unproved := _unproved(checks, questions, scores)) is not None:
-            verdict = _lacking_pairing(verdict, unproved)
+            verdict = without_pairing(verdict)
+        elif (unproved := why_unproved(checks, questions, scores)) is not None:
+            verdict = lacking_pairing(verdict, unproved)
         auxiliary = self.auxiliary(groups, metric, scores) if verdict.status == "ok" else {}
         return replace(verdict, auxiliary={**verdict.auxiliary, **auxiliary})
 
@@ -366,62 +223,6 @@ class SanityTest(DeclaredTest):
         return list(self.pairing_checks(groups, metric)) if metric.pairs_inputs else []
 
 
-def _claims_in_vain(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> bool:
-    """Tell whether the metric claims to pair inputs and does not, on half of the layers with scores or more."""
-    scored = [check for check in checks if all_scored(check, scores)]
-    return bool(scored) and 2 * _told_apart(scored, questions, scores) <= len(scored)
-
-
-def _unproved(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> Ungradable | None:
-    """Return why it is not known whether the metric pairs inputs: so many checks lack scores that they could decide."""
-    scored = [check for check in checks if all_scored(check, scores)]
-    if len(scored) == len(checks) or 2 * _told_apart(scored, questions, scores) > len(checks):
-        return None
-    lacking = [why for check in checks for why in [_why_unscored(check, scores)] if why is not None]
-    example = next((why for status in LACKING for why in lacking if why.status == status), lacking[0])
-    return Ungradable(example.status, f"{len(lacking)} of {len(checks)} checks of pairing: {example.reason}")
-
-
-def _told_apart(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> int:
-    """Count the checks in which unrelated rows are less similar than a layer is to itself by more than rounding.
-
-    An index that does not depend on the order of rows may sum them in it: where a layer has the value 0 with itself,
-    what that leaves is small relative only to how far the test's other scores are from 0. It is held against their
-    median, which shuffled rows exceed in any expression of an index that pairs inputs.
-    """
-    pairs = [(scores(own), scores(unrelated)) for own, unrelated in checks]
-    above = [(own.value, own.value - unrelated.value) for own, unrelated in pairs if own.above(unrelated)]
-    if not above:
-        return 0
-    others = dict.fromkeys(chain.from_iterable(question.comparisons for question in questions))
-    beside = np.array([score.value for other in others if (score := _score_or_none(other, scores)) is not None])
-    lowest, highest = (beside.min(), beside.max()) if len(beside) else (np.inf, -np.inf)
-
-    def is_rounding(own: float, fall: float) -> bool:
-        # The median is at most the largest distance, for which nothing is sorted.
-        if not 0 < fall <= ROUNDING * max(highest - own, own - lowest):
-            return False
-        return fall <= ROUNDING * float(np.median(np.abs(beside - own)))
-
-    return sum(not is_rounding(own, fall) for own, fall in above)
-
-
-def _score_or_none(comparison: Comparison, scores: Scores) -> Similarity | None:
-    try:
-        return scores(comparison)
-    except Ungradable:
-        return None
-
-
-def _why_unscored(check: PairingCheck, scores: Scores) -> Ungradable | None:
-    try:
-        for comparison in check:
-            scores(comparison)
-    except Ungradable as why:
-        return why
-    return None
-
-
 def _answer(question: Question, metric: Metric, scores: Scores) -> Trial:
     """Answer a question, but not where the fact that it goes by is the metric itself."""
     if _goes_by(question, metric):
@@ -441,51 +242,6 @@ def _failed(trial: Trial, question: Question) -> Trial:
 def _owed_in_all(owed: Iterable[Owed]) -> Owed:
     levels = set(owed)
     return "required" if "required" in levels else "promised" if "promised" in levels else "not promised"
-
-
-def _without_pairing(verdict: Verdict) -> Verdict:
-    """Return the verdict on a metric that claims to pair inputs and does not: 0 and failed, whatever it was asked."""
-    if verdict.status != "ok":
-        return verdict
-    return replace(
-        verdict,
-        grade=0.0,
-        interval=(0.0, 0.0),
-        passed=False,
-        statistic=None if verdict.statistic is None else 0.0,
-        without=dict.fromkeys(verdict.without, 0.0),
-        tallies=tuple(Tally(tally.models, 0.0, tally.asked) for tally in verdict.tallies),
-        violations=(Trial(NO_PAIRING, (), False, -1.0), *verdict.violations)[:VIOLATIONS],
-        columns={name: _without_pairing(part) for name, part in verdict.columns.items()},
-    )
-
-
-def _lacking_pairing(verdict: Verdict, why: Ungradable) -> Verdict:
-    """Return a verdict that is no pass, as it is not known whether the metric pairs inputs as it claims."""
-    columns = {name: _lacking_pairing(part, why) for name, part in verdict.columns.items()}
-    if verdict.status != "ok":
-        return replace(verdict, columns=columns)
-    if why.status in LACKING:
-        return Verdict(
-            why.status, comparisons=verdict.comparisons, reason=why.reason, columns=columns, owed=verdict.owed
-        )
-    reason = "; ".join(text for text in (verdict.reason, why.reason) if text)
-    return replace(verdict, passed=None if verdict.passed else verdict.passed, reason=reason, columns=columns)
-
-
-def models_of(*comparisons: Comparison) -> tuple[str, ...]:
-    """List the models of comparisons, `name/seed`, each once."""
-    return tuple(dict.fromkeys(str(side.model) for compared in comparisons for side in (compared.a, compared.b)))
-
-
-def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:
-    """Tell whether every comparison has a score."""
-    try:
-        for comparison in comparisons:
-            scores(comparison)
-    except Ungradable:
-        return False
-    return True
 
 
 K = TypeVar("K", bound=type[SanityTest])

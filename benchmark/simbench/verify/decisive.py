@@ -18,7 +18,8 @@ from simbench.metrics.metric import Metric
 from simbench.plan.plan import Plan
 from simbench.references import Comparison
 from simbench.results.record import ScoreRecord
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored
+from simbench.sanity.kind import SanityTest
+from simbench.sanity.question import Question, Scores, all_scored
 from simbench.sanity.stats.statistic import StatisticTest
 from simbench.verdicts.verdict import Trial, grade_trials
 

@@ -8,7 +8,8 @@ from tests.sanity.kinds.subjects import AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import SanityTest, Similarity
+from simbench.sanity.kind import SanityTest
+from simbench.sanity.question import Similarity
 
 SELF, UNRELATED = 0.9, 0.5
 

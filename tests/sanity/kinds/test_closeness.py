@@ -12,8 +12,8 @@ import scipy.stats
 from tests.sanity.kinds.subjects import AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.closeness import Closeness
+from simbench.sanity.question import Similarity
 
 SYMMETRIC = replace(AT_LAYERS, symmetric=True)
 WIDTHS = (16, 64)

@@ -11,8 +11,8 @@ import scipy.stats
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.component_deletion import ComponentDeletion
+from simbench.sanity.question import Similarity
 
 
 def make(**keys: Any) -> ComponentDeletion:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Similarity, Ungradable
 from simbench.sanity.kinds.correspondence import Correspondence
+from simbench.sanity.question import Similarity, Ungradable
 from simbench.sanity.selection import paired
 
 

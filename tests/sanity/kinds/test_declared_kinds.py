@@ -10,7 +10,8 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import SanityTest, Similarity, Ungradable
+from simbench.sanity.kind import SanityTest
+from simbench.sanity.question import Similarity, Ungradable
 from simbench.verdicts.verdict import Verdict
 
 DISTANCE = replace(AT_LAYERS, higher_is_more_similar=False, value_range=(0.0, float("inf")), triangle_inequality=True)

@@ -8,8 +8,8 @@ import pytest
 from tests.sanity.kinds.subjects import AT_HEAD
 
 from simbench.references import Comparison, ModelGroup
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.distillation_order import DistillationOrder
+from simbench.sanity.question import Similarity
 
 TEST = DistillationOrder(id="order", kind="distillation_order", models=["teacher", "logits", "divergence"])
 

@@ -12,8 +12,8 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 from simbench.models.synthetic.permuted_clusters import CLASS_COUNTS
 from simbench.references import Comparison
 from simbench.sanity.generated_models import PermutedClasses
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.distribution_sensitivity import DistributionSensitivity
+from simbench.sanity.question import Similarity
 from simbench.seeds import seed_for
 
 

@@ -14,7 +14,8 @@ from simbench.declaration import MapSearch
 from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TEST_KINDS
-from simbench.sanity.kind import Question, SanityTest, Scores, Similarity, Ungradable
+from simbench.sanity.kind import SanityTest
+from simbench.sanity.question import Question, Scores, Similarity, Ungradable
 from simbench.seeds import seed_for
 
 Index = Callable[[Comparison], float]

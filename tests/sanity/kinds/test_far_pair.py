@@ -10,7 +10,7 @@ from tests.sanity.kinds.scales import make
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup
-from simbench.sanity.kind import Similarity
+from simbench.sanity.question import Similarity
 
 # One layer of five is the last, one receives: within a model three others send, between models four.
 ASKED = 4 * 3 + 4 * 4

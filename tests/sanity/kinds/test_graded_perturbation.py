@@ -15,8 +15,8 @@ from simbench.models.synthetic.perturbed_clusters import NOISE_OF_A_LEVEL
 from simbench.references import Comparison
 from simbench.registry import GENERATORS, METRICS
 from simbench.sanity.generated_models import PerturbedClasses
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.graded_perturbation import GradedPerturbation
+from simbench.sanity.question import Similarity
 from simbench.seeds import seed_for
 
 

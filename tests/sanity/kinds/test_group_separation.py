@@ -14,9 +14,9 @@ from sklearn.metrics import average_precision_score
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Similarity, Ungradable
 from simbench.sanity.kinds import group_separation
 from simbench.sanity.kinds.group_separation import GroupSeparation
+from simbench.sanity.question import Similarity, Ungradable
 from simbench.sanity.stats.rank_statistics import average_precision
 from simbench.verdicts.verdict import Trial
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Similarity, Ungradable
 from simbench.sanity.kinds.identity import Identity
+from simbench.sanity.question import Similarity, Ungradable
 
 TEST = Identity(id="identity", kind="identity", models=["net"])
 

@@ -12,11 +12,11 @@ from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
 from simbench.registry import TRANSFORMS
-from simbench.sanity.kind import Similarity, Ungradable
 from simbench.sanity.kinds.correspondence import Correspondence
 from simbench.sanity.kinds.distribution_invariance import DistributionInvariance
 from simbench.sanity.kinds.identity import Identity
 from simbench.sanity.kinds.invariance import Invariance
+from simbench.sanity.question import Similarity, Ungradable
 from simbench.sanity.selection import layers_of
 from simbench.seeds import seed_for
 from simbench.verdicts.verdict import Verdict

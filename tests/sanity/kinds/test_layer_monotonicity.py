@@ -13,8 +13,8 @@ import scipy.stats
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.layer_monotonicity import LayerMonotonicity
+from simbench.sanity.question import Similarity
 
 
 def make(**keys: Any) -> LayerMonotonicity:

@@ -9,7 +9,7 @@ from tests.sanity.kinds.scales import changed_by, make
 from tests.sanity.kinds.subjects import AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup
-from simbench.sanity.kind import Similarity
+from simbench.sanity.question import Similarity
 
 PAIRING = replace(AT_LAYERS, pairs_inputs=True)
 

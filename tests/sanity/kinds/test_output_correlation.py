@@ -13,8 +13,8 @@ import scipy.stats
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.output_correlation import OutputCorrelation
+from simbench.sanity.question import Similarity
 
 VARIABLES = ("accuracy_difference", "jensen_shannon", "disagreement")
 SYMMETRIC = replace(AT_LAYERS, symmetric=True)

@@ -11,8 +11,8 @@ import scipy.stats
 from tests.sanity.kinds.subjects import AT_HEAD, AT_LAYERS
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.probe_correlation import ProbeCorrelation
+from simbench.sanity.question import Similarity
 
 
 def make(**keys: Any) -> ProbeCorrelation:

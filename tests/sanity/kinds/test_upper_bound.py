@@ -10,8 +10,8 @@ from tests.sanity.kinds.subjects import AT_HEAD
 
 from simbench.metrics.metric import Metric
 from simbench.references import Comparison, ModelGroup, Named
-from simbench.sanity.kind import Similarity
 from simbench.sanity.kinds.upper_bound import UpperBound
+from simbench.sanity.question import Similarity
 from simbench.verdicts.verdict import Verdict
 
 DISTANCE = replace(AT_HEAD, name="identifiability_fg", higher_is_more_similar=False, symmetric=True)

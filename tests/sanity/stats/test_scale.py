@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Similarity
+from simbench.sanity.question import Similarity
 from simbench.sanity.stats.pairing import shuffled
 from simbench.sanity.stats.scale import scale_of
 

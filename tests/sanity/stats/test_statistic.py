@@ -15,9 +15,9 @@ import scipy.stats
 
 from simbench.metrics.metric import Metric
 from simbench.references import ModelGroup
-from simbench.sanity.kind import Question
 from simbench.sanity.kinds.group_separation import GroupSeparation
 from simbench.sanity.kinds.output_correlation import OutputCorrelation
+from simbench.sanity.question import Question
 from simbench.sanity.stats import statistic
 from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.statistic import (

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, decide, models_of, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, decide, models_of
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.place import (
     decide_if_place_kept,

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from simbench.references import ModelGroup, Named
-from simbench.sanity.kind import Question, sanity_test
+from simbench.sanity.kind import sanity_test
+from simbench.sanity.question import Question
 from simbench.sanity.selection import Pairs, pairs_at, without_p_value
 from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.statistic import (

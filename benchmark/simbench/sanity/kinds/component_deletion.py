@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named
-from simbench.sanity.kind import Question, sanity_test
+from simbench.sanity.kind import sanity_test
+from simbench.sanity.question import Question
 from simbench.sanity.selection import ChosenLayers, layers_or_last, pairs_at
 from simbench.sanity.stats.statistic import CorrelationTest, observation
 from simbench.suite.schema import PASS_IF

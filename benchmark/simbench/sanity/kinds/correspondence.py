@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from simbench.bounds import Depth
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import (
-    Question,
-    SanityTest,
-    Scores,
-    all_scored,
-    is_most_similar,
-    models_of,
-    sanity_test,
-)
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored, is_most_similar, models_of
 from simbench.sanity.selection import Pairing, paired
 from simbench.sanity.stats.place import null_level_of, receiver_column, require_signal, sender_column
 from simbench.verdicts.verdict import Trial

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored, is_more_similar
 from simbench.sanity.stats.place import both_ways
 
 if TYPE_CHECKING:

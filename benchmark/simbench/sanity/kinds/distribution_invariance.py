@@ -10,7 +10,8 @@ from pydantic import Field
 from simbench.declaration import Purpose
 from simbench.references import ModelGroup, Named
 from simbench.registry import REPARAMETRISATIONS
-from simbench.sanity.kind import Question, SanityTest, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.place import ask_if_unchanged, neighbours_at, subject_of
 from simbench.seeds import seed_for

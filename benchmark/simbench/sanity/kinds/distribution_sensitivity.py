@@ -14,7 +14,8 @@ from simbench.bounds import Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.registry import GENERATORS
 from simbench.sanity.generated_models import PermutedClasses
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored, is_more_similar
 from simbench.sanity.stats.pairing import PairingCheck
 from simbench.sanity.stats.place import both_ways
 from simbench.seeds import seed_for

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, is_more_similar, models_of, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, is_more_similar, models_of
 from simbench.sanity.selection import paired
 from simbench.sanity.stats.place import null_level_of, receiver_column, require_signal, sender_column
 from simbench.suite.schema import PASS_IF

@@ -11,7 +11,8 @@ from pydantic import Field
 from simbench.bounds import MOST_INPUTS, Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.generated_models import PerturbedClasses
-from simbench.sanity.kind import Question, observe, sanity_test
+from simbench.sanity.kind import sanity_test
+from simbench.sanity.question import Question, observe
 from simbench.sanity.stats.pairing import PairingCheck
 from simbench.sanity.stats.place import both_ways
 from simbench.sanity.stats.statistic import CorrelationTest

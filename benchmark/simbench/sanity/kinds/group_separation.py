@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simbench.references import ModelGroup, RepresentationRef
-from simbench.sanity.kind import Question, observe, sanity_test
+from simbench.sanity.kind import sanity_test
+from simbench.sanity.question import Question, observe
 from simbench.sanity.selection import Pairs, single_layer, within_and_across, without_p_value
 from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.place import both_ways

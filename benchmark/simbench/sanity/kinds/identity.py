@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_most_similar, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored, is_most_similar
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.place import receiver_column, sender_column
 from simbench.verdicts.verdict import Trial

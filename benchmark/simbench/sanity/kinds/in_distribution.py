@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, Ungradable, give_credit, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, Ungradable, give_credit
 from simbench.sanity.selection import ChosenLayers, layers_of, with_next
 from simbench.suite.schema import PASS_IF
 from simbench.verdicts.verdict import Trial

@@ -11,7 +11,8 @@ from simbench.errors import suggestion
 from simbench.parameters import ParameterError
 from simbench.references import ModelGroup, Named
 from simbench.registry import TRANSFORMS
-from simbench.sanity.kind import Question, SanityTest, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question
 from simbench.sanity.selection import ChosenLayers
 from simbench.sanity.stats.place import ask_if_unchanged, neighbours, subject_of
 from simbench.seeds import seed_for

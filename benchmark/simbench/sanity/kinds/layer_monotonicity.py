@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored, is_more_similar
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.rank_statistics import spearman, zero_if_constant
 from simbench.suite.schema import PASS_IF

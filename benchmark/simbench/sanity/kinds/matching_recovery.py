@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored
 from simbench.sanity.selection import ChosenLayers
 from simbench.sanity.stats.place import ask_if_recognised, neighbours, subject_of
 from simbench.sanity.stats.scale import similarity_left, with_unrelated

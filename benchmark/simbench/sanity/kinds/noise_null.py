@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, Ungradable, is_more_similar, models_of, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, Ungradable, is_more_similar, models_of
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.place import (
     both_ways,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, is_more_similar, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored, is_more_similar
 from simbench.sanity.selection import ChosenLayers, representations_of
 from simbench.sanity.stats.place import both_ways, null_level_of, require_signal
 from simbench.seeds import seed_for

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from simbench.references import ModelGroup, Named
-from simbench.sanity.kind import Question, SanityTest, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question
 from simbench.sanity.selection import ChosenLayers
 from simbench.sanity.stats.place import ask_if_unchanged, neighbours
 from simbench.seeds import seed_for

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import ModelGroup, Named
-from simbench.sanity.kind import Question, sanity_test
+from simbench.sanity.kind import sanity_test
+from simbench.sanity.question import Question
 from simbench.sanity.selection import ChosenLayers, Pairs, layers_or_last, pairs_at, without_p_value
 from simbench.sanity.stats.statistic import CorrelationTest, constant_curve, mantel_p_value, observation
 from simbench.suite.schema import PASS_IF

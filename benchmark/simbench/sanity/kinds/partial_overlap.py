@@ -13,7 +13,8 @@ from pydantic import Field
 from simbench.bounds import MOST_INPUTS, WIDEST, Seeds
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
 from simbench.sanity.generated_models import OtherPopulation
-from simbench.sanity.kind import Question, SanityTest, Scores, all_scored, decide, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, all_scored, decide
 from simbench.sanity.stats.pairing import PairingCheck
 from simbench.sanity.stats.ties import is_above
 from simbench.verdicts.verdict import Trial

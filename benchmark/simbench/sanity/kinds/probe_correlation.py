@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Question, sanity_test
+from simbench.sanity.kind import sanity_test
 from simbench.sanity.kinds.component_deletion import PROBE
+from simbench.sanity.question import Question
 from simbench.sanity.selection import ChosenLayers, Pairs, pairs_of, representations_of
 from simbench.sanity.stats.partial_association import association_given, associations_without_models
 from simbench.sanity.stats.statistic import CorrelationTest, constant_curve, observation

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from simbench.bounds import MOST_INPUTS, WIDEST, Repetitions
 from simbench.references import Comparison, ModelGroup, ModelRef, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, give_credit, is_more_similar, models_of, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, give_credit, is_more_similar, models_of
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.pairing import PairingCheck
 from simbench.sanity.stats.place import both_ways, neighbours, null_level_of, require_signal

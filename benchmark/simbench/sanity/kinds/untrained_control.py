@@ -10,7 +10,8 @@ from pydantic import Field
 
 from simbench.bounds import Depth
 from simbench.references import Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, Scores, is_more_similar, models_of, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, Scores, is_more_similar, models_of
 from simbench.sanity.selection import paired
 from simbench.sanity.stats.place import null_level_of, require_signal
 from simbench.suite.schema import PASS_IF

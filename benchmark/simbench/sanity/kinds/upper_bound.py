@@ -13,8 +13,9 @@ from simbench.bounds import MOST_INPUTS, Seeds
 from simbench.references import Comparison, ModelGroup, Named
 from simbench.registry import METRICS
 from simbench.sanity.generated_models import PerturbedClasses
-from simbench.sanity.kind import Question, SanityTest, Scores, decide, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
 from simbench.sanity.kinds.graded_perturbation import NoiseLevel, perturbed_pair
+from simbench.sanity.question import Question, Scores, decide
 from simbench.sanity.selection import Pairs, pairs_at
 from simbench.sanity.stats.pairing import PairingCheck
 from simbench.suite.schema import PASS_IF, Component, ComponentChoice, Strict

@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from simbench.references import AS_RECEIVER, AS_SENDER, Comparison, ModelGroup, ModelRef, RepresentationRef
-from simbench.sanity.kind import Question, Scores, Similarity, Ungradable, decide
+from simbench.sanity.question import Question, Scores, Similarity, Ungradable, decide
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.pairing import shuffled
 from simbench.verdicts.verdict import Trial

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from simbench.references import Comparison, ModelGroup, RepresentationRef
-from simbench.sanity.kind import Scores
+from simbench.sanity.question import Scores
 from simbench.sanity.selection import ChosenLayers, layers_of
 from simbench.sanity.stats.pairing import shuffled
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from simbench.errors import NotApplicable
 from simbench.references import Comparison, Named
-from simbench.sanity.kind import Question, SanityTest, Scores
+from simbench.sanity.kind import SanityTest
+from simbench.sanity.question import Question, Scores
 from simbench.sanity.stats.observations import Observations
 from simbench.sanity.stats.rank_statistics import (
     average_ranks,

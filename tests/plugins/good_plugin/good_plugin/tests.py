@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from simbench.references import Comparison, Named, RepresentationRef
-from simbench.sanity.kind import Question, SanityTest, is_more_similar, sanity_test
+from simbench.sanity.kind import SanityTest, sanity_test
+from simbench.sanity.question import Question, is_more_similar
 
 
 @sanity_test("good_plugin/rows_matter")
