@@ -63,3 +63,23 @@ def test_an_architecture_that_does_not_heed_the_seed(tmp_path: Path) -> None:
 @pytest.mark.trains
 def test_training_makes_them_different(tmp_path: Path) -> None:
     run_with(tmp_path, "architecture: heedless, train: {dataset: digits, epochs: 1, subset: 100}")
+
+
+def test_the_same_weights_in_other_forms(tmp_path: Path) -> None:
+    """A checkpoint and the bare state dict out of it, or the best and the last of one training, are one network."""
+    for seed in range(2):
+        torch.manual_seed(seed)
+        state = ARCHITECTURES.get("mlp").build((1, 8, 8), 10, width=8).state_dict()
+        torch.save(state, tmp_path / f"{seed}.pt")
+        wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+        torch.save({"epoch": 3, "state_dict": wrapped}, tmp_path / f"{seed}.ckpt")
+    model = "architecture: {{name: mlp, width: 8}}, load: {{a: 0.pt, b: {b}}}"
+    suite = SUITE.replace(", seeds: [0, 1]", "")
+    for other, expected in (("0.ckpt", "models.a: a/a and a/b have the same weights"), ("1.ckpt", None)):
+        (tmp_path / "nets.py").write_text(NETWORKS)
+        (tmp_path / "suite.yaml").write_text(suite.format(model=model.format(b=other)))
+        if expected is None:
+            run(str(tmp_path / "suite.yaml"), store=tmp_path / "store", engine="serial", device="cpu")
+        else:
+            with pytest.raises(SimbenchError, match=expected):
+                run(str(tmp_path / "suite.yaml"), store=tmp_path / "store", engine="serial", device="cpu")

@@ -190,6 +190,17 @@ def check_source(
             )
 
 
+def mapped_weights(
+    load: str, architecture: Architecture, network: nn.Module, options: Mapping[str, str] | None = None
+) -> dict[str, torch.Tensor] | None:
+    """Return the weights in a file under the network's names, read only where looked at; None for other sources."""
+    chosen = find_loader(load, architecture.name)
+    if chosen is None or chosen.function is not load_state_dict or not is_file(from_home(load)):
+        return None
+    given = _checked_options(chosen, options or {})
+    return weights_for(network, read_file(load, mapped=True), load, architecture.name, **given)
+
+
 def _checked_options(chosen: Loader, options: Mapping[str, str]) -> dict[str, Any]:
     """Return the parameters of a loader that are given; raise `SimbenchError` for those that it does not take."""
     try:

@@ -24,12 +24,13 @@ else:
 FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
 
-def read_file(load: str, *, outline: bool = False) -> Any:
+def read_file(load: str, *, outline: bool = False, mapped: bool = False) -> Any:
     """Read what a file of weights holds: a state dict, or a dictionary with one in it.
 
     Args:
         load: the path.
         outline: whether names and shapes will do; the tensors then have no content, and little of the file is read.
+        mapped: whether the content is read only where it is looked at, as far as the format allows.
 
     Raises:
         SimbenchError: there is no such file, or it cannot be read as tensors.
@@ -38,9 +39,8 @@ def read_file(load: str, *, outline: bool = False) -> Any:
     if not is_file(path):
         raise SimbenchError(no_file(load))
     try:
-        stored = (
-            _read_safetensors(path, outline) if path.suffix.lower() == ".safetensors" else _read_torch(path, outline)
-        )
+        safe = path.suffix.lower() == ".safetensors"
+        stored = _read_safetensors(path, outline) if safe else _read_torch(path, outline, mapped)
     except NotWrittenByTorchError:
         raise SimbenchError(f"{load} is damaged or no file of weights that PyTorch wrote") from None
     except pickle.UnpicklingError:
@@ -74,13 +74,13 @@ class NotWrittenByTorchError(Exception):
     """File that does not begin as those of PyTorch; as a pickle, it could mean anything."""
 
 
-def _read_torch(path: Path, outline: bool) -> Any:
+def _read_torch(path: Path, outline: bool, mapped: bool) -> Any:
     if not is_written_by_torch(path):
         raise NotWrittenByTorchError
     archive = zipfile.is_zipfile(path)
     refuse_larger_than_the_file(path, archive=archive)
     # only the archives of today's PyTorch can be mapped into memory
-    options: dict[str, Any] = {"map_location": "meta", "mmap": archive} if outline else {"map_location": "cpu"}
+    options: dict[str, Any] = {"map_location": "meta" if outline else "cpu", "mmap": archive and (outline or mapped)}
     try:
         return torch.load(path, weights_only=True, **options)
     except pickle.UnpicklingError:

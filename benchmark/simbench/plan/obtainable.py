@@ -36,8 +36,8 @@ def source_problems(suite: Suite) -> dict[ModelRef, str]:
             continue
         architecture, network, other = (
             ARCHITECTURES.get(spec.network.name),
-            _network(suite, spec),
-            _network(suite, spec, 3),
+            network_without_weights(suite, spec),
+            network_without_weights(suite, spec, 3),
         )
         for model in spec.models(name):
             try:
@@ -98,7 +98,7 @@ def layer_problems(suite: Suite) -> Iterator[str]:
         architecture, shape = ARCHITECTURES.get(spec.network.name), _input_shape(suite, spec)
         if spec.layers is None or shape is None or architecture.only_layers(**spec.network.parameters) is not None:
             continue
-        network = _network(suite, spec)
+        network = network_without_weights(suite, spec)
         if network is not None:
             for problem in missing_layers(network, spec.layers, shape, f"layer of {architecture.name}"):
                 yield f"models.{name}.layers: {problem}"
@@ -162,7 +162,7 @@ def _member(model: ModelRef, spec: ModelSpec) -> str:
     return f".{model.own_name}" if isinstance(spec.load, dict) else ""
 
 
-def _network(suite: Suite, spec: ModelSpec, labels: int = 2) -> nn.Module | None:
+def network_without_weights(suite: Suite, spec: ModelSpec, labels: int = 2) -> nn.Module | None:
     """Return the network of a group without weights; None where the shape of its inputs is needed and not known."""
     architecture, shape = ARCHITECTURES.get(spec.network.name), _input_shape(suite, spec)
     if shape is None and architecture.needs_shape(**spec.network.parameters):

@@ -13,7 +13,7 @@ from simbench.metrics.kernels.memory import DEFAULT
 from simbench.metrics.metric import Metric, Score
 from simbench.models.checkpoint import verified
 from simbench.models.model_record import CorruptError, read_record
-from simbench.plan.obtainable import copy_problems
+from simbench.plan.obtainable import COPIES, copy_problems
 from simbench.plan.plan import Plan, PlannedActivations, PlannedModel, needs_fit
 from simbench.plan.reduction import are_rows_enough
 from simbench.process_state import preserved_state
@@ -25,6 +25,7 @@ from simbench.run.engines import Engine, Outcome, Report, Task
 from simbench.run.events import Advanced, Computing, Listener, Stage, StageFinished, StageStarted, Warned
 from simbench.run.extraction import Wanted, extract, find_damage
 from simbench.run.materials import TIME_LIMIT, Materials
+from simbench.run.same_weights import same_weights
 from simbench.run.tasks import (
     BlockEnd,
     ScoreBlock,
@@ -129,6 +130,10 @@ class Steps:
         for group, problem in copy_problems(self.plan.suite).items():
             if any(model.ref.group == group for model in self.plan.models.values()):
                 raise SimbenchError(problem)
+        for group in dict.fromkeys(model.ref.group for model in self.plan.models.values()):
+            copies = same_weights(self.plan.suite, group)
+            if copies is not None:
+                raise SimbenchError(f"models.{group}: {copies[0]} and {copies[1]} have the same weights; {COPIES}")
         members: dict[tuple[str, str], ModelRef] = {}
         for model in self.plan.models.values():
             if model.spec is None or model.spec.train is None or not self.store.has_model(model.key):
