@@ -25,6 +25,7 @@ metrics: [cka]
 tests:
   - {id: identity, kind: identity, models: [mlp]}
   - {id: moved, kind: invariance, models: [mlp], transforms: [permutation, orthogonal]}
+  - {id: scaled, kind: invariance, models: [mlp], transforms: [isotropic_scaling]}
 """
 MINE = '''
 import simbench
@@ -125,9 +126,11 @@ def test_runs_are_listed_with_their_verdicts(invoke: Invoke, ran: Path) -> None:
     assert (run["suite"], run["version"], run["metrics"]) == ("tiny", 2, ["cka", "unit_cosine"])
     assert run["time"].endswith("+00:00")
     assert sum(run["verdicts"].values()) == len(run["metrics"]) * len(run["tests"])
+    assert run["verdicts"]["not promised"] == 1  # unit_cosine, scaled: its grade is perfect, and counts nowhere
     shown = invoke("runs", "--store", ran / "store").stdout
     assert run["id"] in shown
     assert "tiny@2" in shown
+    assert " 1·" in shown
     assert invoke("runs", "sanity", "--store", ran / "store").stdout.startswith("no runs of sanity in ")
 
 

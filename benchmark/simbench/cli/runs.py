@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # The time in the id of a run.
 STARTED = re.compile(r"-(\d{8}T\d{6})-[0-9a-f]+$")
-OUTCOMES = ("pass", "fail", "undecided", "partly", "skip", "error", "timeout", "missing")
+OUTCOMES = ("pass", "fail", "undecided", "not promised", "partly", "skip", "error", "timeout", "missing")
 # Most metrics that are named in the table; the JSON document has all.
 MOST_NAMED = 4
 
@@ -45,7 +45,7 @@ def command(
 
 def _run(path: Path) -> dict[str, Any] | None:
     """Return what the list says of a run; of a damaged document, or a former version's, None after a warning."""
-    from simbench.board.cells import cell
+    from simbench.board.cells import cell, state
     from simbench.cli.output import say
     from simbench.cli.source import board_and_document
     from simbench.errors import SimbenchError
@@ -66,7 +66,7 @@ def _run(path: Path) -> dict[str, Any] | None:
         "time": None if when is None else when.isoformat(),
         "metrics": [entry.row.metric.label for entry in board.rows],
         "tests": [test.id for test in board.tests],
-        "verdicts": {name: sum(verdict.outcome == name for verdict in verdicts) for name in OUTCOMES},
+        "verdicts": {name: sum(state(verdict) == name for verdict in verdicts) for name in OUTCOMES},
         "commits": sorted(commits),
     }
 
