@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -212,3 +213,18 @@ def test_scores_of_ones_own_weights_are_taken_again_where_the_files_are(invoke, 
     missing = invoke(*verify, "--files", "nowhere")
     assert missing.exit_code == ExitCode.USAGE
     assert "--files takes a folder; nowhere is none" in missing.stderr
+
+
+@pytest.mark.parametrize("source", ["load: w.pt", "train: {dataset: digits, epochs: 1}"])
+def test_an_unknown_network_of_a_library(invoke, weights, tmp_path, source):
+    """A run would say so after minutes, or hours if other groups are trained first."""
+    text = (
+        SUITE.replace("{{name: mlp, width: 8}}, load: {load}{more}", "{{name: torchvision, model: resnet19}}, {more}")
+        .format(more=f"{source}, layers: [layer1]")
+        .replace("dataset: digits", "dataset: {name: arrays, path: d.npz}")
+    )
+    np.savez(tmp_path / "d.npz", test_inputs=np.zeros((60, 3, 8, 8)), train_inputs=np.zeros((60, 3, 8, 8)))
+    (tmp_path / "suite.yaml").write_text(text)
+    done = invoke("check", "suite.yaml")
+    assert done.exit_code == ExitCode.USAGE
+    assert 'models.a.architecture: unknown torchvision model "resnet19"; did you mean "resnet18"?' in done.stderr

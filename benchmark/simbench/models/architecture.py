@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from simbench.errors import SimbenchError, described
+from simbench.errors import SimbenchError, UnknownNameError, described
 from simbench.lazy import lazy_import
 from simbench.models.unwrapping import unwrapped
 from simbench.origins import origin_of
@@ -102,6 +102,17 @@ class Architecture(Registered):
                 return self.build(input_shape, labels, **parameters)
             except Exception:  # somebody else's network may raise anything; a run will say what
                 return None
+
+    def unknown_name(self, input_shape: tuple[int, ...], /, **parameters: Any) -> str | None:
+        """Return in one line which name among the parameters means nothing to the architecture; None if all do."""
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            try:
+                self.build(input_shape, 2, **parameters)
+            except UnknownNameError as error:
+                return str(error)
+            except Exception:  # somebody else's network may raise anything; a run will say what
+                return None
+        return None
 
     def needs_shape(self, **parameters: Any) -> bool:
         """Tell whether the shape of the inputs has to be known for a network to be built."""

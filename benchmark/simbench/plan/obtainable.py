@@ -142,9 +142,24 @@ def network_problems(suite: Suite) -> Iterator[str]:
             yield f"models.{name}.architecture: {tried[asked]}"
 
 
+def name_problems(suite: Suite) -> Iterator[str]:
+    """Yield a line for every group that has no network as its architecture knows none of that name.
+
+    Only of groups that load weights or list layers, for which a network is built beforehand anyway.
+    """
+    for name, spec in suite.models.items():
+        if spec.architecture is None or (spec.load is None and spec.layers is None):
+            continue
+        architecture, shape = ARCHITECTURES.get(spec.architecture.name), _input_shape(suite, spec)
+        if shape is not None or not architecture.needs_shape(**spec.architecture.parameters):
+            problem = architecture.unknown_name(shape or (), **spec.architecture.parameters)
+            if problem is not None:
+                yield f"models.{name}.architecture: {problem}"
+
+
 def all_problems(suite: Suite) -> list[str]:
     """Return a line for everything that keeps models from being obtained, or layers from being read."""
-    networks = list(network_problems(suite))
+    networks = [*network_problems(suite), *name_problems(suite)]
     return [*networks, *model_problems(suite, source_problems(suite)), *layer_problems(suite), *layout_problems(suite)]
 
 

@@ -14,6 +14,7 @@ from simbench.plan.obtainable import (
     layer_problems,
     layout_problems,
     model_problems,
+    name_problems,
     network_problems,
     source_problems,
 )
@@ -80,7 +81,7 @@ def plan_status(plan: Plan, store: Store) -> PlanStatus:
     )
     problems = [*model_problems(plan.suite, sources), *layout_problems(plan.suite)]
     if "torch" in sys.modules:  # else to look at layers would take longer than to plan
-        problems = [*network_problems(plan.suite), *problems, *layer_problems(plan.suite)]
+        problems = [*network_problems(plan.suite), *name_problems(plan.suite), *problems, *layer_problems(plan.suite)]
     return PlanStatus(models, activations, metrics, tuple(problems))
 
 
