@@ -127,6 +127,18 @@ def shared_data(shared_folder: Path) -> Path:
     return shared_folder / "store" / "data"
 
 
+@pytest.fixture
+def tiny_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a model of open_clip called `tiny`: the smallest of its own, made smaller."""
+    import open_clip
+    from open_clip import factory
+
+    given = open_clip.get_model_config("ViT-S-32-alt")
+    image, text = ({**given[tower], "layers": 2} for tower in ("vision_cfg", "text_cfg"))
+    smaller = {"vision_cfg": image | {"width": 64, "image_size": 64}, "text_cfg": text | {"width": 16, "heads": 2}}
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", {**given, "embed_dim": 8, **smaller})
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Compute on one thread: small matrices are slower on several, and the machine is shared."""

@@ -12,24 +12,7 @@ from simbench.models.loading import load_pretrained
 from simbench.registry import ARCHITECTURES
 from simbench.representations.padding import real_tokens
 
-# The smallest of open_clip's own networks, made smaller for tests.
-NAME = "ViT-S-32-alt"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    import open_clip
-    from open_clip import factory
-
-    given = open_clip.get_model_config(NAME)
-    factory._MODEL_CONFIGS["tiny"] = {
-        **given,
-        "embed_dim": 8,
-        "vision_cfg": {**given["vision_cfg"], "layers": 2, "width": 64, "image_size": 64},
-        "text_cfg": {**given["text_cfg"], "layers": 2, "width": 16, "heads": 2},
-    }
-    yield
-    del factory._MODEL_CONFIGS["tiny"]
+pytestmark = pytest.mark.usefixtures("tiny_clip")
 
 
 def _model(tower: str, seed: int = 0):

@@ -1,4 +1,4 @@
-"""Datasets: embedded ones first, torchvision's, and arrays and images of one's own."""
+"""Datasets: embedded ones first, torchvision's, and arrays, images and texts of one's own."""
 
 # The modules that register the built-in datasets, in the order in which these are listed.
 BUILTIN_MODULES = (
@@ -8,4 +8,5 @@ BUILTIN_MODULES = (
     "arrays",
     "images",
     "texts",
+    "captions",
 )

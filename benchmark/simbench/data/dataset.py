@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -162,10 +162,12 @@ class DatasetSource(Registered):
     Attributes:
         files: the parameters that are paths of files or folders.
         outlined: what is known of the dataset before it is loaded, perhaps by its parameters.
+        listed: given all parameters by keyword, returns the further files that those of `files` name.
     """
 
     files: frozenset[str] = frozenset()
     outlined: Outline | Callable[..., Outline | None] | None = None
+    listed: Callable[..., Sequence[Path]] | None = None
 
     def outline(self, parameters: Mapping[str, Any]) -> Outline | None:
         """Return the outline of the dataset without loading it; None if it is unknown."""
@@ -179,7 +181,15 @@ class DatasetSource(Registered):
         checked = self.checked(parameters)
         for name, path in self.paths(parameters).items():
             checked[name] = f"sha256:{content_digest(existing_source(path))}"
-        return {"name": self.name, "version": self.revision, "parameters": checked}
+        identity = {"name": self.name, "version": self.revision, "parameters": checked}
+        if self.listed is not None:
+            contents = "\n".join(map(file_digest, self._listed(parameters)))
+            identity["listed"] = f"sha256:{hashlib.sha256(contents.encode()).hexdigest()}"
+        return identity
+
+    def _listed(self, parameters: Mapping[str, Any]) -> list[Path]:
+        """Return the files that those of the parameters name, each once."""
+        return [] if self.listed is None else list(dict.fromkeys(self.listed(**self.checked(parameters))))
 
     def paths(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """Return the files and folders that are given, by parameter."""
@@ -188,7 +198,8 @@ class DatasetSource(Registered):
 
     def may_have_changed(self, parameters: Mapping[str, Any], since: float) -> bool:
         """Tell whether a file may have been changed since a time, in seconds since 1970, by what the system notes."""
-        return any(_touched(existing_source(path), since - SKEW) for path in self.paths(parameters).values())
+        given = (existing_source(path) for path in self.paths(parameters).values())
+        return any(_touched(path, since - SKEW) for path in (*given, *self._listed(parameters)))
 
 
 F = TypeVar("F", bound=Callable[..., Dataset])
@@ -200,6 +211,7 @@ def dataset(
     version: int | None = None,
     files: Collection[str] = (),
     outline: Outline | Callable[..., Outline | None] | None = None,
+    listed: Callable[..., Sequence[Path]] | None = None,
 ) -> Callable[[F], F]:
     """Register a function `(cache: Path, *, parameters) -> Dataset`, and return it unchanged.
 
@@ -209,6 +221,8 @@ def dataset(
         files: names of the parameters that are paths of files or folders.
         outline: shape and sizes, or a function of all parameters that returns them. Given an outline, simbench rejects
             a suite that asks for too many inputs, or has models that cannot read them, before it runs anything.
+        listed: a function of all parameters that returns the files that those of `files` name, such as the images of a
+            table: their content enters keys, too.
 
     >>> import numpy, simbench
     >>> @simbench.dataset("coins", version=1, outline=Outline((2,), train=20, test=10))
@@ -223,7 +237,7 @@ def dataset(
     """
 
     def decorate(function: F) -> F:
-        source = DatasetSource(name, function, version, origin_of(function), frozenset(files), outline)
+        source = DatasetSource(name, function, version, origin_of(function), frozenset(files), outline, listed)
         DATASETS.register(name, source, source.origin)
         return function
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class ImageFiles:
     def images(self) -> Iterator[Image]:
         """Yield the images in colour; one of grey has three equal channels, and what is transparent loses that."""
         for path in self.paths:
-            yield _decoded(path)
+            yield decoded(path)
 
     def tensor(self) -> Tensor:
         """Return the images `(n, 3, size, size)` in [0, 1]: scaled by the shorter side, and cut out of the middle.
@@ -109,6 +109,8 @@ class ImagePreprocess:
         transform: turns an image of PIL, or a tensor of pixels, into what the network reads.
         of_tensors: whether it takes tensors of pixels; otherwise these become images of PIL.
     """
+
+    reads: ClassVar[str] = "images"
 
     transform: Any
     of_tensors: bool = True
@@ -168,7 +170,7 @@ def image_folder(cache: Path, *, path: str, size: Annotated[int, Field(ge=1, le=
         digest = hashlib.sha256("\n".join(f"{file} {name}" for file, name in files).encode()).hexdigest()
         inputs = ImageFiles(tuple(file for file, _ in files), size, digest)
         made[split] = Split(inputs, labels if labels is not None and len(labels) == len(files) else None)
-    _decoded(made["test"].inputs.paths[0])
+    decoded(made["test"].inputs.paths[0])
     return Dataset("image_folder", made["train"], made["test"], len(classes))
 
 
@@ -221,7 +223,8 @@ def _entries(folder: Path) -> list[Path]:
         raise SimbenchError(f"cannot read {folder}: {error.strerror}") from None
 
 
-def _decoded(path: Path) -> Image:
+def decoded(path: Path) -> Image:
+    """Return the image of a file in colour; raise `SimbenchError` if it cannot be read."""
     import PIL.Image
 
     try:

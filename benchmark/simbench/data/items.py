@@ -39,6 +39,40 @@ def are_texts(inputs: Any) -> bool:
     return bool(getattr(inputs, "are_texts", False))
 
 
+def hold_texts(inputs: Any) -> bool:
+    """Tell whether inputs are texts, or have a part that is."""
+    return are_texts(inputs) or any(are_texts(part) for part in getattr(inputs, "parts", {}).values())
+
+
+def part_for(inputs: Any, network: object, preprocess: Preprocess | None) -> Any:
+    """Return the part of inputs that a network reads, where they have several, as images with captions do.
+
+    The preprocessing of a network says by its attribute `reads` which part that is (`images`, `texts`). A network
+    without one reads the part that is numbers without it.
+
+    Raises:
+        SimbenchError: the network reads none of them.
+    """
+    parts: dict[str, Items] | None = getattr(inputs, "parts", None)
+    if parts is None:
+        return inputs
+    reader = type(network).__name__
+    if preprocess is None:
+        if getattr(network, "vocabulary", None) is not None:
+            raise SimbenchError(
+                f"{reader} reads token ids and has no tokenizer: it reads neither {' nor '.join(parts)}"
+            )
+        return next((part for part in parts.values() if hasattr(part, "tensor")), inputs)
+    reads = getattr(preprocess, "reads", None)
+    if reads not in parts:
+        says = "does not say what it reads" if reads is None else f"reads {reads}"
+        raise SimbenchError(
+            f"the preprocessing of {reader} {says}: give it the attribute `reads`, which is "
+            f"{' or '.join(repr(name) for name in parts)} here"
+        )
+    return parts[reads]
+
+
 def shape_of(inputs: Any) -> tuple[int, ...]:
     """Return the shape of one input, of an array or as items say it; empty where they say none."""
     if isinstance(inputs, np.ndarray):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simbench.data.dataset import Dataset, Outline, Split, dataset, existing_file
-from simbench.errors import SimbenchError, UnknownNameError
-from simbench.files import from_home, is_file, regular_bytes
+from simbench.data.tables import TABLES, content_of, rows_of
+from simbench.errors import SimbenchError
+from simbench.files import from_home, is_file
 
-TABLES = (".csv", ".tsv", ".jsonl")
 # The id of padding in arrays of token ids.
 PADDING = -1
 
@@ -121,51 +119,20 @@ def tokens(
 
 def _rows(path: str, column: str | None, labels: str | None) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Return the texts of a file and, where a column of labels is named, those."""
-    file = existing_file(path)
-    try:
-        content = regular_bytes(file).decode("utf-8-sig")
-    except OSError as error:
-        raise SimbenchError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise SimbenchError(f"{path}: texts are UTF-8, and byte {error.start} is not") from None
-    if file.suffix.lower() not in TABLES:
+    if existing_file(path).suffix.lower() not in TABLES:
+        lines = content_of(path).split("\n")
         if column is not None or labels is not None:
             given = "column" if column is not None else "labels"
             raise SimbenchError(
                 f"{path}: `{given}` is for tables ({', '.join(TABLES)}); other files have a text a line"
             )
-        return tuple(line.strip() for line in content.split("\n") if line.strip()), None
+        return tuple(line.strip() for line in lines if line.strip()), None
     if column is None:
         raise SimbenchError(f"{path}: `column` names the column of the texts")
-    wanted, kept, marks = [column, *([labels] if labels else [])], [], []
-    for number, row in _records(path, file.suffix.lower(), content):
-        for name in wanted:
-            if row.get(name) is None:
-                if name in row:
-                    raise SimbenchError(f"{path}: row {number} has no {name}")
-                raise SimbenchError(f"{path}: {UnknownNameError('column', name, [str(key) for key in row])}")
+    kept, marks = [], []
+    for _, row in rows_of(path, [column, *([labels] if labels else [])]):
         if not str(row[column]).strip():
             continue
         kept.append(str(row[column]).strip())
         marks.append(str(row[labels]) if labels else "")
     return tuple(kept), tuple(marks) if labels else None
-
-
-def _records(path: str, suffix: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a table with their numbers."""
-    if suffix == ".jsonl":
-        for number, line in enumerate(content.split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise SimbenchError(f"{path}: line {number} is no JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise SimbenchError(f"{path}: line {number} is no object with names")
-            yield number, row
-        return
-    try:
-        yield from enumerate(csv.DictReader(content.splitlines(True), delimiter="\t" if suffix == ".tsv" else ","), 1)
-    except csv.Error as error:
-        raise SimbenchError(f"{path}: not a table: {error}") from None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from simbench.data.items import Items, Preprocess, tensor_of
+from simbench.data.items import Items, Preprocess, part_for, tensor_of
 from simbench.errors import NotApplicable, SimbenchError, UnknownNameError
 from simbench.models.architectures.blocks import EMBEDDING, BlockNetwork, StagedNetwork, faster_to_differentiate
 from simbench.models.capture import Capture, Sink, hooked, like, not_once
@@ -133,6 +133,7 @@ class Model:
             if kept is texts:
                 return ids
         ids = torch.cat(list(self._batches(texts)))
+        self.input_shape = tuple(ids.shape[1:])  # that of the dataset may be of images
         self._ids = [*self._ids[-1:], (texts, ids)]
         return ids
 
@@ -140,7 +141,11 @@ class Model:
         """Return a batch of inputs as a tensor `(n, …)`: items as this network wants them, a tensor as it is."""
         if isinstance(inputs, Tensor):
             return inputs
-        return tensor_of(inputs, self.preprocess, type(self.network).__name__)
+        return tensor_of(self.part_of(inputs), self.preprocess, type(self.network).__name__)
+
+    def part_of(self, inputs: Any) -> Any:
+        """Return the part of inputs that this network reads, such as the captions of images; others as they are."""
+        return part_for(inputs, self.network, self.preprocess)
 
     def as_read(self, inputs: Tensor | Items) -> Tensor:
         """Return a batch of inputs in the form that the network reads, on its device."""

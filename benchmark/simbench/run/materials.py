@@ -20,7 +20,7 @@ from torch import Tensor
 from simbench.data.conditions import with_shortcut
 from simbench.data.dataset import Dataset, load_dataset
 from simbench.data.images import as_pixels
-from simbench.data.items import are_texts
+from simbench.data.items import are_texts, hold_texts
 from simbench.errors import NotApplicable, SimbenchError
 from simbench.metrics.isolation import is_builtin, private_copy
 from simbench.metrics.kernels.memory import DEFAULT
@@ -161,11 +161,14 @@ class Materials:
         )
 
     def read_inputs(self, side: str, model: Model) -> Any:
-        """Return the inputs as a model reads them: texts as token ids, pixels as items if it preprocesses images."""
-        inputs = self.inputs(side).inputs
+        """Return the inputs as a model reads them: texts as token ids, pixels as items if it preprocesses images.
+
+        Of images with captions it is what the model reads of them.
+        """
+        inputs = model.part_of(self.inputs(side).inputs)
         if are_texts(inputs):
             return model.ids_of(inputs).to(self.device)
-        if model.preprocess is None:
+        if model.preprocess is None or not isinstance(inputs, Tensor):
             return inputs
         return _items.get(self._inputs_key(side), lambda: as_pixels(inputs, model.preprocess))
 
@@ -245,7 +248,7 @@ class Materials:
         if layout is None or largest is None:
             return None
         sequences = layout == "tokens" and axes == SEQUENCE_AXES
-        if sequences and are_texts(self.inputs("probe").inputs):
+        if sequences and hold_texts(self.inputs("probe").inputs):
             return None  # only its model knows which tokens are real
         inputs = None if ref.transform is None else self.inputs("probe")
         return Representation(
@@ -296,6 +299,7 @@ class Materials:
         in_doubt = planned is not None and source.files and source.may_have_changed(parameters, self.planned)
         if in_doubt and source.identity_with(parameters) != planned:
             files = ", ".join(source.paths(component.parameters).values())
+            files += ", or a file that it names," * (source.listed is not None)
             raise SimbenchError(f"{files} has changed since this run was planned; start it again")
         return loaded
 

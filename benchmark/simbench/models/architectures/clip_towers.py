@@ -43,6 +43,8 @@ class Tower(nn.Module):
 class TokenReader:
     """Preprocessing of texts by the tokenizer of a model: ids, padded behind the token that ends a text."""
 
+    reads = "texts"
+
     def __init__(self, tokenizer: Any) -> None:
         """Read texts by this tokenizer."""
         self.tokenizer = tokenizer

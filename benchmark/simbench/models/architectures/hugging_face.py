@@ -114,6 +114,8 @@ class LanguageModel(nn.Module):
 class TokenReader:
     """Preprocessing of texts by a tokenizer: ids `(n, tokens)`, as many tokens as the longest of all texts has."""
 
+    reads = "texts"
+
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         """Cut texts at `max_length` tokens."""
         self.tokenizer, self.max_length = tokenizer, max_length
