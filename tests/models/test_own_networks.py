@@ -211,3 +211,9 @@ def test_code_is_tried_before_anything_is_trained(write: Write, code: str, said:
     place = write(net=f"import torch\nfrom torch import nn\ndef make(classes):\n    return {code}\n") / "net.py"
     problem = trial_problem(ARCHITECTURES.get(f"{place}:make"), {}, (1, 8, 8))
     assert problem is None if said is None else said in str(problem)
+
+
+def test_code_with_a_preprocessing_of_its_own_is_not_tried_on_numbers(write: Write) -> None:
+    code = "def make():\n    made = nn.Linear(63, 2)\n    made.preprocess = len\n    return made\n"
+    place = write(net=f"from torch import nn\n{code}") / "net.py"
+    assert trial_problem(ARCHITECTURES.get(f"{place}:make"), {}, (1, 8, 8)) is None

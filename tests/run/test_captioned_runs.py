@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -62,7 +63,7 @@ def scores(folder: Path, spatial: str, store: str = "store") -> dict[tuple[str, 
 
 
 @pytest.mark.parametrize("spatial", ["pool", "last"])
-def test_towers_are_compared_on_the_same_pairs(spatial: str, folder: Path) -> None:
+def test_towers_are_compared_on_the_same_pairs(spatial: Any, folder: Path) -> None:
     values = scores(folder, spatial)
     pairs = Materials.of(prepare(suite(folder, spatial)), Store(folder / "store"), "cpu").inputs("probe").inputs
     sides = {}

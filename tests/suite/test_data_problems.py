@@ -179,3 +179,13 @@ def test_a_folder_without_what_is_read_is_refused(
     (tmp_path / "mine" / "test_input.npy").write_text("x")
     (problem,) = problems_of(changed(PROBE, f"{{dataset: {{name: {name}, path: {tmp_path / 'mine'}}}, inputs: 100}}"))
     assert message in problem
+
+
+def test_a_table_that_names_an_image_that_is_not_there_is_refused(
+    changed: Changed, problems_of: Problems, tmp_path: Path
+) -> None:
+    (tmp_path / "cat.png").write_text("x")
+    (tmp_path / "pairs.csv").write_text("image,caption\ncatt.png,a cat\n")
+    data = f"{{name: captioned_images, path: {tmp_path / 'pairs.csv'}}}"
+    (problem,) = problems_of(changed(PROBE, f"{{dataset: {data}, inputs: 100}}"))
+    assert problem.endswith('pairs.csv: row 1: unknown image "catt.png"; did you mean "cat.png"?')

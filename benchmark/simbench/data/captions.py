@@ -41,7 +41,7 @@ class CaptionedImages:
 
     @property
     def parts(self) -> Mapping[str, ImageFiles | Texts]:
-        """What a network may read, by what its preprocessing calls it."""
+        """Parts that a network may read, by the names that a preprocessing has for them."""
         return {"images": self.files, "texts": self.captions}
 
     @property

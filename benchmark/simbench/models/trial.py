@@ -46,6 +46,8 @@ def _problem(architecture: Architecture, parameters: Mapping[str, Any], input_sh
         network = architecture.build(input_shape, LABELS, **parameters).eval()
     except SimbenchError as error:
         return str(error)
+    if getattr(network, "preprocess", None) is not None:
+        return None  # what it reads is known to its preprocessing alone
     refusals = [_refusal(network, inputs) for inputs in (torch.zeros(INPUTS, *input_shape), _token_ids(input_shape))]
     if None in refusals:
         return None
