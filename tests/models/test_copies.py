@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -66,3 +67,14 @@ def test_large_files_of_one_size_are_told_apart_by_what_they_hold(tmp_path: Path
     for path, content in zip(paths, (first, second, first), strict=True):
         path.write_bytes(content)
     assert first_copy({number: [path] for number, path in enumerate(paths)}) == (0, 2)
+
+
+def test_arrays_that_do_not_count_make_no_difference(tmp_path: Path) -> None:
+    x, y = np.arange(12.0).reshape(4, 3), np.ones((4, 2))
+    np.savez(tmp_path / "a.npz", x=x, y=y, epoch=np.array(1))
+    np.savez_compressed(tmp_path / "b.npz", y=y, x=x, epoch=np.array(2))
+    np.savez(tmp_path / "c.npz", x=x, y=2 * y, epoch=np.array(1))
+    files = {name: [tmp_path / f"{name}.npz"] for name in "abc"}
+    assert first_copy(files) is None
+    assert first_copy(files, {path: {"x", "y"} for (path,) in files.values()}) == ("a", "b")
+    assert first_copy({"b": files["b"], "c": files["c"]}, {path: {"x", "y"} for (path,) in files.values()}) is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simbench.errors import SimbenchError
@@ -72,7 +73,11 @@ def _copies(name: str, spec: ModelSpec) -> str | None:
     files = {
         model: list(dict.fromkeys(split_reference(part)[0] for part in source)) for model, source in sources.items()
     }
-    copies = first_copy(files)
+    arrays: dict[Path, set[str]] = {}
+    for path, array in (split_reference(part) for source in sources.values() for part in source):
+        if array is not None and path.suffix.lower() == ".npz":
+            arrays.setdefault(path, set()).add(array)
+    copies = first_copy(files, arrays)
     if copies is None:
         return None
     first, second = copies
