@@ -31,9 +31,10 @@ def same_weights(suite: Suite, group: str) -> tuple[ModelRef, ModelRef] | None:
 
     Files that cannot be read, and weights that are in no file, are left to those who load them.
     """
-    spec = suite.models[group]
-    models = spec.models(group) if spec.load is not None else ()
-    network = network_without_weights(suite, spec) if len(models) > 1 else None
+    spec = suite.models.get(group)  # None of generated models, which are no group of the suite
+    if spec is None or spec.load is None or len(models := spec.models(group)) < 2:
+        return None
+    network = network_without_weights(suite, spec)
     if network is None:
         return None
     alike: dict[str, list[ModelRef]] = {}
