@@ -33,7 +33,8 @@ def blocks_of(
 
     A metric that trains maps into a network gets all senders of one receiving layer (under any transform) in one block,
     to train them together; one that solves for the maps gets all senders of one receiving network, whose layers are
-    targets. Any other metric gets as many comparisons as a block may hold, to prepare each representation once.
+    targets; in either case as far as a block may hold them. Any other metric gets as many comparisons as a block may
+    hold, to prepare each representation once.
     """
     for scores in _grouped(metric, missing):
         refs = dict.fromkeys(side for comparison in scores.values() for side in (comparison.a, comparison.b))

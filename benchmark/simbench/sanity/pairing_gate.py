@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 
 from simbench.references import Comparison
-from simbench.sanity.question import Question, Scores, Similarity, Ungradable, all_scored
+from simbench.sanity.question import Question, Scores, Similarity, Ungradable, all_scored, why_unscored
 from simbench.sanity.stats.pairing import PairingCheck
 from simbench.sanity.stats.ties import ROUNDING
 from simbench.verdicts.verdict import LACKING, NO_PAIRING, VIOLATIONS, Tally, Trial, Verdict
@@ -23,10 +23,11 @@ def claims_in_vain(checks: Sequence[PairingCheck], questions: Sequence[Question]
 
 def why_unproved(checks: Sequence[PairingCheck], questions: Sequence[Question], scores: Scores) -> Ungradable | None:
     """Return why it is not known whether the metric pairs inputs: so many checks lack scores that they could decide."""
-    scored = [check for check in checks if all_scored(check, scores)]
-    if len(scored) == len(checks) or 2 * _told_apart(scored, questions, scores) > len(checks):
+    reasons = [why_unscored(check, scores) for check in checks]
+    lacking = [why for why in reasons if why is not None]
+    scored = [check for check, why in zip(checks, reasons, strict=True) if why is None]
+    if not lacking or 2 * _told_apart(scored, questions, scores) > len(checks):
         return None
-    lacking = [why for check in checks for why in [_why_unscored(check, scores)] if why is not None]
     example = next((why for status in LACKING for why in lacking if why.status == status), lacking[0])
     return Ungradable(example.status, f"{len(lacking)} of {len(checks)} checks of pairing: {example.reason}")
 
@@ -60,15 +61,6 @@ def _score_or_none(comparison: Comparison, scores: Scores) -> Similarity | None:
         return scores(comparison)
     except Ungradable:
         return None
-
-
-def _why_unscored(check: PairingCheck, scores: Scores) -> Ungradable | None:
-    try:
-        for comparison in check:
-            scores(comparison)
-    except Ungradable as why:
-        return why
-    return None
 
 
 def without_pairing(verdict: Verdict) -> Verdict:

@@ -153,11 +153,16 @@ def models_of(*comparisons: Comparison) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(side.model) for compared in comparisons for side in (compared.a, compared.b)))
 
 
-def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:
-    """Tell whether every comparison has a score."""
+def why_unscored(comparisons: Iterable[Comparison], scores: Scores) -> Ungradable | None:
+    """Return why the first comparison without a score has none; None if all have one."""
     try:
         for comparison in comparisons:
             scores(comparison)
-    except Ungradable:
-        return False
-    return True
+    except Ungradable as why:
+        return why
+    return None
+
+
+def all_scored(comparisons: Iterable[Comparison], scores: Scores) -> bool:
+    """Tell whether every comparison has a score."""
+    return why_unscored(comparisons, scores) is None
